@@ -1,0 +1,2 @@
+//! Whole-process comparisons with the peers portolan replaces.
+fn main() {}

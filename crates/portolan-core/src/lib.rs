@@ -1,0 +1,21 @@
+//! Everything portolan decides from values alone.
+//!
+//! Core takes bytes and gives values, takes `now` and gives verdicts. It opens nothing, reads no
+//! clock, prints nothing and has no unsafe code, so all of it is tested without root and fuzzed.
+//! A module uses only modules on lower floors:
+//!
+//! ```text
+//! 5  audit                       judge: what differs from the intent, and what to do
+//! 4  inventory                   the intent: the user's file, and a draft of it
+//! 2  registry  socket            facts: what a number means, who holds it here
+//! 1  wire                        bytes ⇄ values, one file per format
+//! 0  net                         the words
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod inventory;
+pub mod net;
+pub mod registry;
+pub mod socket;
+pub mod wire;

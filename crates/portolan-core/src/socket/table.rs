@@ -1,0 +1,63 @@
+//! All sockets that were seen, joined with their owners.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Holder, Placement, Process, Socket, Unowned};
+
+/// Sockets, the processes that hold them, and the namespaces they live in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketTable {
+    /// The sockets, in the order of the dump until sorted.
+    pub sockets: Vec<Held>,
+    /// Every process named by a holder, by pid.
+    pub processes: HashMap<u32, Process>,
+    /// Placement by cgroup id, for sockets whose holder cannot be seen.
+    pub cgroups: HashMap<u64, Placement>,
+    /// Login names by user id, for the ids that occur.
+    pub users: HashMap<u32, Arc<str>>,
+    /// The network namespaces the sockets live in.
+    pub namespaces: Vec<Netns>,
+}
+
+/// A socket and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The socket.
+    pub socket: Socket,
+    /// Its holders, by pid and descriptor; several share a socket after fork().
+    pub holders: Vec<Holder>,
+    /// Why no holder is proved; `None` when one is.
+    pub unowned: Option<Unowned>,
+}
+
+/// A network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Netns {
+    /// Inode of its nsfs file.
+    pub inode: u64,
+    /// Its name under /run/netns, if it has one.
+    pub name: Option<Box<str>>,
+}
+
+impl SocketTable {
+    /// The processes that hold `held`, each once, by pid.
+    pub fn owners<'a>(&'a self, held: &'a Held) -> impl Iterator<Item = &'a Process> {
+        let mut last = None;
+        held.holders
+            .iter()
+            .filter(move |h| last.replace(h.pid) != Some(h.pid))
+            .filter_map(|h| self.processes.get(&h.pid))
+    }
+
+    /// The unit and container of a socket: its first holder's, else its cgroup's.
+    #[must_use]
+    pub fn placement(&self, held: &Held) -> Placement {
+        let of_holder = self.owners(held).next().map(|p| p.placement.clone()).unwrap_or_default();
+        let of_cgroup = held.socket.cgroup.and_then(|id| self.cgroups.get(&id));
+        Placement {
+            unit: of_holder.unit.or_else(|| of_cgroup.and_then(|p| p.unit.clone())),
+            container: of_holder.container.or_else(|| of_cgroup.and_then(|p| p.container.clone())),
+        }
+    }
+}

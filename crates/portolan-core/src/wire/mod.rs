@@ -1,0 +1,1 @@
+//! Floor 1, the formats: bytes to values and back, one file a format. Never panics on foreign bytes.

@@ -1,0 +1,82 @@
+//! Files replaced whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::process::getpid;
+
+/// Why a file could not be replaced.
+#[derive(Debug, thiserror::Error)]
+#[error("write {path}")]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// The cause.
+    pub source: io::Error,
+}
+
+/// Puts `bytes` in the place of `path`: written beside it, flushed to disk, then renamed over it.
+///
+/// A symbolic link is followed, so that the file it names is replaced and the link stays. Mode and,
+/// where permitted, owner of an existing file are kept.
+///
+/// # Errors
+/// [`WriteError`] with the cause; the old file is untouched then.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = sibling(&target);
+    write_beside(&target, &beside, bytes)
+        .and_then(|()| fs::rename(&beside, &target))
+        .and_then(|()| sync_folder(&target))
+        .map_err(|source| {
+            let _ = fs::remove_file(&beside);
+            WriteError { path: path.to_owned(), source }
+        })
+}
+
+fn write_beside(target: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).open(beside)?;
+    file.write_all(bytes)?;
+    if let Ok(old) = fs::metadata(target) {
+        use std::os::unix::fs::MetadataExt as _;
+        // Only root may give a file away; for everybody else the new file is simply theirs.
+        let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
+        file.set_permissions(old.permissions())?;
+    }
+    file.sync_all()
+}
+
+fn sync_folder(target: &Path) -> io::Result<()> {
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn sibling(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.{}.new", getpid().as_raw_nonzero()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_leaves_nothing_beside_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named_in_the_error() {
+        let error = replace(Path::new("/nonexistent/a"), b"").unwrap_err();
+        assert_eq!(error.to_string(), "write /nonexistent/a");
+    }
+}

@@ -1,0 +1,377 @@
+//! Every command and flag. What was typed, nothing done yet.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The chart of this machine's ports: what is open, who opened it, who could reach it, and whether
+/// anyone meant it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portolan",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = EXIT_CODES
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(flatten)]
+    pub(crate) status: Status,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 yes, clean, open - 1 no, findings - 2 no answer (bad usage, bad file, failure)
+            3 no finding, but not everything could be seen
+
+Start with:   portolan                      the chart of this machine
+              portolan who 8080             who holds a port
+              portolan inventory init       write down what is here
+              portolan audit                what differs from what was written down";
+
+/// Flags every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to use colour; the NO_COLOR variable turns it off too
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// The inventory to read [default: $PORTOLAN_INVENTORY, ./portolan.toml, /etc/portolan/portolan.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Which host of the inventory this machine is [default: by host name, then by address]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The chart of this machine, one row a port (the same as plain `portolan`)
+    #[command(
+        after_help = "Example: portolan status --json | jq '.ports[] | select(.declared == null)'"
+    )]
+    Status(Status),
+    /// Compare two saved charts
+    #[command(
+        after_help = "Example: portolan --json > before.json; …; portolan --json > after.json
+         portolan diff before.json after.json
+
+Exit code 1 when they differ."
+    )]
+    Diff(Diff),
+    /// What a port number, a range, a service name or words stand for
+    #[command(after_help = "Examples: portolan lookup 443
+          portolan lookup 8000-8100
+          portolan lookup postgresql
+          portolan lookup time server
+
+Exit code 1 when nothing is known, 2 for a number above 65535 or a reversed range.")]
+    Lookup(Lookup),
+    /// Which registry of port numbers is in use, and how old it is
+    #[command(after_help = "Examples: portolan registry
+          portolan registry update --import service-names-port-numbers.csv")]
+    Registry(Registry),
+    /// Listeners and bound UDP sockets with their owners; understands the letters and filters of ss
+    #[command(visible_alias = "ls", after_help = SOCKETS_HELP)]
+    Sockets(Sockets),
+    /// Every socket of a port, program, process, unit or container, and why it is there
+    #[command(after_help = "Examples: portolan who 8080
+          portolan who 53/udp
+          portolan who nginx
+          portolan who pid:812
+          portolan who unit:ssh.service
+          portolan who container:web
+
+Exit code 1 when nobody holds it, 3 when somebody does but the owner is not visible.")]
+    Who(Who),
+    /// The inventory: what is meant to be open, for whom, and why
+    #[command(subcommand)]
+    Inventory(Inventory),
+    /// Compare the inventory with what this machine really does
+    #[command(after_help = "Examples: portolan audit
+          portolan audit --format sarif > portolan.sarif
+          portolan audit accept P101-0123456789 --reason 'vendor agent' --until 2027-03-31
+
+Exit code 1 for findings above `note` (or as --fail-on says), 3 when there is none but not
+everything could be seen. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown.")]
+    Audit(Audit),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example: portolan completions bash > /etc/bash_completion.d/portolan")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one page a command into a folder
+    #[command(after_help = "Examples: portolan man | man -l -
+          portolan man --out /usr/local/share/man/man1")]
+    Man {
+        /// Write portolan.1, portolan-sockets.1 … into this folder
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// End with 3 instead of 0 when something could not be seen
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// An earlier `portolan status --json`
+    pub(crate) old: PathBuf,
+    /// A later one
+    pub(crate) new: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lookup {
+    /// A number (443), a range (8000-8100), a transport with it (53/udp), a service name, or words
+    #[arg(required = true, value_name = "WHAT")]
+    pub(crate) what: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Registry {
+    #[command(subcommand)]
+    pub(crate) command: Option<RegistryCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Take IANA's own file into your data folder, for your user only
+    Update {
+        /// IANA's CSV or XML
+        #[arg(long, value_name = "FILE")]
+        import: PathBuf,
+    },
+}
+
+const SOCKETS_HELP: &str = "\
+Filters are those of ss(8): state established ( sport = :22 or dport = :443 ), dst 10.0.0.0/8,
+src 127.0.0.1, dev eth0, autobound, not …, and, or, &, |, !, parentheses.
+
+Examples: portolan sockets
+          portolan sockets -tulpn
+          portolan sockets -a state established dport = :443
+          portolan ls -a --json | jq '.sockets[] | select(.state == \"time-wait\")'";
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "the letters of ss, one each")]
+#[command(disable_help_flag = true)]
+pub(crate) struct Sockets {
+    /// What to show, in the filter language of ss
+    #[arg(value_name = "FILTER", allow_hyphen_values = false)]
+    pub(crate) filter: Vec<String>,
+    /// Listening sockets (the default)
+    #[arg(short, long)]
+    pub(crate) listening: bool,
+    /// Sockets in every state
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// TCP
+    #[arg(short, long)]
+    pub(crate) tcp: bool,
+    /// UDP
+    #[arg(short, long)]
+    pub(crate) udp: bool,
+    /// Unix sockets
+    #[arg(short = 'x', long)]
+    pub(crate) unix: bool,
+    /// Raw sockets
+    #[arg(short = 'w', long)]
+    pub(crate) raw: bool,
+    /// Packet sockets
+    #[arg(short = '0', long)]
+    pub(crate) packet: bool,
+    /// IPv4
+    #[arg(short = '4', long)]
+    pub(crate) ipv4: bool,
+    /// IPv6
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+    /// Numbers only: no service names
+    #[arg(short, long)]
+    pub(crate) numeric: bool,
+    /// Show processes (always on; taken because ss has it)
+    #[arg(short, long)]
+    pub(crate) processes: bool,
+    /// No header line
+    #[arg(short = 'H', long)]
+    pub(crate) no_header: bool,
+    /// Also TCP sockets that are bound but do not listen (Linux 6.8 and later)
+    #[arg(long)]
+    pub(crate) inactive: bool,
+    /// Whole command lines; they can hold passwords
+    #[arg(long)]
+    pub(crate) cmdline: bool,
+    /// How owners are found
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    pub(crate) engine: Engine,
+    /// End with 3 instead of 0 when something could not be seen
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print help
+    #[arg(short, long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// How owners are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// The best one that works here
+    #[default]
+    Auto,
+    /// Descriptors of every process in /proc
+    Procfs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Who {
+    /// PORT, PORT/TRANSPORT, a program, pid:N, unit:U or container:C
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: String,
+    /// Whole command lines; they can hold passwords
+    #[arg(long)]
+    pub(crate) cmdline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Inventory {
+    /// Draft an inventory of what is observed here
+    #[command(after_help = "Example: portolan inventory init && $EDITOR portolan.toml
+
+Everything found is written with status = \"observed\": nothing is approved by being found.")]
+    Init {
+        /// Add to the file what is new, and change nothing else in it
+        #[arg(long)]
+        merge: bool,
+    },
+    /// Check the file: every mistake, with its place
+    #[command(after_help = "Example: portolan inventory validate --inventory prod.toml")]
+    Validate,
+    /// Put the file into its usual form; comments and order stay
+    #[command(after_help = "Example: portolan inventory fmt --check")]
+    Fmt {
+        /// Change nothing; exit code 1 when the file would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Who may reach what, and why
+    #[command(after_help = "Example: portolan inventory show --host web")]
+    Show,
+    /// Set one value; comments and order stay
+    #[command(after_help = "Examples: portolan inventory set services.ssh.owner platform
+          portolan inventory set services.web.ports '[\"80/tcp\", \"443/tcp\"]'")]
+    Set {
+        /// Dotted path of the key, such as services.ssh.owner
+        key: String,
+        /// A TOML value; what is not one is taken as a string
+        value: String,
+    },
+    /// Print the JSON Schema for editors
+    #[command(after_help = "Example: portolan inventory schema > portolan.schema.json")]
+    Schema,
+    /// Print the inventory for other readers
+    #[command(after_help = "Example: portolan inventory export --format html > ports.html")]
+    Export {
+        /// In which form
+        #[arg(long, value_enum)]
+        format: ExportFormat,
+    },
+}
+
+/// The forms an inventory can be exported in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Tables for a README or a wiki
+    Markdown,
+    /// One page without outside assets, worth printing
+    Html,
+    /// A row a host and port
+    Csv,
+    /// Everything, for programs
+    Json,
+    /// A diagram of who reaches what
+    Mermaid,
+    /// NetBox's import of services
+    NetboxCsv,
+    /// A CycloneDX 1.6 bill of services
+    Cyclonedx,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// In which form
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: AuditFormat,
+    /// From which severity on the exit code is 1
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = Severity::Low)]
+    pub(crate) fail_on: Severity,
+    #[command(subcommand)]
+    pub(crate) command: Option<AuditCommand>,
+}
+
+/// The forms of an audit's report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditFormat {
+    /// For reading
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML, for test reports
+    Junit,
+    /// Annotations of a GitHub workflow
+    Github,
+    /// One line and an exit code, for Nagios and Icinga
+    Nagios,
+}
+
+/// Severities, as a flag's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words say it")]
+pub(crate) enum Severity {
+    Note,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Accept a finding: writes an [[ignore]] into the inventory
+    Accept {
+        /// The finding's id
+        id: String,
+        /// Why it is fine
+        #[arg(long)]
+        reason: String,
+        /// The last day this counts
+        #[arg(long, value_name = "DATE")]
+        until: Option<jiff::civil::Date>,
+    },
+}

@@ -1,0 +1,19 @@
+//! Words to operations: picks the operation, hands its report to `render`, gives the exit code.
+//!
+//! One file a command. A file here holds no decision about ports; that is `ops` and core.
+
+pub(crate) mod args;
+
+use anyhow::Result;
+
+use crate::cli::args::{Arguments, Command};
+use crate::exit::Exit;
+use crate::fault::Fault;
+
+/// Runs what was typed.
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+    match &arguments.command {
+        None | Some(Command::Status(_)) => Err(Fault::new("not built", "")),
+        Some(_) => Err(Fault::new("not built", "")),
+    }
+}

@@ -1,0 +1,30 @@
+//! The exit codes, the same for every command that does not say otherwise in its help.
+
+use std::process::ExitCode;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: yes, clean, open.
+    Yes,
+    /// 1: no, findings, not open.
+    No,
+    /// 2: no answer: bad usage, a bad file, a failure.
+    Failed,
+    /// 3: no finding, but not everything could be seen.
+    Partial,
+    /// What a monitoring plugin returns: 0, 1, 2, 3 as Nagios reads them.
+    Nagios(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Yes => 0,
+            Exit::No => 1,
+            Exit::Failed => 2,
+            Exit::Partial => 3,
+            Exit::Nagios(code) => code,
+        })
+    }
+}

@@ -1,0 +1,27 @@
+//! portolan: the chart of a machine's ports.
+//!
+//! `main` parses, runs, prints what went wrong, and ends with the exit code. Everything else is in
+//! `cli` (words to operations), `ops` (operations to reports) and `render` (reports to text).
+#![forbid(unsafe_code)]
+
+mod cli;
+mod exit;
+mod fault;
+mod ops;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = cli::args::Arguments::parse();
+    match cli::run(&arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) if fault::is_broken_pipe(&error) => exit::Exit::Yes.into(),
+        Err(error) => {
+            render::error::print(&error, arguments.global.color);
+            exit::Exit::Failed.into()
+        }
+    }
+}

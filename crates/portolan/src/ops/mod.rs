@@ -1,0 +1,1 @@
+//! What can be asked: one file a question. An operation returns a report and prints nothing.

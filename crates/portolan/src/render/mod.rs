@@ -1,0 +1,10 @@
+//! Reports to text: tables, JSON, and everything else that reaches a terminal or a file.
+//!
+//! The only place that makes text for people. Text from outside passes `sanitize` on its way.
+
+pub(crate) mod error;
+pub(crate) mod json;
+pub(crate) mod sanitize;
+pub(crate) mod screen;
+pub(crate) mod style;
+pub(crate) mod table;

@@ -1,0 +1,53 @@
+//! Where results go: standard output, its width and its colour.
+
+use std::env;
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::args::Global;
+use crate::render::style::Style;
+
+/// Standard output, buffered and locked for the whole of a command.
+pub(crate) struct Screen {
+    out: BufWriter<StdoutLock<'static>>,
+    /// Whether colour is used.
+    pub(crate) style: Style,
+    /// Columns to fit into: the terminal's, $COLUMNS, else 80.
+    pub(crate) width: usize,
+}
+
+impl Screen {
+    /// The screen a command prints on.
+    pub(crate) fn open(global: &Global) -> Self {
+        let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        Self { out, style: Style::for_stdout(global.color), width: width() }
+    }
+
+    /// Prints one JSON document and a newline.
+    pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.out, document).map_err(io::Error::from)?;
+        self.out.write_all(b"\n")?;
+        Ok(())
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn width() -> usize {
+    let of_terminal = || {
+        let stdout = io::stdout();
+        stdout.is_terminal().then(|| portolan_host::terminal::columns(&stdout)).flatten()
+    };
+    let of_environment = || env::var("COLUMNS").ok()?.parse().ok();
+    of_terminal().or_else(of_environment).filter(|w| *w >= 20).unwrap_or(80)
+}

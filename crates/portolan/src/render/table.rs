@@ -1,0 +1,239 @@
+//! Aligned columns without box art that fit the terminal.
+//!
+//! Widths are measured once over all rows. When they do not fit, the flexible columns give way,
+//! the widest first, and a shortened cell ends in `…`. Our own and not a table crate because the
+//! largest table has tens of thousands of rows and must neither wrap nor be kept twice.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::render::sanitize::sanitize;
+use crate::render::style::{Role, Style};
+
+/// A column: its heading and how it behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    heading: &'static str,
+    align: Align,
+    /// The narrowest it may become; `None` when it never gives way.
+    min: Option<usize>,
+}
+
+impl Column {
+    /// A column that is always shown whole, aligned left.
+    pub(crate) const fn left(heading: &'static str) -> Self {
+        Self { heading, align: Align::Left, min: None }
+    }
+
+    /// A column that is always shown whole, aligned right: numbers.
+    pub(crate) const fn right(heading: &'static str) -> Self {
+        Self { heading, align: Align::Right, min: None }
+    }
+
+    /// A column that may be shortened down to `min` columns of the terminal.
+    pub(crate) const fn flexible(heading: &'static str, min: usize) -> Self {
+        Self { heading, align: Align::Left, min: Some(min) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Align {
+    Left,
+    Right,
+}
+
+/// A cell: its text, harmless by the time it is here, and its role.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell {
+    text: String,
+    role: Role,
+}
+
+impl Cell {
+    /// A cell of text from anywhere.
+    pub(crate) fn new(role: Role, text: impl AsRef<str>) -> Self {
+        Self { text: sanitize(text.as_ref()).into_owned(), role }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::new(Role::Plain, text)
+    }
+}
+
+/// Rows under headings.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
+        Self { columns: columns.into(), rows: Vec::new() }
+    }
+
+    /// Adds a row; missing cells are empty.
+    pub(crate) fn push(&mut self, row: Vec<Cell>) {
+        self.rows.push(row);
+    }
+
+    /// Whether there is no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Prints heading and rows within `width` columns.
+    pub(crate) fn write(&self, out: &mut impl Write, width: usize, style: Style) -> io::Result<()> {
+        let widths = self.widths(width, Heading::Shown);
+        let headings: Vec<Cell> =
+            self.columns.iter().map(|c| Cell::new(Role::Heading, c.heading)).collect();
+        self.write_row(out, &headings, &widths, style)?;
+        self.write_rows(out, &widths, style)
+    }
+
+    /// Prints the rows alone.
+    pub(crate) fn write_bare(
+        &self,
+        out: &mut impl Write,
+        width: usize,
+        style: Style,
+    ) -> io::Result<()> {
+        self.write_rows(out, &self.widths(width, Heading::Hidden), style)
+    }
+
+    fn write_rows(&self, out: &mut impl Write, widths: &[usize], style: Style) -> io::Result<()> {
+        self.rows.iter().try_for_each(|row| self.write_row(out, row, widths, style))
+    }
+
+    fn write_row(
+        &self,
+        out: &mut impl Write,
+        row: &[Cell],
+        widths: &[usize],
+        style: Style,
+    ) -> io::Result<()> {
+        let shown = (0..row.len()).filter(|i| widths[*i] > 0);
+        let last = shown.clone().rfind(|i| !row[*i].text.is_empty());
+        let mut gap = "";
+        for i in shown.take_while(|i| Some(*i) <= last) {
+            let text = shorten(&row[i].text, widths[i]);
+            let padding = widths[i].saturating_sub(text.width());
+            let painted = style.paint(row[i].role, &text);
+            match self.columns[i].align {
+                Align::Right => write!(out, "{gap}{:padding$}{painted}", "")?,
+                Align::Left if Some(i) == last => write!(out, "{gap}{painted}")?,
+                Align::Left => write!(out, "{gap}{painted}{:padding$}", "")?,
+            }
+            gap = "  ";
+        }
+        out.write_all(b"\n")
+    }
+
+    /// Each column's width; 0 hides a column that is empty in every row.
+    fn widths(&self, limit: usize, heading: Heading) -> Vec<usize> {
+        let mut widths: Vec<usize> = (0..self.columns.len())
+            .map(|i| self.rows.iter().filter_map(|r| r.get(i)).map(|c| c.text.width()).max())
+            .map(Option::unwrap_or_default)
+            .collect();
+        if heading == Heading::Shown {
+            for (width, column) in widths.iter_mut().zip(&self.columns) {
+                if *width > 0 || self.rows.is_empty() {
+                    *width = (*width).max(column.heading.width());
+                }
+            }
+        }
+        self.shrink(&mut widths, limit);
+        widths
+    }
+
+    fn shrink(&self, widths: &mut [usize], limit: usize) {
+        loop {
+            let shown = widths.iter().filter(|w| **w > 0).count();
+            let total = widths.iter().sum::<usize>() + 2 * shown.saturating_sub(1);
+            let Some(excess) = total.checked_sub(limit).filter(|e| *e > 0) else { return };
+            let mut roomy: Vec<usize> = (0..widths.len())
+                .filter(|i| self.columns[*i].min.is_some_and(|min| widths[*i] > min))
+                .collect();
+            roomy.sort_by_key(|i| std::cmp::Reverse(widths[*i]));
+            let Some(&widest) = roomy.first() else { return };
+            let floor = self.columns[widest].min.unwrap_or(0);
+            let next = roomy.get(1).map_or(floor, |i| widths[*i].max(floor));
+            let step = widths[widest].saturating_sub(next).max(1).min(excess);
+            widths[widest] = (widths[widest] - step).max(floor);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heading {
+    Shown,
+    Hidden,
+}
+
+/// `text` in at most `width` columns of the terminal.
+fn shorten(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 0;
+    let mut short = String::new();
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used + 1 > width {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    Cow::Owned(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(table: &Table, width: usize) -> String {
+        let mut out = Vec::new();
+        table.write(&mut out, width, Style::PLAIN).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn sample() -> Table {
+        let mut table = Table::new([
+            Column::right("PORT"),
+            Column::flexible("PROCESS", 6),
+            Column::left("SCOPE"),
+        ]);
+        table.push(vec!["22".into(), "sshd".into(), "wildcard".into()]);
+        table.push(vec!["5432".into(), "a-very-long-process-name".into(), "loopback".into()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_tail() {
+        assert_eq!(
+            printed(&sample(), 80),
+            "PORT  PROCESS                   SCOPE\n  22  sshd                      wildcard\n5432  a-very-long-process-name  loopback\n"
+        );
+    }
+
+    #[test]
+    fn only_flexible_columns_give_way() {
+        assert_eq!(
+            printed(&sample(), 28),
+            "PORT  PROCESS       SCOPE\n  22  sshd          wildcard\n5432  a-very-long…  loopback\n"
+        );
+    }
+
+    #[test]
+    fn a_column_empty_in_every_row_is_not_shown() {
+        let mut table = Table::new([Column::left("A"), Column::left("B"), Column::left("C")]);
+        table.push(vec!["1".into(), "".into(), "3".into()]);
+        assert_eq!(printed(&table, 80), "A  C\n1  3\n");
+    }
+}

@@ -4,6 +4,7 @@
 //! edge; service names are resolved one floor up, in `registry::port_set`.
 
 mod endpoint;
+mod nearest;
 mod observed;
 mod port;
 mod prefix;
@@ -11,6 +12,7 @@ mod scope;
 mod transport;
 
 pub use endpoint::Endpoint;
+pub use nearest::nearest;
 pub use observed::{Gap, Observed, Why};
 pub use port::{Port, PortClass, PortError, PortRange, PortSet};
 pub use prefix::{Prefix, PrefixError};

@@ -3,8 +3,10 @@
 //! Values only. `portolan-host` reads the kernel's tables and fills these types; what could not be
 //! seen is a value too (`Unowned`, `None`), never an empty string or a zero.
 
+pub mod diag;
 mod machine;
 mod owner;
+mod states;
 mod table;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 
 pub use machine::{InterfaceAddress, LocalPorts, Machine};
 pub use owner::{Container, Holder, Placement, Process, Unowned, Via};
+pub use states::StateSet;
 pub use table::{Held, Netns, SocketTable};
 
 use crate::net::{Endpoint, Port, Scope, Transport};

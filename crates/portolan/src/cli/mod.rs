@@ -3,6 +3,7 @@
 //! One file a command. A file here holds no decision about ports; that is `ops` and core.
 
 pub(crate) mod args;
+mod diff;
 
 use anyhow::Result;
 
@@ -12,8 +13,10 @@ use crate::fault::Fault;
 
 /// Runs what was typed.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+    let global = &arguments.global;
     match &arguments.command {
         None | Some(Command::Status(_)) => Err(Fault::new("not built", "")),
+        Some(Command::Diff(arguments)) => diff::run(arguments, global),
         Some(_) => Err(Fault::new("not built", "")),
     }
 }

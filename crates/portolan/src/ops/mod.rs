@@ -1,1 +1,3 @@
 //! What can be asked: one file a question. An operation returns a report and prints nothing.
+
+pub(crate) mod diff;

@@ -2,6 +2,7 @@
 //!
 //! The only place that makes text for people. Text from outside passes `sanitize` on its way.
 
+pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod json;
 pub(crate) mod sanitize;

@@ -6,4 +6,6 @@
 
 pub mod clock;
 pub mod files;
+pub mod machine;
+pub mod netlink;
 pub mod terminal;

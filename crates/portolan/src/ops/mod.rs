@@ -1,3 +1,4 @@
 //! What can be asked: one file a question. An operation returns a report and prints nothing.
 
 pub(crate) mod diff;
+pub(crate) mod machine;

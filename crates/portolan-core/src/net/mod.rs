@@ -9,6 +9,7 @@ mod observed;
 mod port;
 mod prefix;
 mod scope;
+mod severity;
 mod transport;
 
 pub use endpoint::Endpoint;
@@ -17,4 +18,5 @@ pub use observed::{Gap, Observed, Why};
 pub use port::{Port, PortClass, PortError, PortRange, PortSet};
 pub use prefix::{Prefix, PrefixError};
 pub use scope::Scope;
+pub use severity::Severity;
 pub use transport::{Transport, TransportError, TransportSet};

@@ -1,1 +1,7 @@
-//! x
+//! The built program, run as a user runs it.
+//!
+//! One binary, so that it links once. Each module has one subject; `support` runs the program,
+//! makes network namespaces and records what could not be tested here.
+
+mod cli;
+mod support;

@@ -1,0 +1,64 @@
+//! What every command has in common: version, suggestions, errors, closed outputs.
+
+use std::process::Stdio;
+
+use crate::support::{Netns, Program, Ran, Server, eventually, require_root};
+
+#[test]
+fn the_version_is_one_line() {
+    let ran = Program::line("--version").run().expect_code(0);
+    assert_eq!(ran.stdout, concat!("portolan ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn an_unknown_command_ends_with_2_and_the_nearest_one() {
+    let ran = Program::line("sokets").run().expect_code(2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("'sockets'"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let mut child = Program::line("sockets --help").command().spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_so() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Program::line("lookup 443").command();
+    let output = command.stdout(Stdio::from(full)).spawn().unwrap().wait_with_output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(complaint.starts_with("error: "), "{complaint}");
+}
+
+/// The support code itself: a namespace is quiet, a server in it is seen, both vanish.
+#[test]
+fn a_namespace_of_the_tests_holds_only_its_own_servers() {
+    require_root!();
+    let ns = Netns::new();
+    assert_eq!(ns.output("ss -tulnH"), "");
+    let server: Server = ns.listen("127.0.0.1:18080");
+    let user = ns.python_as(65534, "listener('[::1]:18081'); print(os.getuid())");
+    assert_eq!(user.said, "65534");
+    assert!(ns.output("ss -tlnpH").contains(&format!("pid={},", server.pid())));
+    drop((server, user));
+    eventually("both servers are gone", || ns.output("ss -tulnH").is_empty());
+    let path = ns.path();
+    drop(ns);
+    assert!(!path.exists());
+}
+
+/// Run as somebody who cannot walk to the build folder.
+#[test]
+fn another_user_can_run_the_program_under_test() {
+    require_root!();
+    let ran: Ran = Program::line("--version").as_user(65534).run().expect_code(0);
+    assert!(ran.stdout.starts_with("portolan "));
+}

@@ -1,0 +1,18 @@
+//! What the tests stand on: running the program, network namespaces, servers, waiting, skipping.
+//!
+//! Everything made here is removed when it goes out of scope, also when a test panics, and what a
+//! killed run left behind is removed by the next one.
+
+#![expect(dead_code, reason = "the toolbox of all modules; each takes what it needs")]
+
+mod netns;
+mod program;
+mod skip;
+mod wait;
+
+pub(crate) use netns::{Netns, Server};
+pub(crate) use program::{Program, Ran};
+pub(crate) use skip::{lacks_root, record_skip};
+pub(crate) use wait::eventually;
+
+pub(crate) use skip::{require_root, skip};

@@ -6,6 +6,7 @@
 pub mod diag;
 mod machine;
 mod owner;
+pub mod procnet;
 mod states;
 mod table;
 

@@ -4,7 +4,9 @@
 
 pub(crate) mod diff;
 pub(crate) mod error;
+pub(crate) mod gap;
 pub(crate) mod json;
+pub(crate) mod owner;
 pub(crate) mod sanitize;
 pub(crate) mod screen;
 pub(crate) mod style;

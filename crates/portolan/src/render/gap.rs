@@ -1,0 +1,38 @@
+//! What could not be seen, said on standard error beside the results.
+
+use std::io::{self, Write as _};
+
+use portolan_core::net::{Gap, Why};
+
+use crate::cli::args::Color;
+use crate::render::sanitize::sanitize;
+use crate::render::style::{Role, Style};
+
+/// Prints every gap, equal hints once. What was not looked at on purpose is left to the report.
+pub(crate) fn print(gaps: &[Gap], color: Color) {
+    let style = Style::for_stderr(color);
+    let mut out = io::stderr().lock();
+    let mut hints: Vec<&str> = Vec::new();
+    for gap in gaps.iter().filter(|g| g.why != Why::NotLooked) {
+        let label = style.paint(Role::Warning, "not seen:");
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(out, "{label} {} ({})", sanitize(&gap.what), words(gap.why));
+        if !gap.hint.is_empty() && !hints.contains(&&*gap.hint) {
+            hints.push(&gap.hint);
+        }
+    }
+    for hint in hints {
+        let _ = writeln!(out, "{} {}", style.paint(Role::Hint, "hint:"), sanitize(hint));
+    }
+}
+
+const fn words(why: Why) -> &'static str {
+    match why {
+        Why::NotPermitted => "not permitted",
+        Why::Vanished => "gone meanwhile",
+        Why::Unsupported => "not supported here",
+        Why::TimedOut => "timed out",
+        Why::NotLooked => "not looked at",
+        Why::Upstream => "beyond this machine",
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! `443/tcp`, `53/tcp+udp`, `5000-5010/tcp`; `ip:112` and `esp` are for the firewall alone.
 
+use std::fmt;
+
 use crate::net::{PortRange, Transport, TransportSet};
 
 /// An item of `ports`.
@@ -31,5 +33,15 @@ impl PortSpec {
             Self::Protocol { .. } => (PortRange::ALL, TransportSet::NONE),
         };
         transports.iter().map(move |t| (range, t))
+    }
+}
+
+impl fmt::Display for PortSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ports { range, transports } => write!(f, "{range}/{transports}"),
+            Self::Protocol { name: Some(name), .. } => f.write_str(name),
+            Self::Protocol { number, name: None } => write!(f, "ip:{number}"),
+        }
     }
 }

@@ -9,5 +9,6 @@ pub(crate) mod json;
 pub(crate) mod owner;
 pub(crate) mod sanitize;
 pub(crate) mod screen;
+pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -68,23 +68,37 @@ impl<T: AsRef<str>> From<T> for Cell {
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<Column>,
-    rows: Vec<Vec<Cell>>,
+    lines: Vec<Line>,
+}
+
+/// What stands on a line of a table.
+#[derive(Debug)]
+enum Line {
+    /// Cells under the headings.
+    Row(Vec<Cell>),
+    /// A text of its own across all columns, wrapped, so many columns indented.
+    Text(usize, Cell),
 }
 
 impl Table {
     /// An empty table.
     pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
-        Self { columns: columns.into(), rows: Vec::new() }
+        Self { columns: columns.into(), lines: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty.
     pub(crate) fn push(&mut self, row: Vec<Cell>) {
-        self.rows.push(row);
+        self.lines.push(Line::Row(row));
+    }
+
+    /// Adds a text across all columns, `indent` columns from the left; it is wrapped to fit.
+    pub(crate) fn push_text(&mut self, indent: usize, text: Cell) {
+        self.lines.push(Line::Text(indent, text));
     }
 
     /// Whether there is no row.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows().next().is_none()
     }
 
     /// Prints heading and rows within `width` columns.
@@ -93,7 +107,7 @@ impl Table {
         let headings: Vec<Cell> =
             self.columns.iter().map(|c| Cell::new(Role::Heading, c.heading)).collect();
         self.write_row(out, &headings, &widths, style)?;
-        self.write_rows(out, &widths, style)
+        self.write_lines(out, &widths, width, style)
     }
 
     /// Prints the rows alone.
@@ -103,11 +117,27 @@ impl Table {
         width: usize,
         style: Style,
     ) -> io::Result<()> {
-        self.write_rows(out, &self.widths(width, Heading::Hidden), style)
+        self.write_lines(out, &self.widths(width, Heading::Hidden), width, style)
     }
 
-    fn write_rows(&self, out: &mut impl Write, widths: &[usize], style: Style) -> io::Result<()> {
-        self.rows.iter().try_for_each(|row| self.write_row(out, row, widths, style))
+    fn rows(&self) -> impl Iterator<Item = &Vec<Cell>> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Row(row) => Some(row),
+            Line::Text(..) => None,
+        })
+    }
+
+    fn write_lines(
+        &self,
+        out: &mut impl Write,
+        widths: &[usize],
+        width: usize,
+        style: Style,
+    ) -> io::Result<()> {
+        self.lines.iter().try_for_each(|line| match line {
+            Line::Row(row) => self.write_row(out, row, widths, style),
+            Line::Text(indent, text) => write_text(out, *indent, text, width, style),
+        })
     }
 
     fn write_row(
@@ -137,12 +167,12 @@ impl Table {
     /// Each column's width; 0 hides a column that is empty in every row.
     fn widths(&self, limit: usize, heading: Heading) -> Vec<usize> {
         let mut widths: Vec<usize> = (0..self.columns.len())
-            .map(|i| self.rows.iter().filter_map(|r| r.get(i)).map(|c| c.text.width()).max())
+            .map(|i| self.rows().filter_map(|r| r.get(i)).map(|c| c.text.width()).max())
             .map(Option::unwrap_or_default)
             .collect();
         if heading == Heading::Shown {
             for (width, column) in widths.iter_mut().zip(&self.columns) {
-                if *width > 0 || self.rows.is_empty() {
+                if *width > 0 || self.rows().next().is_none() {
                     *width = (*width).max(column.heading.width());
                 }
             }
@@ -173,6 +203,36 @@ impl Table {
 enum Heading {
     Shown,
     Hidden,
+}
+
+fn write_text(
+    out: &mut impl Write,
+    indent: usize,
+    text: &Cell,
+    width: usize,
+    style: Style,
+) -> io::Result<()> {
+    if text.text.is_empty() {
+        return out.write_all(b"\n");
+    }
+    wrap(&text.text, width.saturating_sub(indent).max(20))
+        .into_iter()
+        .try_for_each(|line| writeln!(out, "{:indent$}{}", "", style.paint(text.role, line)))
+}
+
+/// `text` in lines of at most `width` columns, broken at spaces where there are any.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// `text` in at most `width` columns of the terminal.
@@ -235,5 +295,16 @@ mod tests {
         let mut table = Table::new([Column::left("A"), Column::left("B"), Column::left("C")]);
         table.push(vec!["1".into(), "".into(), "3".into()]);
         assert_eq!(printed(&table, 80), "A  C\n1  3\n");
+    }
+
+    #[test]
+    fn a_text_across_the_columns_is_wrapped_and_leaves_their_widths_alone() {
+        let mut table = Table::new([Column::left("A"), Column::left("B")]);
+        table.push(vec!["1".into(), "2".into()]);
+        table.push_text(2, "a remark that is longer than the row above".into());
+        assert_eq!(
+            printed(&table, 24),
+            "A  B\n1  2\n  a remark that is\n  longer than the row\n  above\n"
+        );
     }
 }

@@ -1,0 +1,331 @@
+//! The chart of this machine: its open ports, a row each, widest reach first.
+//!
+//! Joins what the kernel says (sockets, owners), what the number is registered for, what the
+//! inventory declares and what the audit finds. Which packets a firewall lets through is not looked
+//! at here, and the chart says so.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use portolan_core::audit::Finding;
+use portolan_core::inventory::{Declared, Host, Inventory, Status};
+use portolan_core::net::{Gap, Port, Scope, Severity, Transport, Why};
+use portolan_core::registry::Registry;
+use portolan_core::socket::{
+    Backlog, Held, Machine, Placement, PortChoice, Process, SocketTable, Unowned,
+};
+
+/// Everything the chart is made of.
+#[derive(Debug)]
+pub(crate) struct Sources<'a> {
+    /// This machine.
+    pub(crate) machine: &'a Machine,
+    /// Its listeners with their owners.
+    pub(crate) table: &'a SocketTable,
+    /// What numbers mean.
+    pub(crate) registry: &'a Registry,
+    /// The inventory, and which of its hosts this machine is.
+    pub(crate) intent: Option<(&'a Inventory, &'a Host)>,
+    /// What the audit found.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// The open ports of a machine.
+#[derive(Debug)]
+pub(crate) struct Chart<'a> {
+    /// The machine.
+    pub(crate) machine: &'a Machine,
+    /// The host of the inventory it is, where there is an inventory that knows it.
+    pub(crate) host: Option<&'a Host>,
+    /// The rows, widest reach first, then by number.
+    pub(crate) ports: Vec<Row<'a>>,
+    /// Findings about ports that are not open, such as a service that does not listen.
+    pub(crate) elsewhere: Vec<Finding>,
+    /// What could not be seen.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// One open port.
+#[derive(Debug)]
+pub(crate) struct Row<'a> {
+    pub(crate) port: Port,
+    pub(crate) transport: Transport,
+    /// The usual name of what is registered here.
+    pub(crate) service: Option<&'a str>,
+    /// Where it is bound, narrowest scope last.
+    pub(crate) bound: Vec<Bound>,
+    /// The sockets behind the row.
+    pub(crate) sockets: Vec<&'a Held>,
+    /// Every process that holds one of them, once.
+    pub(crate) owners: Vec<&'a Process>,
+    /// Why no process is named, where none is.
+    pub(crate) unowned: Option<Unowned>,
+    /// Unit and container of its first socket that has one.
+    pub(crate) placement: Placement,
+    /// Whether the kernel chose the number for every socket here.
+    pub(crate) chosen_by_kernel: bool,
+    /// The accept queue, where one is full.
+    pub(crate) full_queue: Option<Backlog>,
+    /// What the inventory says of it.
+    pub(crate) declared: Option<DeclaredAs<'a>>,
+    /// What to mind here, from the registry.
+    pub(crate) risk: Option<Risk<'a>>,
+    /// What the audit says of it.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// An address a port is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bound {
+    pub(crate) address: IpAddr,
+    pub(crate) scope: Scope,
+    /// Whether this one IPv6 socket serves IPv4 too.
+    pub(crate) dual_stack: bool,
+    /// The interface it is bound to.
+    pub(crate) device: Option<String>,
+}
+
+/// What the inventory declares a port as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeclaredAs<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) status: Status,
+}
+
+/// The registry's security note, as far as the chart shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Risk<'a> {
+    pub(crate) class: &'a str,
+    pub(crate) severity: Severity,
+    pub(crate) exposure: &'a str,
+    pub(crate) why: &'a str,
+    pub(crate) safer_alternative: &'a str,
+}
+
+/// How far a port reaches if no firewall stands in the way, widest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// Bound to a wildcard or a global address.
+    AnyNetwork,
+    /// Bound to a private, shared or link-local address only.
+    NearNetworks,
+    /// Bound to loopback only.
+    ThisMachine,
+}
+
+impl Reach {
+    const fn of(scope: Scope) -> Self {
+        match scope {
+            Scope::Wildcard | Scope::Global => Self::AnyNetwork,
+            Scope::Loopback => Self::ThisMachine,
+            Scope::LinkLocal | Scope::Private | Scope::Cgnat | Scope::Multicast => {
+                Self::NearNetworks
+            }
+        }
+    }
+}
+
+impl Row<'_> {
+    /// The widest reach of its addresses.
+    pub(crate) fn reach(&self) -> Reach {
+        self.bound.iter().map(|b| Reach::of(b.scope)).min().unwrap_or(Reach::ThisMachine)
+    }
+
+    /// Whether it is a UDP socket whose number nobody asked for: most often a client's.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.transport == Transport::Udp && self.chosen_by_kernel
+    }
+
+    /// The worst finding about it.
+    pub(crate) fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|f| f.severity).max()
+    }
+}
+
+/// Draws the chart.
+pub(crate) fn chart(sources: Sources<'_>, mut gaps: Vec<Gap>) -> Chart<'_> {
+    let mut findings: HashMap<String, Vec<Finding>> = HashMap::new();
+    for finding in sources.findings {
+        findings.entry(finding.subject.clone()).or_default().push(finding);
+    }
+    let mut ports = Vec::new();
+    for ((port, transport), sockets) in grouped(sources.table) {
+        let mut row = row(port, transport, sockets, sources.table);
+        row.service = sources.registry.service_name(port, transport);
+        row.declared = sources.intent.and_then(|(i, h)| declared(i, h, transport, port));
+        row.risk = risk(sources.registry, port, transport);
+        row.findings = findings.remove(&format!("{port}/{transport}")).unwrap_or_default();
+        ports.push(row);
+    }
+    ports.sort_by_key(|row| (row.reach(), row.port, row.transport));
+    gaps.push(Gap::aside(
+        "what the firewall and NAT of this machine let through",
+        Why::NotLooked,
+        "reach is told from where sockets are bound",
+    ));
+    let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
+    elsewhere.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.subject.cmp(&b.subject)));
+    Chart {
+        machine: sources.machine,
+        host: sources.intent.map(|(_, host)| host),
+        ports,
+        elsewhere,
+        gaps,
+    }
+}
+
+fn grouped(table: &SocketTable) -> BTreeMap<(Port, Transport), Vec<&Held>> {
+    let mut groups: BTreeMap<_, Vec<&Held>> = BTreeMap::new();
+    for held in table.sockets.iter().filter(|h| h.socket.is_listener()) {
+        let transport = held.socket.transport.with_ports();
+        if let (Some(transport), Some(port)) = (transport, held.socket.local_port()) {
+            groups.entry((port, transport)).or_default().push(held);
+        }
+    }
+    groups
+}
+
+fn row<'a>(
+    port: Port,
+    transport: Transport,
+    sockets: Vec<&'a Held>,
+    table: &'a SocketTable,
+) -> Row<'a> {
+    let mut owners: Vec<&Process> = sockets.iter().flat_map(|h| table.owners(h)).collect();
+    owners.sort_by_key(|p| p.pid);
+    owners.dedup_by_key(|p| p.pid);
+    let placements = sockets.iter().map(|h| table.placement(h));
+    let full = |h: &&Held| h.socket.backlog.filter(|b| b.is_full());
+    Row {
+        port,
+        transport,
+        service: None,
+        bound: bound(&sockets),
+        unowned: sockets.iter().find_map(|h| h.unowned),
+        placement: placements
+            .into_iter()
+            .find(|p| p.unit.is_some() || p.container.is_some())
+            .unwrap_or_default(),
+        chosen_by_kernel: sockets.iter().all(|h| h.socket.port_choice == Some(PortChoice::Kernel)),
+        full_queue: sockets.iter().find_map(full),
+        owners,
+        sockets,
+        declared: None,
+        risk: None,
+        findings: Vec::new(),
+    }
+}
+
+fn bound(sockets: &[&Held]) -> Vec<Bound> {
+    let mut bound: Vec<Bound> = sockets
+        .iter()
+        .filter_map(|held| {
+            let address = held.socket.local_endpoint()?.address;
+            Some(Bound {
+                address,
+                scope: Scope::of(address),
+                dual_stack: held.socket.is_dual_stack(),
+                device: held.socket.device.as_deref().map(str::to_owned),
+            })
+        })
+        .collect();
+    bound.sort_by_key(|b| (Reach::of(b.scope), b.address, b.device.clone()));
+    bound.dedup();
+    bound
+}
+
+fn declared<'a>(
+    inventory: &'a Inventory,
+    host: &Host,
+    transport: Transport,
+    port: Port,
+) -> Option<DeclaredAs<'a>> {
+    let claims = inventory.declared_at(host, transport, port);
+    claims.into_iter().find_map(|declared| match declared {
+        Declared::Service(service) => {
+            Some(DeclaredAs { service: &service.name, status: service.status })
+        }
+        Declared::Forward(forward) => {
+            Some(DeclaredAs { service: &forward.name, status: Status::Active })
+        }
+        Declared::Door(door) => Some(DeclaredAs { service: &door.name, status: Status::Active }),
+        Declared::Pool(_) => None,
+    })
+}
+
+fn risk(registry: &Registry, port: Port, transport: Transport) -> Option<Risk<'_>> {
+    registry.security(port, transport).map(|note| Risk {
+        class: note.risk_class,
+        severity: note.severity,
+        exposure: note.exposure.as_str(),
+        why: note.why,
+        safer_alternative: note.safer_alternative,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::net::Endpoint;
+    use portolan_core::socket::{Address, Family, Queues, Socket, SocketTransport, State};
+
+    use super::*;
+
+    fn listener(address: &str, port: u16) -> Held {
+        let address: IpAddr = address.parse().unwrap();
+        let socket = Socket {
+            transport: SocketTransport::Tcp,
+            family: if address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 },
+            local: Address::Inet(Endpoint::new(address, Port(port))),
+            peer: None,
+            state: State::Listen,
+            v6only: None,
+            device: None,
+            netns: 0,
+            cookie: None,
+            inode: 1,
+            uid: Some(0),
+            port_choice: Some(PortChoice::Fixed),
+            backlog: None,
+            queues: Queues::default(),
+            cgroup: None,
+        };
+        Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) }
+    }
+
+    fn drawn(sockets: Vec<Held>) -> Vec<(Port, Reach, usize)> {
+        let table = SocketTable { sockets, ..SocketTable::default() };
+        let (machine, registry) = (Machine::default(), Registry::embedded());
+        let sources = Sources {
+            machine: &machine,
+            table: &table,
+            registry: &registry,
+            intent: None,
+            findings: Vec::new(),
+        };
+        let chart = chart(sources, Vec::new());
+        chart.ports.iter().map(|r| (r.port, r.reach(), r.bound.len())).collect()
+    }
+
+    #[test]
+    fn what_anyone_could_reach_stands_first() {
+        let rows = drawn(vec![
+            listener("127.0.0.1", 22),
+            listener("0.0.0.0", 9000),
+            listener("10.0.0.1", 80),
+        ]);
+        assert_eq!(
+            rows,
+            [
+                (Port(9000), Reach::AnyNetwork, 1),
+                (Port(80), Reach::NearNetworks, 1),
+                (Port(22), Reach::ThisMachine, 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn one_port_on_two_addresses_is_one_row_with_the_wider_reach() {
+        let rows = drawn(vec![listener("127.0.0.1", 53), listener("192.168.1.1", 53)]);
+        assert_eq!(rows, [(Port(53), Reach::NearNetworks, 2)]);
+    }
+}

@@ -1,0 +1,456 @@
+//! The chart of a machine, for reading and as JSON.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use portolan_core::audit::Finding;
+use portolan_core::inventory::Status;
+use portolan_core::net::{Scope, Severity};
+use serde::Serialize;
+
+use crate::ops::status::{Bound, Chart, DeclaredAs, Reach, Row};
+use crate::render::json::Document;
+use crate::render::owner::{
+    CommandLines, ContainerJson, OwnerJson, container_name, owners_json, process_names,
+    unowned_word,
+};
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+use crate::render::table::{Cell, Column, Table, wrap};
+
+/// Prints the chart: what others could reach first, one line that sums up, one that goes on.
+pub(crate) fn text(screen: &mut Screen, chart: &Chart<'_>) -> Result<()> {
+    let (style, width) = (screen.style, screen.width);
+    writeln!(screen, "{}", style.paint(Role::Heading, sanitize(&title(chart))))?;
+    if chart.ports.is_empty() {
+        writeln!(screen, "\nNo port is open.")?;
+    } else {
+        table(chart).write(screen, width, style)?;
+    }
+    for finding in &chart.elsewhere {
+        let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);
+        for line in wrap(&sanitize(&text), width) {
+            writeln!(screen, "{}", style.paint(role(finding.severity), line))?;
+        }
+    }
+    writeln!(screen, "\n{}", summary(chart))?;
+    writeln!(screen, "{} {}", style.paint(Role::Hint, "next:"), next_step(chart))?;
+    Ok(screen.flush()?)
+}
+
+fn title(chart: &Chart<'_>) -> String {
+    let machine = chart.machine;
+    match chart.host {
+        Some(host) if host.name == machine.hostname => machine.hostname.clone(),
+        Some(host) => format!("{} ({} in the inventory)", machine.hostname, host.name),
+        None => machine.hostname.clone(),
+    }
+}
+
+fn table(chart: &Chart<'_>) -> Table {
+    let mut table = Table::new([
+        Column::right("PORT"),
+        Column::flexible("SERVICE", 10),
+        Column::flexible("PROCESS", 14),
+        Column::flexible("USER", 4),
+        Column::flexible("UNIT/CONTAINER", 12),
+        Column::flexible("BOUND TO", 9),
+        Column::flexible("DECLARED", 8),
+    ]);
+    for reach in [Reach::AnyNetwork, Reach::NearNetworks, Reach::ThisMachine] {
+        let rows: Vec<&Row<'_>> =
+            chart.ports.iter().filter(|r| r.reach() == reach && !r.is_passing()).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        table.push_text(0, Cell::new(Role::Heading, heading(reach)));
+        for run in collapsed(&rows) {
+            push_run(&mut table, &run, chart.host.is_some());
+        }
+    }
+    push_passing(&mut table, chart);
+    table
+}
+
+const fn heading(reach: Reach) -> &'static str {
+    match reach {
+        Reach::AnyNetwork => "From any network, unless a firewall stops it",
+        Reach::NearNetworks => {
+            "From near networks (private, VPN or link), unless a firewall stops it"
+        }
+        Reach::ThisMachine => "From this machine only",
+    }
+}
+
+/// Rows of neighbouring numbers that say the same, as one run.
+fn collapsed<'c, 'a>(rows: &[&'c Row<'a>]) -> Vec<Vec<&'c Row<'a>>> {
+    let mut runs: Vec<Vec<&Row<'_>>> = Vec::new();
+    for row in rows {
+        match runs.last_mut() {
+            Some(run) if run.last().is_some_and(|last| continues(last, row)) => run.push(row),
+            _ => runs.push(vec![row]),
+        }
+    }
+    runs
+}
+
+fn continues(last: &Row<'_>, next: &Row<'_>) -> bool {
+    last.port.0.checked_add(1) == Some(next.port.0)
+        && last.transport == next.transport
+        && last.bound == next.bound
+        && last.owners.iter().map(|p| p.pid).eq(next.owners.iter().map(|p| p.pid))
+        && last.unowned == next.unowned
+        && last.placement == next.placement
+        && last.declared == next.declared
+        && notes(last) == notes(next)
+}
+
+fn push_run(table: &mut Table, run: &[&Row<'_>], with_inventory: bool) {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+    let numbers = match run.len() {
+        1 => format!("{}/{}", first.port, first.transport),
+        _ => format!("{}-{}/{}", first.port, last.port, first.transport),
+    };
+    let service = if run.len() == 1 { first.service.unwrap_or_default() } else { "" };
+    table.push(vec![
+        Cell::new(Role::Strong, numbers),
+        service.into(),
+        process(first).into(),
+        users(first).into(),
+        place(first).into(),
+        addresses(&first.bound).into(),
+        declared(first, with_inventory),
+    ]);
+    for (role, note) in notes(first) {
+        table.push_text(NOTE_INDENT, Cell::new(role, note));
+    }
+}
+
+fn process(row: &Row<'_>) -> String {
+    match (row.owners.is_empty(), row.unowned) {
+        (true, Some(unowned)) => unowned_word(unowned).to_owned(),
+        _ => process_names(row.owners.iter().copied()),
+    }
+}
+
+fn users(row: &Row<'_>) -> String {
+    let mut users: Vec<&str> = row.owners.iter().filter_map(|p| p.user.as_deref()).collect();
+    users.sort_unstable();
+    users.dedup();
+    users.join(",")
+}
+
+fn place(row: &Row<'_>) -> String {
+    match (&row.placement.container, &row.placement.unit) {
+        (Some(container), _) => container_name(container).to_owned(),
+        (None, Some(unit)) => unit.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
+/// `*` where every address of both families is meant, else each address.
+fn addresses(bound: &[Bound]) -> String {
+    let wildcard =
+        |v4: bool| bound.iter().any(|b| b.scope == Scope::Wildcard && b.address.is_ipv4() == v4);
+    if bound.iter().any(|b| b.dual_stack && b.device.is_none())
+        || (wildcard(true) && wildcard(false))
+    {
+        return "*".to_owned();
+    }
+    let words: Vec<String> = bound
+        .iter()
+        .map(|b| match &b.device {
+            Some(device) => format!("{}%{device}", b.address),
+            None => b.address.to_string(),
+        })
+        .collect();
+    words.join(", ")
+}
+
+fn declared(row: &Row<'_>, with_inventory: bool) -> Cell {
+    match row.declared {
+        _ if !with_inventory => Cell::default(),
+        None => Cell::new(Role::Warning, "undeclared"),
+        Some(DeclaredAs { service, status: Status::Active }) => Cell::new(Role::Good, service),
+        Some(DeclaredAs { service, status }) => {
+            Cell::new(Role::Warning, format!("{service} ({})", status.as_str()))
+        }
+    }
+}
+
+/// What is wrong or worth knowing, a line each.
+fn notes(row: &Row<'_>) -> Vec<(Role, String)> {
+    let mut notes = Vec::new();
+    for finding in row.findings.iter().filter(|f| f.severity > Severity::Note) {
+        let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);
+        notes.push((role(finding.severity), text));
+    }
+    if row.findings.is_empty() && row.reach() != Reach::ThisMachine {
+        notes.extend(risk(row));
+    }
+    if let Some(queue) = row.full_queue {
+        let text =
+            format!("accept queue {}/{} full: it refuses connections", queue.queued, queue.max);
+        notes.push((Role::Bad, text));
+    }
+    if row.chosen_by_kernel {
+        notes.push((
+            Role::Dim,
+            "the kernel chose this number; it changes at every start".to_owned(),
+        ));
+    }
+    notes
+}
+
+/// The registry's warning, where such a port should not be open to the world.
+fn risk(row: &Row<'_>) -> Option<(Role, String)> {
+    let risk = row.risk.filter(|r| r.severity >= Severity::Medium)?;
+    if matches!(risk.exposure, "public-ok" | "public-hardened") {
+        return None;
+    }
+    let text = format!("{} ({}): {}", risk.class, risk.severity, risk.why);
+    Some((role(risk.severity), text))
+}
+
+fn push_passing(table: &mut Table, chart: &Chart<'_>) {
+    let passing: Vec<&Row<'_>> = chart.ports.iter().filter(|r| r.is_passing()).collect();
+    if passing.is_empty() {
+        return;
+    }
+    let mut owners: Vec<_> = passing.iter().flat_map(|r| r.owners.iter().copied()).collect();
+    owners.sort_by_key(|p| p.pid);
+    owners.dedup_by_key(|p| p.pid);
+    let names = process_names(owners);
+    let of = if names.is_empty() { String::new() } else { format!(": {names}") };
+    let text = format!("UDP on numbers the kernel chose, mostly clients ({}){of}", passing.len());
+    table.push_text(0, Cell::new(Role::Dim, text));
+}
+
+const fn role(severity: Severity) -> Role {
+    match severity {
+        Severity::Note => Role::Dim,
+        Severity::Low | Severity::Medium => Role::Warning,
+        Severity::High | Severity::Critical => Role::Bad,
+    }
+}
+
+fn summary(chart: &Chart<'_>) -> String {
+    let shown = || chart.ports.iter().filter(|r| !r.is_passing());
+    let count = |reach| shown().filter(|r| r.reach() == reach).count();
+    let mut text = plural(shown().count(), "open port");
+    let parts: Vec<String> = [
+        (count(Reach::AnyNetwork), "from any network"),
+        (count(Reach::NearNetworks), "from near networks"),
+        (count(Reach::ThisMachine), "from this machine only"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, words)| format!("{n} {words}"))
+    .collect();
+    if !parts.is_empty() {
+        text = format!("{text}: {}", parts.join(", "));
+    }
+    if chart.host.is_some() {
+        let undeclared = shown().filter(|r| r.declared.is_none()).count();
+        text = format!("{text}; {undeclared} undeclared");
+        if let Some(worst) = worst(chart) {
+            text = format!("{text}; worst finding: {worst}");
+        }
+    }
+    format!("{text}.")
+}
+
+fn worst(chart: &Chart<'_>) -> Option<Severity> {
+    let of_rows = chart.ports.iter().filter_map(Row::worst);
+    of_rows.chain(chart.elsewhere.iter().map(|f| f.severity)).max()
+}
+
+fn next_step(chart: &Chart<'_>) -> String {
+    match (chart.host, worst(chart)) {
+        (Some(_), Some(worst)) if worst > Severity::Note => {
+            "portolan audit     (each finding with its evidence and remedy)".to_owned()
+        }
+        (Some(_), _) => "nothing to do; portolan who PORT tells more of one".to_owned(),
+        (None, _) if chart.ports.is_empty() => {
+            "portolan sockets -a     (connections too)".to_owned()
+        }
+        (None, _) => "portolan inventory init     (write down what is meant to be open)".to_owned(),
+    }
+}
+
+/// `1 open port`, `2 open ports`.
+fn plural(count: usize, word: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{ending}")
+}
+
+const NOTE_INDENT: usize = 4;
+
+/// Prints the chart as one document.
+pub(crate) fn json(
+    screen: &mut Screen,
+    chart: &Chart<'_>,
+    table: &portolan_core::socket::SocketTable,
+) -> Result<()> {
+    let body = Body {
+        host: HostJson {
+            name: chart.host.map_or(&chart.machine.hostname, |h| &h.name),
+            hostname: &chart.machine.hostname,
+            kernel: &chart.machine.kernel,
+            addresses: chart.machine.addresses.iter().map(|a| a.address.to_string()).collect(),
+            ephemeral: chart.machine.ports.ephemeral.to_string(),
+            unprivileged_start: chart.machine.ports.unprivileged_start.0,
+        },
+        ports: chart.ports.iter().map(|row| PortJson::new(row, table)).collect(),
+        findings: chart.elsewhere.iter().map(FindingJson::from).collect(),
+    };
+    screen.json(&Document::new("status", body, &chart.gaps))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    host: HostJson<'a>,
+    ports: Vec<PortJson<'a>>,
+    /// Findings about ports that are not open.
+    findings: Vec<FindingJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct HostJson<'a> {
+    name: &'a str,
+    hostname: &'a str,
+    kernel: &'a str,
+    addresses: Vec<String>,
+    ephemeral: String,
+    unprivileged_start: u16,
+}
+
+#[derive(Serialize)]
+struct PortJson<'a> {
+    port: u16,
+    transport: &'static str,
+    service: Option<&'a str>,
+    bound: Vec<BoundJson<'a>>,
+    owners: Vec<OwnerJson<'a>>,
+    owner_gap: Option<&'static str>,
+    unit: Option<&'a str>,
+    container: Option<ContainerJson<'a>>,
+    port_choice: Option<&'static str>,
+    reach: Vec<ReachJson>,
+    declared: Option<DeclaredJson<'a>>,
+    risk: Option<RiskJson<'a>>,
+    findings: Vec<String>,
+}
+
+impl<'a> PortJson<'a> {
+    fn new(row: &'a Row<'a>, table: &'a portolan_core::socket::SocketTable) -> Self {
+        Self {
+            port: row.port.0,
+            transport: row.transport.as_str(),
+            service: row.service,
+            bound: row.bound.iter().map(BoundJson::from).collect(),
+            owners: row
+                .sockets
+                .iter()
+                .flat_map(|held| owners_json(table, held, CommandLines::Hidden))
+                .collect(),
+            owner_gap: row.unowned.map(unowned_word).filter(|_| row.owners.is_empty()),
+            unit: row.placement.unit.as_deref(),
+            container: row.placement.container.as_deref().map(ContainerJson::from),
+            port_choice: row.sockets.iter().find_map(|h| h.socket.port_choice).map(|c| c.as_str()),
+            reach: reach_json(row),
+            declared: row.declared.map(DeclaredJson::from),
+            risk: row.risk.as_ref().map(|r| RiskJson {
+                class: r.class,
+                severity: r.severity.as_str(),
+                exposure: r.exposure,
+                why: r.why,
+                safer_alternative: r.safer_alternative,
+            }),
+            findings: row.findings.iter().map(Finding::id).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BoundJson<'a> {
+    address: String,
+    scope: &'static str,
+    dual_stack: bool,
+    device: Option<&'a str>,
+}
+
+impl<'a> From<&'a Bound> for BoundJson<'a> {
+    fn from(bound: &'a Bound) -> Self {
+        Self {
+            address: bound.address.to_string(),
+            scope: bound.scope.as_str(),
+            dual_stack: bound.dual_stack,
+            device: bound.device.as_deref(),
+        }
+    }
+}
+
+/// From where a port can be reached, and what decides it: so far the socket alone.
+#[derive(Serialize)]
+struct ReachJson {
+    source: &'static str,
+    /// `yes`, `no`, or `unless-filtered` where a firewall may still say no.
+    answer: &'static str,
+    by: String,
+}
+
+fn reach_json(row: &Row<'_>) -> Vec<ReachJson> {
+    let by = format!("bound to {}", addresses(&row.bound));
+    let local = ReachJson { source: "loopback", answer: "yes", by: by.clone() };
+    let (source, answer) = match row.reach() {
+        Reach::AnyNetwork => ("any", "unless-filtered"),
+        Reach::NearNetworks => ("private", "unless-filtered"),
+        Reach::ThisMachine => ("any", "no"),
+    };
+    vec![local, ReachJson { source, answer, by }]
+}
+
+#[derive(Serialize)]
+struct DeclaredJson<'a> {
+    service: &'a str,
+    status: &'static str,
+}
+
+impl<'a> From<DeclaredAs<'a>> for DeclaredJson<'a> {
+    fn from(declared: DeclaredAs<'a>) -> Self {
+        Self { service: declared.service, status: declared.status.as_str() }
+    }
+}
+
+#[derive(Serialize)]
+struct RiskJson<'a> {
+    class: &'a str,
+    severity: &'static str,
+    exposure: &'a str,
+    why: &'a str,
+    safer_alternative: &'a str,
+}
+
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    id: String,
+    rule: &'static str,
+    severity: &'static str,
+    subject: &'a str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a Finding> for FindingJson<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        Self {
+            id: finding.id(),
+            rule: finding.rule.as_str(),
+            severity: finding.severity.as_str(),
+            subject: &finding.subject,
+            message: &finding.message,
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub fn read() -> Observed<Machine> {
 /// When netlink is not to be had.
 pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
     let mut netlink = Netlink::open(None)?;
-    let names = links(&mut netlink)?;
+    let names = names(links_over(&mut netlink)?);
     let mut found = Vec::new();
     netlink.dump(rtnetlink::GET_ADDRESSES, &rtnetlink::everything(), |_, body| {
         found.extend(LinkAddress::parse(body));
@@ -43,20 +43,32 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
     Ok(found.into_iter().filter_map(|a| named(a, &names)).collect())
 }
 
+/// Every interface of this network namespace.
+///
+/// # Errors
+/// When netlink is not to be had.
+pub fn links() -> io::Result<Vec<Link>> {
+    links_over(&mut Netlink::open(None)?)
+}
+
 /// The names of every interface of this network namespace, by index.
 ///
 /// # Errors
 /// When netlink is not to be had.
 pub fn interfaces() -> io::Result<HashMap<u32, String>> {
-    links(&mut Netlink::open(None)?)
+    links().map(names)
 }
 
-fn links(netlink: &mut Netlink) -> io::Result<HashMap<u32, String>> {
-    let mut names = HashMap::new();
+fn links_over(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
+    let mut found = Vec::new();
     netlink.dump(rtnetlink::GET_LINKS, &rtnetlink::everything(), |_, body| {
-        names.extend(Link::parse(body).map(|link| (link.index, link.name)));
+        found.extend(Link::parse(body));
     })?;
-    Ok(names)
+    Ok(found)
+}
+
+fn names(links: Vec<Link>) -> HashMap<u32, String> {
+    links.into_iter().map(|link| (link.index, link.name)).collect()
 }
 
 fn named(found: LinkAddress, names: &HashMap<u32, String>) -> Option<InterfaceAddress> {

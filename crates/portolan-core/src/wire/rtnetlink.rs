@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::net::Port;
+
 use super::netlink;
 
 /// RTM_GETLINK, the request for every interface.
@@ -28,6 +30,10 @@ pub struct Link {
     pub index: u32,
     /// Its name, at most 15 bytes.
     pub name: String,
+    /// What it is, where it is more than a plain device: `vxlan`, `geneve`, `bridge`, `veth` …
+    pub kind: Option<String>,
+    /// The UDP port the kernel itself listens on for it: tunnels that run over UDP.
+    pub udp_port: Option<Port>,
 }
 
 impl Link {
@@ -36,12 +42,33 @@ impl Link {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let (fixed, rest) = body.split_at_checked(LINK)?;
         let name = value(rest, IFLA_IFNAME)?;
-        let name = name.strip_suffix(b"\0").unwrap_or(name);
+        let info = value(rest, IFLA_LINKINFO).unwrap_or_default();
+        let kind = value(info, IFLA_INFO_KIND).map(text);
         Some(Self {
             index: u32::from_ne_bytes(fixed.get(4..8)?.try_into().ok()?),
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: text(name),
+            udp_port: kind.as_deref().and_then(|kind| udp_port(kind, info)),
+            kind,
         })
     }
+}
+
+/// The UDP port of a tunnel, in network order behind its kind's own attribute
+/// (include/uapi/linux/if_link.h).
+fn udp_port(kind: &str, info: &[u8]) -> Option<Port> {
+    let attribute = match kind {
+        "vxlan" => IFLA_VXLAN_PORT,
+        "geneve" => IFLA_GENEVE_PORT,
+        "bareudp" => IFLA_BAREUDP_PORT,
+        _ => return None,
+    };
+    let bytes = value(value(info, IFLA_INFO_DATA)?, attribute)?;
+    Some(Port(u16::from_be_bytes(*bytes.first_chunk()?)))
+}
+
+/// A name with its closing zero cut off.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into_owned()
 }
 
 /// An address of an interface.
@@ -79,6 +106,12 @@ fn value(attributes: &[u8], kind: u16) -> Option<&[u8]> {
 const LINK: usize = 16;
 const ADDRESS: usize = 8;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VXLAN_PORT: u16 = 15;
+const IFLA_GENEVE_PORT: u16 = 5;
+const IFLA_BAREUDP_PORT: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const AF_INET: u8 = 2;
@@ -107,7 +140,20 @@ mod tests {
         let mut body = vec![0; LINK];
         body[4..8].copy_from_slice(&3u32.to_ne_bytes());
         netlink::push_attribute(&mut body, IFLA_IFNAME, b"eth0\0");
-        assert_eq!(Link::parse(&body), Some(Link { index: 3, name: "eth0".into() }));
+        let expected = Link { index: 3, name: "eth0".into(), kind: None, udp_port: None };
+        assert_eq!(Link::parse(&body), Some(expected));
+    }
+
+    #[test]
+    fn a_vxlan_tells_the_port_the_kernel_listens_on_for_it() {
+        let (mut data, mut info, mut body) = (Vec::new(), Vec::new(), vec![0; LINK]);
+        netlink::push_attribute(&mut data, IFLA_VXLAN_PORT, &4789u16.to_be_bytes());
+        netlink::push_attribute(&mut info, IFLA_INFO_KIND, b"vxlan\0");
+        netlink::push_attribute(&mut info, IFLA_INFO_DATA, &data);
+        netlink::push_attribute(&mut body, IFLA_IFNAME, b"vx0\0");
+        netlink::push_attribute(&mut body, IFLA_LINKINFO, &info);
+        let link = Link::parse(&body).unwrap();
+        assert_eq!((link.kind.as_deref(), link.udp_port), (Some("vxlan"), Some(Port(4789))));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod extent;
 mod forward;
 mod host;
 mod identify;
+pub mod matrix;
 mod place;
 mod port_spec;
 mod query;

@@ -10,7 +10,6 @@ mod extent;
 mod forward;
 mod host;
 mod identify;
-pub mod matrix;
 mod place;
 mod port_spec;
 mod query;

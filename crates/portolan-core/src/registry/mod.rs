@@ -7,6 +7,9 @@
 
 mod common_use;
 mod iana;
+pub mod import;
+pub mod port_set;
+mod ranking;
 mod search;
 mod security;
 mod table;
@@ -104,6 +107,11 @@ impl Registry {
     #[must_use]
     pub fn security_of(&self, port: Port) -> Vec<SecurityNote<'_>> {
         security::at(port).collect()
+    }
+
+    /// The ports of a transport, most relevant first: 1,000 of TCP, 100 of UDP, none of the others.
+    pub fn ranked(transport: Transport) -> impl Iterator<Item = Port> {
+        ranking::ranked(transport)
     }
 
     /// The name of IANA's nearest to one that nobody knows, for "did you mean".

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Holder, Placement, Process, Socket, Unowned};
+use super::{Container, Holder, Placement, Process, Socket, Unowned};
 
 /// Sockets, the processes that hold them, and the namespaces they live in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,11 +53,27 @@ impl SocketTable {
     /// The unit and container of a socket: its first holder's, else its cgroup's.
     #[must_use]
     pub fn placement(&self, held: &Held) -> Placement {
-        let of_holder = self.owners(held).next().map(|p| p.placement.clone()).unwrap_or_default();
-        let of_cgroup = held.socket.cgroup.and_then(|id| self.cgroups.get(&id));
         Placement {
-            unit: of_holder.unit.or_else(|| of_cgroup.and_then(|p| p.unit.clone())),
-            container: of_holder.container.or_else(|| of_cgroup.and_then(|p| p.container.clone())),
+            unit: self.places(held).find_map(|place| place.unit.clone()),
+            container: self.places(held).find_map(|place| place.container.clone()),
         }
+    }
+
+    /// The container of a socket: its first holder's, else its cgroup's.
+    #[must_use]
+    pub fn container<'a>(&'a self, held: &'a Held) -> Option<&'a Container> {
+        self.places(held).find_map(|place| place.container.as_deref())
+    }
+
+    /// The systemd unit of a socket: its first holder's, else its cgroup's.
+    #[must_use]
+    pub fn unit<'a>(&'a self, held: &'a Held) -> Option<&'a str> {
+        self.places(held).find_map(|place| place.unit.as_deref())
+    }
+
+    fn places<'a>(&'a self, held: &'a Held) -> impl Iterator<Item = &'a Placement> {
+        let of_holder = self.owners(held).next().map(|p| &p.placement);
+        let of_cgroup = held.socket.cgroup.and_then(|id| self.cgroups.get(&id));
+        of_holder.into_iter().chain(of_cgroup)
     }
 }

@@ -3,3 +3,4 @@
 pub(crate) mod diff;
 pub(crate) mod machine;
 pub(crate) mod status;
+pub(crate) mod who;

@@ -9,6 +9,8 @@ pub(crate) mod json;
 pub(crate) mod owner;
 pub(crate) mod sanitize;
 pub(crate) mod screen;
+pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod who;

@@ -1,0 +1,283 @@
+//! Who holds a port; or which sockets a program, process, unit or container holds, and why it runs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use portolan_core::net::{Port, PortError, PortRange, Transport, TransportSet};
+use portolan_core::socket::{Container, Held, Placement, Process, SocketTable, Unowned};
+use portolan_core::wire::rtnetlink::Link;
+
+use crate::fault::Fault;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Query {
+    /// Whoever holds one of these ports.
+    Ports { range: PortRange, transports: TransportSet },
+    /// What this process holds.
+    Process(u32),
+    /// What the processes of this systemd unit hold; `.service` may be left out.
+    Unit(String),
+    /// What this container holds: its name, its compose service, or the beginning of its id.
+    Container(String),
+    /// What the processes of this program hold.
+    Program(String),
+}
+
+impl Query {
+    /// Reads `8080`, `53/udp`, `8000-8010`, `pid:1`, `unit:ssh`, `container:web` or a program.
+    ///
+    /// # Errors
+    /// A number above 65535, a reversed range, an unknown transport, an empty name.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        match text.split_once(':') {
+            Some(("pid", pid)) => pid.parse().map(Self::Process).map_err(|_| bad_pid(pid)),
+            Some((kind @ ("unit" | "container"), "")) => {
+                Err(Fault::new(format!("`{text}` names no {kind}"), WHAT))
+            }
+            Some(("unit", unit)) => Ok(Self::Unit(unit.to_owned())),
+            Some(("container", container)) => Ok(Self::Container(container.to_owned())),
+            _ if text.starts_with(|c: char| c.is_ascii_digit()) => Self::ports(text),
+            _ if text.is_empty() => Err(Fault::new("nothing is asked for", WHAT)),
+            _ => Ok(Self::Program(text.to_owned())),
+        }
+    }
+
+    /// A bare number means every transport. What begins with a digit and is no number is a program,
+    /// such as `7z`.
+    fn ports(text: &str) -> Result<Self> {
+        let (numbers, transports) = text.split_once('/').unwrap_or((text, "tcp+udp+sctp+dccp"));
+        let range = match numbers.parse::<PortRange>() {
+            Err(PortError::NotANumber { .. }) if numbers == text => {
+                return Ok(Self::Program(text.to_owned()));
+            }
+            other => other.map_err(|e| Fault::new(e.to_string(), WHAT))?,
+        };
+        let transports = transports.parse().map_err(|e| Fault::new(format!("{e}"), WHAT))?;
+        Ok(Self::Ports { range, transports })
+    }
+
+    fn wants(&self, held: &Held, table: &SocketTable) -> bool {
+        match self {
+            Self::Ports { range, transports } => {
+                let socket = &held.socket;
+                socket.transport.with_ports().is_some_and(|t| transports.contains(t))
+                    && socket.local_port().is_some_and(|port| range.contains(port))
+            }
+            Self::Process(pid) => held.holders.iter().any(|h| h.pid == *pid),
+            Self::Program(name) => table.owners(held).any(|p| is_program(p, name)),
+            Self::Unit(unit) => places(held, table).any(|p| is_unit(&p, unit)),
+            Self::Container(name) => {
+                places(held, table).any(|p| p.container.is_some_and(|c| is_container(&c, name)))
+            }
+        }
+    }
+
+    /// Whether a socket without a visible owner could belong to the answer.
+    const fn could_be(&self, unowned: Unowned) -> bool {
+        !matches!(self, Self::Ports { .. })
+            && matches!(unowned, Unowned::NotPermitted | Unowned::Vanished)
+    }
+}
+
+/// Everything that answers a query.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    /// What was asked.
+    pub(crate) query: &'a str,
+    /// The sockets, gathered by who holds them.
+    pub(crate) groups: Vec<Group<'a>>,
+    /// Sockets whose owner is not visible and that might belong here too.
+    pub(crate) unattributed: usize,
+}
+
+/// Sockets with the same holders.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    /// The processes, by id; empty when none can be named.
+    pub(crate) owners: Vec<&'a Process>,
+    /// Why none can be proved.
+    pub(crate) unowned: Option<Unowned>,
+    /// Their unit and container.
+    pub(crate) placement: Placement,
+    /// What the first of them descends from, its parent first.
+    pub(crate) ancestry: Vec<Process>,
+    /// The user who made the sockets, where no process can be named.
+    pub(crate) creator: Option<String>,
+    /// The sockets that wait for others, or hold a port without listening.
+    pub(crate) holding: Vec<&'a Held>,
+    /// The rest: connections, by state.
+    pub(crate) connections: Vec<&'a Held>,
+    /// The interface the kernel holds a socket for.
+    pub(crate) device: Option<String>,
+}
+
+impl Report<'_> {
+    /// Whether somebody holds it whose name is not visible, or nobody was found and there are
+    /// sockets that could not be looked behind.
+    pub(crate) fn is_partial(&self) -> bool {
+        let hidden =
+            |g: &Group<'_>| matches!(g.unowned, Some(Unowned::NotPermitted | Unowned::Vanished));
+        self.groups.iter().any(hidden) || (self.groups.is_empty() && self.unattributed > 0)
+    }
+}
+
+/// Answers a query from a table of sockets in every state, with the kernel's tunnels.
+///
+/// `ancestry` tells what a process descends from, itself first.
+pub(crate) fn answer<'a>(
+    text: &'a str,
+    query: &Query,
+    table: &'a SocketTable,
+    links: &[Link],
+    ancestry: impl Fn(u32) -> Vec<Process>,
+) -> Report<'a> {
+    let wanted = table.sockets.iter().filter(|held| query.wants(held, table));
+    let mut by_holders: BTreeMap<_, Vec<&Held>> = BTreeMap::new();
+    for held in wanted {
+        let pids: Vec<u32> = table.owners(held).map(|p| p.pid).collect();
+        let alone =
+            if pids.is_empty() { held.unowned.map(|u| (u as u8, held.socket.uid)) } else { None };
+        by_holders.entry((pids, alone)).or_default().push(held);
+    }
+    let unattributed =
+        table.sockets.iter().filter(|h| h.unowned.is_some_and(|u| query.could_be(u))).count();
+    let mut groups: Vec<Group<'_>> =
+        by_holders.into_values().map(|sockets| group(sockets, table, links)).collect();
+    for group in &mut groups {
+        group.ancestry = group.owners.first().map(|p| ancestry(p.pid)).unwrap_or_default();
+        group.ancestry.drain(..group.ancestry.len().min(1));
+    }
+    groups.sort_by_key(|g| (g.holding.is_empty(), g.owners.first().map(|p| p.pid)));
+    Report { query: text, groups, unattributed }
+}
+
+fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable, links: &[Link]) -> Group<'a> {
+    let (mut holding, mut connections): (Vec<&Held>, Vec<&Held>) =
+        sockets.into_iter().partition(|held| holds_its_port(held));
+    holding.sort_by_key(|h| (h.socket.local_port(), h.socket.transport, h.socket.local.clone()));
+    connections.sort_by_key(|h| (h.socket.state, h.socket.local_port(), h.socket.peer.clone()));
+    let first = holding.first().or(connections.first()).copied();
+    Group {
+        owners: first.map(|held| table.owners(held).collect()).unwrap_or_default(),
+        unowned: first.and_then(|held| held.unowned),
+        placement: first.map(|held| table.placement(held)).unwrap_or_default(),
+        ancestry: Vec::new(),
+        creator: first.and_then(|held| creator(held, table)),
+        device: first.filter(|h| h.unowned == Some(Unowned::Kernel)).and_then(|h| device(h, links)),
+        holding,
+        connections,
+    }
+}
+
+fn holds_its_port(held: &Held) -> bool {
+    held.socket.peer.is_none()
+}
+
+fn creator(held: &Held, table: &SocketTable) -> Option<String> {
+    let uid = held.socket.uid?;
+    Some(table.users.get(&uid).map_or_else(|| format!("uid {uid}"), |user| user.to_string()))
+}
+
+/// The tunnel whose UDP port the kernel serves.
+fn device(held: &Held, links: &[Link]) -> Option<String> {
+    let port = held.socket.local_port()?;
+    held.socket.transport.with_ports().filter(|t| *t == Transport::Udp)?;
+    let link = links.iter().find(|link| link.udp_port == Some(port))?;
+    Some(format!("{} {}", link.kind.as_deref().unwrap_or("tunnel"), link.name))
+}
+
+/// Every unit and container a socket's holders belong to, and its own cgroup's.
+fn places<'a>(held: &'a Held, table: &'a SocketTable) -> impl Iterator<Item = Placement> {
+    table
+        .owners(held)
+        .map(|p| p.placement.clone())
+        .chain(std::iter::once_with(|| table.placement(held)))
+}
+
+/// By command name (cut at 15 bytes by the kernel), or by the executable's file name or path.
+fn is_program(process: &Process, name: &str) -> bool {
+    let cut =
+        name.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|end| *end <= 15).last();
+    let exe = process.exe.as_deref().unwrap_or_default();
+    *process.name == *name
+        || cut.is_some_and(|end| name.len() > 15 && *process.name == name[..end])
+        || exe == name
+        || exe.rsplit('/').next() == Some(name)
+}
+
+fn is_unit(placement: &Placement, name: &str) -> bool {
+    placement.unit.as_deref().is_some_and(|unit| {
+        unit == name || unit.strip_suffix(".service").is_some_and(|stem| stem == name)
+    })
+}
+
+fn is_container(container: &Container, name: &str) -> bool {
+    let named = |n: &Option<Box<str>>| n.as_deref() == Some(name);
+    let by_id = name.len() >= 4 && container.id.starts_with(name);
+    named(&container.name) || named(&container.service) || by_id || &*container.id == name
+}
+
+fn bad_pid(found: &str) -> anyhow::Error {
+    Fault::new(format!("`{found}` is not a process id"), WHAT)
+}
+
+/// How many connections there are in each state.
+pub(crate) fn states<'a>(connections: &[&'a Held]) -> Vec<(&'static str, usize)> {
+    let mut counts: HashMap<&'static str, usize> = HashMap::new();
+    for held in connections {
+        *counts.entry(held.socket.state.as_str()).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(state, count)| (std::cmp::Reverse(*count), *state));
+    counts
+}
+
+/// Whether `port` is asked for by number, so that the answer can speak of it.
+pub(crate) const fn single_port(query: &Query) -> Option<Port> {
+    match query {
+        Query::Ports { range, .. } if range.len() == 1 => Some(range.first()),
+        _ => None,
+    }
+}
+
+const WHAT: &str = "ask for 8080, 53/udp, 8000-8010, a program, pid:N, unit:U or container:C";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_of_a_question_is_told_apart() {
+        let ports = |r: &str, t: &str| Query::Ports {
+            range: r.parse().unwrap(),
+            transports: t.parse().unwrap(),
+        };
+        for (text, query) in [
+            ("8080", ports("8080", "tcp+udp+sctp+dccp")),
+            ("53/udp", ports("53", "udp")),
+            ("8000-8010/tcp", ports("8000-8010", "tcp")),
+            ("pid:12", Query::Process(12)),
+            ("unit:ssh.service", Query::Unit("ssh.service".into())),
+            ("container:web", Query::Container("web".into())),
+            ("nginx", Query::Program("nginx".into())),
+            ("7z", Query::Program("7z".into())),
+        ] {
+            assert_eq!(Query::parse(text).unwrap(), query, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_port_is_refused_and_not_taken_for_a_program() {
+        for text in ["70000", "90-80", "53/upd", "pid:x", "unit:", "99999/tcp"] {
+            assert!(Query::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_known_by_the_name_the_kernel_cut_short() {
+        let process = Process { name: "a-very-long-nam".into(), ..Process::default() };
+        assert!(is_program(&process, "a-very-long-name"));
+        assert!(!is_program(&process, "a-very"));
+    }
+}

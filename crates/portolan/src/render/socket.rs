@@ -1,0 +1,123 @@
+//! A kernel socket as JSON: one object a socket, every key always present.
+
+use portolan_core::registry::Registry;
+use portolan_core::socket::{Address, Backlog, Held, SocketTable, Unowned};
+use serde::Serialize;
+
+use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
+
+/// A socket and its owners.
+#[derive(Debug, Serialize)]
+pub(crate) struct SocketJson<'a> {
+    transport: &'static str,
+    family: &'static str,
+    local: AddressJson<'a>,
+    peer: Option<AddressJson<'a>>,
+    state: &'static str,
+    scope: Option<&'static str>,
+    v6only: Option<bool>,
+    dual_stack: bool,
+    device: Option<&'a str>,
+    netns: NetnsJson<'a>,
+    cookie: Option<u64>,
+    inode: u64,
+    uid: Option<u32>,
+    user: Option<&'a str>,
+    port_choice: Option<&'static str>,
+    backlog: Option<BacklogJson>,
+    owners: Vec<OwnerJson<'a>>,
+    unit: Option<&'a str>,
+    container: Option<ContainerJson<'a>>,
+    service: Option<&'a str>,
+    owner_gap: Option<&'static str>,
+}
+
+impl<'a> SocketJson<'a> {
+    /// The socket `held` of `table`.
+    pub(crate) fn new(
+        held: &'a Held,
+        table: &'a SocketTable,
+        registry: &'a Registry,
+        command_lines: CommandLines,
+    ) -> Self {
+        let socket = &held.socket;
+        let transport = socket.transport.with_ports();
+        let named = transport.zip(socket.local_port());
+        let namespace = table.namespaces.iter().find(|n| n.inode == socket.netns);
+        Self {
+            transport: socket.transport.as_str(),
+            family: socket.family.as_str(),
+            local: AddressJson::from(&socket.local),
+            peer: socket.peer.as_ref().map(AddressJson::from),
+            state: socket.state.as_str(),
+            scope: socket.scope().map(|s| s.as_str()),
+            v6only: socket.v6only,
+            dual_stack: socket.is_dual_stack(),
+            device: socket.device.as_deref(),
+            netns: NetnsJson {
+                inode: socket.netns,
+                name: namespace.and_then(|n| n.name.as_deref()),
+            },
+            cookie: socket.cookie,
+            inode: socket.inode,
+            uid: socket.uid,
+            user: socket.uid.and_then(|uid| table.users.get(&uid)).map(|user| &**user),
+            port_choice: socket.port_choice.map(|c| c.as_str()),
+            backlog: socket.backlog.map(BacklogJson::from),
+            owners: owners_json(table, held, command_lines),
+            unit: table.unit(held),
+            container: table.container(held).map(ContainerJson::from),
+            service: named.and_then(|(t, port)| registry.service_name(port, t)),
+            owner_gap: held.unowned.and_then(gap_word),
+        }
+    }
+}
+
+/// Why no owner is proved, in JSON; the kernel is an owner and no gap.
+const fn gap_word(unowned: Unowned) -> Option<&'static str> {
+    match unowned {
+        Unowned::Kernel => None,
+        Unowned::NoFile => Some("no-file"),
+        Unowned::NotPermitted => Some("not-permitted"),
+        Unowned::Vanished => Some("vanished"),
+        Unowned::NotLooked => Some("not-looked"),
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum AddressJson<'a> {
+    Inet { address: String, port: u16 },
+    Unix { path: Option<&'a str> },
+    Packet { protocol: String },
+}
+
+impl<'a> From<&'a Address> for AddressJson<'a> {
+    fn from(address: &'a Address) -> Self {
+        match address {
+            Address::Inet(endpoint) => {
+                Self::Inet { address: endpoint.address.to_string(), port: endpoint.port.0 }
+            }
+            Address::Unix(path) => Self::Unix { path: path.as_deref() },
+            Address::Packet { protocol } => Self::Packet { protocol: format!("0x{protocol:04x}") },
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct NetnsJson<'a> {
+    inode: u64,
+    name: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct BacklogJson {
+    queued: u32,
+    max: u32,
+}
+
+impl From<Backlog> for BacklogJson {
+    fn from(backlog: Backlog) -> Self {
+        Self { queued: backlog.queued, max: backlog.max }
+    }
+}

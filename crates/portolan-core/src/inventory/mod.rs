@@ -10,6 +10,7 @@ mod extent;
 mod forward;
 mod host;
 mod identify;
+mod notation;
 mod place;
 mod port_spec;
 mod query;
@@ -24,6 +25,7 @@ pub use host::{
     AddressSpec, FirewallDefault, FirewallDefaults, Host, HostSelector, Owner, ProbeDepth,
 };
 pub use identify::IdentifyError;
+pub use notation::duration;
 pub use place::{Located, Location, Place, SourceFile};
 pub use port_spec::PortSpec;
 pub use query::Declared;

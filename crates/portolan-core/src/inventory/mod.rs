@@ -7,16 +7,19 @@
 mod documentation;
 pub mod edit;
 mod extent;
+pub mod file;
 mod forward;
 mod host;
 mod identify;
 mod notation;
 mod place;
 mod port_spec;
+mod problem;
 mod query;
 mod service;
 mod source;
 mod verdict;
+mod word;
 
 pub use documentation::{Approval, Criticality, Documentation, Review, ReviewRule};
 pub use extent::{BUILT_IN_NETWORKS, SourceExtent};
@@ -28,10 +31,12 @@ pub use identify::IdentifyError;
 pub use notation::duration;
 pub use place::{Located, Location, Place, SourceFile};
 pub use port_spec::PortSpec;
+pub use problem::{Problem, Refused};
 pub use query::Declared;
 pub use service::{Bind, Check, Expect, Helper, Need, Rate, Service, Status, Tls};
 pub use source::{Management, Network, NetworkExtent, Source};
 pub use verdict::{Block, Ignore, IgnoreMatch, Never};
+pub use word::Word;
 
 /// A whole inventory: the named file and everything it includes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

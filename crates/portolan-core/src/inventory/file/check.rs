@@ -1,0 +1,167 @@
+//! The shape of a file against the table of keys: unknown keys, missing ones, wrong types.
+//!
+//! Knows no key by name. What stands inside a string is the decoders' business; they pass over
+//! whatever was refused here.
+
+use std::ops::Range;
+
+use super::keys::{Form, Key, Kind, Section, is_private};
+use super::node::{Entry, Node, Table, Value, shortened};
+use crate::inventory::Location;
+use crate::inventory::problem::{Problem, Problems};
+use crate::net::nearest;
+
+/// Checks one file.
+pub(super) struct Check<'a> {
+    /// Index of the file.
+    pub(super) file: usize,
+    /// Where problems go.
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Check<'_> {
+    /// Checks the keys of `table`, which is a `section` and called `path` (empty for the file).
+    pub(super) fn table(&mut self, section: &Section, path: &str, table: &Table, at: Range<usize>) {
+        for entry in &table.entries {
+            match section.keys.iter().find(|k| k.name == entry.key) {
+                Some(key) => self.node(&key.kind, &below(path, key.name), &entry.node),
+                None if is_private(&entry.key) => {}
+                None => self.unknown_key(section, path, entry),
+            }
+        }
+        for key in section.keys.iter().filter(|k| k.required && table.get(k.name).is_none()) {
+            self.missing_key(key, path, at.clone());
+        }
+    }
+
+    fn node(&mut self, kind: &Kind, path: &str, node: &Node) {
+        match (kind, &node.value) {
+            (Kind::Table(section), Value::Table(table)) => {
+                self.table(section, path, table, node.span.clone());
+            }
+            (Kind::Tables(section), Value::Array(items)) => {
+                for item in items {
+                    self.node(&Kind::Table(section), path, item);
+                }
+            }
+            (Kind::Named(inner), Value::Table(table)) => {
+                for entry in table.entries.iter().filter(|e| !is_private(&e.key)) {
+                    self.node(inner, &below(path, &entry.key), &entry.node);
+                }
+            }
+            (Kind::List(inner), _) if !matches!(node.value, Value::Table(_)) => {
+                node.items().iter().for_each(|item| self.node(inner, path, item));
+            }
+            (Kind::Either(kinds), _) => match kinds.iter().find(|k| takes(k, node)) {
+                Some(kind) => self.node(kind, path, node),
+                None => self.mismatch(kind, path, node),
+            },
+            _ if takes(kind, node) => {}
+            _ => self.mismatch(kind, path, node),
+        }
+    }
+
+    fn unknown_key(&mut self, section: &Section, path: &str, entry: &Entry) {
+        let names = || section.keys.iter().map(|k| k.name);
+        let place = if path.is_empty() { String::new() } else { format!(" in [{path}]") };
+        let hint = match nearest(&entry.key, names()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("its keys are {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        let message = format!("unknown key `{}`{place}", shortened(&entry.key));
+        self.push(entry.key_span.clone(), message, hint);
+    }
+
+    fn missing_key(&mut self, key: &Key, path: &str, at: Range<usize>) {
+        let place = if path.is_empty() { "the file" } else { &format!("[{path}]") };
+        let hint = format!("add {} = {}", key.name, example(&key.kind));
+        self.push(at, format!("{place} lacks `{}`", key.name), hint);
+    }
+
+    fn mismatch(&mut self, kind: &Kind, path: &str, node: &Node) {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let message = format!("`{key}`: expected {}, found {}", expected(kind), node.what());
+        self.push(node.span.clone(), message, mismatch_hint(kind, node));
+    }
+
+    fn push(&mut self, span: Range<usize>, message: String, hint: String) {
+        self.problems.push(Problem::new(Location { file: self.file, span }, message, hint));
+    }
+}
+
+fn below(path: &str, key: &str) -> String {
+    let key = shortened(key);
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+/// Whether a value is of this kind, looking no deeper than its own type (and the word it is).
+fn takes(kind: &Kind, node: &Node) -> bool {
+    match (kind, &node.value) {
+        (Kind::Text(_), Value::Text(_))
+        | (Kind::Boolean, Value::Boolean(_))
+        | (Kind::Table(_) | Kind::Named(_), Value::Table(_))
+        | (Kind::Tables(_) | Kind::List(_), Value::Array(_))
+        | (Kind::Date, Value::Date(_)) => true,
+        (Kind::Date, Value::Text(text)) => text.bytes().filter(|b| *b == b'-').count() == 2,
+        (Kind::Integer(least, most), Value::Integer(number)) => (least..=most).contains(&number),
+        (Kind::Word(words), Value::Text(text)) => words().contains(&text.as_str()),
+        (Kind::List(inner), _) => takes(inner, node),
+        (Kind::Either(kinds), _) => kinds.iter().any(|k| takes(k, node)),
+        _ => false,
+    }
+}
+
+/// What a kind wants, for "expected …".
+fn expected(kind: &Kind) -> String {
+    match kind {
+        Kind::Text(form) => form.noun().to_owned(),
+        Kind::Integer(least, most) if least == most => format!("the number {least}"),
+        Kind::Integer(least, most) => format!("a number from {least} to {most}"),
+        Kind::Boolean => "true or false".to_owned(),
+        Kind::Date => "a date such as 2027-03-01".to_owned(),
+        Kind::Word(words) => one_of(&words()),
+        Kind::List(inner) => format!("a list of {}", expected(inner)),
+        Kind::Table(_) | Kind::Named(_) => "a table".to_owned(),
+        Kind::Tables(_) => "tables in double brackets".to_owned(),
+        Kind::Either(kinds) => kinds.iter().map(expected).collect::<Vec<_>>().join(", or "),
+    }
+}
+
+fn one_of(words: &[&str]) -> String {
+    words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+fn mismatch_hint(kind: &Kind, node: &Node) -> String {
+    match (kind, &node.value) {
+        (Kind::Word(words), Value::Text(text)) => {
+            nearest(text, words()).map_or(String::new(), |word| format!("did you mean \"{word}\"?"))
+        }
+        (Kind::Text(Form::Port), Value::Integer(number)) => {
+            format!("write \"{number}/tcp\" or \"{number}/udp\"")
+        }
+        (Kind::Tables(_), Value::Table(_)) => "write [[…]] instead of […]".to_owned(),
+        (Kind::Boolean, Value::Text(_)) => "without the quotes".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// A value to put in the place of a missing key.
+fn example(kind: &Kind) -> String {
+    match kind {
+        Kind::Integer(least, _) => least.to_string(),
+        Kind::Boolean => "true".to_owned(),
+        Kind::Date => "2027-03-01".to_owned(),
+        Kind::Word(words) => one_of(&words()),
+        Kind::List(inner) => format!("[{}]", example(inner)),
+        Kind::Text(Form::Port) => "\"443/tcp\"".to_owned(),
+        Kind::Text(Form::Numbers) => "\"20000-20099\"".to_owned(),
+        Kind::Text(Form::Selector) => "\"HOST\"".to_owned(),
+        Kind::Text(Form::Source) => "\"private\"".to_owned(),
+        Kind::Text(Form::Target) => "\"SERVICE@HOST\"".to_owned(),
+        Kind::Text(Form::Duration) => "\"180d\"".to_owned(),
+        Kind::Text(_) => "\"…\"".to_owned(),
+        Kind::Table(_) | Kind::Named(_) => "{ … }".to_owned(),
+        Kind::Tables(_) => "[{ … }]".to_owned(),
+        Kind::Either(kinds) => kinds.first().map_or_else(String::new, example),
+    }
+}

@@ -1,0 +1,114 @@
+//! What must hold between tables, once all of them are read.
+
+use std::collections::HashMap;
+
+use crate::inventory::problem::{Problem, Problems};
+use crate::inventory::{
+    ForwardTarget, Host, HostSelector, Inventory, Located, Location, Need, Service,
+};
+
+/// Says what does not hold in `inventory`.
+pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
+    let index = Index::of(inventory);
+    let runs = inventory.forwards.iter().filter_map(|f| index.forward_target(&f.to));
+    let needs = inventory.services.iter().flat_map(|s| &s.needs).filter_map(|n| index.need(n));
+    runs.chain(needs).for_each(|p| problems.push(p));
+    selections(inventory)
+        .filter_map(|on| leaves_none(inventory, on))
+        .for_each(|p| problems.push(p));
+    refuse_shared_aliases(inventory, problems);
+}
+
+/// Hosts and services by name: a file of 10 MB has a hundred thousand of them.
+struct Index<'a> {
+    hosts: HashMap<&'a str, &'a Host>,
+    services: HashMap<&'a str, &'a Service>,
+}
+
+impl<'a> Index<'a> {
+    fn of(inventory: &'a Inventory) -> Self {
+        Self {
+            hosts: inventory.hosts.iter().map(|h| (h.name.as_str(), h)).collect(),
+            services: inventory.services.iter().map(|s| (s.name.as_str(), s)).collect(),
+        }
+    }
+
+    fn forward_target(&self, to: &Located<ForwardTarget>) -> Option<Problem> {
+        match &to.value {
+            ForwardTarget::Service { service, host } => self.runs_on(service, host, &to.at),
+            ForwardTarget::Endpoint(_) => None,
+        }
+    }
+
+    fn need(&self, need: &Located<Need>) -> Option<Problem> {
+        match &need.value {
+            Need::Service { name, host: Some(host) } => self.runs_on(name, host, &need.at),
+            Need::Service { host: None, .. } | Need::Endpoint { .. } => None,
+        }
+    }
+
+    /// A problem unless `service` is on `host`.
+    fn runs_on(&self, service: &str, host: &str, at: &Location) -> Option<Problem> {
+        let (found, host) = (self.services.get(service)?, self.hosts.get(host)?);
+        if host.is_meant_by(&found.on) {
+            return None;
+        }
+        let message = format!("the service `{service}` is not on `{}`", host.name);
+        let on: Vec<String> = self.hosts_of(found).take(4).map(|h| format!("`{h}`")).collect();
+        let hint = match on.len() {
+            0 => "it is on no host".to_owned(),
+            4 => format!("it is on {} and others", on[..3].join(", ")),
+            _ => format!("it is on {}", on.join(", ")),
+        };
+        Some(Problem::new(at.clone(), message, hint).related(&found.at, "the service"))
+    }
+
+    fn hosts_of(&self, service: &Service) -> impl Iterator<Item = &'a str> {
+        let mut names: Vec<&str> =
+            self.hosts.values().filter(|h| h.is_meant_by(&service.on)).map(|h| &*h.name).collect();
+        names.sort_unstable();
+        names.into_iter()
+    }
+}
+
+/// Every `on` of the inventory.
+fn selections(inventory: &Inventory) -> impl Iterator<Item = &[Located<HostSelector>]> {
+    let services = inventory.services.iter().map(|s| s.on.as_slice());
+    services
+        .chain(inventory.forwards.iter().map(|f| f.on.as_slice()))
+        .chain(inventory.doors.iter().map(|d| d.on.as_slice()))
+        .chain(inventory.pools.iter().map(|p| p.on.as_slice()))
+        .chain(inventory.ignores.iter().map(|i| i.on.as_slice()))
+}
+
+/// A problem where the exclusions of `on` leave no host. Without one, every known name leaves some.
+fn leaves_none(inventory: &Inventory, on: &[Located<HostSelector>]) -> Option<Problem> {
+    let excludes =
+        |s: &HostSelector| matches!(s, HostSelector::NotHost(_) | HostSelector::NotGroup(_));
+    let exclusion = on.iter().find(|s| excludes(&s.value))?;
+    // A list of exclusions alone was refused when it was read.
+    let refused = on.iter().all(|s| excludes(&s.value));
+    if refused || inventory.hosts.iter().any(|h| h.is_meant_by(on)) {
+        return None;
+    }
+    let hint = "leave the exclusion out, or add a host before it";
+    Some(Problem::new(exclusion.at.clone(), "with this, `on` leaves no host", hint))
+}
+
+/// A machine is found by its names, so two hosts must not share one.
+fn refuse_shared_aliases(inventory: &Inventory, problems: &mut Problems) {
+    let mut taken: HashMap<String, &Host> =
+        inventory.hosts.iter().map(|h| (h.name.to_lowercase(), h)).collect();
+    for host in &inventory.hosts {
+        for alias in &host.aliases {
+            let other = *taken.entry(alias.to_lowercase()).or_insert(host);
+            if other.name == host.name {
+                continue;
+            }
+            let message = format!("`{alias}` is a name of two hosts, `{}` and this", other.name);
+            let hint = "a machine is found by its names: leave one out";
+            let problem = Problem::new(host.at.clone(), message, hint);
+            problems.push(problem.related(&other.at, "the other host"));
+        }
+    }
+}

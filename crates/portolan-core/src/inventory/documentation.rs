@@ -28,6 +28,21 @@ pub struct Documentation {
     pub approved: Option<Approval>,
 }
 
+impl Documentation {
+    /// The day it is to be looked at again, with `rule` where it says nothing of its own.
+    ///
+    /// A span counts from `approved.on`, so that without a day of approval there is none.
+    #[must_use]
+    pub fn review_due(&self, rule: Option<&ReviewRule>) -> Option<Date> {
+        let every = match self.review.as_ref().map(|review| review.value) {
+            Some(Review::On(day)) => return Some(day),
+            Some(Review::Every(every)) => every,
+            None => rule?.every,
+        };
+        self.approved.as_ref()?.on?.checked_add(every).ok()
+    }
+}
+
 /// `criticality`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Criticality {
@@ -82,4 +97,43 @@ pub struct Approval {
     pub until: Option<Located<Date>>,
     /// The key.
     pub at: Location,
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    fn reviewed(review: Option<Review>, approved: Option<Date>) -> Documentation {
+        let approved = approved.map(|on| Approval {
+            by: None,
+            on: Some(on),
+            ticket: None,
+            until: None,
+            at: Location::default(),
+        });
+        let review = review.map(|value| Located { value, at: Location::default() });
+        Documentation { review, approved, ..Documentation::default() }
+    }
+
+    #[test]
+    fn a_span_counts_from_the_day_of_approval_and_a_day_stands_for_itself() {
+        let approved = Some(date(2026, 3, 2));
+        let own = reviewed(Some(Review::Every(DAY * 180)), approved);
+        assert_eq!(own.review_due(None), Some(date(2026, 8, 29)));
+        let day = reviewed(Some(Review::On(date(2027, 1, 1))), approved);
+        assert_eq!(day.review_due(None), Some(date(2027, 1, 1)));
+    }
+
+    #[test]
+    fn the_rule_of_the_file_counts_where_a_service_says_nothing() {
+        let rule = ReviewRule { every: DAY * 365, warn: DAY * 14 };
+        let approved = reviewed(None, Some(date(2026, 3, 2)));
+        assert_eq!(approved.review_due(Some(&rule)), Some(date(2027, 3, 2)));
+        assert_eq!(approved.review_due(None), None);
+        assert_eq!(reviewed(None, None).review_due(Some(&rule)), None);
+    }
 }

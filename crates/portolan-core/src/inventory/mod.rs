@@ -11,6 +11,7 @@ pub mod file;
 mod forward;
 mod host;
 mod identify;
+pub mod matrix;
 mod notation;
 mod place;
 mod port_spec;

@@ -3,10 +3,13 @@
 //! Values only. `portolan-host` reads the kernel's tables and fills these types; what could not be
 //! seen is a value too (`Unowned`, `None`), never an empty string or a zero.
 
+pub mod cgroup;
 pub mod diag;
 mod machine;
 mod owner;
+pub mod passwd;
 pub mod procnet;
+pub mod procpid;
 mod states;
 mod table;
 

@@ -59,6 +59,6 @@ fn a_namespace_of_the_tests_holds_only_its_own_servers() {
 #[test]
 fn another_user_can_run_the_program_under_test() {
     require_root!();
-    let ran: Ran = Program::line("--version").as_user(65534).run().expect_code(0);
+    let ran: Ran = Program::line("--version").by_user(65534).run().expect_code(0);
     assert!(ran.stdout.starts_with("portolan "));
 }

@@ -74,7 +74,7 @@ impl Program {
     }
 
     /// As this user, without groups or capabilities. Needs root.
-    pub(crate) fn as_user(mut self, uid: u32) -> Self {
+    pub(crate) fn by_user(mut self, uid: u32) -> Self {
         self.user = Some(uid);
         self
     }

@@ -1,0 +1,179 @@
+//! What /proc tells of one process (proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5),
+//! proc_stat(5)), from the bytes of its files.
+
+use jiff::Timestamp;
+
+/// The parts of /proc/PID/stat that matter here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The process's id.
+    pub pid: u32,
+    /// Its short name, at most 15 bytes, chosen by the program: blanks and parentheses may occur.
+    pub name: Box<str>,
+    /// Its parent's id, 0 for none.
+    pub parent: u32,
+    /// Whether it is a thread of the kernel (PF_KTHREAD).
+    pub is_kernel_thread: bool,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Reads `pid (name) state ppid …`. The name ends at the last parenthesis.
+    ///
+    /// Gives `None` where the text is something else.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let open = text.iter().position(|byte| *byte == b'(')?;
+        let close = text.iter().rposition(|byte| *byte == b')').filter(|close| open < *close)?;
+        let pid = ascii(&text[..open])?.trim().parse().ok()?;
+        let mut fields = ascii(&text[close + 1..])?.split_ascii_whitespace().skip(1);
+        let parent = fields.next()?.parse().ok()?;
+        let flags: u32 = fields.nth(FLAGS - PARENT - 1)?.parse().ok()?;
+        let start_ticks = fields.nth(START_TIME - FLAGS - 1)?.parse().ok()?;
+        Some(Self {
+            pid,
+            name: String::from_utf8_lossy(&text[open + 1..close]).into(),
+            parent,
+            is_kernel_thread: flags & PF_KTHREAD != 0,
+            start_ticks,
+        })
+    }
+
+    /// When it started, given the second of the last boot and the ticks in a second (100 on Linux).
+    #[must_use]
+    pub fn started(&self, boot: i64, ticks_per_second: u64) -> Option<Timestamp> {
+        let seconds = self.start_ticks.checked_div(ticks_per_second)?;
+        let rest = self.start_ticks % ticks_per_second;
+        let nanoseconds = rest.checked_mul(1_000_000_000)? / ticks_per_second;
+        let seconds = boot.checked_add(i64::try_from(seconds).ok()?)?;
+        Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok()
+    }
+}
+
+/// The effective user id in /proc/PID/status, the second number of its `Uid:` line.
+#[must_use]
+pub fn effective_uid(status: &[u8]) -> Option<u32> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    ascii(line)?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The arguments in /proc/PID/cmdline, each ended by a zero byte. Empty for threads of the kernel.
+#[must_use]
+pub fn command_line(bytes: &[u8]) -> Vec<Box<str>> {
+    // A program that rewrites its title leaves what it did not need as zero bytes.
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end == 0 {
+        return Vec::new();
+    }
+    bytes[..end]
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into())
+        .collect()
+}
+
+/// The executable /proc/PID/exe points to, without the mark of a file that was replaced.
+#[must_use]
+pub fn executable(link: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(link.strip_suffix(b" (deleted)").unwrap_or(link)).into()
+}
+
+/// The `btime` line of /proc/stat: the second of the last boot, since 1970.
+#[must_use]
+pub fn boot_time(stat: &[u8]) -> Option<i64> {
+    let line = stat.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"btime "))?;
+    ascii(line)?.trim().parse().ok()
+}
+
+fn ascii(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii())
+}
+
+// Numbers of the fields in proc_pid_stat(5).
+const PARENT: usize = 4;
+const FLAGS: usize = 9;
+const START_TIME: usize = 22;
+
+/// include/linux/sched.h
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A kernel thread and a shell, from Linux 6.18.
+    const KTHREADD: &[u8] = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 24 0 0 18446744073709551615 0 0 0 0 0 0 0 2147483647 0 1 0 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+    const SHELL: &[u8] = b"22818 (bash) S 22814 22814 5660 0 -1 4194304 180 0 0 0 0 0 0 0 20 0 1 0 244173 4464640 783 18446744073709551615 93954949275648 93954950065053 140724791207952 0 0 0 65536 4 65538 1 0 0 17 0 0 0 0 0 0 93954950298352 93954950346596 93955476725760 140724791212560 140724791212592 140724791212592 140724791214058 0\n";
+
+    #[test]
+    fn a_process_and_a_kernel_thread_are_told_apart() {
+        let shell = Stat::parse(SHELL).unwrap();
+        assert_eq!((shell.pid, &*shell.name, shell.parent), (22818, "bash", 22814));
+        assert_eq!((shell.start_ticks, shell.is_kernel_thread), (244_173, false));
+        assert!(Stat::parse(KTHREADD).unwrap().is_kernel_thread);
+    }
+
+    #[test]
+    fn a_name_may_look_like_the_fields_behind_it() {
+        let text = String::from_utf8_lossy(SHELL).replace("(bash)", "(a) S 1 (b c)");
+        let stat = Stat::parse(text.as_bytes()).unwrap();
+        assert_eq!((&*stat.name, stat.parent), ("a) S 1 (b c", 22814));
+    }
+
+    #[test]
+    fn a_start_is_counted_from_boot() {
+        let stat = Stat::parse(SHELL).unwrap();
+        let started = stat.started(1_700_000_000, 100).unwrap();
+        assert_eq!(started.to_string(), "2023-11-14T22:54:01.73Z");
+        assert_eq!(stat.started(1_700_000_000, 0), None);
+        assert_eq!(stat.started(i64::MAX, 100), None);
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_one() {
+        let status =
+            b"Name:\tUid:\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t1000\t1000\t1000\t1000\n";
+        assert_eq!(effective_uid(status), Some(0));
+        assert_eq!(effective_uid(b"Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn arguments_end_at_zero_bytes_and_may_be_empty() {
+        let words = |bytes| command_line(bytes).join("|");
+        assert_eq!(words(b"nginx\0-g\0\0x\0"), "nginx|-g||x");
+        assert_eq!(words(b"nginx: worker process\0\0\0\0"), "nginx: worker process");
+        assert!(command_line(b"").is_empty());
+        assert!(command_line(b"\0\0").is_empty());
+    }
+
+    #[test]
+    fn a_replaced_executable_keeps_its_name() {
+        assert_eq!(&*executable(b"/usr/sbin/sshd (deleted)"), "/usr/sbin/sshd");
+        assert_eq!(&*executable(b"/opt/a\xff"), "/opt/a\u{fffd}");
+    }
+
+    #[test]
+    fn the_boot_is_found_among_the_counters() {
+        assert_eq!(boot_time(b"cpu  1 2\nbtime 1700000000\nprocesses 7\n"), Some(1_700_000_000));
+        assert_eq!(boot_time(b"cpu  1 2\n"), None);
+    }
+
+    #[test]
+    fn a_text_cut_before_the_start_time_is_no_process() {
+        let end = SHELL.iter().position(|byte| *byte == b'\n').unwrap();
+        let until_start = String::from_utf8_lossy(SHELL).find("244173").unwrap();
+        for length in 0..end {
+            assert_eq!(Stat::parse(&SHELL[..length]).is_some(), length > until_start, "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (Stat::parse(&bytes), effective_uid(&bytes), boot_time(&bytes));
+            let _ = (command_line(&bytes), executable(&bytes));
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use portolan_core::wire::netlink::{self, Payload};
+use rustix::io::retry_on_intr;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto,
@@ -55,10 +56,22 @@ impl Netlink {
         &mut self,
         kind: u16,
         body: &[u8],
+        entry: impl FnMut(u16, &[u8]),
+    ) -> io::Result<Dump> {
+        self.ask(|sequence| netlink::request(kind, netlink::DUMP, sequence, body), entry)
+    }
+
+    /// Sends what `request` makes of a sequence number; every entry goes to `entry` as (kind, body).
+    ///
+    /// # Errors
+    /// When the socket fails or what arrives is no netlink.
+    pub fn ask(
+        &mut self,
+        request: impl FnOnce(u32) -> Vec<u8>,
         mut entry: impl FnMut(u16, &[u8]),
     ) -> io::Result<Dump> {
         self.sequence += 1;
-        let request = netlink::request(kind, netlink::DUMP, self.sequence, body);
+        let request = request(self.sequence);
         let kernel = SocketAddrNetlink::new(0, 0);
         sendto(&self.socket, &request, SendFlags::empty(), &kernel)?;
         let mut end = Dump::Whole;
@@ -86,7 +99,8 @@ impl Netlink {
 
     fn receive(&mut self) -> io::Result<usize> {
         // TRUNC makes the kernel tell the whole length, so that a cut-off datagram is noticed.
-        let (_, length) = recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::TRUNC)?;
+        let (_, length) =
+            retry_on_intr(|| recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::TRUNC))?;
         if length > self.buffer.len() {
             let message = format!("a netlink answer of {length} bytes, more than {BUFFER}");
             return Err(io::Error::other(message));

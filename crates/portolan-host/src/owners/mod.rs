@@ -1,0 +1,222 @@
+//! Who holds each socket, or why nobody can be named.
+//!
+//! "Could not look" is never "nobody": a socket without a visible holder is the kernel's own only
+//! when every process of the machine could be read, twice, while the socket was still there.
+
+mod procfs;
+
+use std::collections::HashSet;
+
+use portolan_core::net::{Gap, Observed, Why};
+use portolan_core::socket::{Held, Holder, Socket, SocketTable, Unowned, Via};
+
+use crate::id_index::IdIndex;
+use crate::processes::Details;
+use crate::sockets::{self, Query};
+use crate::{cgroups, namespace, processes, users};
+
+/// The engine's name, as reports tell it.
+pub const ENGINE: &str = "procfs";
+
+/// The sockets that `query` gave, joined with their holders.
+#[must_use]
+pub fn attach(sockets: Vec<Socket>, query: &Query, details: Details) -> Observed<SocketTable> {
+    let mut join = Join::new(sockets, details);
+    join.search();
+    if join.every_process_was_read() {
+        join.look_again(query);
+    } else {
+        join.ask_cgroups();
+    }
+    join.finish()
+}
+
+/// The sockets without their holders, for a report that needs none.
+#[must_use]
+pub fn leave_out(sockets: Vec<Socket>) -> SocketTable {
+    let rows = sockets.into_iter().map(|socket| Held {
+        socket,
+        holders: Vec::new(),
+        unowned: Some(Unowned::NotLooked),
+    });
+    SocketTable { sockets: rows.collect(), ..SocketTable::default() }
+}
+
+struct Join {
+    table: SocketTable,
+    details: Details,
+    /// What kept processes from being read.
+    obstacle: Option<Obstacle>,
+    gaps: Vec<Gap>,
+}
+
+/// Why a holder may have been overlooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// /proc itself cannot be read.
+    NoProc,
+    /// Processes of others keep their descriptors to themselves.
+    Refused,
+    /// /proc shows our own processes only.
+    Hidden,
+    /// Processes outside our pid namespace are not in our /proc.
+    OtherNamespace,
+}
+
+impl Obstacle {
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::NoProc => "mount /proc",
+            Self::Refused => "run with sudo",
+            Self::Hidden => "run with sudo: /proc is mounted with hidepid",
+            Self::OtherNamespace => "their processes may be outside this container: ask the host",
+        }
+    }
+}
+
+impl Join {
+    fn new(sockets: Vec<Socket>, details: Details) -> Self {
+        let rows = sockets.into_iter().map(|socket| Held {
+            unowned: (socket.inode == 0).then_some(Unowned::NoFile),
+            socket,
+            holders: Vec::new(),
+        });
+        let table = SocketTable { sockets: rows.collect(), ..SocketTable::default() };
+        Self { table, details, obstacle: None, gaps: Vec::new() }
+    }
+
+    /// Searches the holders of every socket that a file stands for and that has none yet.
+    fn search(&mut self) {
+        let wanted = self.table.sockets.iter();
+        let inodes = wanted.map(|h| if h.is_open() { h.socket.inode } else { 0 });
+        let index = IdIndex::new(inodes);
+        if index.is_empty() {
+            return;
+        }
+        match procfs::search(&index, self.details) {
+            Ok(pass) => self.take(pass),
+            Err(_) => self.obstacle = Some(Obstacle::NoProc),
+        }
+    }
+
+    fn take(&mut self, pass: procfs::Pass) {
+        for (position, holder) in pass.holdings {
+            self.table.sockets[position as usize].holders.push(holder);
+        }
+        for held in self.table.sockets.iter_mut().filter(|h| h.holders.len() > 1) {
+            held.holders.sort_unstable();
+        }
+        self.table.processes.extend(pass.processes.into_iter().map(|p| (p.pid, p)));
+        self.obstacle = match () {
+            () if pass.hidden => Some(Obstacle::Hidden),
+            () if pass.refused > 0 => Some(Obstacle::Refused),
+            () if !namespace::sees_every_process() => Some(Obstacle::OtherNamespace),
+            () => None,
+        };
+    }
+
+    const fn every_process_was_read(&self) -> bool {
+        self.obstacle.is_none()
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Held> {
+        self.table.sockets.iter().filter(|h| h.is_open())
+    }
+
+    fn settle(&mut self, judge: impl Fn(&Socket) -> Option<Unowned>) {
+        for held in self.table.sockets.iter_mut().filter(|h| h.is_open()) {
+            held.unowned = judge(&held.socket);
+        }
+    }
+
+    /// Every process was read, and still some sockets have no holder: either they are gone, or they
+    /// changed hands while we looked, or the kernel holds them itself.
+    fn look_again(&mut self, query: &Query) {
+        if self.open().next().is_none() {
+            return;
+        }
+        let now: HashSet<u64> = sockets::read(query).value.iter().map(|s| s.inode).collect();
+        self.settle(|socket| (!now.contains(&socket.inode)).then_some(Unowned::Vanished));
+        self.search();
+        if self.every_process_was_read() {
+            self.settle(|_| Some(Unowned::Kernel));
+        }
+    }
+
+    /// What the kernel tells everybody: in which cgroup a socket was made. Its processes are the
+    /// likely holders.
+    fn ask_cgroups(&mut self) {
+        let ids: HashSet<u64> = self.open().filter_map(|h| h.socket.cgroup).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let cgroups = cgroups::find(&ids);
+        let candidates = |id: Option<u64>| {
+            let group = cgroups.get(&id?)?;
+            let is_one_service = group.path != "/" && group.processes.len() <= CANDIDATES;
+            is_one_service.then_some(&*group.processes)
+        };
+        let mut named = HashSet::new();
+        for held in self.table.sockets.iter_mut().filter(|h| h.is_open()) {
+            for pid in candidates(held.socket.cgroup).unwrap_or_default() {
+                held.holders.push(Holder { pid: *pid, fd: None, via: Via::Cgroup });
+                named.insert(*pid);
+            }
+            held.unowned = Some(Unowned::NotPermitted);
+        }
+        named.retain(|pid| !self.table.processes.contains_key(pid));
+        let found = processes::read(named, self.details).into_iter().map(|p| (p.pid, p));
+        self.table.processes.extend(found);
+        self.table.cgroups = cgroups.into_iter().map(|(id, g)| (id, g.placement)).collect();
+    }
+
+    fn finish(mut self) -> Observed<SocketTable> {
+        self.settle(|_| Some(Unowned::NotPermitted));
+        self.name_users();
+        self.tell();
+        Observed { value: self.table, gaps: self.gaps }
+    }
+
+    fn name_users(&mut self) {
+        let names = users::read();
+        for process in self.table.processes.values_mut() {
+            process.user = process.uid.and_then(|uid| names.get(&uid).cloned());
+        }
+        let ids: HashSet<u32> = self.table.sockets.iter().filter_map(|h| h.socket.uid).collect();
+        let known = ids.into_iter().filter_map(|uid| Some((uid, names.get(&uid)?.clone())));
+        self.table.users = known.collect();
+    }
+
+    fn tell(&mut self) {
+        let count = |what| self.table.sockets.iter().filter(|h| h.unowned == Some(what)).count();
+        let (hidden, gone) = (count(Unowned::NotPermitted), count(Unowned::Vanished));
+        if hidden > 0 {
+            let hint = self.obstacle.map_or("", Obstacle::hint);
+            self.gaps.push(Gap::new(owners_of(hidden), Why::NotPermitted, hint));
+        }
+        if gone > 0 {
+            self.gaps.push(Gap::aside(owners_of(gone), Why::Vanished, ""));
+        }
+    }
+}
+
+/// Whether a file stands for it, and who holds that is not known yet.
+trait Open {
+    fn is_open(&self) -> bool;
+}
+
+impl Open for Held {
+    fn is_open(&self) -> bool {
+        self.holders.is_empty() && self.unowned.is_none()
+    }
+}
+
+fn owners_of(sockets: usize) -> String {
+    match sockets {
+        1 => "the owner of 1 socket".to_owned(),
+        n => format!("owners of {n} sockets"),
+    }
+}
+
+/// A cgroup with more processes than that (a login session, a whole container) names no holder.
+const CANDIDATES: usize = 16;

@@ -1,0 +1,113 @@
+//! The sockets of this network namespace, as the kernel tells of them.
+//!
+//! sock_diag first; /proc/net only where a diag module or netlink itself is missing, with a gap
+//! for what it cannot tell.
+
+mod diag;
+mod procnet;
+
+use std::io;
+
+use diag::Diag;
+use portolan_core::net::{Gap, Observed, PortRange, Why};
+use portolan_core::socket::{Socket, SocketTransport, StateSet};
+pub use portolan_core::wire::sock_diag::InetFamily;
+
+use crate::netlink::Dump;
+
+/// Which sockets are wanted, and how much of them.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The transports.
+    pub transports: Vec<SocketTransport>,
+    /// The IP families; unix and packet sockets have their own.
+    pub families: Vec<InetFamily>,
+    /// The states. Kernels before 6.8 leave `State::Bound` out without a word.
+    pub states: StateSet,
+    /// In which states to find out who chose the port: that takes a second dump.
+    pub choice_of: StateSet,
+    /// What the kernel chooses ports from, to tell its choice from a program's.
+    pub ephemeral: PortRange,
+    /// The network namespace, as its inode; 0 where unknown.
+    pub netns: u64,
+}
+
+/// Reads the sockets that `query` wants, in the kernel's order.
+#[must_use]
+pub fn read(query: &Query) -> Observed<Vec<Socket>> {
+    let mut reading = Reading { query, sockets: Vec::new(), gaps: Vec::new() };
+    match Diag::open(query) {
+        Ok(mut diag) => query.transports.iter().for_each(|t| reading.ask(*t, &mut diag)),
+        Err(error) => reading.without_netlink(&error),
+    }
+    Observed { value: reading.sockets, gaps: reading.gaps }
+}
+
+struct Reading<'q> {
+    query: &'q Query,
+    sockets: Vec<Socket>,
+    gaps: Vec<Gap>,
+}
+
+impl Reading<'_> {
+    fn ask(&mut self, transport: SocketTransport, diag: &mut Diag<'_>) {
+        if !may_ask(transport) {
+            return self.read_files(transport);
+        }
+        match diag.dump(transport, &mut self.sockets) {
+            Ok(Dump::Whole) => {}
+            Ok(Dump::Interrupted) => self.gaps.push(Gap::new(
+                format!("some {transport} sockets: their table changed while it was read"),
+                Why::Vanished,
+                "ask again",
+            )),
+            // The diag module is missing, or something between us and the kernel refuses.
+            Ok(Dump::Refused(_)) | Err(_) => self.read_files(transport),
+        }
+    }
+
+    fn read_files(&mut self, transport: SocketTransport) {
+        let files = procnet::read(self.query, transport, &mut self.sockets);
+        if files.refused > 0 {
+            let what = format!("{transport} sockets");
+            self.gaps.push(Gap::new(what, Why::NotPermitted, "run with sudo"));
+        }
+        if files.bad_lines > 0 {
+            let what = format!("{} lines of the {transport} table", files.bad_lines);
+            self.gaps.push(Gap::new(what, Why::Unsupported, ""));
+        }
+        let has_cookies = matches!(transport, SocketTransport::Raw | SocketTransport::Icmp);
+        if files.found && !has_cookies {
+            self.gaps.push(Gap::aside(
+                format!("cookie, accept queue, cgroup and IPV6_V6ONLY of {transport} sockets"),
+                Why::Unsupported,
+                "the kernel's sock_diag module for them is missing",
+            ));
+        }
+    }
+
+    fn without_netlink(&mut self, error: &io::Error) {
+        let why = match error.kind() {
+            io::ErrorKind::PermissionDenied => Why::NotPermitted,
+            _ => Why::Unsupported,
+        };
+        self.gaps.push(Gap::new(
+            format!("what /proc/net does not tell: sockets bound without listening, accept queues, who chose a port ({error})"),
+            why,
+            "allow netlink sockets (AF_NETLINK), or run outside the sandbox",
+        ));
+        for transport in self.query.transports.clone() {
+            procnet::read(self.query, transport, &mut self.sockets);
+        }
+    }
+}
+
+/// Whether to ask sock_diag for a transport. Asking makes the kernel load the module of one it
+/// does not know yet, which a reader must not cause, and for echo sockets there is none.
+fn may_ask(transport: SocketTransport) -> bool {
+    match transport {
+        SocketTransport::Icmp => false,
+        SocketTransport::Sctp => std::path::Path::new("/proc/net/sctp").exists(),
+        _ => true,
+    }
+}

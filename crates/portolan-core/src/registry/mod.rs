@@ -123,16 +123,19 @@ impl Registry {
     /// How much IANA's layer holds; reads all of it.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut names = HashSet::new();
-        let mut counts = Counts { bytes: self.iana.bytes(), ..Counts::default() };
+        let (mut names, mut portless) = (HashSet::new(), HashSet::new());
+        let mut assignments = 0;
         for (assignment, name) in self.iana.all().filter_map(|a| a.service.map(|s| (a, s))) {
-            names.insert(name.to_ascii_lowercase());
+            names.insert(name);
             match assignment.port {
-                Some(_) => counts.assignments += assignment.transports.iter().count().max(1),
-                None => counts.portless += 1,
+                Some(_) => assignments += assignment.transports.iter().count().max(1),
+                None => {
+                    portless.insert(name);
+                }
             }
         }
-        Counts { names: names.len(), ..counts }
+        let (names, portless) = (names.len(), portless.len());
+        Counts { assignments, names, portless, bytes: self.iana.bytes() }
     }
 
     /// How many common uses and how many security notes there are.

@@ -4,6 +4,7 @@
 
 pub(crate) mod args;
 mod diff;
+mod registry;
 
 use anyhow::Result;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     match &arguments.command {
         None | Some(Command::Status(_)) => Err(Fault::new("not built", "")),
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
+        Some(Command::Registry(arguments)) => registry::run(arguments, global),
         Some(_) => Err(Fault::new("not built", "")),
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod diff;
 pub(crate) mod machine;
+pub(crate) mod registry;
 pub(crate) mod status;
 pub(crate) mod who;

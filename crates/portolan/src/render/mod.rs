@@ -7,6 +7,7 @@ pub(crate) mod error;
 pub(crate) mod gap;
 pub(crate) mod json;
 pub(crate) mod owner;
+pub(crate) mod registry;
 pub(crate) mod sanitize;
 pub(crate) mod screen;
 pub(crate) mod socket;

@@ -3,5 +3,6 @@
 pub(crate) mod diff;
 pub(crate) mod machine;
 pub(crate) mod registry;
+pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod who;

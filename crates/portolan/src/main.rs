@@ -15,7 +15,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let arguments = cli::args::Arguments::parse();
+    let arguments = match cli::args::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return render::usage::print(&error).into(),
+    };
     match cli::run(&arguments) {
         Ok(exit) => exit.into(),
         Err(error) if fault::is_broken_pipe(&error) => exit::Exit::Yes.into(),

@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(
     name = "portolan",
+    bin_name = "portolan",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     disable_help_subcommand = true,
     after_help = EXIT_CODES
 )]
@@ -24,30 +25,36 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 yes, clean, open - 1 no, findings - 2 no answer (bad usage, bad file, failure)
-            3 no finding, but not everything could be seen
+Exit codes: 0  yes, clean, open
+            1  no, findings, not open
+            2  no answer: bad usage, a bad file, a failure
+            3  no finding, but not everything could be seen
 
-Start with:   portolan                      the chart of this machine
-              portolan who 8080             who holds a port
-              portolan inventory init       write down what is here
-              portolan audit                what differs from what was written down";
+Start with: portolan                   the chart of this machine
+            portolan who 8080          who holds a port
+            portolan inventory init    write down what is here
+            portolan audit             what differs from what was written down";
 
 /// Flags every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Print one JSON document on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
-    /// When to use colour; the NO_COLOR variable turns it off too
+    /// Colour: auto (on a terminal), always or never; NO_COLOR turns it off too
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(help_heading = EVERYWHERE, hide_possible_values = true, hide_default_value = true)]
     pub(crate) color: Color,
-    /// The inventory to read [default: $PORTOLAN_INVENTORY, ./portolan.toml, /etc/portolan/portolan.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The inventory to read [default: $PORTOLAN_INVENTORY, ./portolan.toml,
+    /// /etc/portolan/portolan.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub(crate) inventory: Option<PathBuf>,
-    /// Which host of the inventory this machine is [default: by host name, then by address]
-    #[arg(long, global = true, value_name = "NAME")]
+    /// Which host of the inventory this is [default: by host name, then by address]
+    #[arg(long, global = true, value_name = "NAME", help_heading = EVERYWHERE)]
     pub(crate) host: Option<String>,
 }
+
+const EVERYWHERE: &str = "With every command";
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -107,10 +114,11 @@ Exit code 1 when nobody holds it, 3 when somebody does but the owner is not visi
     /// Compare the inventory with what this machine really does
     #[command(after_help = "Examples: portolan audit
           portolan audit --format sarif > portolan.sarif
-          portolan audit accept P101-0123456789 --reason 'vendor agent' --until 2027-03-31
+          portolan audit accept P101-0123456789 --reason 'vendor agent'
 
-Exit code 1 for findings above `note` (or as --fail-on says), 3 when there is none but not
-everything could be seen. With --format nagios: 0 ok, 1 warning, 2 critical, 3 unknown.")]
+Exit code 1 for findings above `note` (or as --fail-on says), 3 when there is
+none but not everything could be seen. With --format nagios: 0 ok, 1 warning,
+2 critical, 3 unknown.")]
     Audit(Audit),
     /// Print the completion script of a shell
     #[command(after_help = "Example: portolan completions bash > /etc/bash_completion.d/portolan")]
@@ -160,6 +168,9 @@ pub(crate) struct Registry {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegistryCommand {
     /// Take IANA's own file into your data folder, for your user only
+    #[command(
+        after_help = "Example: portolan registry update --import service-names-port-numbers.csv"
+    )]
     Update {
         /// IANA's CSV or XML
         #[arg(long, value_name = "FILE")]
@@ -364,6 +375,8 @@ pub(crate) enum Severity {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Accept a finding: writes an [[ignore]] into the inventory
+    #[command(after_help = "\
+Example: portolan audit accept P101-0123456789 --reason agent --until 2027-03-31")]
     Accept {
         /// The finding's id
         id: String,
@@ -374,4 +387,31 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "DATE")]
         until: Option<jiff::civil::Date>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn each(command: &clap::Command, check: &dyn Fn(&clap::Command)) {
+        check(command);
+        command.get_subcommands().for_each(|c| each(c, check));
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    /// clap would break such a line in the middle of a command.
+    #[test]
+    fn notes_below_the_help_are_at_most_80_columns_wide() {
+        each(&Arguments::command(), &|command| {
+            let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let wide: Vec<&str> = notes.lines().filter(|l| l.chars().count() > 80).collect();
+            assert!(wide.is_empty(), "{}: {wide:#?}", command.get_name());
+        });
+    }
 }

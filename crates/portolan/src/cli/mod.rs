@@ -3,8 +3,10 @@
 //! One file a command. A file here holds no decision about ports; that is `ops` and core.
 
 pub(crate) mod args;
+mod completions;
 mod diff;
 mod registry;
+mod man;
 
 use anyhow::Result;
 
@@ -19,6 +21,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         None | Some(Command::Status(_)) => Err(Fault::new("not built", "")),
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),
+        Some(Command::Completions { shell }) => completions::run(*shell, global),
+        Some(Command::Man { out }) => man::run(out.as_deref(), global),
         Some(_) => Err(Fault::new("not built", "")),
     }
 }

@@ -14,4 +14,5 @@ pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod usage;
 pub(crate) mod who;

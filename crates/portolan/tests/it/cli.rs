@@ -1,6 +1,6 @@
 //! What every command has in common: version, suggestions, errors, closed outputs.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::{Netns, Program, Ran, Server, eventually, require_root};
 
@@ -16,7 +16,7 @@ fn an_unknown_command_ends_with_2_and_the_nearest_one() {
     let ran = Program::line("sokets").run().expect_code(2);
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
-    assert!(ran.stderr.contains("'sockets'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: a similar subcommand exists: 'sockets'"), "{}", ran.stderr);
 }
 
 #[test]
@@ -36,6 +36,43 @@ fn a_full_disk_is_an_error_that_says_so() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{complaint}");
     assert!(complaint.starts_with("error: "), "{complaint}");
+}
+
+#[test]
+fn every_shell_has_a_completion_script() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = Program::new(["completions", shell]).run().expect_code(0);
+        assert!(ran.stdout.contains("sockets"), "{shell}");
+    }
+}
+
+#[test]
+fn bash_accepts_its_completion_script() {
+    let script = Program::line("completions bash").run().expect_code(0).stdout;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("portolan"), script).unwrap();
+    let checked = Command::new("bash").arg("-n").arg(folder.path().join("portolan")).status();
+    assert!(checked.unwrap().success());
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    Program::new(["man", "--out"]).arg(folder.path()).run().expect_code(0);
+    let pages = std::fs::read_dir(folder.path()).unwrap().flatten();
+    let mut names: Vec<String> = pages.map(|p| p.file_name().into_string().unwrap()).collect();
+    names.sort();
+    for page in ["portolan.1", "portolan-sockets.1", "portolan-inventory-init.1"] {
+        assert!(names.iter().any(|n| n == page), "{page} is not among {names:?}");
+    }
+    assert!(names.iter().all(|n| n.ends_with(".1")), "something else was left there: {names:?}");
+}
+
+#[test]
+fn a_manual_that_cannot_be_written_says_where_and_what_to_do() {
+    let ran = Program::line("man --out /nonexistent/man1").run().expect_code(2);
+    assert!(ran.stderr.starts_with("error: cannot write the manual: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\nhint: create the folder first"), "{}", ran.stderr);
 }
 
 /// The support code itself: a namespace is quiet, a server in it is seen, both vanish.

@@ -4,4 +4,5 @@
 //! makes network namespaces and records what could not be tested here.
 
 mod cli;
+mod help;
 mod support;

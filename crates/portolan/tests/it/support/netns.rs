@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -112,9 +112,9 @@ impl Drop for Netns {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Closing it is a second way to end the script.
-    _input: Option<ChildStdin>,
-    /// The line the script said when it was ready: whatever it printed.
+    /// Closing the input is a second way to end the script; a closed output would break it.
+    _pipes: (Option<ChildStdin>, BufReader<ChildStdout>),
+    /// What the script printed on its way.
     pub(crate) said: String,
 }
 
@@ -122,20 +122,23 @@ impl Server {
     /// Starts Python, waits until the script has run through, and keeps it alive.
     ///
     /// The script has `socket`, `os`, `sys`, `json` imported, `listener(ADDRESS, backlog=5)` and
-    /// `bound(ADDRESS, kind)` to make sockets that stay open, and may `print` one line of facts
+    /// `bound(ADDRESS, kind)` to make sockets that stay open, and may `print` facts
     /// (`print(os.getpid())`), found in `said`.
     pub(crate) fn start(mut through: Command, options: &[&str], script: &str) -> Self {
-        let script = format!("{PRELUDE}\n{script}\nprint(flush=True)\nsys.stdin.read()\n");
+        let script =
+            format!("{PRELUDE}\n{script}\nprint({READY:?}, flush=True)\nsys.stdin.read()\n");
         let python = if Path::new(PYTHON).exists() { PYTHON } else { "python3" };
         through.args(options).args([python, "-c", &script]).current_dir("/");
         through.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = through.spawn().expect("Python is installed (scripts/setup)");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut said = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        let read = BufReader::new(stdout).read_line(&mut said).expect("Python speaks UTF-8");
-        let server = Self { _input: child.stdin.take(), child, said: said.trim().to_owned() };
-        assert!(read > 0, "the Python server ended before it was ready:\n{script}");
-        server
+        while !said.ends_with(&format!("{READY}\n")) {
+            let read = output.read_line(&mut said).expect("Python speaks UTF-8");
+            assert!(read > 0, "the Python server ended before it was ready:\n{script}");
+        }
+        let said = said.trim_end_matches(&format!("{READY}\n")).trim().to_owned();
+        Self { _pipes: (child.stdin.take(), output), child, said }
     }
 
     /// A Python program outside any namespace made here, on the machine itself.
@@ -158,6 +161,9 @@ impl Drop for Server {
 
 /// Debian's own, before whatever stands first in somebody's PATH and nobody else may read.
 const PYTHON: &str = "/usr/bin/python3";
+
+/// What a script says when it has run through.
+const READY: &str = "the sockets are open";
 
 const PRELUDE: &str = r#"
 import json, os, socket, sys

@@ -76,12 +76,11 @@ pub(crate) enum Command {
     )]
     Status(Status),
     /// Compare two saved charts
-    #[command(
-        after_help = "Example: portolan --json > before.json; …; portolan --json > after.json
-         portolan diff before.json after.json
+    #[command(after_help = "Examples: portolan --json > before.json
+          portolan --json > after.json
+          portolan diff before.json after.json
 
-Exit code 1 when they differ."
-    )]
+Exit code 1 when they differ.")]
     Diff(Diff),
     /// What a port number, a range, a service name or words stand for
     #[command(after_help = "Examples: portolan lookup 443
@@ -89,7 +88,8 @@ Exit code 1 when they differ."
           portolan lookup postgresql
           portolan lookup time server
 
-Exit code 1 when nothing is known, 2 for a number above 65535 or a reversed range.")]
+Exit code 1 when nothing is known, 2 for a number above 65535 or a reversed
+range.")]
     Lookup(Lookup),
     /// Which registry of port numbers is in use, and how old it is
     #[command(after_help = "Examples: portolan registry
@@ -106,7 +106,8 @@ Exit code 1 when nothing is known, 2 for a number above 65535 or a reversed rang
           portolan who unit:ssh.service
           portolan who container:web
 
-Exit code 1 when nobody holds it, 3 when somebody does but the owner is not visible.")]
+Exit code 1 when nobody holds it, 3 when somebody does but the owner is not
+visible.")]
     Who(Who),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
@@ -179,13 +180,14 @@ pub(crate) enum RegistryCommand {
 }
 
 const SOCKETS_HELP: &str = "\
-Filters are those of ss(8): state established ( sport = :22 or dport = :443 ), dst 10.0.0.0/8,
-src 127.0.0.1, dev eth0, autobound, not …, and, or, &, |, !, parentheses.
+Filters are those of ss(8): state established ( sport = :22 or dport = :443 ),
+dst 10.0.0.0/8, src 127.0.0.1, dev eth0, autobound, and, or, not, &, |, !,
+parentheses.
 
 Examples: portolan sockets
           portolan sockets -tulpn
           portolan sockets -a state established dport = :443
-          portolan ls -a --json | jq '.sockets[] | select(.state == \"time-wait\")'";
+          portolan ls -a state time-wait --json";
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "the letters of ss, one each")]
@@ -236,8 +238,9 @@ pub(crate) struct Sockets {
     /// Whole command lines; they can hold passwords
     #[arg(long)]
     pub(crate) cmdline: bool,
-    /// How owners are found
+    /// How owners are found: auto (the best one here) or procfs
     #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     pub(crate) engine: Engine,
     /// End with 3 instead of 0 when something could not be seen
     #[arg(long)]
@@ -253,7 +256,7 @@ pub(crate) enum Engine {
     /// The best one that works here
     #[default]
     Auto,
-    /// Descriptors of every process in /proc
+    /// Through /proc, process by process
     Procfs,
 }
 
@@ -272,7 +275,8 @@ pub(crate) enum Inventory {
     /// Draft an inventory of what is observed here
     #[command(after_help = "Example: portolan inventory init && $EDITOR portolan.toml
 
-Everything found is written with status = \"observed\": nothing is approved by being found.")]
+Everything found is written with status = \"observed\": nothing is approved by
+being found.")]
     Init {
         /// Add to the file what is new, and change nothing else in it
         #[arg(long)]

@@ -5,8 +5,8 @@
 pub(crate) mod args;
 mod completions;
 mod diff;
-mod registry;
 mod man;
+mod registry;
 
 use anyhow::Result;
 

@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod diag;
+pub mod filter;
 mod machine;
 mod owner;
 pub mod passwd;

@@ -1,6 +1,6 @@
 //! Sets of states, with the kernel's numbering so that a dump can be limited to them.
 
-use std::ops::{BitAnd, BitOr, Not};
+use std::ops::{BitAnd, BitOr};
 
 use super::State;
 
@@ -13,7 +13,10 @@ impl StateSet {
     pub const NONE: Self = Self(0);
 
     /// Every state, sockets bound and not listening among them.
-    pub const ALL: Self = Self(0x2fff & !1);
+    pub const ALL: Self = Self(0x2ffe);
+
+    /// Every state a socket can be in for others: all but bound and not listening.
+    pub const ORDINARY: Self = Self::ALL.without(Self::of(State::Bound));
 
     /// Those that wait for others to come: TCP's LISTEN and everything else's UNCONN.
     pub const LISTENING: Self = Self::of(State::Listen).or(Self::of(State::Close));
@@ -28,6 +31,12 @@ impl StateSet {
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The states that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether `state` is inside.
@@ -59,14 +68,6 @@ impl BitAnd for StateSet {
     }
 }
 
-impl Not for StateSet {
-    type Output = Self;
-
-    fn not(self) -> Self {
-        Self(Self::ALL.0 & !self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +75,10 @@ mod tests {
     #[test]
     fn all_holds_every_state_and_its_complement_none() {
         assert!(State::ALL.iter().all(|s| StateSet::ALL.contains(*s)));
-        assert_eq!(!StateSet::ALL, StateSet::NONE);
+        assert_eq!(
+            State::ALL.iter().fold(StateSet::ALL, |set, s| set.without(StateSet::of(*s))),
+            StateSet::NONE
+        );
     }
 
     #[test]

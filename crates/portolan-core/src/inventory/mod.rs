@@ -16,6 +16,7 @@ mod notation;
 mod place;
 mod port_spec;
 mod problem;
+pub mod program;
 mod query;
 mod service;
 mod source;

@@ -27,6 +27,19 @@ pub fn is_unit(pattern: &str, unit: &str) -> bool {
         || (kind == "socket" && (matches(stem) || matches(&format!("{stem}.service"))))
 }
 
+/// Whether `pattern` names the program of `unit`: the unit, its stem, or that of its template.
+///
+/// A socket unit stands for the service it starts, whose daemon by custom has a `d` at its end:
+/// ssh.socket starts sshd.
+#[must_use]
+pub fn is_unit_program(pattern: &str, unit: &str) -> bool {
+    let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
+    let stem = stem.split_once('@').map_or(stem, |(template, _)| template);
+    is_unit(pattern, unit)
+        || (matches!(kind, "service" | "socket") && glob(pattern, stem))
+        || (kind == "socket" && glob(pattern, &format!("{stem}d")))
+}
+
 /// Whether `pattern` names a container: `project/service`, its name, or the start of its id.
 #[must_use]
 pub fn is_container(pattern: &str, container: &Container) -> bool {
@@ -58,16 +71,6 @@ fn is_executable(pattern: &str, process: &Process) -> bool {
 /// full length matches every pattern that could go on from there.
 fn is_command(pattern: &str, name: &str) -> bool {
     glob(pattern, name) || (name.len() >= COMMAND_LENGTH && could_go_on(pattern, name))
-}
-
-/// A unit's program: its stem, that of the template it was made from, and for a socket unit the
-/// service it starts, whose daemon by custom has a `d` at its end (ssh.socket starts sshd).
-fn is_unit_program(pattern: &str, unit: &str) -> bool {
-    let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
-    let stem = stem.split_once('@').map_or(stem, |(template, _)| template);
-    is_unit(pattern, unit)
-        || (matches!(kind, "service" | "socket") && glob(pattern, stem))
-        || (kind == "socket" && glob(pattern, &format!("{stem}d")))
 }
 
 fn could_go_on(pattern: &str, start: &str) -> bool {
@@ -154,7 +157,11 @@ mod tests {
     fn a_unit_is_known_with_and_without_suffix_and_instance() {
         assert!(is_unit("nginx", "nginx.service"));
         assert!(is_unit("postgresql@*", "postgresql@16-main.service"));
-        assert!(is_program("postgresql", &process("postgres", None), Some("postgresql@16-main.service")));
+        assert!(is_program(
+            "postgresql",
+            &process("postgres", None),
+            Some("postgresql@16-main.service")
+        ));
         assert!(!is_unit("nginx", "nginx.timer"));
     }
 

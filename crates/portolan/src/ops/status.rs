@@ -146,7 +146,7 @@ impl Row<'_> {
 pub(crate) fn chart(sources: Sources<'_>, mut gaps: Vec<Gap>) -> Chart<'_> {
     let mut findings: HashMap<String, Vec<Finding>> = HashMap::new();
     for finding in sources.findings {
-        findings.entry(finding.subject.clone()).or_default().push(finding);
+        findings.entry(finding.subject.to_string()).or_default().push(finding);
     }
     let mut ports = Vec::new();
     for ((port, transport), sockets) in grouped(sources.table) {

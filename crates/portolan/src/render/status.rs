@@ -439,7 +439,7 @@ struct FindingJson<'a> {
     id: String,
     rule: &'static str,
     severity: &'static str,
-    subject: &'a str,
+    subject: String,
     message: &'a str,
 }
 
@@ -449,7 +449,7 @@ impl<'a> From<&'a Finding> for FindingJson<'a> {
             id: finding.id(),
             rule: finding.rule.as_str(),
             severity: finding.severity.as_str(),
-            subject: &finding.subject,
+            subject: finding.subject.to_string(),
             message: &finding.message,
         }
     }

@@ -5,6 +5,7 @@
 //! changes the text without disturbing it, `draft` makes a first file of what is observed.
 
 mod documentation;
+pub mod draft;
 pub mod edit;
 mod extent;
 pub mod file;

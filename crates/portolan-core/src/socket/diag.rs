@@ -75,7 +75,7 @@ impl Socket {
     }
 
     /// A socket without an address, of which no more is known.
-    pub(super) fn bare(
+    pub(crate) fn bare(
         transport: SocketTransport,
         family: Family,
         state: State,

@@ -133,7 +133,7 @@ fn line_end(text: &str, at: usize) -> usize {
 /// `text` as a basic string on one line (TOML 1.0 "String").
 ///
 /// Also escapes what would reorder or hide text in an editor: names come from running programs.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
@@ -157,13 +157,13 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A list of strings on one line.
-pub(super) fn quoted_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn quoted_list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|i| quoted(i.as_ref())).collect();
     format!("[{}]", items.join(", "))
 }
 
 /// `key` as it stands before an equals sign: bare where that is enough.
-pub(super) fn quoted_key(key: &str) -> String {
+pub(crate) fn quoted_key(key: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { quoted(key) }
 }

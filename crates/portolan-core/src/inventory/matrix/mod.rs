@@ -108,10 +108,7 @@ impl Inventory {
                 let any = self.networks.iter().find(|n| n.extent == NetworkExtent::Any);
                 any.map_or(name, |n| &n.name).clone()
             }
-            Source::Network(name) | Source::Host(name) => name.clone(),
-            Source::Group(group) => format!("@{group}"),
-            Source::Prefix(prefix) => prefix.to_string(),
-            Source::Service(name) => format!("service:{name}"),
+            other => other.to_string(),
         }
     }
 
@@ -203,7 +200,7 @@ impl Inventory {
         self.forwards.iter().flat_map(|forward| {
             let from = written(&forward.from);
             let ports = std::slice::from_ref(&forward.listen);
-            self.rows_of(Subject::Forward(forward), self.hosts_on(&forward.on), ports, from)
+            Self::rows_of(Subject::Forward(forward), &self.hosts_on(&forward.on), ports, &from)
         })
     }
 
@@ -216,32 +213,30 @@ impl Inventory {
                 DoorMethod::Spa { listen } => std::slice::from_ref(listen),
                 DoorMethod::Sequence { ports, .. } => ports,
             };
-            self.rows_of(Subject::Door(door), self.hosts_on(&door.on), ports, from)
+            Self::rows_of(Subject::Door(door), &self.hosts_on(&door.on), ports, &from)
         })
     }
 
     fn management_rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.management.iter().flat_map(|management| {
-            let hosts = self.hosts.iter().collect();
+            let hosts: Vec<&Host> = self.hosts.iter().collect();
             let from = written(&management.from);
-            self.rows_of(Subject::Management(management), hosts, &management.ports, from)
+            Self::rows_of(Subject::Management(management), &hosts, &management.ports, &from)
         })
     }
 
     fn rows_of<'a>(
-        &self,
         subject: Subject<'a>,
-        hosts: Vec<&'a Host>,
+        hosts: &[&'a Host],
         ports: &'a [Located<PortSpec>],
-        from: Vec<Origin<'a>>,
+        from: &[Origin<'a>],
     ) -> Vec<Row<'a>> {
-        let row = |host, traffic| Row { host, traffic, from: from.clone(), door: None, subject };
-        let ports = || traffic(ports.iter());
-        hosts
-            .into_iter()
-            .flat_map(|host| ports().map(move |traffic| (host, traffic)))
-            .map(|(h, t)| row(h, t))
-            .collect()
+        let on = |host: &'a Host| {
+            let row =
+                move |traffic| Row { host, traffic, from: from.to_vec(), door: None, subject };
+            traffic(ports.iter()).map(row)
+        };
+        hosts.iter().flat_map(|host| on(host)).collect()
     }
 }
 
@@ -355,3 +350,6 @@ fn traffic_of(port: &PortSpec) -> Vec<Traffic<'_>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

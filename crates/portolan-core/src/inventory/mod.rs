@@ -10,6 +10,7 @@ pub mod edit;
 mod extent;
 pub mod file;
 mod forward;
+pub mod glob;
 mod host;
 mod identify;
 pub mod matrix;

@@ -45,12 +45,17 @@ impl SourceFile {
         (line, characters - mark + 1)
     }
 
+    /// Where a line, counted from one, begins, in bytes; beyond the last, the end of the text.
+    #[must_use]
+    pub fn line_start(&self, number: usize) -> usize {
+        let start = number.checked_sub(1).and_then(|i| self.line_starts.get(i));
+        start.copied().unwrap_or(self.text.len())
+    }
+
     /// The text of a line, counted from one, without its end; empty beyond the last.
     #[must_use]
     pub fn line(&self, number: usize) -> &str {
-        let start = number.checked_sub(1).and_then(|i| self.line_starts.get(i));
-        let text = start.map_or("", |start| &self.text[*start..]);
-        text.lines().next().unwrap_or("")
+        self.text[self.line_start(number)..].lines().next().unwrap_or("")
     }
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod args;
 mod completions;
 mod diff;
+mod inventory;
 mod man;
 mod registry;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let global = &arguments.global;
     match &arguments.command {
         None | Some(Command::Status(_)) => Err(Fault::new("not built", "")),
+        Some(Command::Inventory(command)) => inventory::run(command, global),
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),

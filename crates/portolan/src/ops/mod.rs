@@ -1,6 +1,7 @@
 //! What can be asked: one file a question. An operation returns a report and prints nothing.
 
 pub(crate) mod diff;
+pub(crate) mod inventory;
 pub(crate) mod machine;
 pub(crate) mod registry;
 pub(crate) mod sockets;

@@ -2,13 +2,19 @@
 
 use std::io::{self, Write as _};
 
+use portolan_core::inventory::Refused;
+
 use crate::cli::args::Color;
 use crate::fault::Fault;
+use crate::render::problem;
 use crate::render::sanitize::sanitize;
 use crate::render::style::{Role, Style};
 
 /// Prints an error on standard error; if even that fails there is nobody left to tell.
 pub(crate) fn print(error: &anyhow::Error, color: Color) {
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return problem::print(refused, color);
+    }
     let style = Style::for_stderr(color);
     let mut out = io::stderr().lock();
     let text = format!("{error:#}");

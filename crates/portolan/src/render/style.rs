@@ -74,6 +74,11 @@ impl Style {
         Self { colored }
     }
 
+    /// Whether colour is used, for what paints itself.
+    pub(crate) const fn is_colored(self) -> bool {
+        self.colored
+    }
+
     /// `text` in the colour of `role`.
     pub(crate) fn paint<T: fmt::Display>(self, role: Role, text: T) -> Painted<T> {
         let code = if self.colored { role.code() } else { "" };

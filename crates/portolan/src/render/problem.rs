@@ -1,0 +1,147 @@
+//! What is wrong with an inventory: `file:line:column`, the line with a caret, and the way out.
+//!
+//! The files are foreign text, so their lines are sanitized, and of a long one only the part around
+//! the mistake is shown.
+
+use std::io::{self, Write as _};
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use portolan_core::inventory::{Location, Place, Problem, Refused, SourceFile};
+use serde::Serialize;
+
+use crate::cli::args::Color;
+use crate::render::sanitize::sanitize;
+use crate::render::style::{Role, Style};
+
+/// Prints everything that is wrong on standard error; the first hundred with their lines.
+pub(crate) fn print(refused: &Refused, color: Color) {
+    let style = Style::for_stderr(color);
+    let mut out = io::stderr().lock();
+    for problem in refused.problems.iter().take(SHOWN) {
+        let _ = writeln!(out, "{}", text(refused, problem, style));
+        if !problem.hint.is_empty() {
+            let hint = sanitize(&problem.hint);
+            let _ = writeln!(out, "{} {hint}", style.paint(Role::Hint, "hint:"));
+        }
+        let _ = writeln!(out);
+    }
+    let _ =
+        writeln!(out, "{} {}", style.paint(Role::Bad, "error:"), sanitize(&refused.to_string()));
+    let hidden = refused.problems.len().saturating_sub(SHOWN) + refused.omitted;
+    if hidden > 0 {
+        let _ = writeln!(
+            out,
+            "{} mend these first: {hidden} more are not shown",
+            style.paint(Role::Hint, "hint:")
+        );
+    }
+}
+
+/// More than anyone mends before looking again.
+const SHOWN: usize = 100;
+
+/// One problem with its line and a caret.
+fn text(refused: &Refused, problem: &Problem, style: Style) -> String {
+    let renderer = if style.is_colored() { Renderer::styled() } else { Renderer::plain() };
+    let mut report = vec![with_line(Level::ERROR, refused, &problem.at, &problem.message)];
+    let others = problem.related.iter();
+    report.extend(others.map(|(at, what)| with_line(Level::NOTE, refused, at, what)));
+    renderer.render(&report)
+}
+
+/// `file:line:column: what`, and below it the line.
+///
+/// The place stands in the title because the renderer would count it in the excerpt.
+fn with_line<'a>(level: Level<'a>, refused: &Refused, at: &Location, what: &str) -> Group<'a> {
+    let Place { file, line, column } = refused.line_of(at);
+    let title = format!("{}:{line}:{column}: {}", sanitize(file), sanitize(what));
+    let excerpt = refused.files.get(at.file).map(|source| Excerpt::around(source, line, at));
+    let snippet = excerpt.map(|excerpt| {
+        let mark = AnnotationKind::Primary.span(excerpt.mark);
+        Snippet::source(excerpt.text).line_start(line).annotation(mark)
+    });
+    level.primary_title(title).elements(snippet)
+}
+
+/// The part of a line that is shown, sanitized, and where in it the mistake is.
+#[derive(Debug, PartialEq, Eq)]
+struct Excerpt {
+    text: String,
+    mark: Range<usize>,
+}
+
+impl Excerpt {
+    fn around(source: &SourceFile, number: usize, at: &Location) -> Self {
+        let line = source.line(number);
+        let line_start = source.line_start(number);
+        let start = floor(line, at.span.start.saturating_sub(line_start));
+        let beyond = line.len().saturating_sub(WIDTH);
+        let first = floor(line, start.saturating_sub(BEFORE).min(beyond));
+        let last = floor(line, first + WIDTH).max(start);
+        let end = floor(line, at.span.end.saturating_sub(line_start)).clamp(start, last);
+        let mut text = String::new();
+        if first > 0 {
+            text.push('…');
+        }
+        text.push_str(&sanitize(line[first..start].trim_start_matches('\u{feff}')));
+        let mark_start = text.len();
+        text.push_str(&sanitize(&line[start..end]));
+        let mark = mark_start..text.len();
+        text.push_str(&sanitize(&line[end..last]));
+        if last < line.len() {
+            text.push('…');
+        }
+        Self { text, mark }
+    }
+}
+
+/// Bytes of a line that are shown, and how many of them before a mistake far into it.
+const WIDTH: usize = 72;
+const BEFORE: usize = 24;
+
+/// The nearest place at or before `index` where a character begins.
+fn floor(line: &str, index: usize) -> usize {
+    (0..=index.min(line.len())).rev().find(|i| line.is_char_boundary(*i)).unwrap_or(0)
+}
+
+/// A problem in JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemJson<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+    message: &'a str,
+    hint: &'a str,
+    related: Vec<RelatedJson<'a>>,
+}
+
+/// Another place a problem has to do with.
+#[derive(Debug, Serialize)]
+struct RelatedJson<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+    message: &'a str,
+}
+
+/// All problems in JSON.
+pub(crate) fn json(refused: &Refused) -> Vec<ProblemJson<'_>> {
+    refused.problems.iter().map(|p| problem_json(refused, p)).collect()
+}
+
+fn problem_json<'a>(refused: &'a Refused, problem: &'a Problem) -> ProblemJson<'a> {
+    let Place { file, line, column } = refused.line_of(&problem.at);
+    let related = |(at, message): &'a (Location, String)| {
+        let Place { file, line, column } = refused.line_of(at);
+        RelatedJson { file, line, column, message }
+    };
+    ProblemJson {
+        file,
+        line,
+        column,
+        message: &problem.message,
+        hint: &problem.hint,
+        related: problem.related.iter().map(related).collect(),
+    }
+}

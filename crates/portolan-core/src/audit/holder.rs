@@ -3,7 +3,7 @@
 //! Five keys may name the holder: `process`, `user`, `unit`, `container`, `exe`. A holder that is
 //! not visible is no finding, but a gap; "cannot tell" never reads as "is right".
 
-use crate::inventory::{Service, program};
+use crate::inventory::{Service, glob, program};
 use crate::net::{Gap, PortRange, Severity, Why};
 use crate::socket::{Held, Process, SocketTable, Unowned};
 
@@ -152,7 +152,7 @@ impl<'a> Seen<'a> {
 
     fn exe(&self, expected: &str) -> Answer {
         let mut known = self.processes.iter().filter_map(|p| p.exe.as_deref());
-        if known.clone().any(|exe| program::glob(expected, exe)) {
+        if known.clone().any(|exe| glob::matches(expected, exe)) {
             return Answer::Right;
         }
         match known.next() {

@@ -8,26 +8,38 @@
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
     let pattern = items(pattern);
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(Item::Many) => {
-                star = Some((p + 1, t));
-                p += 1;
+    remainder(&pattern, text).is_some_and(|rest| rest.iter().all(|i| matches!(i, Item::Many)))
+}
+
+/// Whether something that begins with `start` is what `pattern` describes.
+#[must_use]
+pub fn may_begin(pattern: &str, start: &str) -> bool {
+    remainder(&items(pattern), start).is_some()
+}
+
+/// What of the pattern is left when all of `text` is taken; `None` where it cannot be.
+fn remainder<'p>(pattern: &'p [Item], text: &str) -> Option<&'p [Item]> {
+    let mut rest = pattern;
+    let mut text = text.chars();
+    // Where to go on when a later item does not fit: behind the last `*`, one character further.
+    let mut again: Option<(&[Item], std::str::Chars<'_>)> = None;
+    loop {
+        let before = text.clone();
+        if let [Item::Many, behind @ ..] = rest {
+            rest = behind;
+            again = Some((behind, before));
+            continue;
+        }
+        let Some(c) = text.next() else { return Some(rest) };
+        match rest {
+            [item, behind @ ..] if item.takes(c) => rest = behind,
+            _ => {
+                let (behind, from) = again.as_mut()?;
+                from.next();
+                (rest, text) = (behind, from.clone());
             }
-            Some(item) if item.takes(text[t]) => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((after, from)) => {
-                    star = Some((after, from + 1));
-                    (p, t) = (after, from + 1);
-                }
-                None => return false,
-            },
         }
     }
-    pattern[p..].iter().all(|item| matches!(item, Item::Many))
 }
 
 enum Item {
@@ -119,6 +131,13 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn a_text_that_was_cut_may_begin_what_the_pattern_describes() {
+        assert!(may_begin("systemd-resolved", "systemd-resolve"));
+        assert!(may_begin("*d", "systemd-resolve"));
+        assert!(!may_begin("systemd-networkd", "systemd-resolve"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! name for it, its systemd unit, and the service a `.socket` unit starts (systemd.socket(5)).
 //! Works on names alone; a process whose names could not be read is never a match.
 
+use crate::inventory::glob;
 use crate::socket::{Container, Process};
 
 /// Whether `pattern` names this process, found in `unit`.
@@ -21,7 +22,7 @@ pub fn is_program(pattern: &str, process: &Process, unit: Option<&str>) -> bool 
 #[must_use]
 pub fn is_unit(pattern: &str, unit: &str) -> bool {
     let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
-    let matches = |name: &str| glob(pattern, name);
+    let matches = |name: &str| glob::matches(pattern, name);
     matches(unit)
         || (kind == "service" && matches(stem))
         || (kind == "socket" && (matches(stem) || matches(&format!("{stem}.service"))))
@@ -36,73 +37,36 @@ pub fn is_unit_program(pattern: &str, unit: &str) -> bool {
     let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
     let stem = stem.split_once('@').map_or(stem, |(template, _)| template);
     is_unit(pattern, unit)
-        || (matches!(kind, "service" | "socket") && glob(pattern, stem))
-        || (kind == "socket" && glob(pattern, &format!("{stem}d")))
+        || (matches!(kind, "service" | "socket") && glob::matches(pattern, stem))
+        || (kind == "socket" && glob::matches(pattern, &format!("{stem}d")))
 }
 
 /// Whether `pattern` names a container: `project/service`, its name, or the start of its id.
 #[must_use]
 pub fn is_container(pattern: &str, container: &Container) -> bool {
     if let Some((project, service)) = pattern.split_once('/') {
-        let of = |part: &Option<Box<str>>, pattern| part.as_ref().is_some_and(|p| glob(pattern, p));
+        let of = |part: &Option<Box<str>>, pattern| {
+            part.as_ref().is_some_and(|p| glob::matches(pattern, p))
+        };
         return of(&container.project, project) && of(&container.service, service);
     }
-    container.name.as_ref().is_some_and(|name| glob(pattern, name))
-        || glob(pattern, &container.id)
+    container.name.as_ref().is_some_and(|name| glob::matches(pattern, name))
+        || glob::matches(pattern, &container.id)
         || (pattern.len() >= SHORT_ID && container.id.starts_with(pattern))
-}
-
-/// Whether `text` is one of those `pattern` stands for: `*` is any run of characters, `?` any one.
-#[must_use]
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    reached(&pattern, text).last() == Some(&true)
 }
 
 fn is_executable(pattern: &str, process: &Process) -> bool {
     let Some(exe) = process.exe.as_deref() else { return false };
     if pattern.contains('/') {
-        return glob(pattern, exe);
+        return glob::matches(pattern, exe);
     }
-    exe.rsplit('/').next().is_some_and(|name| glob(pattern, name))
+    exe.rsplit('/').next().is_some_and(|name| glob::matches(pattern, name))
 }
 
 /// The kernel cuts command names after 15 bytes (TASK_COMM_LEN, include/linux/sched.h), so one of
 /// full length matches every pattern that could go on from there.
 fn is_command(pattern: &str, name: &str) -> bool {
-    glob(pattern, name) || (name.len() >= COMMAND_LENGTH && could_go_on(pattern, name))
-}
-
-fn could_go_on(pattern: &str, start: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    reached(&pattern, start).contains(&true)
-}
-
-/// After reading `text`: for each position of the pattern, whether everything before it is used up.
-fn reached(pattern: &[char], text: &str) -> Vec<bool> {
-    let mut here = vec![false; pattern.len() + 1];
-    here[0] = true;
-    skip_stars(pattern, &mut here);
-    for c in text.chars() {
-        let mut next = vec![false; pattern.len() + 1];
-        for (i, p) in pattern.iter().enumerate().filter(|(i, _)| here[*i]) {
-            match p {
-                '*' => next[i] = true,
-                '?' => next[i + 1] = true,
-                p if *p == c => next[i + 1] = true,
-                _ => {}
-            }
-        }
-        skip_stars(pattern, &mut next);
-        here = next;
-    }
-    here
-}
-
-fn skip_stars(pattern: &[char], here: &mut [bool]) {
-    for (i, _) in pattern.iter().enumerate().filter(|(_, p)| **p == '*') {
-        here[i + 1] |= here[i];
-    }
+    glob::matches(pattern, name) || (name.len() >= COMMAND_LENGTH && glob::may_begin(pattern, name))
 }
 
 /// TASK_COMM_LEN without the final zero.
@@ -116,15 +80,6 @@ mod tests {
 
     fn process(name: &str, exe: Option<&str>) -> Process {
         Process { pid: 7, name: name.into(), exe: exe.map(Into::into), ..Process::default() }
-    }
-
-    #[test]
-    fn a_star_stands_for_any_run_and_a_question_mark_for_one() {
-        assert!(glob("postgres*", "postgres: checkpointer"));
-        assert!(glob("*", ""));
-        assert!(glob("a?c*e", "abcde"));
-        assert!(!glob("a?c", "ac"));
-        assert!(!glob("postgres", "postgres2"));
     }
 
     #[test]

@@ -7,13 +7,13 @@ mod procfs;
 
 use std::collections::HashSet;
 
-use portolan_core::net::{Gap, Observed, Why};
-use portolan_core::socket::{Held, Holder, Socket, SocketTable, Unowned, Via};
+use portolan_core::net::{Gap, Observed, Port, Why};
+use portolan_core::socket::{Held, Holder, Socket, SocketTable, SocketTransport, Unowned, Via};
 
 use crate::id_index::IdIndex;
 use crate::processes::Details;
 use crate::sockets::{self, Query};
-use crate::{cgroups, namespace, processes, users};
+use crate::{cgroups, machine, namespace, processes, users};
 
 /// The engine's name, as reports tell it.
 pub const ENGINE: &str = "procfs";
@@ -26,6 +26,7 @@ pub fn attach(sockets: Vec<Socket>, query: &Query, details: Details) -> Observed
     if join.every_process_was_read() {
         join.look_again(query);
     } else {
+        join.ask_links();
         join.ask_cgroups();
     }
     join.finish()
@@ -64,10 +65,12 @@ enum Obstacle {
 }
 
 impl Obstacle {
-    const fn hint(self) -> &'static str {
+    fn hint(self) -> &'static str {
         match self {
             Self::NoProc => "mount /proc",
-            Self::Refused => "run with sudo",
+            Self::Refused => {
+                "run with sudo; as root, a security module keeps some processes to itself"
+            }
             Self::Hidden => "run with sudo: /proc is mounted with hidepid",
             Self::OtherNamespace => "their processes may be outside this container: ask the host",
         }
@@ -141,6 +144,18 @@ impl Join {
         if self.every_process_was_read() {
             self.settle(|_| Some(Unowned::Kernel));
         }
+    }
+
+    /// A tunnel's own UDP port is held by the kernel, whoever else could not be looked at.
+    fn ask_links(&mut self) {
+        let is_udp = |socket: &Socket| socket.transport == SocketTransport::Udp;
+        if !self.open().any(|h| is_udp(&h.socket)) {
+            return;
+        }
+        let links = machine::links().unwrap_or_default();
+        let tunnels: HashSet<Port> = links.into_iter().filter_map(|link| link.udp_port).collect();
+        let serves = |s: &Socket| s.local_port().is_some_and(|port| tunnels.contains(&port));
+        self.settle(|s| (is_udp(s) && serves(s)).then_some(Unowned::Kernel));
     }
 
     /// What the kernel tells everybody: in which cgroup a socket was made. Its processes are the

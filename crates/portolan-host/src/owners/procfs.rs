@@ -97,11 +97,15 @@ impl<'a> Worker<'a> {
         let folder = self.proc.folder(pid, "fd")?;
         let before = self.pass.holdings.len();
         let (wanted, holdings) = (self.wanted, &mut self.pass.holdings);
+        let mut refused = false;
         each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
             let mut target = [MaybeUninit::uninit(); 32];
-            // A descriptor closed meanwhile holds nothing any more.
-            let Ok((target, _)) = fs::readlinkat_raw(&folder, name, &mut target[..]) else {
-                return;
+            let target = match fs::readlinkat_raw(&folder, name, &mut target[..]) {
+                Ok((target, _)) => target,
+                // A security module may show the list of descriptors and keep what they are.
+                Err(Errno::ACCESS | Errno::PERM) => return refused = true,
+                // A descriptor closed meanwhile holds nothing any more.
+                Err(_) => return,
             };
             let Some(position) = socket_inode(target).and_then(|i| wanted.position(i)) else {
                 return;
@@ -109,6 +113,7 @@ impl<'a> Worker<'a> {
             let fd = decimal(name).and_then(|n| i32::try_from(n).ok());
             holdings.push((position, Holder { pid, fd, via: Via::Fd }));
         })?;
+        self.pass.refused += usize::from(refused);
         if self.pass.holdings.len() > before {
             // It may have ended since; its holdings then go with it.
             self.pass.processes.push(self.reader.process(pid)?);

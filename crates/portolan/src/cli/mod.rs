@@ -8,6 +8,8 @@ mod diff;
 mod inventory;
 mod man;
 mod registry;
+mod status;
+mod who;
 
 use anyhow::Result;
 
@@ -19,12 +21,14 @@ use crate::fault::Fault;
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let global = &arguments.global;
     match &arguments.command {
-        None | Some(Command::Status(_)) => Err(Fault::new("not built", "")),
+        None => status::run(&arguments.status, global),
+        Some(Command::Status(arguments)) => status::run(arguments, global),
         Some(Command::Inventory(command)) => inventory::run(command, global),
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
+        Some(Command::Who(arguments)) => who::run(arguments, global),
         Some(_) => Err(Fault::new("not built", "")),
     }
 }

@@ -41,8 +41,6 @@ pub(crate) struct Chart<'a> {
     pub(crate) ports: Vec<Row<'a>>,
     /// Findings about ports that are not open, such as a service that does not listen.
     pub(crate) elsewhere: Vec<Finding>,
-    /// What could not be seen.
-    pub(crate) gaps: Vec<Gap>,
 }
 
 /// One open port.
@@ -142,8 +140,17 @@ impl Row<'_> {
     }
 }
 
+/// What a chart never looks at: reach is told from where sockets are bound.
+pub(crate) fn not_looked() -> Gap {
+    Gap::aside(
+        "what the firewall and NAT of this machine let through",
+        Why::NotLooked,
+        "reach is told from where sockets are bound",
+    )
+}
+
 /// Draws the chart.
-pub(crate) fn chart(sources: Sources<'_>, mut gaps: Vec<Gap>) -> Chart<'_> {
+pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
     let mut findings: HashMap<String, Vec<Finding>> = HashMap::new();
     for finding in sources.findings {
         findings.entry(finding.subject.to_string()).or_default().push(finding);
@@ -158,20 +165,9 @@ pub(crate) fn chart(sources: Sources<'_>, mut gaps: Vec<Gap>) -> Chart<'_> {
         ports.push(row);
     }
     ports.sort_by_key(|row| (row.reach(), row.port, row.transport));
-    gaps.push(Gap::aside(
-        "what the firewall and NAT of this machine let through",
-        Why::NotLooked,
-        "reach is told from where sockets are bound",
-    ));
     let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
     elsewhere.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.subject.cmp(&b.subject)));
-    Chart {
-        machine: sources.machine,
-        host: sources.intent.map(|(_, host)| host),
-        ports,
-        elsewhere,
-        gaps,
-    }
+    Chart { machine: sources.machine, host: sources.intent.map(|(_, host)| host), ports, elsewhere }
 }
 
 fn grouped(table: &SocketTable) -> BTreeMap<(Port, Transport), Vec<&Held>> {
@@ -302,7 +298,7 @@ mod tests {
             intent: None,
             findings: Vec::new(),
         };
-        let chart = chart(sources, Vec::new());
+        let chart = chart(sources);
         chart.ports.iter().map(|r| (r.port, r.reach(), r.bound.len())).collect()
     }
 

@@ -28,6 +28,13 @@ pub(crate) enum CommandLines {
     Shown,
 }
 
+impl From<bool> for CommandLines {
+    /// From the flag `--cmdline`.
+    fn from(asked: bool) -> Self {
+        if asked { Self::Shown } else { Self::Hidden }
+    }
+}
+
 /// The owners of one socket, a holder each.
 pub(crate) fn owners_json<'a>(
     table: &'a SocketTable,
@@ -133,7 +140,7 @@ pub(crate) fn process_names<'a>(processes: impl IntoIterator<Item = &'a Process>
 pub(crate) const fn unowned_word(unowned: Unowned) -> &'static str {
     match unowned {
         Unowned::Kernel => KERNEL,
-        Unowned::NoFile => "none (closing)",
+        Unowned::NoFile => "no process",
         Unowned::NotPermitted => "not visible",
         Unowned::Vanished => "ended meanwhile",
         Unowned::NotLooked => "not looked",

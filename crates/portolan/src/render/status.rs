@@ -5,7 +5,8 @@ use std::io::Write as _;
 use anyhow::Result;
 use portolan_core::audit::Finding;
 use portolan_core::inventory::Status;
-use portolan_core::net::{Scope, Severity};
+use portolan_core::net::{Observed, Scope, Severity};
+use portolan_core::socket::SocketTable;
 use serde::Serialize;
 
 use crate::ops::status::{Bound, Chart, DeclaredAs, Reach, Row};
@@ -63,6 +64,9 @@ fn table(chart: &Chart<'_>) -> Table {
             chart.ports.iter().filter(|r| r.reach() == reach && !r.is_passing()).collect();
         if rows.is_empty() {
             continue;
+        }
+        if !table.is_empty() {
+            table.push_text(0, Cell::default());
         }
         table.push_text(0, Cell::new(Role::Heading, heading(reach)));
         for run in collapsed(&rows) {
@@ -290,9 +294,10 @@ const NOTE_INDENT: usize = 4;
 /// Prints the chart as one document.
 pub(crate) fn json(
     screen: &mut Screen,
-    chart: &Chart<'_>,
-    table: &portolan_core::socket::SocketTable,
+    chart: &Observed<Chart<'_>>,
+    table: &SocketTable,
 ) -> Result<()> {
+    let Observed { value: chart, gaps } = chart;
     let body = Body {
         host: HostJson {
             name: chart.host.map_or(&chart.machine.hostname, |h| &h.name),
@@ -305,7 +310,7 @@ pub(crate) fn json(
         ports: chart.ports.iter().map(|row| PortJson::new(row, table)).collect(),
         findings: chart.elsewhere.iter().map(FindingJson::from).collect(),
     };
-    screen.json(&Document::new("status", body, &chart.gaps))?;
+    screen.json(&Document::new("status", body, gaps))?;
     Ok(screen.flush()?)
 }
 
@@ -345,7 +350,7 @@ struct PortJson<'a> {
 }
 
 impl<'a> PortJson<'a> {
-    fn new(row: &'a Row<'a>, table: &'a portolan_core::socket::SocketTable) -> Self {
+    fn new(row: &'a Row<'a>, table: &'a SocketTable) -> Self {
         Self {
             port: row.port.0,
             transport: row.transport.as_str(),

@@ -4,14 +4,17 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp, Unit};
-use portolan_core::net::Scope;
+use portolan_core::net::{Gap, Scope};
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Held, PortChoice, Process, State, Unowned};
+use portolan_core::socket::{Held, PortChoice, Process, SocketTable, State, Unowned};
+use serde::Serialize;
 
 use crate::ops::who::{Group, Report, states};
-use crate::render::owner::{container_name, process_names, unowned_word};
+use crate::render::json::Document;
+use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
+use crate::render::socket::SocketJson;
 use crate::render::style::Role;
 use crate::render::table::wrap;
 
@@ -20,7 +23,7 @@ pub(crate) struct Context<'a> {
     /// What numbers mean.
     pub(crate) registry: &'a Registry,
     /// Whether whole command lines are shown.
-    pub(crate) cmdline: bool,
+    pub(crate) command_lines: CommandLines,
     /// The time that "ago" counts from.
     pub(crate) now: Timestamp,
 }
@@ -82,8 +85,11 @@ fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)
     }
     if let Some(first) = group.owners.first() {
         facts.extend(of_process(first, context));
-    } else if let Some(creator) = &group.creator {
+    } else if let Some(creator) = group.creator.as_ref().filter(|_| group.device.is_none()) {
         facts.push(("made by", format!("user {creator}")));
+    }
+    if group.unowned == Some(Unowned::NoFile) {
+        facts.push(("why", without_file(group).to_owned()));
     }
     if let Some(unit) = &group.placement.unit {
         facts.push(("unit", unit.to_string()));
@@ -98,6 +104,15 @@ fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)
     facts
 }
 
+/// Why no file stands for these connections, and so no process can hold them.
+fn without_file(group: &Group<'_>) -> &'static str {
+    let waits = |held: &&Held| matches!(held.socket.state, State::Established | State::SynRecv);
+    match group.connections.iter().all(waits) {
+        true => "the listener has not accepted it yet",
+        false => "no process has it open any more; the kernel finishes it",
+    }
+}
+
 fn of_process(process: &Process, context: &Context<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(user) = &process.user {
@@ -105,8 +120,8 @@ fn of_process(process: &Process, context: &Context<'_>) -> Vec<(&'static str, St
     } else if let Some(uid) = process.uid {
         facts.push(("user", format!("uid {uid}")));
     }
-    match (context.cmdline, &process.exe) {
-        (true, _) if !process.command_line.is_empty() => {
+    match (context.command_lines, &process.exe) {
+        (CommandLines::Shown, _) if !process.command_line.is_empty() => {
             facts.push(("command", process.command_line.join(" ")));
         }
         (_, Some(exe)) => facts.push(("executable", exe.to_string())),
@@ -214,3 +229,71 @@ const KEY: usize = 13;
 /// Sockets of one holder that are listed before they are counted.
 const SHOWN: usize = 20;
 const LIKELY: &str = "likely: the socket was made in its cgroup; root would see the proof";
+
+/// Prints the answer as one document.
+pub(crate) fn json(
+    screen: &mut Screen,
+    report: &Report<'_>,
+    table: &SocketTable,
+    context: &Context<'_>,
+    gaps: &[Gap],
+) -> Result<()> {
+    let body = Body {
+        query: report.query,
+        sockets: report.groups.iter().flat_map(|g| held_json(g, table, context)).collect(),
+        unattributed: report.unattributed,
+    };
+    screen.json(&Document::new("who", body, gaps))?;
+    Ok(screen.flush()?)
+}
+
+fn held_json<'a>(
+    group: &'a Group<'a>,
+    table: &'a SocketTable,
+    context: &'a Context<'a>,
+) -> impl Iterator<Item = HeldJson<'a>> {
+    group.holding.iter().chain(&group.connections).map(move |held| HeldJson {
+        socket: SocketJson::new(held, table, context.registry, context.command_lines),
+        ancestry: group.ancestry.iter().map(AncestorJson::from).collect(),
+        kernel_device: group.device.as_deref(),
+    })
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    query: &'a str,
+    sockets: Vec<HeldJson<'a>>,
+    /// Sockets whose owner is not visible and that might belong to the answer.
+    unattributed: usize,
+}
+
+/// A socket, and what its first owner descends from.
+#[derive(Serialize)]
+struct HeldJson<'a> {
+    #[serde(flatten)]
+    socket: SocketJson<'a>,
+    ancestry: Vec<AncestorJson<'a>>,
+    kernel_device: Option<&'a str>,
+}
+
+/// A process on the way up to process 1.
+#[derive(Serialize)]
+struct AncestorJson<'a> {
+    pid: u32,
+    process: &'a str,
+    exe: Option<&'a str>,
+    user: Option<&'a str>,
+    started: Option<String>,
+}
+
+impl<'a> From<&'a Process> for AncestorJson<'a> {
+    fn from(process: &'a Process) -> Self {
+        Self {
+            pid: process.pid,
+            process: &process.name,
+            exe: process.exe.as_deref(),
+            user: process.user.as_deref(),
+            started: process.started.map(|t| t.to_string()),
+        }
+    }
+}

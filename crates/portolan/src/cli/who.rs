@@ -1,0 +1,55 @@
+//! `portolan who WHAT`.
+
+use anyhow::Result;
+use portolan_core::socket::SocketTransport;
+use portolan_host::processes::{Details, ancestry};
+use portolan_host::{clock, machine};
+
+use crate::cli::args::{Global, Who};
+use crate::exit::Exit;
+use crate::ops::sockets::{Request, WITH_PORTS};
+use crate::ops::who::{Query, answer};
+use crate::render::screen::Screen;
+use crate::{ops, render};
+
+/// Tells who holds it: 0 somebody, 1 nobody, 3 somebody whose name is not visible.
+pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
+    let query = Query::parse(&arguments.what)?;
+    let mut gaps = Vec::new();
+    let table = ops::sockets::observe(&request(&query))?.into_value(&mut gaps);
+    let registry = ops::registry::load().into_value(&mut gaps);
+    // Without the list a kernel socket stays a kernel socket, just without its device's name.
+    let links = machine::links().unwrap_or_default();
+    let report = answer(&arguments.what, &query, &table, &links, ancestry);
+    let context = render::who::Context {
+        registry: &registry,
+        command_lines: arguments.cmdline.into(),
+        now: clock::now(),
+    };
+    let mut screen = Screen::open(global);
+    if global.json {
+        render::who::json(&mut screen, &report, &table, &context, &gaps)?;
+    } else {
+        render::who::text(&mut screen, &report, &context)?;
+        if report.is_partial() {
+            render::gap::print(&gaps, global.color);
+        }
+    }
+    Ok(match (report.is_partial(), report.groups.is_empty()) {
+        (true, _) => Exit::Partial,
+        (false, true) => Exit::No,
+        (false, false) => Exit::Yes,
+    })
+}
+
+/// Sockets with ports when a port is asked for; whoever else is asked for may hold any kind.
+fn request(query: &Query) -> Request {
+    let mut request = Request::every_state(Details::Full);
+    if !matches!(query, Query::Ports { .. }) {
+        request.transports = WITH_PORTS
+            .into_iter()
+            .chain([SocketTransport::Raw, SocketTransport::Icmp, SocketTransport::Packet])
+            .collect();
+    }
+    request
+}

@@ -29,13 +29,6 @@ pub fn of_process(text: &[u8]) -> Placement {
     whole
 }
 
-/// The path of a process in the unified hierarchy, from the text of its /proc/PID/cgroup.
-#[must_use]
-pub fn unified_path(text: &[u8]) -> Option<&str> {
-    let mut paths = text.split(|byte| *byte == b'\n').filter_map(hierarchy);
-    paths.find(|(rank, _)| *rank == Rank::Unified).map(|(_, path)| path)
-}
-
 /// The placement that a cgroup's path, relative to the root of its hierarchy, speaks of.
 #[must_use]
 pub fn of_path(path: &str) -> Placement {

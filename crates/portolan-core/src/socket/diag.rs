@@ -38,15 +38,14 @@ impl Socket {
         }
     }
 
-    /// A unix socket of network namespace `netns`, at whose other end is `peer` (its name).
+    /// A unix socket of network namespace `netns`. The name of its peer stands in the peer's entry.
     #[must_use]
-    pub fn from_unix(message: &UnixMessage<'_>, peer: Option<Address>, netns: u64) -> Self {
+    pub fn from_unix(message: &UnixMessage<'_>, netns: u64) -> Self {
         let state = State::from_number(message.state, SocketTransport::Unix);
         let queues = Queues { receive: message.receive_queue, send: message.send_queue };
         let is_listener = state == State::Listen;
         Self {
             local: unix_name(message.name),
-            peer,
             cookie: Some(message.cookie),
             uid: message.uid,
             backlog: is_listener.then_some(Backlog { queued: queues.receive, max: queues.send }),

@@ -124,7 +124,7 @@ impl<'q> Diag<'q> {
             |sequence| unix_dump(sequence, states),
             |_, body| {
                 let Ok(message) = UnixMessage::parse(body) else { return };
-                sockets.push(Socket::from_unix(&message, None, netns));
+                sockets.push(Socket::from_unix(&message, netns));
                 peers.push(message.peer);
             },
         )?;

@@ -161,14 +161,12 @@ fn names_that_are_not_well_formed_are_passed_over() {
 fn the_unified_hierarchy_is_believed_before_the_others() {
     let text = b"12:pids:/system.slice/old.service\n1:name=systemd:/system.slice/mid.service\n0::/system.slice/new.service\n";
     assert_eq!(spoken(&of_process(text)), "new.service | -");
-    assert_eq!(unified_path(text), Some("/system.slice/new.service"));
 }
 
 #[test]
 fn version_one_hierarchies_fill_what_the_unified_one_leaves_open() {
     let hybrid = b"11:memory:/docker/3f9c5ab6d7e8f901\n2:cpu,cpuacct:/\n1:name=systemd:/system.slice/ssh.service\n0::/\n";
     assert_eq!(spoken(&of_process(hybrid)), "ssh.service | docker 3f9c5ab6d7e8f901");
-    assert_eq!(unified_path(b"1:name=systemd:/x\n"), None);
 }
 
 #[test]
@@ -184,7 +182,7 @@ fn lines_that_are_no_hierarchy_are_skipped() {
 proptest! {
     #[test]
     fn any_bytes_are_a_placement(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = (of_process(&bytes), unified_path(&bytes));
+        let _ = of_process(&bytes);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::expression::Host;
 use super::fnmatch::Pattern;
-use super::{Host, Names, Problem};
+use super::{Names, Problem};
 use crate::net::{Port, Prefix};
 use crate::socket::Family;
 

@@ -13,20 +13,20 @@
 //! Names of services, hosts, devices and cgroups are resolved by the caller.
 
 mod error;
+mod expression;
 mod fnmatch;
 mod host;
 mod lex;
 mod parse;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use error::{FilterError, Problem};
 
-use self::fnmatch::Pattern;
-use self::lex::Comparison;
-use super::{Address, Family, PortChoice, Socket, StateSet};
-use crate::net::{Endpoint, Port, Prefix};
+use self::expression::Expression;
+use super::{Family, Socket, StateSet};
+use crate::net::Port;
 
 /// Which sockets to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,13 @@ impl Filter {
         &self.families
     }
 
-    /// Whether the words say anything at all.
+    /// Whether the words ask who chose a port, which the kernel tells only when asked for it.
+    #[must_use]
+    pub fn asks_who_chose_ports(&self) -> bool {
+        self.expression.as_ref().is_some_and(Expression::asks_who_chose_ports)
+    }
+
+    /// Whether the words say nothing at all, so that every socket is taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -91,155 +97,6 @@ impl Names<'static> {
     /// Knows no name at all: filters of numbers only.
     pub const NONE: Self =
         Self { port: &|_| None, host: &|_| Vec::new(), device: &|_| None, cgroup: &|_| None };
-}
-
-/// Terms in a row, evaluated from the left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Expression {
-    first: Term,
-    rest: Vec<(Join, Term)>,
-}
-
-impl Expression {
-    fn matches(&self, socket: &Socket) -> bool {
-        self.rest.iter().fold(self.first.matches(socket), |so_far, (join, term)| match join {
-            Join::And => so_far && term.matches(socket),
-            Join::Or => so_far || term.matches(socket),
-        })
-    }
-}
-
-/// What joins two terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Join {
-    And,
-    Or,
-}
-
-/// One term.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Term {
-    negated: bool,
-    inner: Inner,
-}
-
-impl Term {
-    fn matches(&self, socket: &Socket) -> bool {
-        self.negated
-            != match &self.inner {
-                Inner::Group(expression) => expression.matches(socket),
-                Inner::Test(test) => test.matches(socket),
-            }
-    }
-}
-
-/// A term without its negation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Inner {
-    Group(Box<Expression>),
-    Test(Test),
-}
-
-/// One question about a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
-    Host(Side, Host),
-    Port(Side, Comparison, Port),
-    Device(Arc<str>),
-    Cgroup(u64),
-    Autobound,
-}
-
-impl Test {
-    fn matches(&self, socket: &Socket) -> bool {
-        match self {
-            Self::Host(side, host) => host.matches(side, socket),
-            Self::Port(side, comparison, port) => {
-                side.endpoint(socket).is_some_and(|end| comparison.holds(end.port, *port))
-            }
-            Self::Device(name) => socket.device.as_ref() == Some(name),
-            Self::Cgroup(id) => socket.cgroup == Some(*id),
-            Self::Autobound => is_autobound(socket),
-        }
-    }
-}
-
-/// One end of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Local,
-    Peer,
-}
-
-impl Side {
-    /// The end of an IP socket; a peer that is not there is the unspecified address, port 0.
-    fn endpoint(self, socket: &Socket) -> Option<Endpoint> {
-        let local = socket.local.endpoint()?;
-        let peer = || socket.peer.as_ref().and_then(Address::endpoint);
-        let nobody = || match local.address {
-            IpAddr::V4(_) => Endpoint::new(Ipv4Addr::UNSPECIFIED.into(), Port(0)),
-            IpAddr::V6(_) => Endpoint::new(Ipv6Addr::UNSPECIFIED.into(), Port(0)),
-        };
-        Some(match self {
-            Self::Local => local,
-            Self::Peer => peer().unwrap_or_else(nobody),
-        })
-    }
-
-    /// The name of a unix socket, empty where it has none.
-    fn unix_name(self, socket: &Socket) -> Option<&str> {
-        let Address::Unix(local) = &socket.local else { return None };
-        Some(match (self, &socket.peer) {
-            (Self::Local, _) => local.as_deref().unwrap_or_default(),
-            (Self::Peer, Some(Address::Unix(Some(name)))) => name,
-            (Self::Peer, _) => "",
-        })
-    }
-}
-
-/// What an end may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
-    /// An IP socket's end: inside one of the networks, if any are given, and on this port, if one is.
-    Inet { networks: Option<Vec<Prefix>>, port: Option<Port> },
-    /// A unix socket's name, by fnmatch(3).
-    Unix(Pattern),
-}
-
-impl Host {
-    fn matches(&self, side: &Side, socket: &Socket) -> bool {
-        match self {
-            Self::Unix(pattern) => side.unix_name(socket).is_some_and(|name| pattern.matches(name)),
-            Self::Inet { networks, port } => side.endpoint(socket).is_some_and(|end| {
-                port.is_none_or(|port| port == end.port)
-                    && networks
-                        .as_ref()
-                        .is_none_or(|all| all.iter().any(|n| lies_in(end.address, *n)))
-            }),
-        }
-    }
-}
-
-/// An IPv4 network holds IPv4 spoken through an IPv6 socket too; an IPv6 network never holds IPv4.
-fn lies_in(address: IpAddr, network: Prefix) -> bool {
-    let mapped = || match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map(IpAddr::V4),
-        IpAddr::V4(_) => None,
-    };
-    network.contains(address) || mapped().is_some_and(|v4| network.contains(v4))
-}
-
-/// Whether nobody asked for the name it has. The kernel names unix sockets `@` and five digits
-/// (unix_autobind).
-fn is_autobound(socket: &Socket) -> bool {
-    match &socket.local {
-        Address::Inet(_) => socket.port_choice == Some(PortChoice::Kernel),
-        Address::Unix(None) => true,
-        Address::Unix(Some(name)) => name.strip_prefix('@').is_some_and(|id| {
-            id.len() == 5 && id.bytes().all(|b| b"0123456789abcdef".contains(&b))
-        }),
-        Address::Packet { protocol } => *protocol == 0 && socket.device.is_none(),
-    }
 }
 
 #[cfg(test)]

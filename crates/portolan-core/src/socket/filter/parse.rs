@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::slice;
 
+use super::expression::{Expression, Host, Inner, Join, Side, Term, Test};
 use super::host::{any_port, host};
 use super::lex::{self, Comparison, Kind, Token};
-use super::{Expression, Filter, FilterError, Host, Inner, Join, Names, Problem, Side, Term, Test};
+use super::{Filter, FilterError, Names, Problem};
 use crate::net::nearest;
 use crate::socket::{Family, State, StateSet};
 

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::socket::{SocketTransport, State};
+use crate::net::Endpoint;
+use crate::socket::{Address, PortChoice, SocketTransport, State};
 
 /// `label local peer state`
 fn tcp(local: &str, peer: &str, state: State) -> Socket {
@@ -217,6 +218,14 @@ fn states_are_told_so_that_a_dump_can_be_limited() {
     assert_eq!(states("sport = :1"), None);
     assert_eq!(states("state listening sport = :1"), Some(StateSet::of(State::Listen)));
     assert!(numbers(&[]).unwrap().is_empty());
+}
+
+#[test]
+fn a_filter_tells_when_it_needs_to_know_who_chose_ports() {
+    let asks = |text| numbers(&[text]).unwrap().asks_who_chose_ports();
+    assert!(asks("sport = :1 or ! ( dev eth0 and autobound )"));
+    assert!(!asks("sport = :1"));
+    assert!(!asks(""));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! `portolan` and `portolan status`.
 
 use anyhow::Result;
+use portolan_core::audit::{self, Scene};
 use portolan_core::net::Observed;
-use portolan_host::machine;
 use portolan_host::processes::Details;
+use portolan_host::{clock, machine};
 
 use crate::cli::args::{Global, Status};
 use crate::exit::Exit;
@@ -18,12 +19,24 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let machine = machine::read().into_value(&mut gaps);
     let table = ops::sockets::observe(&Request::listeners(Details::Full))?.into_value(&mut gaps);
     let registry = ops::registry::load().into_value(&mut gaps);
+    let intent = ops::status::intent(global, &machine, &mut gaps)?;
+    let findings = intent.as_ref().map(|intent| {
+        let judgement = audit::judge(&Scene {
+            inventory: &intent.inventory,
+            host: &intent.host,
+            sockets: &table,
+            machine: &machine,
+            registry: &registry,
+            today: clock::today(),
+        });
+        judgement.findings
+    });
     let sources = Sources {
         machine: &machine,
         table: &table,
         registry: &registry,
-        intent: None,
-        findings: Vec::new(),
+        intent: intent.as_ref().map(|i| (&i.inventory, &i.host)),
+        findings: findings.unwrap_or_default(),
     };
     gaps.push(ops::status::not_looked());
     let chart = Observed { value: chart(sources), gaps };

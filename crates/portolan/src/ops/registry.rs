@@ -68,7 +68,7 @@ pub(crate) fn import(file: &Path) -> Result<Imported> {
          https://www.iana.org/assignments/service-names-port-numbers/",
     )?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let table = import.table(&format!("IANA's file {name}, imported {}", today()));
+    let table = import.table(&format!("IANA's file {name}, imported {}", clock::today()));
     let counts =
         Registry::from_table(table.clone()).hinted(format!("import {shown}"), "")?.counts();
     let path = path().ok_or_else(|| {
@@ -146,11 +146,7 @@ fn path() -> Option<PathBuf> {
 /// Days from `date` to today.
 fn age_days(date: &str) -> Option<i32> {
     let date: Date = date.parse().ok()?;
-    today().since(date).ok().map(|span| span.get_days())
-}
-
-fn today() -> Date {
-    clock::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+    clock::today().since(date).ok().map(|span| span.get_days())
 }
 
 /// IANA's files have some two megabytes.

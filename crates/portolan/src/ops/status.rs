@@ -4,16 +4,20 @@
 //! inventory declares and what the audit finds. Which packets a firewall lets through is not looked
 //! at here, and the chart says so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use portolan_core::audit::Finding;
-use portolan_core::inventory::{Declared, Host, Inventory, Status};
+use anyhow::Result;
+use portolan_core::audit::{Finding, Listening, Reach};
+use portolan_core::inventory::{Declared, Host, Inventory, Refused, Status};
 use portolan_core::net::{Gap, Port, Scope, Severity, Transport, Why};
 use portolan_core::registry::Registry;
-use portolan_core::socket::{
-    Backlog, Held, Machine, Placement, PortChoice, Process, SocketTable, Unowned,
-};
+use portolan_core::socket::{Backlog, Held, Machine, Placement, Process, SocketTable, Unowned};
+
+use crate::cli::args::Global;
+use crate::fault::Fault;
+use crate::ops;
 
 /// Everything the chart is made of.
 #[derive(Debug)]
@@ -100,33 +104,10 @@ pub(crate) struct Risk<'a> {
     pub(crate) safer_alternative: &'a str,
 }
 
-/// How far a port reaches if no firewall stands in the way, widest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Reach {
-    /// Bound to a wildcard or a global address.
-    AnyNetwork,
-    /// Bound to a private, shared or link-local address only.
-    NearNetworks,
-    /// Bound to loopback only.
-    ThisMachine,
-}
-
-impl Reach {
-    const fn of(scope: Scope) -> Self {
-        match scope {
-            Scope::Wildcard | Scope::Global => Self::AnyNetwork,
-            Scope::Loopback => Self::ThisMachine,
-            Scope::LinkLocal | Scope::Private | Scope::Cgnat | Scope::Multicast => {
-                Self::NearNetworks
-            }
-        }
-    }
-}
-
 impl Row<'_> {
-    /// The widest reach of its addresses.
+    /// The widest reach of its sockets.
     pub(crate) fn reach(&self) -> Reach {
-        self.bound.iter().map(|b| Reach::of(b.scope)).min().unwrap_or(Reach::ThisMachine)
+        Reach::of_sockets(self.sockets.iter().copied())
     }
 
     /// Whether it is a UDP socket whose number nobody asked for: most often a client's.
@@ -138,6 +119,48 @@ impl Row<'_> {
     pub(crate) fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|f| f.severity).max()
     }
+}
+
+/// The inventory and the host this machine is, for a chart: without either, the chart is drawn
+/// without them and says so.
+///
+/// # Errors
+/// An inventory or a host that was named and is not there or broken.
+pub(crate) fn intent(
+    global: &Global,
+    machine: &Machine,
+    gaps: &mut Vec<Gap>,
+) -> Result<Option<Intent>> {
+    let loaded = match ops::inventory::load(global) {
+        Ok(loaded) => loaded.into_value(gaps),
+        Err(error) if ops::inventory::named(global).is_none() && error.is::<Refused>() => {
+            let hint = "portolan inventory validate shows what is wrong with it";
+            gaps.push(Gap::new("the inventory: it is not used", Why::Unsupported, hint));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(loaded) = loaded else { return Ok(None) };
+    let identified = loaded.inventory.identify(machine, global.host.as_deref()).cloned();
+    match identified {
+        Ok(host) => Ok(Some(Intent { inventory: loaded.inventory, host })),
+        Err(error) if global.host.is_some() => Err(Fault::new(error.to_string(), error.hint())),
+        Err(error) => {
+            gaps.push(Gap::new(
+                format!("what is declared: {error}"),
+                Why::Unsupported,
+                error.hint(),
+            ));
+            Ok(None)
+        }
+    }
+}
+
+/// An inventory and which of its hosts this machine is.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    pub(crate) inventory: Inventory,
+    pub(crate) host: Host,
 }
 
 /// What a chart never looks at: reach is told from where sockets are bound.
@@ -156,37 +179,24 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
         findings.entry(finding.subject.to_string()).or_default().push(finding);
     }
     let mut ports = Vec::new();
-    for ((port, transport), sockets) in grouped(sources.table) {
-        let mut row = row(port, transport, sockets, sources.table);
+    for listening in Listening::all(sources.table) {
+        let (port, transport) = (listening.port, listening.transport);
+        let mut row = row(listening, sources.table);
         row.service = sources.registry.service_name(port, transport);
         row.declared = sources.intent.and_then(|(i, h)| declared(i, h, transport, port));
         row.risk = risk(sources.registry, port, transport);
         row.findings = findings.remove(&format!("{port}/{transport}")).unwrap_or_default();
         ports.push(row);
     }
-    ports.sort_by_key(|row| (row.reach(), row.port, row.transport));
+    ports.sort_by_key(|row| (Reverse(row.reach()), row.port, row.transport));
     let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
     elsewhere.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.subject.cmp(&b.subject)));
     Chart { machine: sources.machine, host: sources.intent.map(|(_, host)| host), ports, elsewhere }
 }
 
-fn grouped(table: &SocketTable) -> BTreeMap<(Port, Transport), Vec<&Held>> {
-    let mut groups: BTreeMap<_, Vec<&Held>> = BTreeMap::new();
-    for held in table.sockets.iter().filter(|h| h.socket.is_listener()) {
-        let transport = held.socket.transport.with_ports();
-        if let (Some(transport), Some(port)) = (transport, held.socket.local_port()) {
-            groups.entry((port, transport)).or_default().push(held);
-        }
-    }
-    groups
-}
-
-fn row<'a>(
-    port: Port,
-    transport: Transport,
-    sockets: Vec<&'a Held>,
-    table: &'a SocketTable,
-) -> Row<'a> {
+fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
+    let chosen_by_kernel = listening.is_kernel_chosen();
+    let Listening { port, transport, sockets } = listening;
     let mut owners: Vec<&Process> = sockets.iter().flat_map(|h| table.owners(h)).collect();
     owners.sort_by_key(|p| p.pid);
     owners.dedup_by_key(|p| p.pid);
@@ -202,7 +212,7 @@ fn row<'a>(
             .into_iter()
             .find(|p| p.unit.is_some() || p.container.is_some())
             .unwrap_or_default(),
-        chosen_by_kernel: sockets.iter().all(|h| h.socket.port_choice == Some(PortChoice::Kernel)),
+        chosen_by_kernel,
         full_queue: sockets.iter().find_map(full),
         owners,
         sockets,
@@ -225,7 +235,7 @@ fn bound(sockets: &[&Held]) -> Vec<Bound> {
             })
         })
         .collect();
-    bound.sort_by_key(|b| (Reach::of(b.scope), b.address, b.device.clone()));
+    bound.sort_by_key(|b| (Reverse(Reach::of_scope(b.scope)), b.address, b.device.clone()));
     bound.dedup();
     bound
 }
@@ -262,7 +272,9 @@ fn risk(registry: &Registry, port: Port, transport: Transport) -> Option<Risk<'_
 #[cfg(test)]
 mod tests {
     use portolan_core::net::Endpoint;
-    use portolan_core::socket::{Address, Family, Queues, Socket, SocketTransport, State};
+    use portolan_core::socket::{
+        Address, Family, PortChoice, Queues, Socket, SocketTransport, State,
+    };
 
     use super::*;
 
@@ -312,9 +324,9 @@ mod tests {
         assert_eq!(
             rows,
             [
-                (Port(9000), Reach::AnyNetwork, 1),
-                (Port(80), Reach::NearNetworks, 1),
-                (Port(22), Reach::ThisMachine, 1),
+                (Port(9000), Reach::Anyone, 1),
+                (Port(80), Reach::Site, 1),
+                (Port(22), Reach::Machine, 1),
             ]
         );
     }
@@ -322,6 +334,6 @@ mod tests {
     #[test]
     fn one_port_on_two_addresses_is_one_row_with_the_wider_reach() {
         let rows = drawn(vec![listener("127.0.0.1", 53), listener("192.168.1.1", 53)]);
-        assert_eq!(rows, [(Port(53), Reach::NearNetworks, 2)]);
+        assert_eq!(rows, [(Port(53), Reach::Site, 2)]);
     }
 }

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use portolan_core::audit::Finding;
+use portolan_core::audit::{Finding, Reach};
 use portolan_core::inventory::Status;
 use portolan_core::net::{Observed, Scope, Severity};
 use portolan_core::socket::SocketTable;
 use serde::Serialize;
 
-use crate::ops::status::{Bound, Chart, DeclaredAs, Reach, Row};
+use crate::ops::status::{Bound, Chart, DeclaredAs, Row};
 use crate::render::json::Document;
 use crate::render::owner::{
     CommandLines, ContainerJson, OwnerJson, container_name, owners_json, process_names,
@@ -59,16 +59,16 @@ fn table(chart: &Chart<'_>) -> Table {
         Column::flexible("BOUND TO", 9),
         Column::flexible("DECLARED", 8),
     ]);
-    for reach in [Reach::AnyNetwork, Reach::NearNetworks, Reach::ThisMachine] {
+    for area in [Area::Any, Area::Near, Area::Here] {
         let rows: Vec<&Row<'_>> =
-            chart.ports.iter().filter(|r| r.reach() == reach && !r.is_passing()).collect();
+            chart.ports.iter().filter(|r| Area::of(r) == area && !r.is_passing()).collect();
         if rows.is_empty() {
             continue;
         }
         if !table.is_empty() {
             table.push_text(0, Cell::default());
         }
-        table.push_text(0, Cell::new(Role::Heading, heading(reach)));
+        table.push_text(0, Cell::new(Role::Heading, heading(area)));
         for run in collapsed(&rows) {
             push_run(&mut table, &run, chart.host.is_some());
         }
@@ -77,13 +77,29 @@ fn table(chart: &Chart<'_>) -> Table {
     table
 }
 
-const fn heading(reach: Reach) -> &'static str {
-    match reach {
-        Reach::AnyNetwork => "From any network, unless a firewall stops it",
-        Reach::NearNetworks => {
-            "From near networks (private, VPN or link), unless a firewall stops it"
+/// The parts of the chart, by how far away those are who could come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Area {
+    Any,
+    Near,
+    Here,
+}
+
+impl Area {
+    fn of(row: &Row<'_>) -> Self {
+        match row.reach() {
+            Reach::Anyone | Reach::Named => Self::Any,
+            Reach::Site | Reach::Link => Self::Near,
+            Reach::Machine => Self::Here,
         }
-        Reach::ThisMachine => "From this machine only",
+    }
+}
+
+const fn heading(area: Area) -> &'static str {
+    match area {
+        Area::Any => "From any network, unless a firewall stops it",
+        Area::Near => "From near networks (private, VPN or link), unless a firewall stops it",
+        Area::Here => "From this machine only",
     }
 }
 
@@ -190,7 +206,7 @@ fn notes(row: &Row<'_>) -> Vec<(Role, String)> {
         let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);
         notes.push((role(finding.severity), text));
     }
-    if row.findings.is_empty() && row.reach() != Reach::ThisMachine {
+    if row.findings.is_empty() && Area::of(row) != Area::Here {
         notes.extend(risk(row));
     }
     if let Some(queue) = row.full_queue {
@@ -241,12 +257,12 @@ const fn role(severity: Severity) -> Role {
 
 fn summary(chart: &Chart<'_>) -> String {
     let shown = || chart.ports.iter().filter(|r| !r.is_passing());
-    let count = |reach| shown().filter(|r| r.reach() == reach).count();
+    let count = |area| shown().filter(|r| Area::of(r) == area).count();
     let mut text = plural(shown().count(), "open port");
     let parts: Vec<String> = [
-        (count(Reach::AnyNetwork), "from any network"),
-        (count(Reach::NearNetworks), "from near networks"),
-        (count(Reach::ThisMachine), "from this machine only"),
+        (count(Area::Any), "from any network"),
+        (count(Area::Near), "from near networks"),
+        (count(Area::Here), "from this machine only"),
     ]
     .into_iter()
     .filter(|(n, _)| *n > 0)
@@ -410,10 +426,10 @@ struct ReachJson {
 fn reach_json(row: &Row<'_>) -> Vec<ReachJson> {
     let by = format!("bound to {}", addresses(&row.bound));
     let local = ReachJson { source: "loopback", answer: "yes", by: by.clone() };
-    let (source, answer) = match row.reach() {
-        Reach::AnyNetwork => ("any", "unless-filtered"),
-        Reach::NearNetworks => ("private", "unless-filtered"),
-        Reach::ThisMachine => ("any", "no"),
+    let (source, answer) = match Area::of(row) {
+        Area::Any => ("any", "unless-filtered"),
+        Area::Near => ("private", "unless-filtered"),
+        Area::Here => ("any", "no"),
     };
     vec![local, ReachJson { source, answer, by }]
 }

@@ -2,6 +2,4 @@
 
 mod load;
 
-pub(crate) use load::require;
-#[expect(unused_imports, reason = "for status and audit, which come next")]
-pub(crate) use load::{Loaded, load};
+pub(crate) use load::{load, named, require};

@@ -18,7 +18,7 @@ mod tests;
 
 pub use common_use::CommonUse;
 pub use iana::{Assignment, Counts, Edition, TableError};
-pub use search::Match;
+pub use search::{Found, Match};
 pub use security::{Exposure, SecurityNote};
 
 use std::collections::HashSet;
@@ -81,7 +81,7 @@ impl Registry {
     /// What matches words, best first: names before descriptions, whole words before parts.
     /// Every word has to match; where nothing does, whatever matches the most of them is given.
     #[must_use]
-    pub fn search(&self, words: &str) -> Vec<Match<'_>> {
+    pub fn search(&self, words: &str) -> Found<'_> {
         search::search(self.iana.all(), words)
     }
 

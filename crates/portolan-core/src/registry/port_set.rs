@@ -88,7 +88,7 @@ pub fn parse(
 
 /// What is wrong in a port set, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}`, character {at}: {mistake}")]
+#[error("{}{mistake}", self.place())]
 pub struct PortSetError {
     /// The whole text.
     pub text: String,
@@ -99,6 +99,12 @@ pub struct PortSetError {
 }
 
 impl PortSetError {
+    /// The place of the mistake, where the text has more than one item.
+    fn place(&self) -> String {
+        let Self { text, at, .. } = self;
+        if text.contains(',') { format!("`{text}`, character {at}: ") } else { String::new() }
+    }
+
     /// The way out, where there is one to name; else how a port set is written.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -114,6 +120,7 @@ impl PortSetError {
             Mistake::Number(PortError::Reversed { first, last }) => {
                 format!("write the smaller number first: {last}-{first}")
             }
+            Mistake::Number(PortError::TooLarge { .. }) => "ports are 0 to 65535".into(),
             Mistake::TopTooLong { longest, transport, .. } if *longest > 0 => {
                 format!("the longest list of {transport} is top:{longest}")
             }

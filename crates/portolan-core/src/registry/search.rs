@@ -26,11 +26,20 @@ impl Match<'_> {
     }
 }
 
+/// What a search found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// Whether each of these has every word in it, or only the most of them.
+    pub complete: bool,
+    /// What was found, best first.
+    pub matches: Vec<Match<'a>>,
+}
+
 /// What of `assignments` and of the common uses matches `words`, best first.
 pub(super) fn search<'a>(
     assignments: impl Iterator<Item = Assignment<'a>>,
     words: &str,
-) -> Vec<Match<'a>> {
+) -> Found<'a> {
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     let mut found: Vec<(Score, Match<'a>)> = common_use::all()
         .map(|u| (Score::of(&words, u.product, u.kind), Match::CommonUse(u)))
@@ -43,7 +52,8 @@ pub(super) fn search<'a>(
     let most = found.iter().map(|(score, _)| score.words).max().unwrap_or_default();
     found.retain(|(score, _)| score.words == most);
     found.sort_by_key(|(score, _)| Reverse(*score));
-    found.into_iter().map(|(_, found)| found).collect()
+    let matches = found.into_iter().map(|(_, found)| found).collect();
+    Found { complete: most == words.len(), matches }
 }
 
 /// How well a row matches; more is better, words found count before how they were found.

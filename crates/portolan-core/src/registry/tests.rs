@@ -81,11 +81,14 @@ fn a_mistyped_name_has_a_neighbour() {
 #[test]
 fn words_find_names_before_descriptions() {
     let registry = Registry::embedded();
-    let ports = |words| -> Vec<_> { registry.search(words).iter().map(Match::port).collect() };
+    let ports =
+        |words| -> Vec<_> { registry.search(words).matches.iter().map(Match::port).collect() };
     assert_eq!(ports("ntp")[0], Some(Port(123)));
     assert!(ports("time server").contains(&Some(Port(525))));
     assert_eq!(ports("elasticsearch")[0], Some(Port(9200)));
     assert!(ports("qqqqqq").is_empty() && ports("").is_empty());
+    assert!(registry.search("time server").complete);
+    assert!(!registry.search("postgresql qqqqqq").complete);
 }
 
 #[test]

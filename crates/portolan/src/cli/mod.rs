@@ -6,6 +6,7 @@ pub(crate) mod args;
 mod completions;
 mod diff;
 mod inventory;
+mod lookup;
 mod man;
 mod registry;
 mod status;
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Status(arguments)) => status::run(arguments, global),
         Some(Command::Inventory(command)) => inventory::run(command, global),
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
+        Some(Command::Lookup(arguments)) => lookup::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),

@@ -2,6 +2,7 @@
 
 pub(crate) mod diff;
 pub(crate) mod inventory;
+pub(crate) mod lookup;
 pub(crate) mod machine;
 pub(crate) mod registry;
 pub(crate) mod sockets;

@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod gap;
 pub(crate) mod json;
+pub(crate) mod lookup;
 pub(crate) mod owner;
 pub(crate) mod problem;
 pub(crate) mod registry;

@@ -5,4 +5,6 @@
 
 mod cli;
 mod help;
+mod lookup;
+mod registry;
 mod support;

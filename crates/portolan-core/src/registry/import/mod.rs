@@ -77,7 +77,9 @@ impl Import {
                 lines[at].transports.push(row.transport);
             }
         }
-        lines.sort_by_cached_key(|line| (line.port, !line.is_usual(), !is_well_formed(line.name)));
+        lines.sort_by_cached_key(|line| {
+            (line.port, line.first_transport(), !line.is_usual(), !is_well_formed(line.name))
+        });
         lines
     }
 
@@ -127,6 +129,12 @@ struct Line<'i> {
 impl<'i> Line<'i> {
     fn of(port: Place, row: &'i Row) -> Self {
         Self { port, name: &row.name, description: &row.description, transports: Vec::new() }
+    }
+
+    /// TCP's lines stand before UDP's, and those of no transport last.
+    fn first_transport(&self) -> (bool, Option<Transport>) {
+        let first = self.transports.iter().flatten().min().copied();
+        (first.is_none(), first)
     }
 
     /// Whether our own table says that this name is the usual one of several.

@@ -44,7 +44,7 @@ fn the_format_is_told_by_content() {
 #[test]
 fn usual_names_come_before_others_and_well_formed_ones_before_history() {
     let registry = registry(&read(CSV.as_bytes()).unwrap());
-    assert_eq!(names(&registry, 80), ["http", "http", "www"]);
+    assert_eq!(names(&registry, 80), ["http", "www", "http"]);
     assert_eq!(names(&registry, 63), ["whoispp", "whois++"]);
     let whoispp = registry.assignments_of(Port(63))[0];
     assert_eq!(

@@ -44,6 +44,22 @@ pub(crate) fn load(global: &Global) -> Result<Observed<Option<Loaded>>> {
     Ok(Observed { value: loaded, gaps: found.gaps })
 }
 
+/// The same for commands that are worth something without it: a broken file that nobody named is a
+/// gap in what they tell.
+///
+/// # Errors
+/// A named file that cannot be read or is wrong.
+pub(crate) fn consult(global: &Global) -> Result<Observed<Option<Loaded>>> {
+    match load(global) {
+        Err(_) if named(global).is_none() => {
+            let hint = "`portolan inventory validate` says what is wrong with it";
+            let gap = Gap::aside("what the inventory declares", Why::Unsupported, hint);
+            Ok(Observed { value: None, gaps: vec![gap] })
+        }
+        loaded => loaded,
+    }
+}
+
 /// The same for commands that cannot do without.
 ///
 /// # Errors

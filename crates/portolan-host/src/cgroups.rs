@@ -5,9 +5,13 @@
 //! container, and its likely holders are the processes in there.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use portolan_core::socket::{Placement, cgroup};
@@ -41,6 +45,14 @@ pub fn find(ids: &HashSet<u64>) -> HashMap<u64, Cgroup> {
     search.found
 }
 
+/// The id of the cgroup at `path`, below the mount or from the root of the file system.
+#[must_use]
+pub fn id(path: &str) -> Option<u64> {
+    let below = mount().map(|mount| mount.join(path.trim_start_matches('/')));
+    let folder = below.filter(|folder| folder.is_dir()).unwrap_or_else(|| PathBuf::from(path));
+    fs::metadata(folder).ok().filter(fs::Metadata::is_dir).map(|folder| folder.ino())
+}
+
 struct Search<'i> {
     ids: &'i HashSet<u64>,
     found: HashMap<u64, Cgroup>,
@@ -49,7 +61,6 @@ struct Search<'i> {
 
 impl Search<'_> {
     fn visit_root(&mut self, mount: &Path) {
-        use std::os::unix::fs::MetadataExt as _;
         if let Ok(root) = fs::metadata(mount) {
             self.take(mount, mount, root.ino());
         }
@@ -57,8 +68,6 @@ impl Search<'_> {
 
     /// Looks at the cgroups directly below `folder` and leaves them in `folders`.
     fn visit(&mut self, mount: &Path, folder: &Path, folders: &mut Vec<PathBuf>) {
-        use std::ffi::OsStr;
-        use std::os::unix::ffi::OsStrExt as _;
         let Ok(opened) = File::open(folder) else { return };
         let mut below = Vec::new();
         // A cgroup removed meanwhile is no loss: what it held went before it.
@@ -66,6 +75,7 @@ impl Search<'_> {
             if kind.is_dir() {
                 below.push((folder.join(OsStr::from_bytes(name)), inode));
             }
+            ControlFlow::Continue(())
         });
         for (path, inode) in below {
             self.take(mount, &path, inode);
@@ -119,7 +129,6 @@ mod tests {
 
     #[test]
     fn the_root_is_found_by_its_inode() {
-        use std::os::unix::fs::MetadataExt as _;
         let Some(mount) = mount() else { return };
         let id = fs::metadata(mount).unwrap().ino();
         assert_eq!(find(&HashSet::from([id]))[&id].path, "/");

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, FileType, Mode, OFlags, RawDir};
@@ -32,6 +33,7 @@ impl Proc {
         let folder = fs::openat(&self.0, c".", FOLDER, Mode::empty())?;
         each_entry(folder.as_fd(), &mut entry_buffer(), |name, _, _| {
             pids.extend(decimal(name).and_then(|n| u32::try_from(n).ok()));
+            ControlFlow::Continue(())
         })?;
         pids.sort_unstable();
         Ok(pids)
@@ -89,18 +91,22 @@ pub(crate) fn read_at<'b>(
     }
 }
 
-/// Calls `visit` with name, kind and inode of every entry of `folder` but `.` and `..`.
+/// Calls `visit` with name, kind and inode of every entry of `folder` but `.` and `..`, until it
+/// breaks off.
 pub(crate) fn each_entry(
     folder: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
-    mut visit: impl FnMut(&[u8], FileType, u64),
+    mut visit: impl FnMut(&[u8], FileType, u64) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let mut entries = RawDir::new(folder, buffer);
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        match entry.file_name().to_bytes() {
-            b"." | b".." => {}
-            name => visit(name, entry.file_type(), entry.ino()),
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        if visit(name, entry.file_type(), entry.ino()).is_break() {
+            break;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use portolan_core::net::{Gap, Observed, Port, Why};
 use portolan_core::socket::{Held, Holder, Socket, SocketTable, SocketTransport, Unowned, Via};
+use rustix::process::geteuid;
 
 use crate::id_index::IdIndex;
 use crate::processes::Details;
@@ -23,10 +24,10 @@ pub const ENGINE: &str = "procfs";
 pub fn attach(sockets: Vec<Socket>, query: &Query, details: Details) -> Observed<SocketTable> {
     let mut join = Join::new(sockets, details);
     join.search();
+    join.recognise_tunnels();
     if join.every_process_was_read() {
         join.look_again(query);
     } else {
-        join.ask_links();
         join.ask_cgroups();
     }
     join.finish()
@@ -58,6 +59,8 @@ enum Obstacle {
     NoProc,
     /// Processes of others keep their descriptors to themselves.
     Refused,
+    /// The same, and we are root already: a security module or a user namespace protects them.
+    Protected,
     /// /proc shows our own processes only.
     Hidden,
     /// Processes outside our pid namespace are not in our /proc.
@@ -65,12 +68,11 @@ enum Obstacle {
 }
 
 impl Obstacle {
-    fn hint(self) -> &'static str {
+    const fn hint(self) -> &'static str {
         match self {
             Self::NoProc => "mount /proc",
-            Self::Refused => {
-                "run with sudo; as root, a security module keeps some processes to itself"
-            }
+            Self::Refused => "run with sudo",
+            Self::Protected => "even root may not look into some processes here",
             Self::Hidden => "run with sudo: /proc is mounted with hidepid",
             Self::OtherNamespace => "their processes may be outside this container: ask the host",
         }
@@ -112,6 +114,7 @@ impl Join {
         self.table.processes.extend(pass.processes.into_iter().map(|p| (p.pid, p)));
         self.obstacle = match () {
             () if pass.hidden => Some(Obstacle::Hidden),
+            () if pass.refused > 0 && geteuid().is_root() => Some(Obstacle::Protected),
             () if pass.refused > 0 => Some(Obstacle::Refused),
             () if !namespace::sees_every_process() => Some(Obstacle::OtherNamespace),
             () => None,
@@ -132,6 +135,21 @@ impl Join {
         }
     }
 
+    /// UDP sockets that the kernel holds for a tunnel's interface (VXLAN, GENEVE …): the interface
+    /// tells its port, so that no process need be asked.
+    fn recognise_tunnels(&mut self) {
+        let is_candidate = |s: &Socket| s.transport == SocketTransport::Udp;
+        if !self.open().any(|h| is_candidate(&h.socket)) {
+            return;
+        }
+        let links = machine::links().unwrap_or_default();
+        let ports: HashSet<Port> = links.iter().filter_map(|link| link.udp_port).collect();
+        self.settle(|socket| {
+            let serves = socket.local_port().is_some_and(|port| ports.contains(&port));
+            (is_candidate(socket) && serves).then_some(Unowned::Kernel)
+        });
+    }
+
     /// Every process was read, and still some sockets have no holder: either they are gone, or they
     /// changed hands while we looked, or the kernel holds them itself.
     fn look_again(&mut self, query: &Query) {
@@ -144,18 +162,6 @@ impl Join {
         if self.every_process_was_read() {
             self.settle(|_| Some(Unowned::Kernel));
         }
-    }
-
-    /// A tunnel's own UDP port is held by the kernel, whoever else could not be looked at.
-    fn ask_links(&mut self) {
-        let is_udp = |socket: &Socket| socket.transport == SocketTransport::Udp;
-        if !self.open().any(|h| is_udp(&h.socket)) {
-            return;
-        }
-        let links = machine::links().unwrap_or_default();
-        let tunnels: HashSet<Port> = links.into_iter().filter_map(|link| link.udp_port).collect();
-        let serves = |s: &Socket| s.local_port().is_some_and(|port| tunnels.contains(&port));
-        self.settle(|s| (is_udp(s) && serves(s)).then_some(Unowned::Kernel));
     }
 
     /// What the kernel tells everybody: in which cgroup a socket was made. Its processes are the

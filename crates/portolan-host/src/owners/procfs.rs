@@ -6,6 +6,7 @@
 //! that ends while it is read is no error.
 
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -93,32 +94,34 @@ impl<'a> Worker<'a> {
         self.pass
     }
 
+    /// Reads the descriptors of one process. That they are listed does not mean they may be followed:
+    /// the list asks for the user, a link for the right to trace (fs/proc/fd.c, fs/proc/base.c).
     fn visit(&mut self, pid: u32) -> io::Result<()> {
         let folder = self.proc.folder(pid, "fd")?;
         let before = self.pass.holdings.len();
         let (wanted, holdings) = (self.wanted, &mut self.pass.holdings);
-        let mut refused = false;
+        let mut refusal = None;
         each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
             let mut target = [MaybeUninit::uninit(); 32];
             let target = match fs::readlinkat_raw(&folder, name, &mut target[..]) {
                 Ok((target, _)) => target,
-                // A security module may show the list of descriptors and keep what they are.
-                Err(Errno::ACCESS | Errno::PERM) => return refused = true,
-                // A descriptor closed meanwhile holds nothing any more.
-                Err(_) => return,
+                Err(Errno::NOENT) => return ControlFlow::Continue(()), // closed meanwhile
+                Err(error) => {
+                    refusal = Some(error);
+                    return ControlFlow::Break(());
+                }
             };
-            let Some(position) = socket_inode(target).and_then(|i| wanted.position(i)) else {
-                return;
-            };
-            let fd = decimal(name).and_then(|n| i32::try_from(n).ok());
-            holdings.push((position, Holder { pid, fd, via: Via::Fd }));
+            if let Some(position) = socket_inode(target).and_then(|i| wanted.position(i)) {
+                let fd = decimal(name).and_then(|n| i32::try_from(n).ok());
+                holdings.push((position, Holder { pid, fd, via: Via::Fd }));
+            }
+            ControlFlow::Continue(())
         })?;
-        self.pass.refused += usize::from(refused);
         if self.pass.holdings.len() > before {
-            // It may have ended since; its holdings then go with it.
+            // It may have ended since; then its holdings went with it.
             self.pass.processes.push(self.reader.process(pid)?);
         }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 }
 

@@ -9,6 +9,7 @@ mod inventory;
 mod lookup;
 mod man;
 mod registry;
+mod sockets;
 mod status;
 mod who;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
         Some(Command::Lookup(arguments)) => lookup::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),
+        Some(Command::Sockets(arguments)) => sockets::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
         Some(Command::Who(arguments)) => who::run(arguments, global),

@@ -1,11 +1,18 @@
 //! The sockets of this machine and who holds them.
 
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+
 use anyhow::Result;
 use portolan_core::net::Observed;
+use portolan_core::registry::Registry;
+use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{SocketTable, SocketTransport, State, StateSet};
 use portolan_host::processes::Details;
 use portolan_host::sockets::{self, InetFamily, Query};
-use portolan_host::{machine, namespace, owners};
+use portolan_host::{cgroups, machine, namespace, owners};
+
+use crate::fault::Fault;
 
 /// Which sockets are asked for, and how much of them.
 #[derive(Clone, Debug)]
@@ -20,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) choice_of: StateSet,
     /// How much of each owner.
     pub(crate) details: Details,
+    /// Which of them to keep; owners are looked for only for those.
+    pub(crate) filter: Filter,
 }
 
 impl Request {
@@ -31,6 +40,7 @@ impl Request {
             states: StateSet::LISTENING,
             choice_of: StateSet::LISTENING | StateSet::of(State::Bound),
             details,
+            filter: Filter::default(),
         }
     }
 
@@ -59,8 +69,43 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         ephemeral: machine::local_ports().into_value(&mut gaps).ephemeral,
         netns: netns.inode,
     };
-    let sockets = sockets::read(&query).into_value(&mut gaps);
+    let mut sockets = sockets::read(&query).into_value(&mut gaps);
+    if !request.filter.is_empty() {
+        sockets.retain(|socket| request.filter.matches(socket));
+    }
     let mut table = owners::attach(sockets, &query, request.details).into_value(&mut gaps);
     table.namespaces.push(netns);
     Ok(Observed { value: table, gaps })
 }
+
+/// Reads a filter in the language of ss; names are those of this machine.
+///
+/// # Errors
+/// What is wrong with it, with its place.
+pub(crate) fn filter(words: &[String], registry: &Registry) -> Result<Filter> {
+    let names = Names {
+        port: &|name| registry.by_name(name).first().and_then(|a| a.port),
+        host: &|name| addresses(name),
+        device: &|name| device(name),
+        cgroup: &|path| cgroups::id(path),
+    };
+    Filter::parse(words, &names).map_err(|error| {
+        let hint = error.hint().unwrap_or_else(|| EXAMPLE.to_owned());
+        Fault::new(format!("filter `{}`: {error}", error.text), hint)
+    })
+}
+
+fn addresses(name: &str) -> Vec<IpAddr> {
+    let found = (name, 0).to_socket_addrs();
+    found.map(|all| all.map(|socket| socket.ip()).collect()).unwrap_or_default()
+}
+
+/// The interface with a name or an index.
+fn device(name: &str) -> Option<Arc<str>> {
+    let interfaces = machine::interfaces().ok()?;
+    let index = name.parse().ok();
+    let mut named = interfaces.into_iter().filter(|(i, n)| n == name || Some(*i) == index);
+    named.next().map(|(_, name)| name.into())
+}
+
+const EXAMPLE: &str = "for example: state established ( sport = :22 or dst 10.0.0.0/8 )";

@@ -14,6 +14,7 @@ pub(crate) mod sanitize;
 pub(crate) mod schema;
 pub(crate) mod screen;
 pub(crate) mod socket;
+pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -1,7 +1,9 @@
 //! A kernel socket as JSON: one object a socket, every key always present.
 
+use std::net::IpAddr;
+
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Address, Backlog, Held, SocketTable, Unowned};
+use portolan_core::socket::{Address, Backlog, Held, Queues, SocketTable, Unowned};
 use serde::Serialize;
 
 use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
@@ -20,11 +22,13 @@ pub(crate) struct SocketJson<'a> {
     device: Option<&'a str>,
     netns: NetnsJson<'a>,
     cookie: Option<u64>,
-    inode: u64,
+    inode: Option<u64>,
     uid: Option<u32>,
     user: Option<&'a str>,
     port_choice: Option<&'static str>,
     backlog: Option<BacklogJson>,
+    queues: QueuesJson,
+    reuseport_group: Option<usize>,
     owners: Vec<OwnerJson<'a>>,
     unit: Option<&'a str>,
     container: Option<ContainerJson<'a>>,
@@ -59,17 +63,24 @@ impl<'a> SocketJson<'a> {
                 name: namespace.and_then(|n| n.name.as_deref()),
             },
             cookie: socket.cookie,
-            inode: socket.inode,
+            inode: (socket.inode != 0).then_some(socket.inode),
             uid: socket.uid,
             user: socket.uid.and_then(|uid| table.users.get(&uid)).map(|user| &**user),
             port_choice: socket.port_choice.map(|c| c.as_str()),
             backlog: socket.backlog.map(BacklogJson::from),
+            queues: socket.queues.into(),
+            reuseport_group: None,
             owners: owners_json(table, held, command_lines),
             unit: table.unit(held),
             container: table.container(held).map(ContainerJson::from),
             service: named.and_then(|(t, port)| registry.service_name(port, t)),
             owner_gap: held.unowned.and_then(gap_word),
         }
+    }
+
+    /// The same with the number of listeners that share its address and port.
+    pub(crate) fn in_group_of(self, listeners: Option<usize>) -> Self {
+        Self { reuseport_group: listeners, ..self }
     }
 }
 
@@ -87,7 +98,7 @@ const fn gap_word(unowned: Unowned) -> Option<&'static str> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum AddressJson<'a> {
-    Inet { address: String, port: u16 },
+    Inet { address: IpAddr, port: u16 },
     Unix { path: Option<&'a str> },
     Packet { protocol: String },
 }
@@ -96,7 +107,7 @@ impl<'a> From<&'a Address> for AddressJson<'a> {
     fn from(address: &'a Address) -> Self {
         match address {
             Address::Inet(endpoint) => {
-                Self::Inet { address: endpoint.address.to_string(), port: endpoint.port.0 }
+                Self::Inet { address: endpoint.address, port: endpoint.port.0 }
             }
             Address::Unix(path) => Self::Unix { path: path.as_deref() },
             Address::Packet { protocol } => Self::Packet { protocol: format!("0x{protocol:04x}") },
@@ -119,5 +130,17 @@ struct BacklogJson {
 impl From<Backlog> for BacklogJson {
     fn from(backlog: Backlog) -> Self {
         Self { queued: backlog.queued, max: backlog.max }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct QueuesJson {
+    receive: u32,
+    send: u32,
+}
+
+impl From<Queues> for QueuesJson {
+    fn from(queues: Queues) -> Self {
+        Self { receive: queues.receive, send: queues.send }
     }
 }

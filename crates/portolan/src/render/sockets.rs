@@ -1,0 +1,273 @@
+//! Sockets with their owners: a calm table for people, one object a socket for programs.
+//!
+//! In the table, sockets that differ by their port alone share a row, and so do those that share a
+//! port (SO_REUSEPORT). Rows are gathered before any text is made: there may be tens of thousands.
+
+mod gather;
+mod json;
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use gather::Row;
+pub(crate) use json::json;
+use portolan_core::net::{Endpoint, Port, Scope};
+use portolan_core::registry::Registry;
+use portolan_core::socket::{
+    Address, Held, PortChoice, SocketTable, SocketTransport, State, Unowned,
+};
+
+use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+use crate::render::table::{Cell, Column, Table};
+
+/// What is shown of a table of sockets.
+pub(crate) struct View<'a> {
+    /// The sockets.
+    pub(crate) table: &'a SocketTable,
+    /// What numbers mean.
+    pub(crate) registry: &'a Registry,
+    /// Whether the table names services.
+    pub(crate) names: Names,
+    /// Whether command lines are shown.
+    pub(crate) command_lines: CommandLines,
+    /// Whether the columns have headings.
+    pub(crate) heading: bool,
+}
+
+/// Whether numbers are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// With the service's name in a column.
+    Shown,
+    /// Numbers only.
+    Hidden,
+}
+
+/// Prints the table.
+pub(crate) fn text(screen: &mut Screen, view: &View<'_>) -> Result<()> {
+    let (style, width) = (screen.style, screen.width);
+    let rows = gather::rows(view.table);
+    let mut table = Table::new([
+        Column::left("TYPE"),
+        Column::left("STATE"),
+        Column::flexible("LOCAL", 21),
+        Column::flexible("PEER", 21),
+        Column::flexible("PROCESS", 12),
+        Column::flexible("USER", 6),
+        Column::flexible("UNIT", 8),
+        Column::left("SCOPE"),
+        Column::flexible("SERVICE", 7),
+    ]);
+    let has_peers = rows.iter().any(|row| row.first.socket.peer.is_some());
+    let shown = if has_peers && width < WIDE { Columns::Ends } else { Columns::All };
+    for row in &rows {
+        table.push(cells(row, view, shown));
+        for note in notes(row) {
+            table.push_text(6, Cell::new(Role::Warning, note));
+        }
+        for command in commands(row, view) {
+            table.push_text(6, Cell::new(Role::Dim, command));
+        }
+    }
+    if table.is_empty() && view.heading {
+        writeln!(screen, "No such socket.")?;
+    } else if view.heading {
+        table.write(screen, width, style)?;
+    } else {
+        table.write_bare(screen, width, style)?;
+    }
+    Ok(screen.flush()?)
+}
+
+/// How many of a row's cells are filled; a column that is empty in every row is not shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    /// Both ends and the process: what fits a narrow terminal where sockets have peers.
+    Ends,
+    All,
+}
+
+fn cells(row: &Row<'_>, view: &View<'_>, shown: Columns) -> Vec<Cell> {
+    let socket = &row.first.socket;
+    let (role, process) = process(row, view);
+    let mut cells = vec![
+        Cell::from(socket.transport.as_str()),
+        Cell::from(state(row.first)),
+        Cell::new(Role::Strong, local(row)),
+        Cell::from(socket.peer.as_ref().map(address).unwrap_or_default()),
+        Cell::new(role, process),
+    ];
+    if shown == Columns::All {
+        cells.push(Cell::from(user(row, view)));
+        cells.push(Cell::from(unit(row, view)));
+        cells.push(scope(row.first));
+        cells.push(Cell::new(Role::Dim, service(row, view)));
+    }
+    cells
+}
+
+/// Only what is unusual: that a listener listens need not be said in every row.
+const fn state(held: &Held) -> &'static str {
+    match held.socket.state {
+        State::Listen | State::Unconn => "",
+        state => state.as_str(),
+    }
+}
+
+fn local(row: &Row<'_>) -> String {
+    let socket = &row.first.socket;
+    let text = match (&socket.local, socket.transport.with_ports()) {
+        (Address::Inet(endpoint), Some(_)) => {
+            let ports = if row.last_port == endpoint.port {
+                endpoint.port.to_string()
+            } else {
+                format!("{}-{}", endpoint.port, row.last_port)
+            };
+            let host = if socket.is_dual_stack() { "*".to_owned() } else { bracketed(*endpoint) };
+            return match &socket.device {
+                Some(device) => format!("{host}%{device}:{ports}"),
+                None => format!("{host}:{ports}"),
+            };
+        }
+        (Address::Inet(endpoint), None) => {
+            format!("{}:{}", bracketed(*endpoint), protocol(socket.transport, endpoint.port))
+        }
+        (local, _) => address(local),
+    };
+    match &socket.device {
+        Some(device) => format!("{text}%{device}"),
+        None => text,
+    }
+}
+
+/// An address as it stands before a port.
+fn bracketed(endpoint: Endpoint) -> String {
+    match endpoint.address {
+        std::net::IpAddr::V4(v4) => v4.to_string(),
+        std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+/// A raw socket's "port" is the number of an IP protocol; an echo socket's is its identifier.
+fn protocol(transport: SocketTransport, number: Port) -> String {
+    match (transport, number.0) {
+        (SocketTransport::Icmp, id) => format!("id {id}"),
+        (_, 1) => "icmp".to_owned(),
+        (_, 2) => "igmp".to_owned(),
+        (_, 58) => "ipv6-icmp".to_owned(),
+        (_, 89) => "ospf".to_owned(),
+        (_, 112) => "vrrp".to_owned(),
+        (_, 255) => "raw".to_owned(),
+        (_, number) => format!("protocol {number}"),
+    }
+}
+
+fn address(address: &Address) -> String {
+    match address {
+        Address::Inet(endpoint) => endpoint.to_string(),
+        Address::Unix(Some(name)) => name.to_string(),
+        Address::Unix(None) => "(no name)".to_owned(),
+        Address::Packet { protocol: 3 } => "every protocol".to_owned(),
+        Address::Packet { protocol: 0 } => "nothing yet".to_owned(),
+        Address::Packet { protocol } => format!("ethertype 0x{protocol:04x}"),
+    }
+}
+
+fn process(row: &Row<'_>, view: &View<'_>) -> (Role, String) {
+    let names = process_names(row.owners(view.table));
+    match row.first.unowned {
+        Some(Unowned::NoFile) => (Role::Dim, without_file(row.first.socket.state).to_owned()),
+        Some(unowned) if names.is_empty() => (Role::Dim, unowned_word(unowned).to_owned()),
+        Some(_) => (Role::Dim, format!("likely {names}")),
+        None => (Role::Plain, names),
+    }
+}
+
+/// Why no file stands for a socket: its state tells.
+const fn without_file(state: State) -> &'static str {
+    match state {
+        State::Established | State::CloseWait => "none (not accepted)",
+        State::SynRecv => "none (handshake)",
+        State::TimeWait => "none (closed)",
+        _ => "none (closing)",
+    }
+}
+
+fn user(row: &Row<'_>, view: &View<'_>) -> String {
+    let mut owners = row.owners(view.table).into_iter();
+    let (name, uid) = match owners.next() {
+        Some(process) => (process.user.clone(), process.uid),
+        None => {
+            let uid = row.first.socket.uid;
+            (uid.and_then(|uid| view.table.users.get(&uid).cloned()), uid)
+        }
+    };
+    match (name, uid) {
+        (Some(name), _) => name.to_string(),
+        (None, Some(uid)) => uid.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
+fn unit(row: &Row<'_>, view: &View<'_>) -> String {
+    let (table, first) = (view.table, row.first);
+    match (table.container(first), table.unit(first)) {
+        (Some(container), _) => format!("{} {}", container.runtime, container_name(container)),
+        (None, Some(unit)) => unit.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
+/// How far what waits for others can be reached; a connection reaches its peer and nobody else.
+fn scope(held: &Held) -> Cell {
+    let scope = held.socket.scope().filter(|_| held.socket.peer.is_none());
+    let role = match scope {
+        Some(Scope::Wildcard | Scope::Global) => Role::Warning,
+        _ => Role::Plain,
+    };
+    Cell::new(role, scope.map_or("", Scope::as_str))
+}
+
+/// What the number is registered for. A number that the kernel chose stands for nothing.
+fn service<'a>(row: &Row<'_>, view: &View<'a>) -> &'a str {
+    let socket = &row.first.socket;
+    if socket.port_choice == Some(PortChoice::Kernel) && socket.peer.is_none() {
+        return "(kernel-chosen)";
+    }
+    let named = |port| {
+        let transport = socket.transport.with_ports()?;
+        view.registry.service_name(port, transport)
+    };
+    let first = gather::service(view.registry, socket);
+    let is_one = socket.local_port() == Some(row.last_port) || first == named(row.last_port);
+    first.filter(|_| is_one && view.names == Names::Shown).unwrap_or_default()
+}
+
+/// What somebody should look at.
+fn notes(row: &Row<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(queue) = row.first.socket.backlog.filter(|b| b.is_full()) {
+        notes.push(format!("accept queue {}/{} full", queue.queued, queue.max));
+    }
+    if row.sharing > 1 {
+        notes.push(format!("{} sockets share this port", row.sharing));
+    }
+    notes
+}
+
+fn commands(row: &Row<'_>, view: &View<'_>) -> Vec<String> {
+    match view.command_lines {
+        CommandLines::Hidden => Vec::new(),
+        CommandLines::Shown => row
+            .owners(view.table)
+            .iter()
+            .filter(|p| !p.command_line.is_empty())
+            .map(|p| format!("{}: {}", p.pid, p.command_line.join(" ")))
+            .collect(),
+    }
+}
+
+/// Columns of a terminal from which on every cell fits beside two ends.
+const WIDE: usize = 120;

@@ -88,6 +88,9 @@ Exit code 1 when they differ.")]
           portolan lookup postgresql
           portolan lookup time server
 
+A bare number is looked up in every transport. What is commonly seen on a port
+says what may be there, never what is. With --json: a result for each port.
+
 Exit code 1 when nothing is known, 2 for a number above 65535 or a reversed
 range.")]
     Lookup(Lookup),
@@ -155,7 +158,8 @@ pub(crate) struct Diff {
 
 #[derive(Debug, Args)]
 pub(crate) struct Lookup {
-    /// A number (443), a range (8000-8100), a transport with it (53/udp), a service name, or words
+    /// A number (443), a range (8000-8100), a transport with it (53/udp), a port set (u:53,80 or
+    /// top:20), a service name, or words
     #[arg(required = true, value_name = "WHAT")]
     pub(crate) what: Vec<String>,
 }

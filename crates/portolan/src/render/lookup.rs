@@ -11,7 +11,7 @@ use portolan_core::net::{Gap, Port, PortClass, PortRange, Severity, Transport, T
 use portolan_core::registry::{Assignment, CommonUse, SecurityNote};
 use portolan_core::socket::LocalPorts;
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::UnicodeWidthStr;
 
 use crate::ops::lookup::{Answer, Hit, Kind};
 use crate::render::json::Document;
@@ -77,6 +77,11 @@ fn whole(screen: &mut Screen, hit: &Hit<'_>, local: &LocalPorts) -> io::Result<(
 
 /// What this host's kernel does with the number, as far as it matters for it.
 fn here(port: Port, local: &LocalPorts) -> Vec<String> {
+    if port == Port(0) {
+        return vec![
+            "stands for no port: a program that binds it is given an ephemeral one".into(),
+        ];
+    }
     let mut facts = Vec::new();
     let start = local.unprivileged_start;
     if port < start {
@@ -123,13 +128,14 @@ fn assigned(screen: &mut Screen, hit: &Hit<'_>) -> io::Result<()> {
     }
     let transports: Vec<String> = hit.assignments.iter().map(|a| listed(a.transports)).collect();
     let widest = transports.iter().map(String::len).max().unwrap_or_default();
-    let names = hit.assignments.iter().filter_map(|a| a.service).map(|s| s.width());
+    let names = hit.assignments.iter().filter_map(|a| a.service).map(UnicodeWidthStr::width);
     let longest = names.max().unwrap_or_default();
     for (Assignment { service, description, .. }, transports) in
         hit.assignments.iter().zip(&transports)
     {
         let name = service.map(sanitize).unwrap_or_default();
-        let label = format!("  {transports:widest$}  {name:longest$}  ");
+        let gap = if longest > 0 { "  " } else { "" };
+        let label = format!("  {transports:widest$}  {name:longest$}{gap}");
         paragraph(screen, &label, &" ".repeat(label.width()), description)?;
     }
     Ok(())

@@ -87,17 +87,15 @@ fn overdue<'a>(case: &mut Case<'a>, docs: &'a Documentation, item: &Item<'a>) {
     let mut told: Vec<(Severity, String, &Location)> = Vec::new();
     if let Some(due) = docs.review_due(case.scene.inventory.review.as_ref()) {
         let at = docs.review.as_ref().map_or(item.at, |review| &review.at);
-        let told_so = at_time(today, due, warn, ("review is overdue since", "review is due on"));
+        let told_so = at_time(today, due, warn, ("review was due on", "review is due on"));
         told.extend(
             told_so
                 .map(|(late, text)| (if late { Severity::Low } else { Severity::Note }, text, at)),
         );
     }
     if let Some(until) = docs.approved.as_ref().and_then(|a| a.until.as_ref()) {
-        // The last day still counts.
-        let after = until.value.tomorrow().unwrap_or(until.value);
         let told_so =
-            at_time(today, after, warn, ("approval ended before", "approval ends before"));
+            at_time(today, until.value, warn, ("approval ended on", "approval ends on"));
         let severity = |late| if late { Severity::Medium } else { Severity::Note };
         told.extend(told_so.map(|(late, text)| (severity(late), text, &until.at)));
     }
@@ -125,7 +123,8 @@ fn at_time(
     warn: SignedDuration,
     (late, soon): (&str, &str),
 ) -> Option<(bool, String)> {
-    if day <= today {
+    // The day itself still counts.
+    if day < today {
         return Some((true, format!("{late} {day}")));
     }
     let warned_from = day.checked_sub(warn.as_hours().div_euclid(24).days()).unwrap_or(day);

@@ -79,7 +79,7 @@ fn risky_declared<'a>(case: &mut Case<'a>, entry: usize, held: &HeldPort<'a>) {
     let subject = Subject::Ports(PortRange::from(held.port), held.transport);
     let message = match verdict {
         Verdict::Exposed => format!(
-            "{} on {subject} is open to {}: {} is {}",
+            "{} on {subject} is open to {}; the advice for {}: {}",
             service.name,
             reach.as_phrase(),
             note.service,
@@ -121,7 +121,7 @@ fn risky_undeclared<'a>(case: &mut Case<'a>, listening: &Listening<'a>) {
     lines.extend(evidence::of_sockets(case.scene.sockets, &listening.sockets));
     let words = Words {
         message: format!(
-            "{subject} is open to {}: {}, which usually listens there, is {}",
+            "{subject} is open to {}; the advice for {}, which usually listens there: {}",
             reach.as_phrase(),
             note.service,
             note.exposure.phrase()

@@ -94,8 +94,7 @@ fn overdue<'a>(case: &mut Case<'a>, docs: &'a Documentation, item: &Item<'a>) {
         );
     }
     if let Some(until) = docs.approved.as_ref().and_then(|a| a.until.as_ref()) {
-        let told_so =
-            at_time(today, until.value, warn, ("approval ended on", "approval ends on"));
+        let told_so = at_time(today, until.value, warn, ("approval ended on", "approval ends on"));
         let severity = |late| if late { Severity::Medium } else { Severity::Note };
         told.extend(told_so.map(|(late, text)| (severity(late), text, &until.at)));
     }
@@ -145,7 +144,7 @@ fn left_to_do<'a>(case: &mut Case<'a>, docs: &Documentation, item: &Item<'a>) {
     let todo = todo_fields(docs);
     let mut texts = Vec::new();
     if observed {
-        texts.push("was found by init and is approved by nobody".to_owned());
+        texts.push("was found by init and nobody has approved it".to_owned());
     }
     if !todo.is_empty() {
         texts.push(format!("still says TODO in {}", todo.join(", ")));

@@ -371,7 +371,6 @@ pub(crate) enum AuditFormat {
 
 /// Severities, as a flag's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the words say it")]
 pub(crate) enum Severity {
     Note,
     Low,

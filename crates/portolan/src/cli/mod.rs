@@ -3,6 +3,7 @@
 //! One file a command. A file here holds no decision about ports; that is `ops` and core.
 
 pub(crate) mod args;
+mod audit;
 mod completions;
 mod diff;
 mod inventory;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Lookup(arguments)) => lookup::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),
         Some(Command::Sockets(arguments)) => sockets::run(arguments, global),
+        Some(Command::Audit(arguments)) => audit::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
         Some(Command::Who(arguments)) => who::run(arguments, global),

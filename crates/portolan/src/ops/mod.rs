@@ -1,5 +1,6 @@
 //! What can be asked: one file a question. An operation returns a report and prints nothing.
 
+pub(crate) mod audit;
 pub(crate) mod diff;
 pub(crate) mod inventory;
 pub(crate) mod lookup;

@@ -2,15 +2,20 @@
 //!
 //! The only place that makes text for people. Text from outside passes `sanitize` on its way.
 
+pub(crate) mod audit;
 pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod gap;
+pub(crate) mod github;
 pub(crate) mod json;
+pub(crate) mod junit;
 pub(crate) mod lookup;
+pub(crate) mod nagios;
 pub(crate) mod owner;
 pub(crate) mod problem;
 pub(crate) mod registry;
 pub(crate) mod sanitize;
+pub(crate) mod sarif;
 pub(crate) mod schema;
 pub(crate) mod screen;
 pub(crate) mod socket;

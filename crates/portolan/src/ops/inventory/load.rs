@@ -23,7 +23,6 @@ pub(crate) struct Loaded {
     /// What it says.
     pub(crate) inventory: Inventory,
     /// The first file, as it was named or found.
-    #[expect(dead_code, reason = "read by the commands that change the file")]
     pub(crate) path: PathBuf,
 }
 

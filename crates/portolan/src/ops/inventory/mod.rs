@@ -2,4 +2,4 @@
 
 mod load;
 
-pub(crate) use load::{consult, load, named, require};
+pub(crate) use load::{Loaded, consult, load, named, require};

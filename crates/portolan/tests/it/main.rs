@@ -7,4 +7,6 @@ mod cli;
 mod help;
 mod lookup;
 mod registry;
+mod status;
 mod support;
+mod who;

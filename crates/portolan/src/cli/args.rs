@@ -36,7 +36,7 @@ Start with: portolan                   the chart of this machine
             portolan audit             what differs from what was written down";
 
 /// Flags every command takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Print one JSON document on standard output
     #[arg(long, global = true, help_heading = EVERYWHERE)]

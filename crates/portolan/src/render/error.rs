@@ -12,10 +12,17 @@ use crate::render::style::{Role, Style};
 
 /// Prints an error on standard error; if even that fails there is nobody left to tell.
 pub(crate) fn print(error: &anyhow::Error, color: Color) {
-    if let Some(refused) = error.downcast_ref::<Refused>() {
-        return problem::print(refused, color);
-    }
     let style = Style::for_stderr(color);
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        problem::print(refused, color);
+        // What follows from it, where a command says so.
+        if error.to_string() != refused.to_string() {
+            let text = error.to_string();
+            let _ =
+                writeln!(io::stderr(), "{} {}", style.paint(Role::Bad, "error:"), sanitize(&text));
+        }
+        return;
+    }
     let mut out = io::stderr().lock();
     let text = format!("{error:#}");
     let _ = writeln!(out, "{} {}", style.paint(Role::Bad, "error:"), sanitize(&text));

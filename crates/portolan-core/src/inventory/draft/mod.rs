@@ -7,6 +7,7 @@
 //! come from running programs, so that none is written unescaped or used as a bare key.
 
 mod exposure;
+mod instance;
 mod name;
 mod program;
 mod text;
@@ -21,6 +22,7 @@ use crate::registry::Registry;
 use crate::socket::{Held, Machine, PortChoice, SocketTable};
 
 use exposure::Exposure;
+use instance::{Instance, Instances};
 use name::Names;
 use program::Program;
 
@@ -208,8 +210,8 @@ fn services(
     listening: &BTreeMap<(Port, Transport), Vec<&Held>>,
     taken: &BTreeSet<String>,
 ) -> Vec<ServiceDraft> {
-    // A port whose program nobody could name is not known to be another one's.
-    type Group = (Program, Exposure, Option<Port>);
+    type Group = (Program, Exposure, Instance);
+    let instances = Instances::of(listening);
     let mut groups: BTreeMap<Group, BTreeSet<(Port, Transport)>> = BTreeMap::new();
     for ((port, transport), sockets) in listening.iter().filter(|(_, s)| !is_kernel_chosen(s)) {
         let mut programs: BTreeMap<Program, Vec<&Held>> = BTreeMap::new();
@@ -219,8 +221,8 @@ fn services(
         let shared = programs.len() > 1;
         for (program, sockets) in programs {
             let exposure = Exposure::of(&sockets, seen.machine, shared);
-            let alone = (!program.is_known() && program.unit.is_none()).then_some(*port);
-            groups.entry((program, exposure, alone)).or_default().insert((*port, *transport));
+            let instance = instances.of_sockets(&program, &sockets, *port);
+            groups.entry((program, exposure, instance)).or_default().insert((*port, *transport));
         }
     }
     let mut groups: Vec<_> = groups.into_iter().collect();

@@ -11,7 +11,7 @@ use crate::socket::{Container, Held, Process, SocketTable, Unowned};
 /// What is known of the holder of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Program {
-    /// The name of its executable, else its command name.
+    /// What it is called: its command name, or the file name of its executable.
     pub process: Option<String>,
     /// The login name it runs as, where all its processes share it.
     pub user: Option<String>,
@@ -71,11 +71,26 @@ impl Program {
     }
 }
 
-/// The file name of the executable; the command name, which a program may choose freely, otherwise.
+/// What the program is called.
+///
+/// The command name is what it was called by (`redis-server`, where the executable is one of many
+/// names), unless the kernel cut it or the program chose another: then it is not how the command
+/// line begins, and the file name of the executable says more.
 fn process_name(process: &Process) -> String {
-    let of_exe = process.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
-    of_exe.filter(|name| !name.is_empty()).unwrap_or(&process.name).to_owned()
+    let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let exe = process.exe.as_deref().map(last).filter(|name| !name.is_empty());
+    let name = process.name.to_string();
+    let called = process.command_line.first().map(|first| last(first));
+    let is_cut = name.len() >= COMMAND_LENGTH;
+    let is_chosen = called.is_some_and(|called| !called.starts_with(&name));
+    match exe {
+        Some(exe) if is_chosen || name.is_empty() || (is_cut && exe.starts_with(&name)) => exe,
+        _ => name,
+    }
 }
+
+/// TASK_COMM_LEN without the final zero (include/linux/sched.h).
+const COMMAND_LENGTH: usize = 15;
 
 fn shared_user(owners: &[&Process]) -> Option<String> {
     let users: BTreeSet<_> = owners.iter().map(|p| p.user.as_deref()).collect();

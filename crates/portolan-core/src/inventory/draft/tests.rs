@@ -273,6 +273,47 @@ fn only_what_is_new_is_added_and_under_names_that_are_free() {
     assert_eq!(parsed(&text).services.len(), inventory.services.len() + 1);
 }
 
+#[test]
+fn two_servers_of_one_interpreter_are_two_services() {
+    let mut scene = Scene::new();
+    for pid in [11, 12, 13] {
+        scene.program(pid, "python3", None);
+    }
+    scene.listen(TCP, "0.0.0.0:8001", 11);
+    scene.listen(TCP, "0.0.0.0:8002", 11);
+    scene.listen(TCP, "0.0.0.0:8003", 12);
+    // A worker that inherited a socket is no server of its own.
+    let shared = scene.listen(TCP, "0.0.0.0:8004", 12);
+    shared.holders.push(Holder { pid: 13, fd: Some(3), via: Via::Fd });
+    scene.listen(TCP, "0.0.0.0:8005", 13);
+    let ports: Vec<usize> = scene.draft().services.iter().map(|s| s.ports[0].0.len()).collect();
+    assert_eq!(ports, [2, 3]);
+}
+
+#[test]
+fn a_program_is_called_what_it_was_called_by() {
+    let name = |comm: &str, exe: &str, argv: &str| {
+        let mut scene = Scene::new();
+        scene.program(9, comm, None);
+        let process = scene.table.processes.get_mut(&9).unwrap();
+        process.exe = Some(exe.into());
+        process.command_line = vec![argv.into()];
+        scene.listen(TCP, "0.0.0.0:1", 9);
+        scene.draft().services[0].program.process.clone().unwrap()
+    };
+    assert_eq!(
+        name("redis-server", "/usr/bin/redis-check-rdb", "/usr/bin/redis-server"),
+        "redis-server"
+    );
+    assert_eq!(name("python3", "/usr/bin/python3.11", "python3"), "python3");
+    assert_eq!(name("MainThread", "/usr/bin/node", "node"), "node");
+    assert_eq!(name("nginx", "/usr/sbin/nginx", "nginx: master process /usr/sbin/nginx"), "nginx");
+    assert_eq!(
+        name("systemd-resolve", "/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved"),
+        "systemd-resolved"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

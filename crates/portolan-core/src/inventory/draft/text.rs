@@ -119,7 +119,7 @@ fn from(from: &Reachable) -> (String, &'static str) {
 
 /// What the ports are registered for, the first few.
 fn registered(service: &ServiceDraft) -> String {
-    const SHOWN: usize = 4;
+    const SHOWN: usize = 3;
     let single = matches!(service.ports.as_slice(), [(range, _)] if range.len() == 1);
     let name = |(port, name): &(Port, String)| match single {
         true => comment(name),

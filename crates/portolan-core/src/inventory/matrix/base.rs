@@ -30,8 +30,6 @@ pub enum Direction {
     In,
     /// From this machine.
     Out,
-    /// Either way.
-    Both,
 }
 
 impl Direction {
@@ -41,7 +39,6 @@ impl Direction {
         match self {
             Self::In => "in",
             Self::Out => "out",
-            Self::Both => "both",
         }
     }
 }
@@ -89,7 +86,7 @@ impl Peers {
             Self::ThisMachine => "this machine",
             Self::Any => "any",
             Self::ThisLink => "this link",
-            Self::Resolvers => "configured resolvers",
+            Self::Resolvers => "its resolvers",
         }
     }
 }
@@ -106,11 +103,11 @@ struct Base {
 /// When a row applies.
 #[derive(PartialEq, Eq)]
 enum Way {
-    /// Always inwards; outwards too where the host drops what it sends.
+    /// Inwards on every host; outwards too where the host drops what it sends.
+    Both,
+    /// Inwards on every host.
     In,
-    /// Always, inwards only.
-    InOnly,
-    /// Where the host drops what it sends.
+    /// Outwards, where the host drops what it sends.
     Out,
 }
 
@@ -121,23 +118,21 @@ pub(super) fn rows(inventory: &Inventory) -> Vec<BaseRow<'_>> {
     hosts.into_iter().flat_map(|host| rows_of(inventory, host)).collect()
 }
 
-fn rows_of<'a>(inventory: &'a Inventory, host: &'a Host) -> impl Iterator<Item = BaseRow<'a>> {
+fn rows_of<'a>(inventory: &'a Inventory, host: &'a Host) -> Vec<BaseRow<'a>> {
     let closed = host.firewall.egress == FirewallDefault::Drop;
     let overridden = |name: &str| inventory.service(name).is_some_and(|s| host.is_meant_by(&s.on));
-    BASE.iter().filter(move |base| (base.way != Way::Out || closed) && !overridden(base.name)).map(
-        move |base| BaseRow {
-            host,
-            name: base.name,
-            direction: match base.way {
-                Way::In if closed => Direction::Both,
-                Way::In | Way::InOnly => Direction::In,
-                Way::Out => Direction::Out,
-            },
-            traffic: base.traffic,
-            peers: base.peers,
-            why: base.why,
-        },
-    )
+    let row = |base: &Base, direction| BaseRow {
+        host,
+        name: base.name,
+        direction,
+        traffic: base.traffic,
+        peers: base.peers,
+        why: base.why,
+    };
+    let base = || BASE.iter().filter(|base| !overridden(base.name));
+    let inwards = base().filter(|b| b.way != Way::Out).map(|b| row(b, Direction::In));
+    let outwards = base().filter(|b| closed && b.way != Way::In).map(|b| row(b, Direction::Out));
+    inwards.chain(outwards).collect()
 }
 
 const UDP: TransportSet = TransportSet::NONE.with(Transport::Udp);
@@ -183,56 +178,56 @@ const LISTENERS: &[(u8, &str)] =
 const BASE: &[Base] = &[
     Base {
         name: "base-loopback",
-        way: Way::In,
+        way: Way::Both,
         traffic: BaseTraffic::Loopback,
         peers: Peers::ThisMachine,
         why: "programs of this machine speak to each other",
     },
     Base {
         name: "base-established",
-        way: Way::In,
+        way: Way::Both,
         traffic: BaseTraffic::Established,
         peers: Peers::Any,
         why: "answers to what was let through",
     },
     Base {
         name: "base-icmp",
-        way: Way::In,
+        way: Way::Both,
         traffic: BaseTraffic::Icmp(ICMP),
         peers: Peers::Any,
         why: "errors, path MTU and echo (RFC 1122, RFC 1191)",
     },
     Base {
         name: "base-icmpv6",
-        way: Way::In,
+        way: Way::Both,
         traffic: BaseTraffic::Icmpv6(ICMPV6),
         peers: Peers::Any,
         why: "errors, path MTU and echo (RFC 4890)",
     },
     Base {
         name: "base-icmpv6-nd",
-        way: Way::In,
+        way: Way::Both,
         traffic: BaseTraffic::Icmpv6(NEIGHBOURS),
         peers: Peers::ThisLink,
         why: "neighbours and routers (RFC 4890)",
     },
     Base {
         name: "base-icmpv6-mld",
-        way: Way::In,
+        way: Way::Both,
         traffic: BaseTraffic::Icmpv6(LISTENERS),
         peers: Peers::ThisLink,
         why: "multicast listeners (RFC 4890)",
     },
     Base {
         name: "base-dhcpv4-client",
-        way: Way::InOnly,
+        way: Way::In,
         traffic: from_to(67, 68),
         peers: Peers::Any,
         why: "the lease of the address (RFC 2131)",
     },
     Base {
         name: "base-dhcpv6-client",
-        way: Way::InOnly,
+        way: Way::In,
         traffic: from_to(547, 546),
         peers: Peers::ThisLink,
         why: "the lease of the address (RFC 8415)",

@@ -119,12 +119,62 @@ fn unreadable(place: &str, error: &io::Error) -> Gap {
     Gap::new(format!("the inventory {place}"), why, hint)
 }
 
+/// The file a command that changes it works on, whatever is wrong with what it says.
+///
+/// # Errors
+/// Where there is none, or it is no file that can be replaced.
+pub(crate) fn to_change(global: &Global) -> Result<(PathBuf, String)> {
+    let found = find(global)?;
+    let Some(Found { path, bytes }) = found.value else {
+        return Err(Fault::new("there is no inventory here", NO_INVENTORY_HINT));
+    };
+    if !path.is_file() {
+        let message = format!("{} is not a file that can be changed", path.display());
+        return Err(Fault::new(message, "name a file with --inventory FILE"));
+    }
+    let text = String::from_utf8(bytes).hinted(
+        format!("cannot change {}: it is not UTF-8", path.display()),
+        "`portolan inventory validate` shows where",
+    )?;
+    Ok((path, text))
+}
+
+/// What the inventory at `root` says once `changed` has another `text`; nothing is written.
+///
+/// # Errors
+/// A `Refused` with everything that would be wrong.
+pub(crate) fn with_change(root: &Path, changed: &Path, text: &str) -> Result<Inventory> {
+    let change = Change { identity: identity(changed), text };
+    let bytes = bytes_of(root, Kind::Regular)?;
+    let found = Found { path: root.to_owned(), bytes };
+    Ok(read_with(found, Some(&change))?.inventory)
+}
+
+/// A file's text as it is going to be.
+struct Change<'a> {
+    identity: String,
+    text: &'a str,
+}
+
 fn read(found: Found) -> Result<Loaded> {
+    read_with(found, None)
+}
+
+fn read_with(found: Found, change: Option<&Change<'_>>) -> Result<Loaded> {
     let shown = shown(&found.path);
     let root = file::Path::new(identity(&found.path), shown);
-    let mut loading = Loading::new(root, &found.bytes);
+    let of_root = change.filter(|c| c.identity == identity(&found.path));
+    let bytes = of_root.map_or(found.bytes.as_slice(), |c| c.text.as_bytes());
+    let mut loading = Loading::new(root, bytes);
     while let Some(want) = loading.next_want() {
-        answer(&mut loading, &want);
+        match (&want, change) {
+            (Want::File { path, .. }, Some(change))
+                if identity(Path::new(&path.shown)) == change.identity =>
+            {
+                loading.supply(&want, &path.shown, change.text.as_bytes());
+            }
+            _ => answer(&mut loading, &want),
+        }
     }
     Ok(Loaded { inventory: loading.finish()?, path: found.path })
 }

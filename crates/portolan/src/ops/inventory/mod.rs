@@ -1,5 +1,8 @@
 //! What can be asked of the inventory: which file it is, and what stands in it.
 
+pub(crate) mod edit;
+pub(crate) mod init;
 mod load;
+pub(crate) mod show;
 
 pub(crate) use load::{Loaded, consult, load, named, require};

@@ -1,0 +1,180 @@
+//! Drafting an inventory of this machine, or adding to one what it lacks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use portolan_core::audit::{self, Rule};
+use portolan_core::inventory::draft::{Draft, HostDraft, Observation};
+use portolan_core::inventory::{IdentifyError, Inventory, edit, file};
+use portolan_core::net::{Gap, Observed, Port, PortRange, Transport};
+use portolan_core::registry::Registry;
+use portolan_core::socket::{Machine, SocketTable};
+use portolan_host::processes::Details;
+use portolan_host::{clock, files};
+
+use super::load;
+use crate::cli::args::Global;
+use crate::fault::{Fault, Hinted as _};
+use crate::ops;
+
+/// What was found, and where it was written.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// What was done to it.
+    pub(crate) outcome: Outcome,
+    /// What was written.
+    pub(crate) draft: Draft,
+}
+
+/// What was done to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is new.
+    Created,
+    /// Something was added to it.
+    Added,
+    /// It lacked nothing.
+    Unchanged,
+}
+
+/// Writes a draft of this machine; with `merge`, adds to a file that is there what it lacks.
+///
+/// # Errors
+/// A file that is there and is not to be added to; one that cannot be read, written or edited.
+pub(crate) fn init(global: &Global, merge: bool) -> Result<Observed<Report>> {
+    let path = load::named(global).unwrap_or_else(|| PathBuf::from("portolan.toml"));
+    let exists = fs::symlink_metadata(&path).is_ok();
+    if exists && !merge {
+        let message = format!("{} is already there", path.display());
+        return Err(Fault::new(message, "portolan inventory init --merge adds what is new to it"));
+    }
+    let mut gaps = Vec::new();
+    let scene = Scene::observe(&mut gaps)?;
+    let report = if exists { scene.merge(global, path) } else { scene.create(global, path) }?;
+    Ok(Observed { value: report, gaps })
+}
+
+/// This machine as it is now.
+struct Scene {
+    sockets: SocketTable,
+    machine: Machine,
+    registry: Registry,
+    today: Date,
+}
+
+impl Scene {
+    fn observe(gaps: &mut Vec<Gap>) -> Result<Self> {
+        let request = ops::sockets::Request::listeners(Details::Full);
+        Ok(Self {
+            sockets: ops::sockets::observe(&request)?.into_value(gaps),
+            machine: ops::machine::read().into_value(gaps),
+            registry: ops::registry::load().into_value(gaps),
+            today: clock::now().to_zoned(TimeZone::UTC).date(),
+        })
+    }
+
+    const fn seen(&self) -> Observation<'_> {
+        Observation { sockets: &self.sockets, machine: &self.machine, registry: &self.registry }
+    }
+
+    fn create(&self, global: &Global, path: PathBuf) -> Result<Report> {
+        let draft = Draft::of(&self.seen(), global.host.as_deref());
+        let text = draft.file(self.today);
+        // Only a name from the command line can make it another than valid.
+        file::parse(&path.to_string_lossy(), text.as_bytes()).map_err(|refused| {
+            let why = refused.problems.first().map_or("", |p| p.message.as_str()).to_owned();
+            Fault::new(format!("`{}` is no name for a host: {why}", draft.host), "choose another")
+        })?;
+        files::replace(&path, text.as_bytes())
+            .hinted("nothing was written", "name a place with --inventory FILE")?;
+        Ok(Report { path, outcome: Outcome::Created, draft })
+    }
+
+    fn merge(&self, global: &Global, path: PathBuf) -> Result<Report> {
+        let here = Global { inventory: Some(path.clone()), ..global.clone() };
+        let inventory = load::require(&here)?.inventory;
+        let draft = self.lacking(&inventory, global.host.as_deref())?;
+        if draft.is_empty() {
+            return Ok(Report { path, outcome: Outcome::Unchanged, draft });
+        }
+        let added = |text: &str| edit::append_text(text, &draft.addition(self.today));
+        super::edit::add(&here, added)?;
+        Ok(Report { path, outcome: Outcome::Added, draft })
+    }
+
+    /// What `inventory` lacks of this machine.
+    fn lacking(&self, inventory: &Inventory, named: Option<&str>) -> Result<Draft> {
+        let taken = taken(inventory);
+        match inventory.identify(&self.machine, named) {
+            Ok(host) => {
+                let unexpected = self.unexpected(inventory, host);
+                let is_new = |transport: Transport, port: Port| {
+                    unexpected.iter().any(|(r, t)| *t == transport && r.contains(port))
+                };
+                Ok(Draft::of_new(&self.seen(), host.name.clone(), &taken, is_new))
+            }
+            Err(IdentifyError::Ambiguous { hosts }) => {
+                let ambiguous = IdentifyError::Ambiguous { hosts };
+                Err(Fault::new(ambiguous.to_string(), ambiguous.hint()))
+            }
+            Err(_) => Ok(self.another_host(inventory, named, &taken)),
+        }
+    }
+
+    /// A host that the inventory does not have yet, with all that listens on it.
+    fn another_host(
+        &self,
+        inventory: &Inventory,
+        named: Option<&str>,
+        taken: &BTreeSet<String>,
+    ) -> Draft {
+        let key = Draft::of(&self.seen(), named).host;
+        let is_taken =
+            |name: &str| inventory.host(name).is_some() || inventory.network(name).is_some();
+        let numbered = (2..).map(|n| format!("{key}-{n}"));
+        let free = std::iter::once(key.clone()).chain(numbered).find(|name| !is_taken(name));
+        let key = free.unwrap_or(key);
+        let draft = Draft::of_new(&self.seen(), key.clone(), taken, |_, _| true);
+        Draft { table: Some(HostDraft::of(&self.machine, &key)), ..draft }
+    }
+
+    /// The ports that an audit would not expect: the same rule, so that adding them silences it.
+    fn unexpected(
+        &self,
+        inventory: &Inventory,
+        host: &portolan_core::inventory::Host,
+    ) -> Vec<(PortRange, Transport)> {
+        let scene = audit::Scene {
+            inventory,
+            host,
+            sockets: &self.sockets,
+            machine: &self.machine,
+            registry: &self.registry,
+            today: self.today,
+        };
+        let findings = audit::judge(&scene).findings;
+        let unexpected = findings.iter().filter(|f| f.rule == Rule::P101);
+        unexpected.filter_map(|f| f.subject.ports()).collect()
+    }
+}
+
+/// The names that mean something in `inventory` already.
+fn taken(inventory: &Inventory) -> BTreeSet<String> {
+    let services = inventory.services.iter().map(|s| &s.name);
+    let others = inventory.forwards.iter().map(|f| &f.name);
+    services.chain(others).chain(inventory.doors.iter().map(|d| &d.name)).cloned().collect()
+}
+
+/// How the file is named in what is to be typed next: not at all where it is found by itself.
+pub(crate) fn as_option(path: &Path) -> String {
+    match path.to_str() {
+        Some("portolan.toml" | "./portolan.toml") => String::new(),
+        _ => format!(" --inventory {}", path.display()),
+    }
+}

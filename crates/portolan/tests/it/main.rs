@@ -4,7 +4,9 @@
 //! makes network namespaces and records what could not be tested here.
 
 mod cli;
+mod floors;
 mod help;
+mod hygiene;
 mod lookup;
 mod registry;
 mod status;

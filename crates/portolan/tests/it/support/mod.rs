@@ -7,6 +7,7 @@
 
 mod netns;
 mod program;
+pub(crate) mod repository;
 mod skip;
 mod wait;
 

@@ -120,10 +120,9 @@ fn operations_know_neither_the_command_line_nor_text() {
 #[test]
 fn render_asks_nothing_of_the_machine() {
     for source in sources("crates/portolan/src/render") {
-        let asks = source
-            .text
-            .match_indices("portolan_host::")
-            .map(|(at, p)| &source.text[at + p.len()..]);
+        // A name, not a question.
+        let text = source.text.replace("portolan_host::owners::ENGINE", "");
+        let asks = text.match_indices("portolan_host::").map(|(at, p)| &text[at + p.len()..]);
         let allowed = ["terminal"]; // how wide it is
         let asked: Vec<&str> = asks.map(word).filter(|m| !allowed.contains(m)).collect();
         assert!(asked.is_empty(), "{}: uses portolan_host::{asked:?}", source.path);
@@ -140,8 +139,10 @@ fn core_and_the_program_forbid_unsafe_code() {
 
 #[test]
 fn every_module_begins_by_saying_what_it_is() {
+    // A file of unit tests is part of the module it tests.
+    let own = |s: &Source| !s.path.ends_with("tests.rs");
     for folder in ["crates", "benches", "fuzz"] {
-        for source in sources(folder) {
+        for source in sources(folder).into_iter().filter(own) {
             assert!(source.text.starts_with("//! "), "{} has no //! paragraph", source.path);
         }
     }

@@ -5,6 +5,7 @@
 
 mod cli;
 mod floors;
+mod fuzz;
 mod help;
 mod hygiene;
 mod lookup;

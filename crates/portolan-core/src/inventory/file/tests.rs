@@ -1,3 +1,5 @@
+//! Whole files: every key, every mistake with its place, includes.
+
 use super::*;
 
 const TOML: &str = include_str!("../../../tests/data/inventory/every-key.toml");

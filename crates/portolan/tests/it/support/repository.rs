@@ -45,7 +45,7 @@ fn from_top(file: &Path) -> String {
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
         let name = entry.file_name();
-        let made = ["target", ".git", "artifacts", "coverage"].iter().any(|m| name == *m);
+        let made = ["target", ".git", "artifacts", "coverage", "grown"].iter().any(|m| name == *m);
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && !made => walk(&entry.path(), found),
             Ok(kind) if kind.is_file() && !made => found.push(entry.path()),

@@ -1,0 +1,224 @@
+//! The body of every fuzz target: a parser of foreign bytes, and what must hold of its answer.
+//!
+//! The fuzzer's programs and the ordinary tests both compile this file, so that what is replayed is
+//! what was fuzzed. A body panics where a promise is broken, and does nothing else.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use portolan_core::inventory::edit;
+use portolan_core::inventory::file::{Loading, Path, Want};
+use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
+use portolan_core::registry::{Registry, import, port_set};
+use portolan_core::socket::filter::{Filter, Names};
+use portolan_core::socket::{Address, Socket, SocketTransport, cgroup, passwd, procnet, procpid};
+use portolan_core::wire::netlink::{self, Payload};
+use portolan_core::wire::rtnetlink::{Link, LinkAddress};
+use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
+
+/// Every target with the name of its folder in `fuzz/corpus`.
+pub const ALL: &[(&str, fn(&[u8]))] = &[
+    ("sock_diag", sock_diag),
+    ("proc_net", proc_net),
+    ("proc_pid", proc_pid),
+    ("cgroup", cgroup),
+    ("inventory", inventory),
+    ("inventory_edit", inventory_edit),
+    ("port_set", port_set),
+    ("ss_filter", ss_filter),
+    ("iana_csv", iana_csv),
+    ("iana_xml", iana_xml),
+    ("registry_table", registry_table),
+];
+
+/// A datagram of the kernel's answer to a dump of sockets, links or addresses.
+pub fn sock_diag(bytes: &[u8]) {
+    for message in netlink::messages(bytes).flatten() {
+        let Payload::Entry { body, .. } = message.payload else { continue };
+        if let Ok(inet) = InetMessage::parse(body) {
+            for transport in [SocketTransport::Tcp, SocketTransport::Udp, SocketTransport::Raw] {
+                let _ = Socket::from_inet(&inet, transport, 1);
+            }
+        }
+        if let Ok(unix) = UnixMessage::parse(body) {
+            let _ = Socket::from_unix(&unix, 1);
+        }
+        if let Ok(packet) = PacketMessage::parse(body) {
+            let _ = Socket::from_packet(&packet, 1);
+        }
+        let _ = Link::parse(body);
+        let _ = LinkAddress::parse(body);
+    }
+}
+
+/// A table of /proc/net; the first byte says which.
+pub fn proc_net(bytes: &[u8]) {
+    let Some((first, text)) = bytes.split_first() else { return };
+    let tables = procnet::Table::ALL;
+    let table = tables[usize::from(*first) % tables.len()];
+    for row in table.rows(text, 1) {
+        match row {
+            Ok(row) => assert_eq!(row.socket.transport, table.transport),
+            Err(error) => assert!(error.line > 1, "the heading is no row"),
+        }
+    }
+}
+
+/// What /proc tells of a process, and the users' file.
+pub fn proc_pid(bytes: &[u8]) {
+    if let Some(stat) = procpid::Stat::parse(bytes) {
+        let _ = stat.started(1_700_000_000, 100);
+    }
+    let _ = procpid::effective_uid(bytes);
+    let _ = procpid::command_line(bytes);
+    let _ = procpid::executable(bytes);
+    let _ = procpid::boot_time(bytes);
+    let _ = passwd::users(bytes);
+}
+
+/// /proc/PID/cgroup.
+pub fn cgroup(bytes: &[u8]) {
+    let placement = cgroup::of_process(bytes);
+    assert!(placement.unit.is_none_or(|unit| !unit.is_empty()));
+}
+
+/// An inventory with its includes: files divided by lines of `%% NAME`, TOML or JSON each.
+pub fn inventory(bytes: &[u8]) {
+    let files = divided(bytes);
+    let named = |path: &str| files.iter().find(|(name, _)| name == path);
+    let mut loading = Loading::new(Path::new("main", "main"), &files[0].1);
+    while let Some(want) = loading.next_want() {
+        match &want {
+            Want::Matches { pattern, .. } if named(pattern).is_some() => {
+                loading.matched(&want, vec![Path::new(pattern, pattern)]);
+            }
+            Want::File { path, .. } if named(&path.identity).is_some() => {
+                let bytes = named(&path.identity).map_or(&[][..], |(_, bytes)| bytes);
+                loading.supply(&want, &path.shown, bytes);
+            }
+            Want::List { path, .. } if named(path).is_some() => {
+                let bytes = named(path).map_or(&[][..], |(_, bytes)| bytes);
+                loading.supply(&want, path, bytes);
+            }
+            _ => loading.failed(&want, "no such file"),
+        }
+    }
+    match loading.finish() {
+        Ok(inventory) => drop(inventory.matrix()),
+        Err(refused) => {
+            assert!(!refused.problems.is_empty(), "refused without a reason");
+            for problem in &refused.problems {
+                let place = refused.line_of(&problem.at);
+                assert!(place.line > 0 && place.column > 0, "lines and columns count from one");
+            }
+        }
+    }
+}
+
+fn divided(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![("main".to_owned(), Vec::new())];
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if let Some(name) = line.strip_prefix(b"%% ") {
+            files.push((String::from_utf8_lossy(name).trim().to_owned(), Vec::new()));
+        } else if let Some((_, content)) = files.last_mut() {
+            content.extend_from_slice(line);
+        }
+    }
+    files
+}
+
+/// Edits of an inventory's text: a key and a value in the first two lines, the file below.
+pub fn inventory_edit(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let (Some(key), Some(value), Some(file)) = (lines.next(), lines.next(), lines.next()) else {
+        return;
+    };
+    if let Ok(formatted) = edit::format(file) {
+        let again = edit::format(&formatted).expect("a formatted file is TOML");
+        assert_eq!(again, formatted, "formatting twice is formatting once");
+    }
+    if let Ok(changed) = edit::set(file, key, value) {
+        let again = edit::set(&changed, key, value).expect("a changed file is TOML");
+        assert_eq!(again, changed, "setting twice is setting once");
+    }
+}
+
+/// A port set as people write it.
+pub fn port_set(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let registry = Registry::embedded();
+    let usual: TransportSet = [Transport::Tcp].into_iter().collect();
+    match port_set::parse(text, usual, &registry) {
+        Ok(selection) => {
+            let shown = selection.to_string();
+            let again = port_set::parse(&shown, usual, &registry);
+            assert_eq!(again.as_ref(), Ok(&selection), "`{shown}` selects the same");
+        }
+        Err(error) => drop((error.to_string(), error.hint())),
+    }
+}
+
+/// A filter in the language of ss, applied to a few sockets.
+pub fn ss_filter(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let names = Names {
+        port: &|name| (name == "https").then(|| Port(443)),
+        host: &|name| {
+            if name == "here" { vec![IpAddr::V4(Ipv4Addr::LOCALHOST)] } else { Vec::new() }
+        },
+        device: &|name| (name == "lo").then(|| Arc::from("lo")),
+        cgroup: &|path| path.starts_with('/').then_some(1),
+    };
+    match Filter::parse(&text.split_whitespace().collect::<Vec<_>>(), &names) {
+        Ok(filter) => sockets().iter().for_each(|socket| {
+            let _ = filter.matches(socket);
+        }),
+        Err(error) => drop((error.to_string(), error.hint())),
+    }
+}
+
+/// One socket of each table, read from lines the kernel wrote.
+fn sockets() -> Vec<Socket> {
+    const TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   0: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 4242 1 0000000000000000 20 4 30 10 -1\n";
+    let mut sockets: Vec<Socket> = procnet::Table::of(SocketTransport::Tcp)
+        .take(1)
+        .flat_map(|table| table.rows(TCP, 1).flatten().map(|row| row.socket).collect::<Vec<_>>())
+        .collect();
+    let mut listener = sockets[0].clone();
+    listener.peer = None;
+    listener.local = Address::Inet(Endpoint::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Port(22)));
+    sockets.push(listener);
+    sockets
+}
+
+/// IANA's registry as CSV.
+pub fn iana_csv(bytes: &[u8]) {
+    imported(import::csv(bytes));
+}
+
+/// IANA's registry as XML.
+pub fn iana_xml(bytes: &[u8]) {
+    imported(import::xml(bytes));
+}
+
+/// What was imported can be kept and read again.
+fn imported(read: Result<import::Import, import::ImportError>) {
+    match read {
+        Ok(import) => {
+            let table = import.table("fuzz");
+            Registry::from_table(table).expect("an import's table can be read");
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// The user's own copy of the registry.
+pub fn registry_table(bytes: &[u8]) {
+    let Ok(registry) = Registry::from_table(String::from_utf8_lossy(bytes).into_owned()) else {
+        return;
+    };
+    let _ = registry.assignments_of(Port(80));
+    let _ = registry.by_name("http");
+    let _ = registry.search("time server");
+}

@@ -144,7 +144,7 @@ fn left_to_do<'a>(case: &mut Case<'a>, docs: &Documentation, item: &Item<'a>) {
     let todo = todo_fields(docs);
     let mut texts = Vec::new();
     if observed {
-        texts.push("was found by init and nobody has approved it".to_owned());
+        texts.push("was found by init and is not approved yet".to_owned());
     }
     if !todo.is_empty() {
         texts.push(format!("still says TODO in {}", todo.join(", ")));
@@ -181,7 +181,7 @@ fn to_do<'a>(
     if texts.is_empty() {
         return;
     }
-    let message = format!("{subject} {}", texts.join(" and "));
+    let message = format!("{subject} {}", texts.join("; it "));
     let words = Words { message, evidence: Vec::new(), remedy, at, sockets: Vec::new() };
     case.find(Rule::P117, Severity::Note, subject, service, words);
 }

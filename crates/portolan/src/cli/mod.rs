@@ -18,7 +18,6 @@ use anyhow::Result;
 
 use crate::cli::args::{Arguments, Command};
 use crate::exit::Exit;
-use crate::fault::Fault;
 
 /// Runs what was typed.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
@@ -35,6 +34,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
         Some(Command::Who(arguments)) => who::run(arguments, global),
-        Some(_) => Err(Fault::new("not built", "")),
     }
 }

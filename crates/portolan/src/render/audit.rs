@@ -120,6 +120,9 @@ fn summary(report: &Report) -> String {
     if !report.judgement.accepted.is_empty() {
         counts.push(format!("{} accepted", report.judgement.accepted.len()));
     }
+    if counts.is_empty() && report.is_partial() {
+        return format!("Nothing that could be seen differs: {open}. Not everything could be.");
+    }
     if counts.is_empty() {
         return format!("Nothing differs: {open}.");
     }

@@ -3,6 +3,7 @@
 //! One binary, so that it links once. Each module has one subject; `support` runs the program,
 //! makes network namespaces and records what could not be tested here.
 
+mod audit;
 mod cli;
 mod floors;
 mod fuzz;

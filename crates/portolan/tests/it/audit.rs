@@ -1,0 +1,394 @@
+//! `portolan audit`: the intent against a kernel's listeners, in every form.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Netns, Program, Ran, require_root};
+
+/// A folder with this inventory, readable for every user.
+fn folder(inventory: &str) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let everyone = fs::Permissions::from_mode(0o755);
+    let folder = tempfile::Builder::new().permissions(everyone).tempdir().unwrap();
+    fs::write(folder.path().join("portolan.toml"), inventory).unwrap();
+    folder
+}
+
+fn audit(namespace: &Netns, folder: &Path, line: &str) -> Ran {
+    let line = format!("audit --host web {line}");
+    Program::line(&line).inside(namespace).folder(folder).run()
+}
+
+/// The findings of one rule.
+fn of(document: &Value, rule: &str) -> Vec<Value> {
+    let findings = document["findings"].as_array().expect("findings");
+    findings.iter().filter(|f| f["rule"] == rule).cloned().collect()
+}
+
+const HOST: &str = "portolan = 1\n\n[hosts.web]\naddress = [\"10.0.0.1\"]\n";
+
+/// `app` on 8080 for this machine only, and one that was found and has to be described.
+const SERVICES: &str = "portolan = 1\n\n[hosts.web]\naddress = [\"10.0.0.1\"]\n\n\
+    [services.app]\non = [\"web\"]\nports = [\"18080/tcp\"]\n\
+    approved = { by = \"ann\", on = 2026-01-01 }\n\n\
+    [services.found]\non = [\"web\"]\nports = [\"18081/tcp\"]\nexpect = \"sometimes\"\n\
+    status = \"observed\"\npurpose = \"TODO\"\n";
+
+#[test]
+fn one_listener_more_is_one_finding_more_with_the_same_id_on_every_run() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let _app = namespace.listen("127.0.0.1:18080");
+    let clean = audit(&namespace, folder.path(), "--json").expect_code(0).json();
+    assert!(of(&clean, "P101").is_empty(), "{clean:#}");
+
+    let ids: Vec<Value> = (0..2)
+        .map(|_| {
+            // Another process with another inode each time.
+            let _stranger = namespace.listen("127.0.0.1:18099");
+            let document = audit(&namespace, folder.path(), "--json").expect_code(1).json();
+            let found = of(&document, "P101");
+            assert_eq!(found.len(), 1, "{document:#}");
+            assert_eq!(found[0]["subject"], "18099/tcp");
+            assert_eq!(found[0]["location"]["file"], "portolan.toml");
+            assert_eq!(found[0]["location"]["line"], 3);
+            found[0]["id"].clone()
+        })
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn a_declared_service_that_stopped_is_missed() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let app = namespace.listen("127.0.0.1:18080");
+    audit(&namespace, folder.path(), "").expect_code(0);
+    drop(app);
+    let document = audit(&namespace, folder.path(), "--json").expect_code(1).json();
+    let missed = of(&document, "P102");
+    assert_eq!(missed.len(), 1, "{document:#}");
+    assert_eq!(missed[0]["service"], "app");
+    assert_eq!(missed[0]["subject"], "18080/tcp");
+}
+
+#[test]
+fn the_evidence_names_address_process_and_inode() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let server = namespace.listen("0.0.0.0:18099");
+    let document = audit(&namespace, folder.path(), "--json").expect_code(1).json();
+    let finding = of(&document, "P101").remove(0);
+    assert_eq!(finding["severity"], "high");
+    let evidence = finding["evidence"].to_string();
+    for fact in ["0.0.0.0:18099", "inode ", &format!("pid {}", server.pid()), "user root"] {
+        assert!(evidence.contains(fact), "{fact} in {evidence}");
+    }
+}
+
+#[test]
+fn udp_the_kernel_chose_a_number_for_is_no_finding_and_a_fixed_one_is() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let _chosen = namespace.python("bound('127.0.0.1:0', socket.SOCK_DGRAM)");
+    audit(&namespace, folder.path(), "").expect_code(0);
+    let _fixed = namespace.python("bound('127.0.0.1:18053', socket.SOCK_DGRAM)");
+    let document = audit(&namespace, folder.path(), "--json").expect_code(1).json();
+    let found = of(&document, "P101");
+    assert_eq!(found.len(), 1, "{document:#}");
+    assert_eq!(found[0]["subject"], "18053/udp");
+}
+
+#[test]
+fn fail_on_decides_from_which_severity_the_code_is_1() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    // An undeclared listener on loopback is low.
+    let _stranger = namespace.listen("127.0.0.1:18099");
+    audit(&namespace, folder.path(), "").expect_code(1);
+    audit(&namespace, folder.path(), "--fail-on low").expect_code(1);
+    audit(&namespace, folder.path(), "--fail-on medium").expect_code(0);
+    let quiet = self::folder(SERVICES);
+    let empty = Netns::new();
+    let _app = empty.listen("127.0.0.1:18080");
+    audit(&empty, quiet.path(), "").expect_code(0);
+    audit(&empty, quiet.path(), "--fail-on note").expect_code(1);
+}
+
+#[test]
+fn without_an_inventory_the_way_to_one_is_shown() {
+    let ran = Program::line("audit").run().expect_code(2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("portolan inventory init"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_broken_inventory_is_an_error_with_its_line() {
+    let folder = folder("portolan = 1\n[services.a]\non = [\"*\"]\nprots = [\"80/tcp\"]\n");
+    let ran = Program::line("audit").folder(&folder).run().expect_code(2);
+    assert!(ran.stderr.contains("portolan.toml:4"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_holder_that_cannot_be_seen_ends_with_3_and_says_what_helps() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder =
+        folder(&SERVICES.replace("18080/tcp\"]\n", "18080/tcp\"]\nprocess = \"python*\"\n"));
+    let _app = namespace.listen("127.0.0.1:18080");
+    audit(&namespace, folder.path(), "").expect_code(0);
+    let line = "audit --host web --json";
+    let ran = Program::line(line).inside(&namespace).folder(&folder).by_user(65534).run();
+    let document = ran.expect_code(3).json();
+    assert!(of(&document, "P103").is_empty(), "{document:#}");
+    let gaps = document["gaps"].as_array().unwrap();
+    assert!(gaps.iter().any(|g| g["why"] == "not-permitted"), "{document:#}");
+}
+
+#[test]
+fn sarif_is_what_code_scanning_takes() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let run = || {
+        let ran = audit(&namespace, folder.path(), "--format sarif").expect_code(1).json();
+        assert_eq!(ran["version"], "2.1.0");
+        ran["runs"][0].clone()
+    };
+    let first = run();
+    let rules = first["tool"]["driver"]["rules"].as_array().unwrap();
+    for rule in rules {
+        assert!(rule["help"]["text"].as_str().is_some_and(|t| !t.is_empty()), "{rule:#}");
+        let score: f64 = rule["properties"]["security-severity"].as_str().unwrap().parse().unwrap();
+        assert!((0.0..=10.0).contains(&score), "{rule:#}");
+    }
+    let results = first["results"].as_array().unwrap();
+    assert!(!results.is_empty());
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()));
+        let place = &result["locations"][0]["physicalLocation"];
+        assert_eq!(place["artifactLocation"]["uri"], "portolan.toml");
+        assert!(place["region"]["startLine"].as_u64().unwrap() >= 1);
+    }
+    let unexpected = results.iter().find(|r| r["ruleId"] == "P101").unwrap();
+    let line = &unexpected["locations"][0]["physicalLocation"]["region"]["startLine"];
+    assert_eq!(*line, 3, "the line of [hosts.web]");
+    let prints = |run: &Value| -> Vec<Value> {
+        let results = run["results"].as_array().unwrap();
+        results.iter().map(|r| r["partialFingerprints"].clone()).collect()
+    };
+    assert_eq!(prints(&first), prints(&run()));
+}
+
+#[test]
+fn an_inventory_outside_the_working_folder_still_has_a_relative_uri() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let _stranger = namespace.listen("127.0.0.1:18099");
+    let file = folder.path().join("portolan.toml");
+    let line = format!("audit --host web --format sarif --inventory {}", file.display());
+    let document = Program::line(&line).inside(&namespace).run().expect_code(1).json();
+    let artifact =
+        &document["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"];
+    let uri = artifact["uri"].as_str().unwrap();
+    assert!(!uri.starts_with('/') && !uri.is_empty(), "{uri}");
+    let base = artifact["uriBaseId"].as_str().unwrap();
+    assert_eq!(document["runs"][0]["originalUriBaseIds"][base]["uri"], "file:///");
+}
+
+#[test]
+fn junit_counts_what_it_holds() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let _stranger = namespace.python("listener('0.0.0.0:18099')");
+    let xml = audit(&namespace, folder.path(), "--format junit").expect_code(1).stdout;
+    let parsed = Xml::parse(&xml);
+    let suite = &parsed.attributes["testsuite"];
+    let count =
+        |name: &str| suite.iter().find(|(n, _)| n == name).unwrap().1.parse::<usize>().unwrap();
+    assert_eq!(count("tests"), parsed.count("testcase"));
+    assert_eq!(count("failures"), parsed.count("failure"));
+    assert_eq!(count("errors"), parsed.count("error"));
+    assert_eq!(count("failures"), 2, "the stranger and the service that is down:\n{xml}");
+}
+
+/// Elements of a document and the attributes of the last one of each name.
+struct Xml {
+    names: Vec<String>,
+    attributes: std::collections::HashMap<String, Vec<(String, String)>>,
+}
+
+impl Xml {
+    fn parse(text: &str) -> Self {
+        use quick_xml::events::Event;
+        let mut reader = quick_xml::Reader::from_str(text);
+        let mut xml = Self { names: Vec::new(), attributes: std::collections::HashMap::new() };
+        loop {
+            let element = match reader.read_event().expect("well-formed XML") {
+                Event::Start(element) | Event::Empty(element) => element,
+                Event::Eof => return xml,
+                _ => continue,
+            };
+            let name = element.name().as_ref().to_owned();
+            let attributes = element.attributes().map(|a| {
+                let a = a.expect("a sound attribute");
+                (a.key.as_ref().to_owned(), a.value.into_owned())
+            });
+            xml.attributes.insert(name.clone(), attributes.collect());
+            xml.names.push(name);
+        }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.names.iter().filter(|n| *n == name).count()
+    }
+}
+
+#[test]
+fn github_gets_one_command_a_finding() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let text = audit(&namespace, folder.path(), "--format github").expect_code(1).stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let first = "::error file=portolan.toml,line=3,title=P101 high%3A 18099/tcp::18099/tcp ";
+    assert!(lines[0].starts_with(first), "{text}");
+    assert!(lines[1].starts_with("::warning file=portolan.toml,line=6,title=P102 "), "{text}");
+    assert!(lines[2].starts_with("::notice file=portolan.toml,"), "{text}");
+}
+
+#[test]
+fn nagios_gets_one_line_and_its_own_codes() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let nagios = |code, word: &str| {
+        let text = audit(&namespace, folder.path(), "--format nagios").expect_code(code).stdout;
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with(&format!("PORTOLAN {word} - web: ")), "{text}");
+        assert_eq!(text.matches('|').count(), 1, "{text}");
+        text
+    };
+    nagios(1, "WARNING");
+    let _app = namespace.listen("127.0.0.1:18080");
+    assert!(nagios(0, "OK").contains("critical=0;;0;0 high=0;;0;0 medium=0;0;;0"));
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    assert!(nagios(2, "CRITICAL").contains(" high=1;"));
+}
+
+#[test]
+fn nagios_reads_a_failure_as_unknown() {
+    let ran = Program::line("audit --format nagios").run().expect_code(3);
+    assert!(ran.stdout.starts_with("PORTOLAN UNKNOWN - "), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 1);
+}
+
+#[test]
+fn an_accepted_finding_is_silent_and_the_rest_of_the_file_untouched() {
+    require_root!();
+    let namespace = Netns::new();
+    let commented = format!("{HOST}# kept as it is\n");
+    let folder = folder(&commented);
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let found = audit(&namespace, folder.path(), "--json").expect_code(1).json();
+    let id = of(&found, "P101")[0]["id"].as_str().unwrap().to_owned();
+    let accept = ["audit", "accept", &id, "--reason", "vendor \"agent\"", "--until", "2999-12-31"];
+    let accept = Program::new(accept).arg("--host").arg("web");
+    accept.inside(&namespace).folder(&folder).run().expect_code(0);
+
+    let text = fs::read_to_string(folder.path().join("portolan.toml")).unwrap();
+    assert!(text.starts_with(&commented), "{text}");
+    let after = audit(&namespace, folder.path(), "--json").expect_code(0).json();
+    assert!(of(&after, "P101").is_empty(), "{after:#}");
+    assert_eq!(after["accepted"][0]["id"], *id);
+    assert_eq!(after["accepted"][0]["reason"], "vendor \"agent\"");
+    let again = format!("accept {id} --reason twice");
+    let ran = audit(&namespace, folder.path(), &again).expect_code(2);
+    assert!(ran.stderr.contains("is accepted already"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_unknown_id_is_refused_with_the_nearest_and_nothing_is_written() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let found = audit(&namespace, folder.path(), "--json").expect_code(1).json();
+    let id = of(&found, "P101")[0]["id"].as_str().unwrap().to_owned();
+    let mistyped = format!("{}x", &id[..id.len() - 1]);
+    for (line, hint) in [
+        (format!("accept {mistyped} --reason r"), id.as_str()),
+        ("accept P999-0 --reason r".to_owned(), id.as_str()),
+        (format!("accept {id} --reason r --until 2001-01-01"), "still to come"),
+    ] {
+        let ran = audit(&namespace, folder.path(), &line).expect_code(2);
+        assert!(ran.stderr.contains(hint), "{line}: {}", ran.stderr);
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("portolan.toml")).unwrap(), HOST);
+}
+
+#[test]
+fn a_hostile_process_name_reaches_no_terminal_as_it_is() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let _stranger = namespace
+        .python("open('/proc/self/comm', 'w').write('\\x1b[2J|::x')\nlistener('127.0.0.1:18099')");
+    for format in ["text", "github", "nagios", "junit", "sarif"] {
+        let ran = audit(&namespace, folder.path(), &format!("--format {format}"));
+        assert!(!ran.stdout.contains('\x1b'), "{format}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn the_report_is_calm_and_fits_80_columns() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(SERVICES);
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let text = audit(&namespace, folder.path(), "").expect_code(1).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    insta::assert_snapshot!(steady(&text));
+}
+
+#[test]
+fn an_audit_that_finds_nothing_says_so() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let text = audit(&namespace, folder.path(), "").expect_code(0).stdout;
+    insta::assert_snapshot!(text);
+}
+
+/// Without what differs from run to run: the inode, and the line of the process.
+fn steady(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let line = match line.split_once("inode ") {
+            Some((before, after)) => {
+                format!("{before}inode N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+            }
+            None => line.to_owned(),
+        };
+        lines.push(match line.split_once("held by ") {
+            Some((before, _)) => format!("{before}held by …"),
+            None => line,
+        });
+    }
+    lines.join("\n")
+}

@@ -20,10 +20,11 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let table = ops::sockets::observe(&Request::listeners(Details::Full))?.into_value(&mut gaps);
     let registry = ops::registry::load().into_value(&mut gaps);
     let intent = ops::status::intent(global, &machine, &mut gaps)?;
-    let findings = intent.as_ref().map(|intent| {
+    gaps.extend(intent.gap());
+    let findings = intent.declared().map(|(inventory, host)| {
         let judgement = audit::judge(&Scene {
-            inventory: &intent.inventory,
-            host: &intent.host,
+            inventory,
+            host,
             sockets: &table,
             machine: &machine,
             registry: &registry,
@@ -35,7 +36,7 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
         machine: &machine,
         table: &table,
         registry: &registry,
-        intent: intent.as_ref().map(|i| (&i.inventory, &i.host)),
+        intent: &intent,
         findings: findings.unwrap_or_default(),
     };
     gaps.push(ops::status::not_looked());

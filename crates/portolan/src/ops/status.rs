@@ -28,8 +28,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) table: &'a SocketTable,
     /// What numbers mean.
     pub(crate) registry: &'a Registry,
-    /// The inventory, and which of its hosts this machine is.
-    pub(crate) intent: Option<(&'a Inventory, &'a Host)>,
+    /// What was meant to be here.
+    pub(crate) intent: &'a Intent,
     /// What the audit found.
     pub(crate) findings: Vec<Finding>,
 }
@@ -39,8 +39,8 @@ pub(crate) struct Sources<'a> {
 pub(crate) struct Chart<'a> {
     /// The machine.
     pub(crate) machine: &'a Machine,
-    /// The host of the inventory it is, where there is an inventory that knows it.
-    pub(crate) host: Option<&'a Host>,
+    /// What was meant to be here.
+    pub(crate) intent: &'a Intent,
     /// The rows, widest reach first, then by number.
     pub(crate) ports: Vec<Row<'a>>,
     /// Findings about ports that are not open, such as a service that does not listen.
@@ -121,46 +121,66 @@ impl Row<'_> {
     }
 }
 
-/// The inventory and the host this machine is, for a chart: without either, the chart is drawn
-/// without them and says so.
+/// The inventory and the host this machine is; a chart can be drawn without either.
 ///
 /// # Errors
 /// An inventory or a host that was named and is not there or broken.
-pub(crate) fn intent(
-    global: &Global,
-    machine: &Machine,
-    gaps: &mut Vec<Gap>,
-) -> Result<Option<Intent>> {
+pub(crate) fn intent(global: &Global, machine: &Machine, gaps: &mut Vec<Gap>) -> Result<Intent> {
     let loaded = match ops::inventory::load(global) {
         Ok(loaded) => loaded.into_value(gaps),
         Err(error) if ops::inventory::named(global).is_none() && error.is::<Refused>() => {
-            let hint = "portolan inventory validate shows what is wrong with it";
-            gaps.push(Gap::new("the inventory: it is not used", Why::Unsupported, hint));
-            None
+            let hint = "portolan inventory validate     (shows what is wrong with it)";
+            return Ok(Intent::Unclear { why: error.to_string(), hint: hint.to_owned() });
         }
         Err(error) => return Err(error),
     };
-    let Some(loaded) = loaded else { return Ok(None) };
-    let identified = loaded.inventory.identify(machine, global.host.as_deref()).cloned();
-    match identified {
-        Ok(host) => Ok(Some(Intent { inventory: loaded.inventory, host })),
+    let Some(loaded) = loaded else { return Ok(Intent::None) };
+    match loaded.inventory.identify(machine, global.host.as_deref()).cloned() {
+        Ok(host) => Ok(Intent::Declared { inventory: loaded.inventory.into(), host: host.into() }),
         Err(error) if global.host.is_some() => Err(Fault::new(error.to_string(), error.hint())),
-        Err(error) => {
-            gaps.push(Gap::new(
-                format!("what is declared: {error}"),
-                Why::Unsupported,
-                error.hint(),
-            ));
-            Ok(None)
-        }
+        Err(error) => Ok(Intent::Unclear { why: error.to_string(), hint: error.hint() }),
     }
 }
 
-/// An inventory and which of its hosts this machine is.
+/// What a person meant to be open here, as far as it can be told.
 #[derive(Debug)]
-pub(crate) struct Intent {
-    pub(crate) inventory: Inventory,
-    pub(crate) host: Host,
+pub(crate) enum Intent {
+    /// There is no inventory.
+    None,
+    /// There is one that says nothing for this machine: it is broken, or does not know it.
+    Unclear {
+        /// What is in the way.
+        why: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// An inventory and which of its hosts this machine is.
+    Declared {
+        /// The inventory.
+        inventory: Box<Inventory>,
+        /// The host.
+        host: Box<Host>,
+    },
+}
+
+impl Intent {
+    /// What is declared for this machine.
+    pub(crate) fn declared(&self) -> Option<(&Inventory, &Host)> {
+        match self {
+            Self::Declared { inventory, host } => Some((inventory, host)),
+            Self::None | Self::Unclear { .. } => None,
+        }
+    }
+
+    /// Why what is declared cannot be told.
+    pub(crate) fn gap(&self) -> Option<Gap> {
+        match self {
+            Self::Unclear { why, hint } => {
+                Some(Gap::new(format!("what is declared: {why}"), Why::Unsupported, hint))
+            }
+            Self::None | Self::Declared { .. } => None,
+        }
+    }
 }
 
 /// What a chart never looks at: reach is told from where sockets are bound.
@@ -170,6 +190,13 @@ pub(crate) fn not_looked() -> Gap {
         Why::NotLooked,
         "reach is told from where sockets are bound",
     )
+}
+
+impl Chart<'_> {
+    /// The host of the inventory this machine is, where there is an inventory that knows it.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.intent.declared().map(|(_, host)| host)
+    }
 }
 
 /// Draws the chart.
@@ -183,7 +210,7 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
         let (port, transport) = (listening.port, listening.transport);
         let mut row = row(listening, sources.table);
         row.service = sources.registry.service_name(port, transport);
-        row.declared = sources.intent.and_then(|(i, h)| declared(i, h, transport, port));
+        row.declared = sources.intent.declared().and_then(|(i, h)| declared(i, h, transport, port));
         row.risk = risk(sources.registry, port, transport);
         row.findings = findings.remove(&format!("{port}/{transport}")).unwrap_or_default();
         ports.push(row);
@@ -191,7 +218,7 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
     ports.sort_by_key(|row| (Reverse(row.reach()), row.port, row.transport));
     let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
     elsewhere.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.subject.cmp(&b.subject)));
-    Chart { machine: sources.machine, host: sources.intent.map(|(_, host)| host), ports, elsewhere }
+    Chart { machine: sources.machine, intent: sources.intent, ports, elsewhere }
 }
 
 fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
@@ -307,7 +334,7 @@ mod tests {
             machine: &machine,
             table: &table,
             registry: &registry,
-            intent: None,
+            intent: &Intent::None,
             findings: Vec::new(),
         };
         let chart = chart(sources);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use portolan_core::net::{Port, PortError, PortRange, Transport, TransportSet};
+use portolan_core::net::{PortError, PortRange, Transport, TransportSet};
 use portolan_core::socket::{Container, Held, Placement, Process, SocketTable, Unowned};
 use portolan_core::wire::rtnetlink::Link;
 
@@ -231,14 +231,6 @@ pub(crate) fn states<'a>(connections: &[&'a Held]) -> Vec<(&'static str, usize)>
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(state, count)| (std::cmp::Reverse(*count), *state));
     counts
-}
-
-/// Whether `port` is asked for by number, so that the answer can speak of it.
-pub(crate) const fn single_port(query: &Query) -> Option<Port> {
-    match query {
-        Query::Ports { range, .. } if range.len() == 1 => Some(range.first()),
-        _ => None,
-    }
 }
 
 const WHAT: &str = "ask for 8080, 53/udp, 8000-8010, a program, pid:N, unit:U or container:C";

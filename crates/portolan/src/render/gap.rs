@@ -30,7 +30,7 @@ const fn words(why: Why) -> &'static str {
     match why {
         Why::NotPermitted => "not permitted",
         Why::Vanished => "gone meanwhile",
-        Why::Unsupported => "not supported here",
+        Why::Unsupported => "cannot be told here",
         Why::TimedOut => "timed out",
         Why::NotLooked => "not looked at",
         Why::Upstream => "beyond this machine",

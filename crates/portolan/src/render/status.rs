@@ -3,13 +3,13 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use portolan_core::audit::{Finding, Reach};
+use portolan_core::audit::{Finding, Reach, Rule};
 use portolan_core::inventory::Status;
 use portolan_core::net::{Observed, Scope, Severity};
 use portolan_core::socket::SocketTable;
 use serde::Serialize;
 
-use crate::ops::status::{Bound, Chart, DeclaredAs, Row};
+use crate::ops::status::{Bound, Chart, DeclaredAs, Intent, Row};
 use crate::render::json::Document;
 use crate::render::owner::{
     CommandLines, ContainerJson, OwnerJson, container_name, owners_json, process_names,
@@ -35,14 +35,14 @@ pub(crate) fn text(screen: &mut Screen, chart: &Chart<'_>) -> Result<()> {
             writeln!(screen, "{}", style.paint(role(finding.severity), line))?;
         }
     }
-    writeln!(screen, "\n{}", summary(chart))?;
+    writeln!(screen, "\n{}", wrap(&summary(chart), width).join("\n"))?;
     writeln!(screen, "{} {}", style.paint(Role::Hint, "next:"), next_step(chart))?;
     Ok(screen.flush()?)
 }
 
 fn title(chart: &Chart<'_>) -> String {
     let machine = chart.machine;
-    match chart.host {
+    match chart.host() {
         Some(host) if host.name == machine.hostname => machine.hostname.clone(),
         Some(host) => format!("{} ({} in the inventory)", machine.hostname, host.name),
         None => machine.hostname.clone(),
@@ -52,10 +52,10 @@ fn title(chart: &Chart<'_>) -> String {
 fn table(chart: &Chart<'_>) -> Table {
     let mut table = Table::new([
         Column::right("PORT"),
-        Column::flexible("SERVICE", 10),
-        Column::flexible("PROCESS", 14),
+        Column::flexible("SERVICE", 8),
+        Column::flexible("PROCESS", 18),
         Column::flexible("USER", 4),
-        Column::flexible("UNIT/CONTAINER", 12),
+        Column::flexible("UNIT/CONTAINER", 10),
         Column::flexible("BOUND TO", 9),
         Column::flexible("DECLARED", 8),
     ]);
@@ -70,7 +70,7 @@ fn table(chart: &Chart<'_>) -> Table {
         }
         table.push_text(0, Cell::new(Role::Heading, heading(area)));
         for run in collapsed(&rows) {
-            push_run(&mut table, &run, chart.host.is_some());
+            push_run(&mut table, &run, chart.host().is_some());
         }
     }
     push_passing(&mut table, chart);
@@ -191,7 +191,7 @@ fn addresses(bound: &[Bound]) -> String {
 fn declared(row: &Row<'_>, with_inventory: bool) -> Cell {
     match row.declared {
         _ if !with_inventory => Cell::default(),
-        None => Cell::new(Role::Warning, "undeclared"),
+        None => Cell::new(row.worst().map_or(Role::Warning, role), "undeclared"),
         Some(DeclaredAs { service, status: Status::Active }) => Cell::new(Role::Good, service),
         Some(DeclaredAs { service, status }) => {
             Cell::new(Role::Warning, format!("{service} ({})", status.as_str()))
@@ -199,14 +199,14 @@ fn declared(row: &Row<'_>, with_inventory: bool) -> Cell {
     }
 }
 
-/// What is wrong or worth knowing, a line each.
+/// What is wrong or worth knowing, a line each. That a port is undeclared stands in its column.
 fn notes(row: &Row<'_>) -> Vec<(Role, String)> {
     let mut notes = Vec::new();
-    for finding in row.findings.iter().filter(|f| f.severity > Severity::Note) {
+    for finding in row.findings.iter().filter(|f| is_told(f)) {
         let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);
         notes.push((role(finding.severity), text));
     }
-    if row.findings.is_empty() && Area::of(row) != Area::Here {
+    if !row.findings.iter().any(is_told) && Area::of(row) != Area::Here {
         notes.extend(risk(row));
     }
     if let Some(queue) = row.full_queue {
@@ -221,6 +221,10 @@ fn notes(row: &Row<'_>) -> Vec<(Role, String)> {
         ));
     }
     notes
+}
+
+fn is_told(finding: &Finding) -> bool {
+    finding.severity > Severity::Note && finding.rule != Rule::P101
 }
 
 /// The registry's warning, where such a port should not be open to the world.
@@ -271,7 +275,7 @@ fn summary(chart: &Chart<'_>) -> String {
     if !parts.is_empty() {
         text = format!("{text}: {}", parts.join(", "));
     }
-    if chart.host.is_some() {
+    if chart.host().is_some() {
         let undeclared = shown().filter(|r| r.declared.is_none()).count();
         text = format!("{text}; {undeclared} undeclared");
         if let Some(worst) = worst(chart) {
@@ -287,15 +291,18 @@ fn worst(chart: &Chart<'_>) -> Option<Severity> {
 }
 
 fn next_step(chart: &Chart<'_>) -> String {
-    match (chart.host, worst(chart)) {
-        (Some(_), Some(worst)) if worst > Severity::Note => {
+    match chart.intent {
+        Intent::Declared { .. } if worst(chart).is_some_and(|worst| worst > Severity::Note) => {
             "portolan audit     (each finding with its evidence and remedy)".to_owned()
         }
-        (Some(_), _) => "nothing to do; portolan who PORT tells more of one".to_owned(),
-        (None, _) if chart.ports.is_empty() => {
+        Intent::Declared { .. } => "nothing to do; portolan who PORT tells more of one".to_owned(),
+        Intent::Unclear { hint, .. } => sanitize(hint).into_owned(),
+        Intent::None if chart.ports.is_empty() => {
             "portolan sockets -a     (connections too)".to_owned()
         }
-        (None, _) => "portolan inventory init     (write down what is meant to be open)".to_owned(),
+        Intent::None => {
+            "portolan inventory init     (write down what is meant to be open)".to_owned()
+        }
     }
 }
 
@@ -316,7 +323,7 @@ pub(crate) fn json(
     let Observed { value: chart, gaps } = chart;
     let body = Body {
         host: HostJson {
-            name: chart.host.map_or(&chart.machine.hostname, |h| &h.name),
+            name: chart.host().map_or(&chart.machine.hostname, |h| &h.name),
             hostname: &chart.machine.hostname,
             kernel: &chart.machine.kernel,
             addresses: chart.machine.addresses.iter().map(|a| a.address.to_string()).collect(),

@@ -1,7 +1,7 @@
 //! Aligned columns without box art that fit the terminal.
 //!
 //! Widths are measured once over all rows. When they do not fit, the flexible columns give way,
-//! the widest first, and a shortened cell ends in `…`. Our own and not a table crate because the
+//! first the one farthest above its minimum, and a shortened cell ends in `…`. Our own and not a table crate because the
 //! largest table has tens of thousands of rows and must neither wrap nor be kept twice.
 
 use std::borrow::Cow;
@@ -186,15 +186,13 @@ impl Table {
             let shown = widths.iter().filter(|w| **w > 0).count();
             let total = widths.iter().sum::<usize>() + 2 * shown.saturating_sub(1);
             let Some(excess) = total.checked_sub(limit).filter(|e| *e > 0) else { return };
-            let mut roomy: Vec<usize> = (0..widths.len())
-                .filter(|i| self.columns[*i].min.is_some_and(|min| widths[*i] > min))
-                .collect();
-            roomy.sort_by_key(|i| std::cmp::Reverse(widths[*i]));
-            let Some(&widest) = roomy.first() else { return };
-            let floor = self.columns[widest].min.unwrap_or(0);
-            let next = roomy.get(1).map_or(floor, |i| widths[*i].max(floor));
-            let step = widths[widest].saturating_sub(next).max(1).min(excess);
-            widths[widest] = (widths[widest] - step).max(floor);
+            let slack = |i: usize| self.columns[i].min.map_or(0, |m| widths[i].saturating_sub(m));
+            let mut slacks: Vec<(usize, usize)> =
+                (0..widths.len()).map(|i| (slack(i), i)).filter(|(s, _)| *s > 0).collect();
+            slacks.sort_unstable_by_key(|(slack, _)| std::cmp::Reverse(*slack));
+            let Some(&(most, column)) = slacks.first() else { return };
+            let next = slacks.get(1).map_or(0, |(slack, _)| *slack);
+            widths[column] -= (most - next).max(1).min(excess);
         }
     }
 }

@@ -21,7 +21,10 @@ use crate::render::table::{Cell, Column, Table, wrap};
 pub(crate) fn text(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'_>) -> Result<()> {
     declared(screen, inventory, matrix)?;
     for block in &inventory.blocks {
-        writeln!(screen, "\n{}", sanitize(&refused(inventory, block)))?;
+        writeln!(screen)?;
+        for line in wrap(&sanitize(&refused(inventory, block)), screen.width) {
+            writeln!(screen, "{line}")?;
+        }
     }
     outgoing(screen, &matrix.outgoing)?;
     base(screen, inventory, &matrix.base)?;
@@ -215,8 +218,14 @@ fn traffic(traffic: BaseTraffic) -> String {
     }
 }
 
+/// `1-4,128-129`
 fn numbers(types: &[(u8, &str)]) -> String {
-    types.iter().map(|(number, _)| number.to_string()).collect::<Vec<_>>().join(",")
+    let types: Vec<u8> = types.iter().map(|(number, _)| *number).collect();
+    let runs = types.chunk_by(|a, b| a + 1 == *b).map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        run => run.first().map(u8::to_string).unwrap_or_default(),
+    });
+    runs.collect::<Vec<_>>().join(",")
 }
 
 /// Prints the matrix as one document.

@@ -75,7 +75,7 @@ pub(crate) enum Form {
     Check,
 }
 
-/// Puts the inventory and what it includes into its usual form. Included JSON is left alone.
+/// Puts the inventory and the TOML it includes into its usual form.
 ///
 /// # Errors
 /// A `Refused`, or a root file that is JSON; no file is changed then.
@@ -85,7 +85,8 @@ pub(crate) fn format(global: &Global, form: Form) -> Result<Vec<Formatted>> {
     let mut formatted = Vec::new();
     for (n, file) in inventory.files.iter().enumerate() {
         match edit::format(&file.text) {
-            Err(EditError::Json) if n > 0 => {}
+            // The inventory is valid, so that what is no TOML is JSON or a list of networks.
+            Err(_) if n > 0 => {}
             Err(error) => return Err(fault(&root, &error)),
             Ok(text) => formatted.push((file, text)),
         }

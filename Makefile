@@ -22,7 +22,7 @@ check:
 
 # Ratios against ss, lsof and true in the same run. Needs root for its namespace.
 bench: build
-	cargo run --release --locked --package portolan-benches -- $(BINARY)
+	cargo run --release --locked --package portolan-benches -- compare $(abspath $(BINARY))
 
 # Every fuzz target for SECONDS (120); needs a nightly toolchain and cargo-fuzz.
 fuzz:

@@ -1,0 +1,129 @@
+//! Ratios between two programs measured in the same run: A B A B …, the median of each.
+//!
+//! No absolute time says much on another machine, so each is given beside the peer's, and what has
+//! to hold is a ratio. Whole processes are timed, from their start to their end, as a user waits
+//! for them; what they print is thrown away.
+
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::load::Load;
+
+/// Measures `portolan` against its peers, prints the ratios, and says whether all bounds hold.
+pub(crate) fn run(portolan: &str) -> io::Result<bool> {
+    let mut report = Report { kept: true };
+    start_up(portolan, &mut report)?;
+    listeners(portolan, &mut report)?;
+    Ok(report.kept)
+}
+
+/// What it costs to ask for one number, beside what it costs to start any program.
+fn start_up(portolan: &str, report: &mut Report) -> io::Result<()> {
+    report.heading("one lookup, 101 pairs")?;
+    let ours = || words(Command::new(portolan), &["lookup", "443"]);
+    let (ours, peer) = pairs(101, ours, || Command::new("true"))?;
+    report.time("portolan lookup 443", ours)?;
+    report.time("true", peer)?;
+    let more = ours.saturating_sub(peer).as_secs_f64() * 1e3;
+    report.bound("slower than true, ms", more, 3.0)
+}
+
+/// All listeners with their owners, on a machine full of them.
+fn listeners(portolan: &str, report: &mut Report) -> io::Result<()> {
+    let load = Load::start(PROCESSES, LISTENERS)?;
+    let ours = || words(load.command(portolan), &["sockets", "-l"]);
+
+    report.heading(&format!("{PROCESSES} processes with {LISTENERS} listeners each, 7 pairs"))?;
+    let peer = || words(load.command("ss"), &["-tulpn"]);
+    let (own, other) = pairs(7, ours, peer)?;
+    report.time("portolan sockets -l", own)?;
+    report.time("ss -tulpn", other)?;
+    report.bound("of the time of ss", own.as_secs_f64() / other.as_secs_f64(), 0.5)?;
+
+    let peer = || words(load.command("lsof"), &["-nP", "-iTCP", "-sTCP:LISTEN"]);
+    let (own, other) = pairs(7, ours, peer)?;
+    report.time("portolan sockets -l", own)?;
+    report.time("lsof -nP -iTCP -sTCP:LISTEN", other)?;
+    report.bound("of the time of lsof", own.as_secs_f64() / other.as_secs_f64(), 0.4)?;
+
+    let memory = peak_memory(&load, portolan)?;
+    report.bound("peak memory, MB", memory, 100.0)
+}
+
+const PROCESSES: usize = 500;
+const LISTENERS: usize = 100;
+
+fn words(mut command: Command, words: &[&str]) -> Command {
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// The median time of each of two programs, run in turn after one run of each that does not count.
+fn pairs(
+    count: usize,
+    first: impl Fn() -> Command,
+    second: impl Fn() -> Command,
+) -> io::Result<(Duration, Duration)> {
+    let mut times = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for round in 0..=count {
+        let (a, b) = (time(first())?, time(second())?);
+        if round > 0 {
+            times.0.push(a);
+            times.1.push(b);
+        }
+    }
+    Ok((median(times.0), median(times.1)))
+}
+
+fn time(mut command: Command) -> io::Result<Duration> {
+    let start = Instant::now();
+    let status = command.status()?;
+    let taken = start.elapsed();
+    if status.success() {
+        return Ok(taken);
+    }
+    Err(io::Error::other(format!("{command:?} ended with {status}")))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// The largest resident set of one run, in megabytes, as wait4(2) reports it of a child. Python asks
+/// for us: the standard library does not, and a foreign function would be `unsafe`.
+fn peak_memory(load: &Load, portolan: &str) -> io::Result<f64> {
+    const ASK: &str = "import os, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], {}, file_actions=[
+    (os.POSIX_SPAWN_OPEN, 1, '/dev/null', os.O_WRONLY, 0)])
+print(os.wait4(child, 0)[2].ru_maxrss)";
+    let asked = load.command("python3").args(["-c", ASK, portolan, "sockets", "-l"]).output()?;
+    let kilobytes: f64 = String::from_utf8_lossy(&asked.stdout)
+        .trim()
+        .parse()
+        .map_err(|_| io::Error::other(String::from_utf8_lossy(&asked.stderr).into_owned()))?;
+    Ok(kilobytes * 1024.0 / 1e6)
+}
+
+/// What is printed, and whether every bound was kept so far.
+struct Report {
+    kept: bool,
+}
+
+impl Report {
+    fn heading(&self, text: &str) -> io::Result<()> {
+        writeln!(io::stdout(), "\n{text}")
+    }
+
+    fn time(&self, what: &str, taken: Duration) -> io::Result<()> {
+        writeln!(io::stdout(), "  {what:<32} {:>9.2} ms", taken.as_secs_f64() * 1e3)
+    }
+
+    fn bound(&mut self, what: &str, value: f64, most: f64) -> io::Result<()> {
+        let kept = value <= most;
+        self.kept &= kept;
+        let word = if kept { "ok" } else { "MISSED" };
+        writeln!(io::stdout(), "  {what:<32} {value:>9.2}     at most {most}: {word}")
+    }
+}

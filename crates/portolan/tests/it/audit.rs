@@ -5,14 +5,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Netns, Program, Ran, require_root};
+use crate::support::{Netns, Program, Ran, Server, require_root};
 
 /// A folder with this inventory, readable for every user.
 fn folder(inventory: &str) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt as _;
     let everyone = fs::Permissions::from_mode(0o755);
-    let folder = tempfile::Builder::new().permissions(everyone).tempdir().unwrap();
-    fs::write(folder.path().join("portolan.toml"), inventory).unwrap();
+    let folder = tempfile::Builder::new().permissions(everyone).tempdir().expect("a folder");
+    fs::write(folder.path().join("portolan.toml"), inventory).expect("the folder can be written");
     folder
 }
 
@@ -74,6 +74,56 @@ fn a_declared_service_that_stopped_is_missed() {
     assert_eq!(missed.len(), 1, "{document:#}");
     assert_eq!(missed[0]["service"], "app");
     assert_eq!(missed[0]["subject"], "18080/tcp");
+}
+
+/// A machine with servers for anyone, for its network and for itself, and a client of UDP.
+fn small_machine(namespace: &Netns) -> Vec<Server> {
+    namespace.ip("addr add 10.9.8.7/24 dev lo");
+    [
+        "listener('0.0.0.0:18080'); listener('[::]:18081')",
+        "listener('127.0.0.1:18432')",
+        "bound('10.9.8.7:18053', socket.SOCK_DGRAM); listener('10.9.8.7:18053')",
+        "bound('0.0.0.0:0', socket.SOCK_DGRAM); listener('127.0.0.1:0')",
+    ]
+    .map(|script| namespace.python(script))
+    .into()
+}
+
+#[test]
+fn right_after_init_there_is_only_what_init_left_to_do() {
+    require_root!();
+    let namespace = Netns::new();
+    let _servers = small_machine(&namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str| Program::line(line).inside(&namespace).folder(&folder).run();
+    run("inventory init").expect_code(0);
+
+    let document = run("audit --json").expect_code(0).json();
+    let findings = document["findings"].as_array().unwrap();
+    assert!(!findings.is_empty(), "{document:#}");
+    assert!(findings.iter().all(|f| f["rule"] == "P117"), "{document:#}");
+
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let document = run("audit --json").expect_code(1).json();
+    let found = of(&document, "P101");
+    assert_eq!(found.len(), 1, "{document:#}");
+    assert_eq!(found[0]["subject"], "18099/tcp");
+    assert_eq!(document["findings"].as_array().unwrap().len(), findings.len() + 1, "{document:#}");
+}
+
+#[test]
+fn what_stops_after_init_is_missed() {
+    require_root!();
+    let namespace = Netns::new();
+    let mut servers = small_machine(&namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str| Program::line(line).inside(&namespace).folder(&folder).run();
+    run("inventory init").expect_code(0);
+    drop(servers.remove(1));
+    let document = run("audit --json").expect_code(1).json();
+    let missed = of(&document, "P102");
+    assert_eq!(missed.len(), 1, "{document:#}");
+    assert_eq!(missed[0]["subject"], "18432/tcp");
 }
 
 #[test]

@@ -44,6 +44,15 @@ impl Iana {
         Table::new(&self.text).rows().map(Assignment::from_row)
     }
 
+    /// The rows of a name; case does not count (RFC 6335 §5.1).
+    pub(super) fn named(&self, name: &str) -> Vec<Assignment<'_>> {
+        let is_named = |row: &&str| {
+            let [_port, _letters, service, _] = table::cells(row);
+            service.eq_ignore_ascii_case(name)
+        };
+        Table::new(&self.text).rows().filter(is_named).map(Assignment::from_row).collect()
+    }
+
     /// How many bytes the text has.
     pub(super) fn bytes(&self) -> usize {
         self.text.len()
@@ -81,12 +90,6 @@ impl<'a> Assignment<'a> {
             service: Some(service).filter(|s| !s.is_empty()),
             description,
         }
-    }
-
-    /// Whether `name` is this row's; case does not count (RFC 6335 §5.1).
-    #[must_use]
-    pub fn is_named(&self, name: &str) -> bool {
-        self.service.is_some_and(|s| s.eq_ignore_ascii_case(name))
     }
 }
 
@@ -145,6 +148,9 @@ fn check(text: &str) -> Result<(), TableError> {
     if !text.starts_with(HEADING) || !text.ends_with('\n') {
         return Err(TableError::Heading);
     }
+    if let Some(at) = text.bytes().position(|b| b.is_ascii_control() && b != b'\t' && b != b'\n') {
+        return Err(TableError::Row { line: text[..at].split('\n').count() });
+    }
     if let Some(row) = text.split_terminator('\n').skip(1).position(|row| !is_row(row)) {
         return Err(TableError::Row { line: row + 2 });
     }
@@ -160,11 +166,7 @@ fn is_row(row: &str) -> bool {
         Key::Heading => false,
     };
     let known = |c| c == '-' || transport_of(c).is_some();
-    has_port
-        && !letters.is_empty()
-        && letters.chars().all(known)
-        && cells.count() == 1
-        && !row.bytes().any(|b| b.is_ascii_control() && b != b'\t')
+    has_port && !letters.is_empty() && letters.chars().all(known) && cells.count() == 1
 }
 
 #[cfg(test)]
@@ -183,6 +185,10 @@ mod tests {
         assert_eq!(table("80\tt\thttp\n"), Some(TableError::Row { line: 2 }));
         assert_eq!(table("80\tx\thttp\t\n"), Some(TableError::Row { line: 2 }));
         assert_eq!(table("99999\tt\thttp\t\n"), Some(TableError::Row { line: 2 }));
+        assert_eq!(
+            table("7\tt\techo\t\n80\tt\thttp\t\x1b[2J\n"),
+            Some(TableError::Row { line: 3 })
+        );
         assert_eq!(table("80\tt\thttp\t\n7\tt\techo\t\n"), Some(TableError::Order { line: 3 }));
         assert_eq!(table("80\tt\thttp\t"), Some(TableError::Heading));
         assert_eq!(Iana::from_table(String::new()).err(), Some(TableError::Heading));

@@ -75,7 +75,7 @@ impl Registry {
     /// without a port last.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Vec<Assignment<'_>> {
-        self.iana.all().filter(|a| a.is_named(name)).collect()
+        if name.is_empty() { Vec::new() } else { self.iana.named(name) }
     }
 
     /// What matches words, best first: names before descriptions, whole words before parts.

@@ -114,8 +114,10 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// Whether a service is called this. A name has a letter in it (RFC 6335 §5.1), so that numbers
+    /// need not be looked for.
     fn is_name(self, text: &str) -> bool {
-        !self.registry.by_name(text).is_empty()
+        text.contains(char::is_alphabetic) && !self.registry.by_name(text).is_empty()
             || self.inventory.is_some_and(|i| i.service(text).is_some())
     }
 

@@ -1,6 +1,12 @@
 //! The help of every command: what it says, and that it fits.
 
-use crate::support::Program;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::repository::root;
+use crate::support::{Netns, Program, require_root};
 
 /// The help of `portolan WORDS… --help` and, after it, of every command below.
 fn helps(words: &[String]) -> Vec<(String, String)> {
@@ -50,4 +56,96 @@ fn every_command_that_does_something_shows_an_example() {
             "{name} has no example"
         );
     }
+}
+
+/// The command lines that a help gives as examples.
+fn examples(help: &str) -> Vec<String> {
+    let leads = ["Example: ", "Examples: ", "Start with: "];
+    let lead = |p: &&str| leads.iter().any(|lead| p.starts_with(lead));
+    let lines = help.split("\n\n").filter(lead).flat_map(str::lines);
+    let commands = lines.map(|l| leads.iter().fold(l, |l, lead| l.trim_start_matches(lead)).trim());
+    // What stands behind several blanks explains it.
+    commands.map(|l| l.split("   ").next().unwrap_or(l).to_owned()).collect()
+}
+
+/// A folder in which every example makes sense.
+fn surroundings(folder: &Path, chart_of_the_machine: &str) {
+    let iana = root().join("crates/portolan-core/tests/data/iana/sample.csv");
+    fs::copy(iana, folder.join("service-names-port-numbers.csv")).unwrap();
+    fs::create_dir(folder.join("bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_portolan"), folder.join("bin/portolan")).unwrap();
+    for chart in ["before.json", "after.json"] {
+        fs::write(folder.join(chart), chart_of_the_machine).unwrap();
+    }
+    fs::write(folder.join("prod.toml"), INVENTORY).unwrap();
+}
+
+const INVENTORY: &str = r#"
+portolan = 1
+
+[hosts.web]
+address = ["192.0.2.1"]
+
+[services.ssh]
+on = ["web"]
+ports = ["22/tcp"]
+owner = "operations"
+
+[services.web]
+on = ["web"]
+ports = ["80/tcp"]
+
+[owners.operations]
+[owners.platform]
+"#;
+
+/// Runs an example as it stands, except that it writes into its own folder only.
+fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    surroundings(folder.path(), chart);
+    if !example.contains("init") {
+        fs::write(folder.path().join("portolan.toml"), INVENTORY).unwrap();
+    }
+    let here = folder.path().display();
+    // The id of what the server is: host `web`, 8080/tcp, nothing declared.
+    let line = example
+        .replace("P101-0123456789", "P101-73d93c92fb")
+        .replace("/etc/bash_completion.d", ".")
+        .replace("/usr/local/share/man/man1", ".")
+        .replace("| man -l -", "> page");
+    let ran = ns
+        .command("sh")
+        .args(["-c", &line])
+        .current_dir(folder.path())
+        .env_clear()
+        .envs([("EDITOR", "true"), ("LANG", "C.UTF-8")])
+        .env("HOME", folder.path())
+        .env("PATH", format!("{here}/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    let failed = complaint.contains("error:") || !matches!(ran.status.code(), Some(0 | 1 | 3));
+    if failed {
+        format!("{example}\n  {:?}: {complaint}", ran.status.code())
+    } else {
+        String::new()
+    }
+}
+
+#[test]
+fn every_example_in_a_help_works() {
+    require_root!();
+    let has_jq = Command::new("jq").arg("--version").output().is_ok();
+    let ns = Netns::new();
+    ns.ip("address add 192.0.2.1/32 dev lo");
+    let _server = ns.listen("127.0.0.1:8080");
+    let chart = Program::line("--json").inside(&ns).run().expect_code(0).stdout;
+    let mut tried: Vec<String> = helps(&[]).iter().flat_map(|(_, help)| examples(help)).collect();
+    tried.sort();
+    tried.dedup();
+    tried.retain(|example| has_jq || !example.contains("jq "));
+    assert!(tried.len() > 20, "{tried:#?}");
+    let failed: Vec<String> =
+        tried.iter().map(|e| try_example(&ns, &chart, e)).filter(|e| !e.is_empty()).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

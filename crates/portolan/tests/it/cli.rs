@@ -1,5 +1,6 @@
 //! What every command has in common: version, suggestions, errors, closed outputs.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use crate::support::{Netns, Program, Ran, Server, eventually, require_root};
@@ -36,6 +37,59 @@ fn a_full_disk_is_an_error_that_says_so() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{complaint}");
     assert!(complaint.starts_with("error: "), "{complaint}");
+}
+
+#[test]
+fn a_closed_output_is_no_reason_to_fail() {
+    for closed in ["exec \"$@\" >&-", "exec \"$@\" <&- 2>&-"] {
+        Program::line("lookup 443").through(["sh", "-c", closed, "sh"]).run().expect_code(0);
+    }
+}
+
+#[test]
+fn what_was_typed_is_shown_harmless_in_an_error() {
+    let ran = Program::new(["\x1b[2Jsock\u{202e}ets"]).run().expect_code(2);
+    assert!(!ran.stderr.contains('\x1b'), "{:?}", ran.stderr);
+    assert!(ran.stderr.contains("sock\\u{202e}ets"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_argument_that_is_not_utf_8_is_bad_usage() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let ran = Program::new([OsString::from_vec(vec![b'w', 0xff])]).run().expect_code(2);
+    assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+}
+
+#[test]
+fn colour_comes_only_where_it_was_asked_for() {
+    let colored = |line: &str| Program::line(line).run().stdout.contains('\x1b');
+    assert!(!colored("lookup 23"), "no terminal, no colour");
+    assert!(colored("lookup 23 --color always"));
+    assert!(!colored("lookup 23 --color never"));
+    let refused = Program::line("lookup 23").env("NO_COLOR", "1").run();
+    assert!(!refused.stdout.contains('\x1b'));
+}
+
+#[test]
+fn an_error_says_what_and_then_the_way_out() {
+    let ran = Program::line("diff old.json new.json").run().expect_code(2);
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(lines[0].starts_with("error: "), "{}", ran.stderr);
+    assert!(lines[1].starts_with("hint: "), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+}
+
+/// One document with the same envelope, whatever was asked and however it ends.
+#[test]
+fn json_is_one_document_with_the_same_envelope() {
+    for line in ["", "status", "sockets", "who 1", "lookup 443", "lookup qqqqqqq", "registry"] {
+        let ran = Program::line(line).arg("--json").run();
+        let document = ran.json();
+        assert_eq!(document["portolan"], 1, "{line}");
+        assert!(document["kind"].is_string(), "{line}");
+        assert!(document["gaps"].is_array(), "{line}");
+        assert!(ran.stdout.ends_with("}\n") && ran.stdout.lines().count() == 1, "{line}");
+    }
 }
 
 #[test]

@@ -16,8 +16,11 @@ use portolan_core::wire::netlink::{self, Payload};
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
 use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
 
+/// A target: panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target with the name of its folder in `fuzz/corpus`.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Target)] = &[
     ("sock_diag", sock_diag),
     ("proc_net", proc_net),
     ("proc_pid", proc_pid),
@@ -163,7 +166,7 @@ pub fn port_set(bytes: &[u8]) {
 pub fn ss_filter(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let names = Names {
-        port: &|name| (name == "https").then(|| Port(443)),
+        port: &|name| (name == "https").then_some(Port(443)),
         host: &|name| {
             if name == "here" { vec![IpAddr::V4(Ipv4Addr::LOCALHOST)] } else { Vec::new() }
         },

@@ -16,6 +16,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     /// An error with its hint, ready to be returned through `?`.
+    #[expect(clippy::new_ret_no_self, reason = "an error is only ever made to be returned")]
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { message: message.into(), hint: hint.into(), source: None })
     }

@@ -50,6 +50,7 @@ pub(crate) struct Style {
 
 impl Style {
     /// Without any colour.
+    #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { colored: false };
 
     /// For standard output.

@@ -248,7 +248,7 @@ fn service<'a>(row: &Row<'_>, view: &View<'a>) -> &'a str {
 /// What somebody should look at.
 fn notes(row: &Row<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(queue) = row.first.socket.backlog.filter(|b| b.is_full()) {
+    if let Some(queue) = row.first.socket.backlog.filter(|queue| queue.is_full()) {
         notes.push(format!("accept queue {}/{} full", queue.queued, queue.max));
     }
     if row.sharing > 1 {

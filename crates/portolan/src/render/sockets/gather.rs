@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use portolan_core::net::Port;
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Held, Process, Socket, SocketTable};
+use portolan_core::socket::{Address, Backlog, Held, Process, Socket, SocketTable};
 
 /// Sockets that share a row.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Open {
 /// The service a socket is about: of its own port, or of the one it is connected to.
 pub(super) fn service<'r>(registry: &'r Registry, socket: &Socket) -> Option<&'r str> {
     let transport = socket.transport.with_ports()?;
-    let peer = socket.peer.as_ref().and_then(|p| p.endpoint()).map(|e| e.port);
+    let peer = socket.peer.as_ref().and_then(Address::endpoint).map(|e| e.port);
     let ports = [socket.local_port(), peer];
     ports.into_iter().flatten().find_map(|port| registry.service_name(port, transport))
 }
@@ -153,7 +153,7 @@ pub(super) fn shares_port(a: &Held, b: &Held) -> bool {
 }
 
 fn is_full(socket: &Socket) -> bool {
-    socket.backlog.is_some_and(|b| b.is_full())
+    socket.backlog.is_some_and(Backlog::is_full)
 }
 
 fn has_same_owners(a: &Held, b: &Held) -> bool {

@@ -9,6 +9,7 @@ mod netns;
 mod program;
 pub(crate) mod repository;
 mod skip;
+pub(crate) mod ss;
 mod wait;
 
 pub(crate) use netns::{Netns, Server};

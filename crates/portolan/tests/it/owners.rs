@@ -1,0 +1,308 @@
+//! Owners of sockets: all of them, the right ones, and never "nobody" where somebody may be hidden.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use serde_json::{Value, json};
+
+use crate::support::ss::{owners, owners_of, sockets};
+use crate::support::{Netns, Program, eventually, require_root, skip};
+
+fn listed(netns: &Netns) -> Value {
+    Program::line("sockets --json").inside(netns).run().expect_code(0).json()
+}
+
+#[test]
+fn every_holder_of_a_shared_socket_is_named() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(
+        "listener('127.0.0.1:18080')
+workers = []
+for _ in range(4):
+    pid = os.fork()
+    if pid == 0:
+        sys.stdin.read(); os._exit(0)
+    workers.append(pid)
+print(*workers)",
+    );
+    let document = listed(&netns);
+    let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+    let mut expected: Vec<u32> = server.said.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    expected.push(server.pid());
+    expected.sort_unstable();
+    let found = socket["owners"].as_array().unwrap().iter();
+    assert_eq!(found.map(|o| o["pid"].clone()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn sockets_that_share_a_port_are_a_group_each_with_its_own_process() {
+    require_root!();
+    let netns = Netns::new();
+    let share =
+        "listener('127.0.0.1:18080', options=[(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)])";
+    let servers = [netns.python(share), netns.python(share), netns.python(share)];
+    let document = listed(&netns);
+    let mut pids = Vec::new();
+    for socket in sockets(&document) {
+        assert_eq!(socket["reuseport_group"], 3, "{socket:#}");
+        assert_eq!(socket["owners"].as_array().unwrap().len(), 1);
+        pids.push(socket["owners"][0]["pid"].as_u64().unwrap());
+    }
+    let mut expected: Vec<u64> = servers.iter().map(|s| s.pid().into()).collect();
+    pids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(pids, expected);
+    let text = Program::line("sockets").inside(&netns).run().expect_code(0).stdout;
+    assert!(text.contains("3 sockets share this port"), "{text}");
+}
+
+#[test]
+fn owners_of_listeners_are_those_ss_names() {
+    require_root!();
+    let netns = Netns::new();
+    let script = |port: u16| {
+        format!(
+            "listener('127.0.0.1:{port}'); datagram('0.0.0.0:{port}'); listener('[::1]:{port}')
+listener('0.0.0.0:0')
+if os.fork() == 0: sys.stdin.read(); os._exit(0)"
+        )
+    };
+    let _servers = [18001, 18002, 18003].map(|port| netns.python(&script(port)));
+    let ours = owners_of(&listed(&netns));
+    assert_eq!(ours.len(), 12);
+    assert_eq!(ours, owners(&netns, "-tulpnH"));
+}
+
+#[test]
+fn owners_are_found_while_processes_come_and_go() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.listen("127.0.0.1:18080");
+    let _crowd = netns.python(
+        "import threading
+def churn():
+    while True:
+        pid = os.fork()
+        if pid == 0: os._exit(0)
+        os.waitpid(pid, 0)
+threading.Thread(target=churn, daemon=True).start()",
+    );
+    for _ in 0..20 {
+        let document = listed(&netns);
+        let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+        assert_eq!(socket["owners"][0]["pid"], server.pid(), "{document:#}");
+        assert_eq!(document["gaps"], json!([]));
+    }
+}
+
+#[test]
+fn a_process_that_ends_while_it_is_read_is_no_error() {
+    require_root!();
+    let netns = Netns::new();
+    let _crowd = netns.python(
+        "import threading
+def churn():
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(1); os._exit(0)
+        os.waitpid(pid, 0)
+threading.Thread(target=churn, daemon=True).start()",
+    );
+    for _ in 0..20 {
+        let ran = Program::line("sockets --json --strict").inside(&netns).run();
+        assert!(ran.code == 0 || ran.stdout.contains("not-permitted"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_hostile_process_name_is_shown_not_obeyed() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python(
+        "listener('127.0.0.1:18080')
+open('/proc/self/comm', 'wb').write(b'\\x1b[2J\\x1b]0;x\\x07\\n\\xff')",
+    );
+    let text =
+        Program::line("sockets --cmdline --color always").inside(&netns).run().expect_code(0);
+    assert!(text.stdout.contains("\\x1b[2J"), "{}", text.stdout);
+    let painted = text.stdout.replace("\x1b[0m", "").replace("\x1b[1m", "").replace("\x1b[2m", "");
+    assert!(!painted.contains(['\x1b', '\x07']), "{:?}", text.stdout);
+    let document = listed(&netns);
+    let name = sockets(&document)[0]["owners"][0]["process"].as_str().unwrap();
+    assert!(name.starts_with("\x1b[2J\x1b]0;x\x07"), "{name:?}");
+}
+
+#[test]
+fn a_stranger_is_told_that_owners_are_hidden_and_by_what() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.listen("127.0.0.1:18080");
+    let ask = |words: &str| Program::line(words).inside(&netns).by_user(STRANGER).run();
+    let document = ask("sockets --json").expect_code(0).json();
+    assert_eq!(sockets(&document)[0]["owners"], json!([]));
+    assert_eq!(sockets(&document)[0]["owner_gap"], "not-permitted");
+    assert_eq!(
+        document["gaps"],
+        json!([{"what": "the owner of 1 socket", "why": "not-permitted", "hint": "run with sudo"}])
+    );
+    let strict = ask("sockets --strict").expect_code(3);
+    assert!(strict.stdout.contains("not visible"), "{}", strict.stdout);
+}
+
+#[test]
+fn a_stranger_sees_the_owner_of_what_is_their_own() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python_as(STRANGER, "listener('127.0.0.1:18080')");
+    let ran = Program::line("sockets --json --strict").inside(&netns).by_user(STRANGER).run();
+    let document = ran.expect_code(0).json();
+    assert_eq!(sockets(&document)[0]["owners"][0]["pid"], server.pid());
+    assert_eq!(document["gaps"], json!([]));
+}
+
+#[test]
+fn a_proc_that_hides_processes_is_a_gap() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.listen("127.0.0.1:18080");
+    let hide = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"";
+    let ran = Program::line("sockets --json --strict")
+        .inside(&netns)
+        .through(["unshare", "--mount", "sh", "-c", hide, "sh"])
+        .by_user(STRANGER)
+        .run()
+        .expect_code(3);
+    let document = ran.json();
+    assert_eq!(sockets(&document)[0]["owner_gap"], "not-permitted");
+    let hint = document["gaps"][0]["hint"].as_str().unwrap();
+    assert!(hint.contains("hidepid"), "{hint}");
+}
+
+#[test]
+fn without_netlink_the_text_tables_tell_what_they_can_and_the_rest_is_a_gap() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python("listener('127.0.0.1:18080'); datagram('[::1]:18081')");
+    let ran = Program::line("sockets --json --strict")
+        .inside(&netns)
+        .through(["python3", "-c", WITHOUT_NETLINK])
+        .run()
+        .expect_code(3);
+    let document = ran.json();
+    let seen: Vec<_> = sockets(&document).iter().map(|s| &s["local"]).collect();
+    assert_eq!(
+        seen,
+        [
+            &json!({"address": "127.0.0.1", "port": 18080}),
+            &json!({"address": "::1", "port": 18081})
+        ]
+    );
+    for socket in sockets(&document) {
+        assert_eq!(socket["owners"][0]["pid"], server.pid());
+        assert_eq!(socket["port_choice"], Value::Null);
+        assert_eq!(socket["cookie"], Value::Null);
+    }
+    let what = document["gaps"][0]["what"].as_str().unwrap();
+    assert!(what.contains("/proc/net"), "{what}");
+}
+
+#[test]
+fn a_tunnels_port_belongs_to_the_kernel() {
+    require_root!();
+    let netns = Netns::new();
+    netns.ip("link add vx0 type vxlan id 1 dstport 4789 local 127.0.0.1");
+    netns.ip("link set vx0 up");
+    let document = listed(&netns);
+    for socket in sockets(&document) {
+        assert_eq!(socket["local"]["port"], 4789);
+        let kernel = json!([{"pid": null, "process": "kernel", "exe": null, "user": null,
+            "started": null, "fd": null, "via": "kernel"}]);
+        assert_eq!(socket["owners"], kernel);
+        assert_eq!(socket["owner_gap"], Value::Null);
+    }
+    assert!(!sockets(&document).is_empty());
+    assert_eq!(document["gaps"], json!([]));
+}
+
+#[test]
+fn the_cgroup_of_a_socket_names_unit_and_candidate_to_a_stranger() {
+    require_root!();
+    let Some(cgroup) = Cgroup::new("x.service") else { skip!("no unified cgroup hierarchy") };
+    let netns = Netns::new();
+    let procs = cgroup.service.join("cgroup.procs");
+    let server = netns.python(&format!(
+        "open({procs:?}, 'w').write(str(os.getpid()))\nlistener('127.0.0.1:28001')"
+    ));
+    let stranger = |words: &str| Program::line(words).inside(&netns).by_user(STRANGER).run();
+
+    let document = stranger("sockets --json --cmdline").expect_code(0).json();
+    let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+    assert_eq!(
+        (&socket["unit"], &socket["owner_gap"]),
+        (&json!("x.service"), &json!("not-permitted"))
+    );
+    let owner = &socket["owners"][0];
+    assert_eq!((&owner["pid"], &owner["fd"]), (&json!(server.pid()), &Value::Null));
+    assert_eq!(owner["via"], "cgroup");
+    assert!(owner["cmdline"].to_string().contains("28001"), "{owner:#}");
+
+    let who = stranger("who 28001").expect_code(3);
+    assert!(who.stdout.contains("x.service"), "{}", who.stdout);
+    assert!(who.stdout.contains(&server.pid().to_string()), "{}", who.stdout);
+    assert!(!who.stdout.to_lowercase().contains("free"), "{}", who.stdout);
+    assert!(who.stderr.contains("run with sudo"), "{}", who.stderr);
+
+    let root = Program::line("who 28001 --json").inside(&netns).run().expect_code(0).json();
+    assert_eq!(sockets(&root)[0]["owners"][0]["via"], "fd");
+    assert_eq!(sockets(&root)[0]["unit"], "x.service");
+}
+
+/// A cgroup of a service, gone when this is dropped.
+struct Cgroup {
+    top: PathBuf,
+    service: PathBuf,
+}
+
+impl Cgroup {
+    fn new(service: &str) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/mounts").ok()?;
+        let mount = mounts.lines().find(|l| l.split(' ').nth(2) == Some("cgroup2"))?;
+        let top =
+            Path::new(mount.split(' ').nth(1)?).join(format!("portolan-it-{}", process::id()));
+        let cgroup = Self { service: top.join(service), top };
+        fs::create_dir_all(&cgroup.service).ok()?;
+        Some(cgroup)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Its processes were killed before it; the kernel may still be taking them out.
+        eventually("an empty cgroup", || fs::remove_dir(&self.service).is_ok());
+        let _ = fs::remove_dir(&self.top);
+    }
+}
+
+const STRANGER: u32 = 65534;
+
+/// Runs its arguments under a seccomp filter that refuses AF_NETLINK sockets, as sandboxes do
+/// (RestrictAddressFamilies= of systemd): EAFNOSUPPORT from socket(2).
+const WITHOUT_NETLINK: &str = r#"
+import ctypes, os, platform, struct, sys
+SOCKET = {"x86_64": 41, "aarch64": 198}[platform.machine()]
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, REFUSE = 0x7fff0000, 0x00050000 | 97
+program = b"".join(struct.pack("HBBI", *step) for step in [
+    (LOAD, 0, 0, 0), (EQUAL, 0, 3, SOCKET), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 16),
+    (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)])
+buffer = ctypes.create_string_buffer(program)
+fprog = ctypes.create_string_buffer(struct.pack("H6xP", len(program) // 8, ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None, use_errno=True)
+NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
+assert libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(SECCOMP, FILTER, fprog) == 0, ctypes.get_errno()
+os.execvp(sys.argv[1], sys.argv[1:])
+"#;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::support::repository::root;
 
+#[expect(unreachable_pub, reason = "public for the fuzzer's programs")]
 #[path = "../../../../fuzz/src/targets.rs"]
 mod targets;
 

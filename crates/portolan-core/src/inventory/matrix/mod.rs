@@ -281,6 +281,15 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The service, where it is one.
+    #[must_use]
+    pub const fn service(self) -> Option<&'a Service> {
+        match self {
+            Self::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+
     /// The word for its kind: `service`, `forward`, `door`, `management`.
     #[must_use]
     pub const fn kind(self) -> &'static str {
@@ -340,7 +349,9 @@ fn traffic<'a>(
     ports.flat_map(|port| traffic_of(&port.value))
 }
 
-fn traffic_of(port: &PortSpec) -> Vec<Traffic<'_>> {
+/// A port specification, one transport at a time.
+#[must_use]
+pub fn traffic_of(port: &PortSpec) -> Vec<Traffic<'_>> {
     match port {
         PortSpec::Protocol { number, name } => {
             vec![Traffic::Protocol { number: *number, name: name.as_deref() }]

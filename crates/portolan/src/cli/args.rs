@@ -312,13 +312,32 @@ being found.")]
     #[command(after_help = "Example: portolan inventory schema > portolan.schema.json")]
     Schema,
     /// Print the inventory for other readers
-    #[command(after_help = "Example: portolan inventory export --format html > ports.html")]
+    #[command(after_help = EXPORT_HELP)]
     Export {
         /// In which form
-        #[arg(long, value_enum)]
-        format: ExportFormat,
+        #[arg(long, value_enum, required_unless_present = "json")]
+        format: Option<ExportFormat>,
+        /// The day on which reviews, approvals and ends are judged, YYYY-MM-DD [default: today]
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<jiff::civil::Date>,
     },
 }
+
+const EXPORT_HELP: &str = "\
+The same inventory always gives the same text; only html judges dates, by today
+or --as-of. --json is the same as --format json.
+
+csv and netbox-csv put an apostrophe before a cell that a spreadsheet would take
+for a formula.
+
+netbox-csv is for NetBox 4.7 and later (column port_mappings). A host is a
+device there, or a virtual machine if it is tagged `vm`. Left out is what NetBox
+refuses or cannot say: addresses and tags it may not have, protocols without
+ports, DCCP, doors, and services planned or retired.
+
+Examples: portolan inventory export --format html > ports.html
+          portolan inventory export --format markdown > PORTS.md
+          portolan inventory export --json | jq '.matrix[].subject'";
 
 /// The forms an inventory can be exported in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -333,7 +352,7 @@ pub(crate) enum ExportFormat {
     Json,
     /// A diagram of who reaches what
     Mermaid,
-    /// NetBox's import of services
+    /// NetBox's bulk import of services (4.7 and later)
     NetboxCsv,
     /// A CycloneDX 1.6 bill of services
     Cyclonedx,

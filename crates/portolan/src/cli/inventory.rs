@@ -1,12 +1,16 @@
 //! `portolan inventory …`.
 
 use anyhow::Result;
+use jiff::civil::Date;
 use portolan_core::inventory::Refused;
+use portolan_core::registry::Registry;
+use portolan_host::clock;
 
-use crate::cli::args::{Global, Inventory};
+use crate::cli::args::{ExportFormat, Global, Inventory};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::ops::inventory::edit::Form;
+use crate::ops::inventory::export::Export;
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
@@ -22,7 +26,7 @@ pub(crate) fn run(command: &Inventory, global: &Global) -> Result<Exit> {
         Inventory::Init { merge } => init(*merge, global),
         Inventory::Fmt { check } => format(*check, global),
         Inventory::Set { key, value } => set(key, value, global),
-        Inventory::Export { .. } => Err(Fault::new("not built", "")),
+        Inventory::Export { format, as_of } => export(*format, *as_of, global),
     }
 }
 
@@ -87,4 +91,22 @@ fn format(check: bool, global: &Global) -> Result<Exit> {
         false => render::inventory::format(&mut screen, form, &files)?,
     }
     Ok(if check && files.iter().any(|f| f.changed) { Exit::No } else { Exit::Yes })
+}
+
+/// Prints the inventory in another form.
+fn export(format: Option<ExportFormat>, as_of: Option<Date>, global: &Global) -> Result<Exit> {
+    let format = match (format, global.json) {
+        (Some(ExportFormat::Json) | None, _) => ExportFormat::Json,
+        (Some(format), false) => format,
+        (Some(_), true) => {
+            let hint = "leave out --json, or say --format json";
+            return Err(Fault::new("--json and another --format ask for two forms at once", hint));
+        }
+    };
+    let inventory = ops::inventory::require(global)?.inventory;
+    let registry = Registry::embedded();
+    let as_of = as_of.unwrap_or_else(clock::today);
+    let export = Export::new(&inventory, &registry, as_of);
+    render::export::print(&mut Screen::open(global), format, &export)?;
+    Ok(Exit::Yes)
 }

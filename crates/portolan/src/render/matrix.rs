@@ -154,7 +154,8 @@ fn outgoing(screen: &mut Screen, rows: &[Outgoing<'_>]) -> Result<()> {
     Ok(table.write(screen, width, style)?)
 }
 
-fn because(reason: Reason<'_>) -> String {
+/// Why a host may leave, in words.
+pub(crate) fn because(reason: Reason<'_>) -> String {
     match reason {
         Reason::From(name) => format!("{name} lets it come"),
         Reason::NeededBy(service) => format!("{} needs it", service.name),
@@ -191,7 +192,7 @@ fn base(screen: &mut Screen, inventory: &Inventory, rows: &[BaseRow<'_>]) -> Res
 }
 
 /// Equal rows with all their hosts, in the order of the first.
-fn collapsed<'a>(rows: &'a [BaseRow<'a>]) -> Vec<(&'a BaseRow<'a>, Vec<&'a str>)> {
+pub(crate) fn collapsed<'a>(rows: &'a [BaseRow<'a>]) -> Vec<(&'a BaseRow<'a>, Vec<&'a str>)> {
     let mut collapsed: Vec<(&BaseRow<'_>, Vec<&str>)> = Vec::new();
     for row in rows {
         let same = |(first, _): &&mut (&BaseRow<'_>, Vec<&str>)| {
@@ -318,8 +319,9 @@ impl<'a> RowJson<'a> {
     }
 }
 
+/// Something a host that drops what it sends may leave for.
 #[derive(Serialize)]
-struct OutgoingJson<'a> {
+pub(crate) struct OutgoingJson<'a> {
     host: &'a str,
     to: &'a str,
     subject: String,
@@ -328,7 +330,8 @@ struct OutgoingJson<'a> {
 }
 
 impl<'a> OutgoingJson<'a> {
-    fn of(row: &'a Outgoing<'a>) -> Self {
+    /// A row as JSON has it everywhere.
+    pub(crate) fn of(row: &'a Outgoing<'a>) -> Self {
         let (reason, by) = match row.reason {
             Reason::From(name) => ("from", name),
             Reason::NeededBy(service) => ("needs", service.name.as_str()),
@@ -338,8 +341,9 @@ impl<'a> OutgoingJson<'a> {
     }
 }
 
+/// Something a host needs to live.
 #[derive(Serialize)]
-struct BaseJson<'a> {
+pub(crate) struct BaseJson<'a> {
     host: &'a str,
     name: &'static str,
     direction: &'static str,
@@ -350,7 +354,8 @@ struct BaseJson<'a> {
 }
 
 impl<'a> BaseJson<'a> {
-    fn of(row: &'a BaseRow<'a>) -> Self {
+    /// A row as JSON has it everywhere.
+    pub(crate) fn of(row: &'a BaseRow<'a>) -> Self {
         let types = match row.traffic {
             BaseTraffic::Icmp(types) | BaseTraffic::Icmpv6(types) => types,
             _ => &[],

@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 pub(crate) mod diff;
 pub(crate) mod error;
+pub(crate) mod export;
 pub(crate) mod gap;
 pub(crate) mod github;
 pub(crate) mod inventory;

@@ -1,6 +1,7 @@
 //! What can be asked of the inventory: which file it is, and what stands in it.
 
 pub(crate) mod edit;
+pub(crate) mod export;
 pub(crate) mod init;
 mod load;
 pub(crate) mod show;

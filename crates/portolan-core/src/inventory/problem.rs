@@ -72,8 +72,13 @@ pub(crate) struct Problems {
 impl Problems {
     /// Adds one.
     pub(crate) fn push(&mut self, problem: Problem) {
+        self.push_with(|| problem);
+    }
+
+    /// Adds one that is only made where it is kept.
+    pub(crate) fn push_with(&mut self, problem: impl FnOnce() -> Problem) {
         if self.kept.len() < KEPT {
-            self.kept.push(problem);
+            self.kept.push(problem());
         } else {
             self.omitted += 1;
         }

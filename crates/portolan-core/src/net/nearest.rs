@@ -3,7 +3,8 @@
 /// The candidate that differs least from `found`, if it is near enough to be meant.
 ///
 /// Distance counts insertions, deletions, substitutions and swaps of neighbours; a word of up to
-/// five letters may be off by one, a longer one by two, from nine letters on by three.
+/// five letters may be off by one, a longer one by two, from nine letters on by three. Of equally
+/// near ones it is the first by the alphabet, so that the answer never depends on their order.
 pub fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let found = found.to_lowercase();
     let allowed = match found.chars().count() {
@@ -16,7 +17,7 @@ pub fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .filter(|c| c.len().abs_diff(found.len()) <= allowed)
         .map(|c| (strsim::osa_distance(&found, &c.to_lowercase()), c))
         .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
+        .min()
         .map(|(_, candidate)| candidate)
 }
 

@@ -62,30 +62,40 @@ impl Check<'_> {
     }
 
     fn unknown_key(&mut self, section: &Section, path: &str, entry: &Entry) {
-        let names = || section.keys.iter().map(|k| k.name);
-        let place = if path.is_empty() { String::new() } else { format!(" in [{path}]") };
-        let hint = match nearest(&entry.key, names()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("its keys are {}", names().collect::<Vec<_>>().join(", ")),
-        };
-        let message = format!("unknown key `{}`{place}", shortened(&entry.key));
-        self.push(entry.key_span.clone(), message, hint);
+        self.push(entry.key_span.clone(), || {
+            let names = || section.keys.iter().map(|k| k.name);
+            let place = if path.is_empty() { String::new() } else { format!(" in [{path}]") };
+            let hint = match nearest(&entry.key, names()) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("its keys are {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            (format!("unknown key `{}`{place}", shortened(&entry.key)), hint)
+        });
     }
 
     fn missing_key(&mut self, key: &Key, path: &str, at: Range<usize>) {
-        let place = if path.is_empty() { "the file" } else { &format!("[{path}]") };
-        let hint = format!("add {} = {}", key.name, example(&key.kind));
-        self.push(at, format!("{place} lacks `{}`", key.name), hint);
+        self.push(at, || {
+            let place = if path.is_empty() { "the file" } else { &format!("[{path}]") };
+            let hint = format!("add {} = {}", key.name, example(&key.kind));
+            (format!("{place} lacks `{}`", key.name), hint)
+        });
     }
 
     fn mismatch(&mut self, kind: &Kind, path: &str, node: &Node) {
-        let key = path.rsplit('.').next().unwrap_or(path);
-        let message = format!("`{key}`: expected {}, found {}", expected(kind), node.what());
-        self.push(node.span.clone(), message, mismatch_hint(kind, node));
+        self.push(node.span.clone(), || {
+            let key = path.rsplit('.').next().unwrap_or(path);
+            let message = format!("`{key}`: expected {}, found {}", expected(kind), node.what());
+            (message, mismatch_hint(kind, node))
+        });
     }
 
-    fn push(&mut self, span: Range<usize>, message: String, hint: String) {
-        self.problems.push(Problem::new(Location { file: self.file, span }, message, hint));
+    /// Says what is wrong, by a message and a hint.
+    fn push(&mut self, span: Range<usize>, words: impl FnOnce() -> (String, String)) {
+        let at = Location { file: self.file, span };
+        self.problems.push_with(|| {
+            let (message, hint) = words();
+            Problem::new(at, message, hint)
+        });
     }
 }
 

@@ -13,24 +13,49 @@ pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
     let runs = inventory.forwards.iter().filter_map(|f| index.forward_target(&f.to));
     let needs = inventory.services.iter().flat_map(|s| &s.needs).filter_map(|n| index.need(n));
     runs.chain(needs).for_each(|p| problems.push(p));
-    selections(inventory)
-        .filter_map(|on| leaves_none(inventory, on))
-        .for_each(|p| problems.push(p));
+    selections(inventory).filter_map(|on| index.leaves_none(on)).for_each(|p| problems.push(p));
     refuse_shared_aliases(inventory, problems);
 }
 
 /// Hosts and services by name: a file of 10 MB has a hundred thousand of them.
 struct Index<'a> {
+    inventory: &'a Inventory,
     hosts: HashMap<&'a str, &'a Host>,
+    groups: HashMap<&'a str, Vec<&'a Host>>,
     services: HashMap<&'a str, &'a Service>,
 }
 
 impl<'a> Index<'a> {
     fn of(inventory: &'a Inventory) -> Self {
+        let mut groups: HashMap<&str, Vec<&Host>> = HashMap::new();
+        for host in &inventory.hosts {
+            host.groups.iter().for_each(|g| groups.entry(g).or_default().push(host));
+        }
         Self {
+            inventory,
             hosts: inventory.hosts.iter().map(|h| (h.name.as_str(), h)).collect(),
+            groups,
             services: inventory.services.iter().map(|s| (s.name.as_str(), s)).collect(),
         }
+    }
+
+    /// The hosts `on` means, each as often as it is named.
+    fn meant<'s>(&'s self, on: &'s [Located<HostSelector>]) -> impl Iterator<Item = &'a Host> + 's {
+        let named = on.iter().flat_map(|selector| -> Box<dyn Iterator<Item = &'a Host>> {
+            match &selector.value {
+                HostSelector::All => Box::new(self.inventory.hosts.iter()),
+                HostSelector::Host(name) => {
+                    Box::new(self.hosts.get(name.as_str()).copied().into_iter())
+                }
+                HostSelector::Group(group) => {
+                    Box::new(self.groups.get(group.as_str()).into_iter().flatten().copied())
+                }
+                HostSelector::NotHost(_) | HostSelector::NotGroup(_) => {
+                    Box::new(std::iter::empty())
+                }
+            }
+        });
+        named.filter(move |host| host.is_meant_by(on))
     }
 
     fn forward_target(&self, to: &Located<ForwardTarget>) -> Option<Problem> {
@@ -54,7 +79,8 @@ impl<'a> Index<'a> {
             return None;
         }
         let message = format!("the service `{service}` is not on `{}`", host.name);
-        let on: Vec<String> = self.hosts_of(found).take(4).map(|h| format!("`{h}`")).collect();
+        let on: Vec<String> =
+            self.meant(&found.on).take(4).map(|h| format!("`{}`", h.name)).collect();
         let hint = match on.len() {
             0 => "it is on no host".to_owned(),
             4 => format!("it is on {} and others", on[..3].join(", ")),
@@ -63,11 +89,17 @@ impl<'a> Index<'a> {
         Some(Problem::new(at.clone(), message, hint).related(&found.at, "the service"))
     }
 
-    fn hosts_of(&self, service: &Service) -> impl Iterator<Item = &'a str> {
-        let mut names: Vec<&str> =
-            self.hosts.values().filter(|h| h.is_meant_by(&service.on)).map(|h| &*h.name).collect();
-        names.sort_unstable();
-        names.into_iter()
+    /// A problem where the exclusions of `on` leave no host. Without one, every known name leaves
+    /// some.
+    fn leaves_none(&self, on: &[Located<HostSelector>]) -> Option<Problem> {
+        let excludes =
+            |s: &HostSelector| matches!(s, HostSelector::NotHost(_) | HostSelector::NotGroup(_));
+        let exclusion = on.iter().find(|s| excludes(&s.value))?;
+        if self.meant(on).next().is_some() {
+            return None;
+        }
+        let hint = "leave the exclusion out, or add a host before it";
+        Some(Problem::new(exclusion.at.clone(), "with this, `on` leaves no host", hint))
     }
 }
 
@@ -79,20 +111,6 @@ fn selections(inventory: &Inventory) -> impl Iterator<Item = &[Located<HostSelec
         .chain(inventory.doors.iter().map(|d| d.on.as_slice()))
         .chain(inventory.pools.iter().map(|p| p.on.as_slice()))
         .chain(inventory.ignores.iter().map(|i| i.on.as_slice()))
-}
-
-/// A problem where the exclusions of `on` leave no host. Without one, every known name leaves some.
-fn leaves_none(inventory: &Inventory, on: &[Located<HostSelector>]) -> Option<Problem> {
-    let excludes =
-        |s: &HostSelector| matches!(s, HostSelector::NotHost(_) | HostSelector::NotGroup(_));
-    let exclusion = on.iter().find(|s| excludes(&s.value))?;
-    // A list of exclusions alone was refused when it was read.
-    let refused = on.iter().all(|s| excludes(&s.value));
-    if refused || inventory.hosts.iter().any(|h| h.is_meant_by(on)) {
-        return None;
-    }
-    let hint = "leave the exclusion out, or add a host before it";
-    Some(Problem::new(exclusion.at.clone(), "with this, `on` leaves no host", hint))
 }
 
 /// A machine is found by its names, so two hosts must not share one.

@@ -64,7 +64,11 @@ fn read(path: &str, bytes: &[u8]) -> (SourceFile, Result<Table, Syntax>) {
             return (file, Err(syntax(end..end, NOT_UTF8, "save the file as UTF-8")));
         }
     };
-    (SourceFile::new(path, text), tree(path, text))
+    let tree = match bytes.iter().position(|b| *b == 0) {
+        Some(at) => Err(syntax(at..at + 1, "the file holds a NUL byte: it is not text", "")),
+        None => tree(path, text),
+    };
+    (SourceFile::new(path, text), tree)
 }
 
 const NOT_UTF8: &str = "the file is not UTF-8 from here on";

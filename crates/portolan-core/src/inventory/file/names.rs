@@ -2,6 +2,7 @@
 //!
 //! Here a name that stands twice is found, and one that is both a network and a host.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use super::keys::is_private;
@@ -64,9 +65,16 @@ impl Named {
 /// Every declared name with its place.
 #[derive(Debug, Default)]
 pub(super) struct Names<'a> {
-    declared: HashMap<(Named, &'a str), Location>,
+    /// By kind, in the order of the kinds.
+    declared: [HashMap<&'a str, Location>; Named::ALL.len()],
     groups: HashSet<&'a str>,
+    /// How many names have been compared for "did you mean".
+    compared: Cell<usize>,
 }
+
+/// A hundred thousand mistakes among a hundred thousand names would be compared for hours; after
+/// so many comparisons the hints are plainer.
+const COMPARISONS: usize = 1_000_000;
 
 impl<'a> Names<'a> {
     /// Gathers the names of all files, given with their index.
@@ -95,24 +103,21 @@ impl<'a> Names<'a> {
         }
         let noun = kind.noun();
         let name = shortened(&entry.key);
-        if let Some(first) = self.declared.get(&(kind, entry.key.as_str())) {
+        if let Some(first) = self.of(kind).get(entry.key.as_str()) {
             let message = format!("the {noun} `{name}` is declared twice");
             let hint = "give one of them another name, or join the two";
             let problem = Problem::new(at, message, hint);
             problems.push(problem.related(first, "declared here first"));
             return;
         }
-        self.declared.insert((kind, &entry.key), at);
+        self.declared[kind as usize].insert(&entry.key, at);
     }
 
     /// In `from` a bare name is a network or a host, so it must not be both.
     fn refuse_ambiguous(&self, problems: &mut Problems) {
-        for ((kind, name), at) in &self.declared {
-            if *kind != Named::Host {
-                continue;
-            }
+        for (name, at) in self.of(Named::Host) {
             let hint = "in `from` nobody could tell which is meant: rename one";
-            if let Some(network) = self.declared.get(&(Named::Network, name)) {
+            if let Some(network) = self.of(Named::Network).get(name) {
                 let message =
                     format!("`{}` is the name of a host and of a network", shortened(name));
                 let problem = Problem::new(at.clone(), message, hint);
@@ -127,7 +132,7 @@ impl<'a> Names<'a> {
     /// Whether `name` is declared.
     pub(super) fn knows(&self, kind: Named, name: &str) -> bool {
         let built_in = kind == Named::Network && BUILT_IN_NETWORKS.contains(&name);
-        built_in || self.declared.contains_key(&(kind, name))
+        built_in || self.of(kind).contains_key(name)
     }
 
     /// Whether some host is in `group`, given without `@`.
@@ -135,21 +140,28 @@ impl<'a> Names<'a> {
         self.groups.contains(group)
     }
 
+    fn nearest<'n>(&self, name: &str, among: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+        let count = |_: &&str| self.compared.set(self.compared.get() + 1);
+        (self.compared.get() < COMPARISONS).then(|| nearest(name, among.inspect(count))).flatten()
+    }
+
     /// The hint for a name that is none of `kinds`: the nearest that is, or what there is.
     pub(super) fn hint(&self, kinds: &[Named], name: &str) -> String {
-        if let Some(near) = nearest(name, self.of(kinds)) {
+        let declared = kinds.iter().flat_map(|kind| self.of(*kind).keys().copied());
+        let built_in = BUILT_IN_NETWORKS.into_iter().filter(|_| kinds.contains(&Named::Network));
+        if let Some(near) = self.nearest(name, declared.chain(built_in)) {
             return format!("did you mean `{near}`?");
         }
         let kind = kinds[0];
-        match self.of(&kinds[..1]).next() {
-            None => format!("the inventory declares no {}", kind.noun()),
-            Some(_) => format!("declare it as [{}.{}]", kind.section(), shortened(name)),
+        if self.of(kind).is_empty() {
+            return format!("the inventory declares no {}", kind.noun());
         }
+        format!("declare it as [{}.{}]", kind.section(), shortened(name))
     }
 
     /// The hint for a group nobody is in.
     pub(super) fn group_hint(&self, group: &str) -> String {
-        match nearest(group, self.groups.iter().copied()) {
+        match self.nearest(group, self.groups.iter().copied()) {
             Some(near) => format!("did you mean `@{near}`?"),
             None if self.knows(Named::Host, group) => {
                 format!("`{group}` is a host: leave out the @")
@@ -158,13 +170,8 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn of<'s>(&'s self, kinds: &[Named]) -> impl Iterator<Item = &'a str> + use<'s, 'a> {
-        let networks = kinds.contains(&Named::Network);
-        let built_in = BUILT_IN_NETWORKS.into_iter().filter(move |_| networks);
-        let wanted = Named::ALL.map(|kind| (kind, kinds.contains(&kind)));
-        let declared =
-            self.declared.keys().filter(move |(kind, _)| wanted.contains(&(*kind, true)));
-        declared.map(|(_, name)| *name).chain(built_in)
+    fn of(&self, kind: Named) -> &HashMap<&'a str, Location> {
+        &self.declared[kind as usize]
     }
 }
 

@@ -78,6 +78,25 @@ pub fn executable(link: &[u8]) -> Box<str> {
     String::from_utf8_lossy(link.strip_suffix(b" (deleted)").unwrap_or(link)).into()
 }
 
+/// The inode in `socket:[12345]`, which is what the link of a socket's descriptor says.
+#[must_use]
+pub fn socket_inode(link: &[u8]) -> Option<u64> {
+    let digits = ascii(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// The inodes of the sockets registered with an io_uring, from its /proc/PID/fdinfo/FD: lines
+/// `    0: socket:[12345]` below `UserFiles:` (io_uring/fdinfo.c). A program may then close the
+/// descriptors and keep the sockets.
+pub fn io_uring_sockets(fdinfo: &[u8]) -> impl Iterator<Item = u64> {
+    fdinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+        let (slot, file) = line
+            .trim_ascii()
+            .split_at_checked(line.trim_ascii().iter().position(|b| *b == b' ')?)?;
+        slot.ends_with(b":").then(|| socket_inode(file.trim_ascii())).flatten()
+    })
+}
+
 /// The `btime` line of /proc/stat: the second of the last boot, since 1970.
 #[must_use]
 pub fn boot_time(stat: &[u8]) -> Option<i64> {
@@ -155,6 +174,26 @@ mod tests {
     }
 
     #[test]
+    fn only_links_of_sockets_have_an_inode() {
+        assert_eq!(socket_inode(b"socket:[278583]"), Some(278_583));
+        for link in [
+            &b"pipe:[278583]"[..],
+            b"socket:[]",
+            b"socket:[12",
+            b"socket:[+1]",
+            b"/tmp/socket:[12]",
+        ] {
+            assert_eq!(socket_inode(link), None);
+        }
+    }
+
+    #[test]
+    fn sockets_registered_with_an_io_uring_are_found_among_its_counters() {
+        let text = b"pos:\t0\nflags:\t02000002\nSqMask:\t0x7\nUserFiles:\t3\n    0: socket:[278583]\n    1: <none>\n    2: anon_inode:[eventfd]\nUserBufs:\t0\n";
+        assert_eq!(io_uring_sockets(text).collect::<Vec<_>>(), [278_583]);
+    }
+
+    #[test]
     fn the_boot_is_found_among_the_counters() {
         assert_eq!(boot_time(b"cpu  1 2\nbtime 1700000000\nprocesses 7\n"), Some(1_700_000_000));
         assert_eq!(boot_time(b"cpu  1 2\n"), None);
@@ -173,7 +212,8 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (Stat::parse(&bytes), effective_uid(&bytes), boot_time(&bytes));
-            let _ = (command_line(&bytes), executable(&bytes));
+            let _ = (command_line(&bytes), executable(&bytes), socket_inode(&bytes));
+            let _ = io_uring_sockets(&bytes).count();
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use portolan_core::net::{Gap, Observed, Port, Why};
 use portolan_core::socket::{Held, Holder, Socket, SocketTable, SocketTransport, Unowned, Via};
+use procfs::Depth;
 use rustix::process::geteuid;
 
 use crate::id_index::IdIndex;
@@ -23,25 +24,13 @@ pub const ENGINE: &str = "procfs";
 #[must_use]
 pub fn attach(sockets: Vec<Socket>, query: &Query, details: Details) -> Observed<SocketTable> {
     let mut join = Join::new(sockets, details);
-    join.search();
+    join.search(Depth::Descriptors);
     join.recognise_tunnels();
-    if join.every_process_was_read() {
+    if join.may_find_more() {
         join.look_again(query);
-    } else {
-        join.ask_cgroups();
     }
+    join.conclude();
     join.finish()
-}
-
-/// The sockets without their holders, for a report that needs none.
-#[must_use]
-pub fn leave_out(sockets: Vec<Socket>) -> SocketTable {
-    let rows = sockets.into_iter().map(|socket| Held {
-        socket,
-        holders: Vec::new(),
-        unowned: Some(Unowned::NotLooked),
-    });
-    SocketTable { sockets: rows.collect(), ..SocketTable::default() }
 }
 
 struct Join {
@@ -91,16 +80,29 @@ impl Join {
     }
 
     /// Searches the holders of every socket that a file stands for and that has none yet.
-    fn search(&mut self) {
+    fn search(&mut self, depth: Depth) {
         let wanted = self.table.sockets.iter();
         let inodes = wanted.map(|h| if h.is_open() { h.socket.inode } else { 0 });
         let index = IdIndex::new(inodes);
         if index.is_empty() {
             return;
         }
-        match procfs::search(&index, self.details) {
+        match procfs::search(&index, self.details, depth) {
             Ok(pass) => self.take(pass),
             Err(_) => self.obstacle = Some(Obstacle::NoProc),
+        }
+        self.share(&index);
+    }
+
+    /// Several kernel sockets may have one inode, and so one holder: the subflows of an MPTCP
+    /// connection (net/mptcp/subflow.c, mptcp_subflow_create_socket).
+    fn share(&mut self, index: &IdIndex) {
+        for own in 0..self.table.sockets.len() {
+            let held = &self.table.sockets[own];
+            let found = if held.is_open() { index.position(held.socket.inode) } else { None };
+            if let Some(other) = found.map(|p| p as usize).filter(|other| *other != own) {
+                self.table.sockets[own].holders = self.table.sockets[other].holders.clone();
+            }
         }
     }
 
@@ -121,8 +123,10 @@ impl Join {
         };
     }
 
-    const fn every_process_was_read(&self) -> bool {
-        self.obstacle.is_none()
+    /// Whether a closer look can show more: a stranger would be refused again.
+    fn may_find_more(&self) -> bool {
+        matches!(self.obstacle, None | Some(Obstacle::Protected | Obstacle::OtherNamespace))
+            && self.open().next().is_some()
     }
 
     fn open(&self) -> impl Iterator<Item = &Held> {
@@ -150,17 +154,19 @@ impl Join {
         });
     }
 
-    /// Every process was read, and still some sockets have no holder: either they are gone, or they
-    /// changed hands while we looked, or the kernel holds them itself.
+    /// Sockets without a holder are gone, or changed hands while we looked, or are held by other
+    /// means than a descriptor.
     fn look_again(&mut self, query: &Query) {
-        if self.open().next().is_none() {
-            return;
-        }
         let now: HashSet<u64> = sockets::read(query).value.iter().map(|s| s.inode).collect();
         self.settle(|socket| (!now.contains(&socket.inode)).then_some(Unowned::Vanished));
-        self.search();
-        if self.every_process_was_read() {
-            self.settle(|_| Some(Unowned::Kernel));
+        self.search(Depth::Everything);
+    }
+
+    /// What has no holder now is the kernel's own if every process was read, else it is hidden.
+    fn conclude(&mut self) {
+        match self.obstacle {
+            None => self.settle(|_| Some(Unowned::Kernel)),
+            Some(_) => self.ask_cgroups(),
         }
     }
 
@@ -241,3 +247,65 @@ fn owners_of(sockets: usize) -> String {
 
 /// A cgroup with more processes than that (a login session, a whole container) names no holder.
 const CANDIDATES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd as _;
+
+    use portolan_core::net::PortRange;
+    use portolan_core::socket::StateSet;
+
+    use super::*;
+    use crate::sockets::InetFamily;
+
+    fn query() -> Query {
+        Query {
+            transports: vec![SocketTransport::Tcp],
+            families: vec![InetFamily::V4],
+            states: StateSet::LISTENING,
+            choice_of: StateSet::NONE,
+            ephemeral: PortRange::ALL,
+            netns: 0,
+        }
+    }
+
+    fn ours(listener: &TcpListener) -> Vec<Socket> {
+        let port = listener.local_addr().unwrap().port();
+        let mut sockets = sockets::read(&query()).value;
+        sockets.retain(|s| s.local_port() == Some(Port(port)));
+        sockets
+    }
+
+    #[test]
+    fn a_listener_of_our_own_is_held_by_our_own_descriptor() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let observed = attach(ours(&listener), &query(), Details::Full);
+        let [held] = &observed.value.sockets[..] else { panic!("one socket: {observed:?}") };
+        let fd = Some(listener.as_raw_fd());
+        assert!(held.holders.contains(&Holder { pid: std::process::id(), fd, via: Via::Fd }));
+        assert_eq!((held.unowned, observed.gaps.len()), (None, 0));
+    }
+
+    #[test]
+    fn sockets_with_one_inode_have_the_same_holders() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let twice = [ours(&listener), ours(&listener)].concat();
+        let table = attach(twice, &query(), Details::Brief).value;
+        assert_eq!(table.sockets.len(), 2);
+        assert!(!table.sockets[0].holders.is_empty());
+        assert_eq!(table.sockets[0].holders, table.sockets[1].holders);
+    }
+
+    #[test]
+    fn a_socket_that_closed_meanwhile_is_no_gap_in_what_was_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sockets = ours(&listener);
+        drop(listener);
+        let observed = attach(sockets, &query(), Details::Brief);
+        // Where nobody may look at every process, it could as well be hidden.
+        let unowned = observed.value.sockets[0].unowned;
+        assert!(matches!(unowned, Some(Unowned::Vanished | Unowned::NotPermitted)));
+        assert_eq!(observed.is_partial(), unowned == Some(Unowned::NotPermitted));
+    }
+}

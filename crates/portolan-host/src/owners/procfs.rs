@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use portolan_core::socket::procpid::{io_uring_sockets, socket_inode};
 use portolan_core::socket::{Holder, Process, Via};
 use rustix::fs;
 use rustix::io::{self, Errno};
@@ -32,15 +33,24 @@ pub(super) struct Pass {
     pub(super) hidden: bool,
 }
 
+/// Where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Descriptors of processes: where nearly every socket is held.
+    Descriptors,
+    /// Also what is registered with io_uring, and processes whose first thread has ended.
+    Everything,
+}
+
 /// Finds every holder of the sockets in `wanted`.
 ///
 /// # Errors
 /// When /proc cannot be read at all.
-pub(super) fn search(wanted: &IdIndex, details: Details) -> io::Result<Pass> {
+pub(super) fn search(wanted: &IdIndex, details: Details, depth: Depth) -> io::Result<Pass> {
     let proc = Proc::open()?;
     let pids = proc.pids()?;
     let next = AtomicUsize::new(0);
-    let work = || Worker::new(&proc, wanted, details).run(&pids, &next);
+    let work = || Worker::new(&proc, wanted, details, depth).run(&pids, &next);
     let mut pass = thread::scope(|scope| {
         let others: Vec<_> = (1..threads(pids.len())).map(|_| scope.spawn(work)).collect();
         others.into_iter().fold(work(), |pass, other| match other.join() {
@@ -72,15 +82,16 @@ fn threads(processes: usize) -> usize {
 struct Worker<'a> {
     proc: &'a Proc,
     wanted: &'a IdIndex,
+    depth: Depth,
     reader: Reader<'a>,
     entries: Box<[MaybeUninit<u8>]>,
     pass: Pass,
 }
 
 impl<'a> Worker<'a> {
-    fn new(proc: &'a Proc, wanted: &'a IdIndex, details: Details) -> Self {
+    fn new(proc: &'a Proc, wanted: &'a IdIndex, details: Details, depth: Depth) -> Self {
         let reader = Reader::new(proc, details);
-        Self { proc, wanted, reader, entries: entry_buffer(), pass: Pass::default() }
+        Self { proc, wanted, depth, reader, entries: entry_buffer(), pass: Pass::default() }
     }
 
     /// Takes processes off the common list until it is empty.
@@ -94,12 +105,36 @@ impl<'a> Worker<'a> {
         self.pass
     }
 
-    /// Reads the descriptors of one process. That they are listed does not mean they may be followed:
-    /// the list asks for the user, a link for the right to trace (fs/proc/fd.c, fs/proc/base.c).
     fn visit(&mut self, pid: u32) -> io::Result<()> {
-        let folder = self.proc.folder(pid, "fd")?;
         let before = self.pass.holdings.len();
-        let (wanted, holdings) = (self.wanted, &mut self.pass.holdings);
+        let outcome = self.visit_files(pid);
+        if self.pass.holdings.len() > before {
+            match self.reader.process(pid) {
+                Ok(process) => self.pass.processes.push(process),
+                // It has ended since, and its holdings with it.
+                Err(_) => self.pass.holdings.truncate(before),
+            }
+        }
+        outcome
+    }
+
+    fn visit_files(&mut self, pid: u32) -> io::Result<()> {
+        let files = self.read_folder(pid, "fd")?;
+        if self.depth == Depth::Everything {
+            files.rings.iter().for_each(|fd| self.read_ring(pid, *fd));
+            if files.count == 0 {
+                self.visit_threads(pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one folder of descriptors. That they are listed does not mean they may be followed: the
+    /// list asks for the user, a link for the right to trace (fs/proc/fd.c, fs/proc/base.c).
+    fn read_folder(&mut self, pid: u32, folder: &str) -> io::Result<Files> {
+        let folder = self.proc.folder(pid, folder)?;
+        let (wanted, depth, holdings) = (self.wanted, self.depth, &mut self.pass.holdings);
+        let mut files = Files::default();
         let mut refusal = None;
         each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
             let mut target = [MaybeUninit::uninit(); 32];
@@ -111,34 +146,49 @@ impl<'a> Worker<'a> {
                     return ControlFlow::Break(());
                 }
             };
+            let fd = || decimal(name).and_then(|n| i32::try_from(n).ok());
+            files.count += 1;
             if let Some(position) = socket_inode(target).and_then(|i| wanted.position(i)) {
-                let fd = decimal(name).and_then(|n| i32::try_from(n).ok());
-                holdings.push((position, Holder { pid, fd, via: Via::Fd }));
+                holdings.push((position, Holder { pid, fd: fd(), via: Via::Fd }));
+            } else if depth == Depth::Everything && target == b"anon_inode:[io_uring]" {
+                files.rings.extend(fd());
             }
             ControlFlow::Continue(())
         })?;
-        if self.pass.holdings.len() > before {
-            // It may have ended since; then its holdings went with it.
-            self.pass.processes.push(self.reader.process(pid)?);
+        refusal.map_or(Ok(files), Err)
+    }
+
+    /// Sockets that were registered with an io_uring live on when their descriptor is closed.
+    fn read_ring(&mut self, pid: u32, fd: i32) {
+        let mut text = Vec::new();
+        let Ok(text) = self.proc.read(pid, &format!("fdinfo/{fd}"), &mut text) else { return };
+        for position in io_uring_sockets(text).filter_map(|inode| self.wanted.position(inode)) {
+            let holder = Holder { pid, fd: Some(fd), via: Via::IoUring };
+            self.pass.holdings.push((position, holder));
         }
-        refusal.map_or(Ok(()), Err)
+    }
+
+    /// A process whose first thread has ended shows no descriptors; its other threads do.
+    fn visit_threads(&mut self, pid: u32) {
+        let Ok(folder) = self.proc.folder(pid, "task") else { return };
+        let mut threads = Vec::new();
+        let _ = each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
+            threads.extend(decimal(name).filter(|tid| *tid != u64::from(pid)));
+            ControlFlow::Continue(())
+        });
+        // They share one table; the first that still stands tells it.
+        for tid in threads {
+            if self.read_folder(pid, &format!("task/{tid}/fd")).is_ok_and(|f| f.count > 0) {
+                return;
+            }
+        }
     }
 }
 
-/// The inode in `socket:[12345]`, which is what the link of a socket's descriptor says.
-fn socket_inode(link: &[u8]) -> Option<u64> {
-    decimal(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_links_of_sockets_have_an_inode() {
-        assert_eq!(socket_inode(b"socket:[278583]"), Some(278_583));
-        for link in [&b"pipe:[278583]"[..], b"socket:[]", b"socket:[12", b"/tmp/socket:[12]"] {
-            assert_eq!(socket_inode(link), None);
-        }
-    }
+/// What a folder of descriptors holds beside the sockets that are wanted.
+#[derive(Default)]
+struct Files {
+    count: usize,
+    /// Descriptors of io_urings.
+    rings: Vec<i32>,
 }

@@ -10,8 +10,10 @@ use std::io;
 
 use diag::Diag;
 use portolan_core::net::{Gap, Observed, PortRange, Why};
-use portolan_core::socket::{Socket, SocketTransport, StateSet};
+use portolan_core::socket::{Socket, SocketTransport, State, StateSet};
 pub use portolan_core::wire::sock_diag::InetFamily;
+
+use rustix::system::uname;
 
 use crate::netlink::Dump;
 
@@ -40,6 +42,7 @@ pub fn read(query: &Query) -> Observed<Vec<Socket>> {
         Ok(mut diag) => query.transports.iter().for_each(|t| reading.ask(*t, &mut diag)),
         Err(error) => reading.without_netlink(&error),
     }
+    reading.tell_of_bound_sockets();
     Observed { value: reading.sockets, gaps: reading.gaps }
 }
 
@@ -86,6 +89,21 @@ impl Reading<'_> {
         }
     }
 
+    /// Kernels before 6.8 leave sockets out that are bound and do not listen, without a word.
+    fn tell_of_bound_sockets(&mut self) {
+        let asked = self.query.states.contains(State::Bound)
+            && self.query.transports.contains(&SocketTransport::Tcp);
+        let release = uname();
+        let release = release.release().to_string_lossy();
+        if asked && is_before(&release, TELLS_BOUND) {
+            self.gaps.push(Gap::aside(
+                "TCP sockets that are bound and do not listen",
+                Why::Unsupported,
+                "Linux 6.8 and later tell of them",
+            ));
+        }
+    }
+
     fn without_netlink(&mut self, error: &io::Error) {
         let why = match error.kind() {
             io::ErrorKind::PermissionDenied => Why::NotPermitted,
@@ -102,6 +120,18 @@ impl Reading<'_> {
     }
 }
 
+/// Whether a kernel's release, such as `6.1.0-44-amd64`, is older than a version.
+fn is_before(release: &str, version: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < version,
+        _ => false,
+    }
+}
+
+/// The kernel whose TCP dumps know bit 13 (BOUND_INACTIVE).
+const TELLS_BOUND: (u32, u32) = (6, 8);
+
 /// Whether to ask sock_diag for a transport. Asking makes the kernel load the module of one it
 /// does not know yet, which a reader must not cause, and for echo sockets there is none.
 fn may_ask(transport: SocketTransport) -> bool {
@@ -109,5 +139,24 @@ fn may_ask(transport: SocketTransport) -> bool {
         SocketTransport::Icmp => false,
         SocketTransport::Sctp => std::path::Path::new("/proc/net/sctp").exists(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, before) in [
+            ("6.1.0-44-amd64", true),
+            ("6.8.0", false),
+            ("6.18.44", false),
+            ("5.15.0-1", true),
+            ("7.0-rc1", false),
+            ("odd", false),
+        ] {
+            assert_eq!(is_before(release, TELLS_BOUND), before, "{release}");
+        }
     }
 }

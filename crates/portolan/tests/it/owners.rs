@@ -89,7 +89,7 @@ def churn():
         os.waitpid(pid, 0)
 threading.Thread(target=churn, daemon=True).start()",
     );
-    for _ in 0..20 {
+    for _ in 0..8 {
         let document = listed(&netns);
         let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
         assert_eq!(socket["owners"][0]["pid"], server.pid(), "{document:#}");
@@ -111,7 +111,7 @@ def churn():
         os.waitpid(pid, 0)
 threading.Thread(target=churn, daemon=True).start()",
     );
-    for _ in 0..20 {
+    for _ in 0..8 {
         let ran = Program::line("sockets --json --strict").inside(&netns).run();
         assert!(ran.code == 0 || ran.stdout.contains("not-permitted"), "{}", ran.stdout);
     }
@@ -225,6 +225,53 @@ fn a_tunnels_port_belongs_to_the_kernel() {
     }
     assert!(!sockets(&document).is_empty());
     assert_eq!(document["gaps"], json!([]));
+}
+
+#[test]
+fn a_socket_that_only_an_io_uring_holds_has_an_owner() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+SETUP, REGISTER, FILES = 425, 427, 2
+ring = libc.syscall(SETUP, 8, ctypes.create_string_buffer(120))
+s = listener('127.0.0.1:18080')
+files = (ctypes.c_int * 1)(s.fileno())
+done = ring >= 0 and libc.syscall(REGISTER, ring, FILES, files, 1) == 0
+s.close()
+print(ring if done else 'no')",
+    );
+    let Ok(ring) = server.said.parse::<i32>() else { skip!("io_uring is not to be had") };
+    let document = listed(&netns);
+    let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+    let owner = &socket["owners"][0];
+    assert_eq!((&owner["pid"], &owner["fd"]), (&json!(server.pid()), &json!(ring)));
+    assert_eq!((&owner["via"], &socket["owner_gap"]), (&json!("io-uring"), &Value::Null));
+}
+
+#[test]
+fn a_process_whose_first_thread_has_ended_still_owns_its_sockets() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(
+        "import ctypes, threading, time
+listener('127.0.0.1:18080')
+child = os.fork()
+if child == 0:
+    threading.Thread(target=lambda: time.sleep(60)).start()
+    ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)
+for s in kept: s.close()
+import atexit, signal
+while open(f'/proc/{child}/stat').read().split(') ')[1][0] != 'Z': time.sleep(0.005)
+print(child)",
+    );
+    let document = listed(&netns);
+    let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+    let child = server.said.parse::<u32>().expect("a pid");
+    assert_eq!(socket["owners"][0]["pid"], child, "{document:#}");
+    let pid = rustix::process::Pid::from_raw(child.cast_signed()).expect("not zero");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("our own");
 }
 
 #[test]

@@ -280,7 +280,11 @@ pub(crate) enum Inventory {
     #[command(after_help = "Example: portolan inventory init && $EDITOR portolan.toml
 
 Everything found is written with status = \"observed\": nothing is approved by
-being found.")]
+being found. Only what somebody chose to open is written: clients never, and a
+program whose port the kernel chooses as an [[ignore]]. A file that is there is
+left alone (exit code 2) unless --merge is said.
+
+Exit code 3 when the file was written but not everything could be seen.")]
     Init {
         /// Add to the file what is new, and change nothing else in it
         #[arg(long)]
@@ -290,18 +294,33 @@ being found.")]
     #[command(after_help = "Example: portolan inventory validate --inventory prod.toml")]
     Validate,
     /// Put the file into its usual form; comments and order stay
-    #[command(after_help = "Example: portolan inventory fmt --check")]
+    #[command(after_help = "Example: portolan inventory fmt --check
+
+Ports become 443/tcp, blanks around signs and at the ends of lines are evened,
+of many empty lines two stay. Included TOML files are formatted too.
+
+Exit code 1 with --check when a file would change.")]
     Fmt {
         /// Change nothing; exit code 1 when the file would change
         #[arg(long)]
         check: bool,
     },
     /// Who may reach what, and why
-    #[command(after_help = "Example: portolan inventory show --host web")]
+    #[command(after_help = "Examples: portolan inventory show
+          portolan inventory show --host web
+          portolan inventory show --json | jq '.rows[] | select(.from == [])'
+
+One row a host and port. A source nobody wrote down says which forward implies
+it. Planned and retired services have no row. Base rows, without which a host
+cannot live, stand apart; a service of the same name replaces one.")]
     Show,
     /// Set one value; comments and order stay
     #[command(after_help = "Examples: portolan inventory set services.ssh.owner platform
-          portolan inventory set services.web.ports '[\"80/tcp\", \"443/tcp\"]'")]
+          portolan inventory set services.web.ports '[\"80/tcp\", \"443/tcp\"]'
+          portolan inventory set ignore.0.until 2027-03-31
+
+The key is set in whichever included file has it. A change after which the
+inventory would not be valid is refused, and nothing is written.")]
     Set {
         /// Dotted path of the key, such as services.ssh.owner
         key: String,

@@ -1,8 +1,8 @@
 //! Which ports are one running program's, where many may run under the same name.
 //!
 //! Two servers written in the same language are both `python3`; a server's workers are one server.
-//! Processes that share a socket or a port belong together, and so does everything in one unit or
-//! container.
+//! Processes that share a socket belong together, and so does everything in one unit or container;
+//! not so the ports that a runtime publishes, each for another container.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -42,7 +42,8 @@ impl Instances {
 
     /// The instance that holds these sockets of one program on one port.
     pub(super) fn of_sockets(&self, program: &Program, sockets: &[&Held], port: Port) -> Instance {
-        if program.unit.is_some() || program.container.is_some() {
+        let is_placed = program.unit.is_some() || program.container.is_some();
+        if is_placed && !program.is_publisher() {
             return Instance::Placed;
         }
         let pids = sockets.iter().flat_map(|held| processes(held));

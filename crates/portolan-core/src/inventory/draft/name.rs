@@ -30,8 +30,10 @@ impl Names {
         let first = ports.first();
         let registered =
             first.and_then(|(port, transport)| registry.service_name(*port, *transport));
+        let published = program.is_publisher().then_some("published");
         let own = [
             program.container.as_deref(),
+            published,
             program.unit.as_deref().map(stem),
             program.process.as_deref(),
             registered,
@@ -41,7 +43,8 @@ impl Names {
         let number = first.map_or(0, |(port, _)| port.0);
         let transport = first.map_or("", |(_, transport)| transport.as_str());
         let registered = registered.map(key).filter(|name| *name != base);
-        let candidates = (base != "port").then(|| base.clone()).into_iter();
+        let says_nothing = base == "port" || published.is_some_and(|name| name == base);
+        let candidates = (!says_nothing).then(|| base.clone()).into_iter();
         let candidates = candidates
             .chain(registered.map(|name| format!("{base}-{name}")))
             .chain([format!("{base}-{number}"), format!("{base}-{number}-{transport}")])

@@ -57,6 +57,11 @@ impl Program {
         self.process.is_some() || self.container.is_some()
     }
 
+    /// Whether it only hands a port on to a container, of which it does not say which.
+    pub(super) fn is_publisher(&self) -> bool {
+        self.process.as_deref().is_some_and(|name| PUBLISHERS.contains(&name))
+    }
+
     /// The keys of an ignore's `match` that name it.
     pub(super) fn as_match(&self) -> Option<(&'static str, MatchValue)> {
         let text = |name: &String| MatchValue::Text(name.clone());
@@ -88,6 +93,9 @@ fn process_name(process: &Process) -> String {
         _ => name,
     }
 }
+
+/// Programs that hold a port of the host on behalf of a container.
+const PUBLISHERS: [&str; 5] = ["docker-proxy", "rootlessport", "conmon", "slirp4netns", "pasta"];
 
 /// TASK_COMM_LEN without the final zero (include/linux/sched.h).
 const COMMAND_LENGTH: usize = 15;

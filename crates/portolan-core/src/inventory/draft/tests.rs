@@ -291,6 +291,17 @@ fn two_servers_of_one_interpreter_are_two_services() {
 }
 
 #[test]
+fn ports_published_for_containers_are_a_service_each() {
+    let mut scene = Scene::new();
+    for (pid, local) in [(60, "0.0.0.0:80"), (61, "[::]:80"), (62, "0.0.0.0:18080")] {
+        scene.program(pid, "docker-proxy", Some("docker.service"));
+        scene.listen(TCP, local, pid);
+    }
+    let names: Vec<String> = scene.draft().services.into_iter().map(|s| s.name).collect();
+    assert_eq!(names, ["published-http", "published-18080"]);
+}
+
+#[test]
 fn a_program_is_called_what_it_was_called_by() {
     let name = |comm: &str, exe: &str, argv: &str| {
         let mut scene = Scene::new();

@@ -1,6 +1,6 @@
 //! Drafting an inventory of this machine, or adding to one what it lacks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use portolan_core::audit::{self, Rule};
 use portolan_core::inventory::draft::{Draft, HostDraft, Observation};
 use portolan_core::inventory::{IdentifyError, Inventory, edit, file};
-use portolan_core::net::{Gap, Observed, Port, PortRange, Transport};
+use portolan_core::net::{Gap, Observed, Port, PortSet, Transport};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{Machine, SocketTable};
 use portolan_host::processes::Details;
@@ -115,7 +115,7 @@ impl Scene {
             Ok(host) => {
                 let unexpected = self.unexpected(inventory, host);
                 let is_new = |transport: Transport, port: Port| {
-                    unexpected.iter().any(|(r, t)| *t == transport && r.contains(port))
+                    unexpected.get(&transport).is_some_and(|ports| ports.contains(port))
                 };
                 Ok(Draft::of_new(&self.seen(), host.name.clone(), &taken, is_new))
             }
@@ -149,7 +149,7 @@ impl Scene {
         &self,
         inventory: &Inventory,
         host: &portolan_core::inventory::Host,
-    ) -> Vec<(PortRange, Transport)> {
+    ) -> BTreeMap<Transport, PortSet> {
         let scene = audit::Scene {
             inventory,
             host,
@@ -159,8 +159,13 @@ impl Scene {
             today: self.today,
         };
         let findings = audit::judge(&scene).findings;
-        let unexpected = findings.iter().filter(|f| f.rule == Rule::P101);
-        unexpected.filter_map(|f| f.subject.ports()).collect()
+        let mut unexpected: BTreeMap<Transport, PortSet> = BTreeMap::new();
+        for finding in findings.iter().filter(|f| f.rule == Rule::P101) {
+            if let Some((range, transport)) = finding.subject.ports() {
+                unexpected.entry(transport).or_default().insert_range(range);
+            }
+        }
+        unexpected
     }
 }
 

@@ -344,7 +344,8 @@ inventory would not be valid is refused, and nothing is written.")]
 
 const EXPORT_HELP: &str = "\
 The same inventory always gives the same text; only html judges dates, by today
-or --as-of. --json is the same as --format json.
+or --as-of. With --host only the ports of that host are in it. --json is the
+same as --format json.
 
 csv and netbox-csv put an apostrophe before a cell that a spreadsheet would take
 for a formula.

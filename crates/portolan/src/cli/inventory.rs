@@ -93,7 +93,7 @@ fn format(check: bool, global: &Global) -> Result<Exit> {
     Ok(if check && files.iter().any(|f| f.changed) { Exit::No } else { Exit::Yes })
 }
 
-/// Prints the inventory in another form.
+/// Prints the inventory in another form; with `--host` the ports of that host alone.
 fn export(format: Option<ExportFormat>, as_of: Option<Date>, global: &Global) -> Result<Exit> {
     let format = match (format, global.json) {
         (Some(ExportFormat::Json) | None, _) => ExportFormat::Json,
@@ -106,7 +106,7 @@ fn export(format: Option<ExportFormat>, as_of: Option<Date>, global: &Global) ->
     let inventory = ops::inventory::require(global)?.inventory;
     let registry = Registry::embedded();
     let as_of = as_of.unwrap_or_else(clock::today);
-    let export = Export::new(&inventory, &registry, as_of);
+    let export = Export::new(&inventory, &registry, as_of, global.host.as_deref())?;
     render::export::print(&mut Screen::open(global), format, &export)?;
     Ok(Exit::Yes)
 }

@@ -11,6 +11,7 @@ mod fuzz;
 mod help;
 mod hygiene;
 mod inventory_edit;
+mod inventory_export;
 mod inventory_init;
 mod inventory_show;
 mod lookup;

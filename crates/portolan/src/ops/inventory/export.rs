@@ -5,16 +5,20 @@
 //! `planned` and `retired` services are here too: an auditor asks for them although nothing of them
 //! is open.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use anyhow::Result;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use portolan_core::inventory::matrix::{Matrix, Origin, Row, Subject, Traffic, traffic_of};
 use portolan_core::inventory::{
-    Criticality, Documentation, Door, Host, Inventory, NetworkExtent, Owner, Source, Status,
+    Criticality, Documentation, Door, Host, Inventory, NetworkExtent, Owner, Service, Source,
+    Status,
 };
 use portolan_core::net::{PortRange, Severity, Transport};
 use portolan_core::registry::{Registry, SecurityNote};
+
+use crate::ops::inventory::show;
 
 /// An inventory with what follows from it.
 #[derive(Debug)]
@@ -89,11 +93,20 @@ pub(crate) enum Lack {
 }
 
 impl<'a> Export<'a> {
-    /// Puts `inventory` together as of `as_of`.
-    pub(crate) fn new(inventory: &'a Inventory, registry: &'a Registry, as_of: Date) -> Self {
-        let matrix = inventory.matrix();
-        let entries = entries(inventory, &matrix);
-        Self { inventory, matrix, entries, as_of, registry }
+    /// Puts `inventory` together as of `as_of`, with the ports of `host` alone where one is named.
+    ///
+    /// # Errors
+    /// A host that the inventory does not have.
+    pub(crate) fn new(
+        inventory: &'a Inventory,
+        registry: &'a Registry,
+        as_of: Date,
+        host: Option<&str>,
+    ) -> Result<Self> {
+        let matrix = show::matrix(inventory, host)?;
+        let mut entries = entries(inventory, &matrix);
+        entries.retain(|entry| host.is_none_or(|name| entry.host.name == name));
+        Ok(Self { inventory, matrix, entries, as_of, registry })
     }
 
     /// The declarations on each machine that has any, in the file's order.
@@ -162,12 +175,13 @@ impl<'a> Export<'a> {
     /// What somebody should look at, the worst first.
     pub(crate) fn attention(&self) -> Vec<Attention<'a>> {
         let mut found = Vec::new();
-        let mut seen: HashSet<(&str, &str)> = HashSet::new();
+        let mut seen = HashSet::new();
         for entry in self.entries.iter().filter(|e| !e.is_closed()) {
-            let key = (entry.subject.kind(), entry.subject.name());
-            let Some(docs) = entry.subject.docs().filter(|_| seen.insert(key)) else { continue };
-            let lacks = self.lacks(entry, docs).into_iter();
-            found.extend(lacks.map(|lack| Attention { subject: entry.subject, lack }));
+            let Some(docs) = entry.subject.docs() else { continue };
+            let mut lacks = self.lacks(entry, docs);
+            let (kind, name) = (entry.subject.kind(), entry.subject.name());
+            lacks.retain(|lack| seen.insert((kind, name, lack.rank())));
+            found.extend(lacks.into_iter().map(|lack| Attention { subject: entry.subject, lack }));
         }
         found.sort_by_key(|a| a.lack.rank());
         found
@@ -175,12 +189,14 @@ impl<'a> Export<'a> {
 
     fn lacks(&self, entry: &Entry<'_>, docs: &Documentation) -> Vec<Lack> {
         let observed = entry.subject.status() == Some(Status::Observed);
-        let public = entry.door.is_none() && entry.from.iter().any(|o| self.is_anybody(&o.source));
         let risky = || self.risks(entry).iter().any(|n| n.severity >= RISKY);
         let mut lacks = Vec::new();
         if observed {
             lacks.push(Lack::Unapproved);
-        } else if public && docs.approved.is_none() && !matches!(entry.subject, Subject::Door(_)) {
+        } else if self.is_public(entry)
+            && docs.approved.is_none()
+            && !matches!(entry.subject, Subject::Door(_))
+        {
             lacks.push(Lack::ExposedUnapproved);
         }
         if !entry.from.is_empty() && docs.security.is_none() && risky() {
@@ -205,34 +221,54 @@ impl<'a> Export<'a> {
 
     /// How many of something each.
     pub(crate) fn counts(&self) -> Counts {
-        let status = |s| self.inventory.services.iter().filter(|x| x.status == s).count();
-        let is_door = |e: &Entry<'_>| matches!(e.subject, Subject::Door(_));
-        let open = || self.entries.iter().filter(move |e| !e.is_closed() && !is_door(e));
-        let public = open()
-            .filter(|e| e.from.iter().any(|o| self.is_anybody(&o.source)) && e.door.is_none());
+        let services = self.services();
+        let status = |s| services.iter().filter(|x| x.status == s).count();
+        let with = |holds: fn(&Documentation) -> bool| {
+            services.iter().filter(|service| holds(&service.docs)).count()
+        };
         Counts {
-            hosts: self.inventory.hosts.len(),
-            services: self.inventory.services.len(),
+            hosts: self.by_host().count(),
+            services: services.len(),
             active: status(Status::Active),
             planned: status(Status::Planned),
             retired: status(Status::Retired),
             observed: status(Status::Observed),
-            open: open().map(|e| e.traffic.len()).sum(),
-            public: public.map(|e| e.traffic.len()).sum(),
-            critical: self.services_with(|d| d.criticality == Some(Criticality::High)),
-            approved: self.services_with(|d| d.approved.is_some()),
+            open: self.open_ports(|_| true),
+            public: self.open_ports(|entry| self.is_public(entry)),
+            critical: with(|docs| docs.criticality == Some(Criticality::High)),
+            approved: with(|docs| docs.approved.is_some()),
         }
     }
 
-    fn services_with(&self, holds: impl Fn(&Documentation) -> bool) -> usize {
-        self.inventory.services.iter().filter(|s| holds(&s.docs)).count()
+    /// How many ports are open on some machine, of the entries that `count`; a door never answers.
+    fn open_ports(&self, count: impl Fn(&Entry<'_>) -> bool) -> usize {
+        let mut seen = BTreeSet::new();
+        let open = self.entries.iter().filter(|e| !e.is_closed() && count(e));
+        let open = open.filter(|e| !matches!(e.subject, Subject::Door(_)));
+        for entry in open {
+            let name = (entry.subject.kind(), entry.subject.name());
+            seen.extend(entry.traffic.iter().map(|traffic| (&entry.host.name, name, traffic)));
+        }
+        seen.len()
+    }
+
+    /// Whether anybody may come, without a door.
+    pub(crate) fn is_public(&self, entry: &Entry<'_>) -> bool {
+        entry.door.is_none() && entry.from.iter().any(|o| self.is_anybody(&o.source))
+    }
+
+    /// The services that are on some machine, each once.
+    fn services(&self) -> Vec<&'a Service> {
+        let mut seen = HashSet::new();
+        let services = self.entries.iter().filter_map(|entry| entry.subject.service());
+        services.filter(|service| seen.insert(&service.name)).collect()
     }
 }
 
 /// How many of something an inventory declares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
-    /// Machines.
+    /// Machines that have a port.
     pub(crate) hosts: usize,
     /// Services of every status.
     pub(crate) services: usize,

@@ -3,6 +3,8 @@
 //! A service a machine and declaration. Without a serial number and without a time, both of which
 //! the format leaves open, so that the same inventory gives the same bytes.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use portolan_core::inventory::matrix::Subject;
 use portolan_core::inventory::{
@@ -38,7 +40,7 @@ struct Bom {
 impl Bom {
     fn of(export: &Export<'_>) -> Self {
         let listeners: Vec<&Entry<'_>> = export.listeners().collect();
-        let known: Vec<String> = listeners.iter().map(|entry| reference(entry)).collect();
+        let known: HashSet<String> = listeners.iter().map(|entry| reference(entry)).collect();
         Self {
             schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
             bom_format: "CycloneDX",
@@ -330,7 +332,7 @@ struct Dependency {
 
 impl Dependency {
     /// What `entry` needs of the services in `known`; what lies outside has no reference.
-    fn of(export: &Export<'_>, entry: &Entry<'_>, known: &[String]) -> Option<Self> {
+    fn of(export: &Export<'_>, entry: &Entry<'_>, known: &HashSet<String>) -> Option<Self> {
         let mut needed = match entry.subject {
             Subject::Service(service) => {
                 service.needs.iter().flat_map(|need| providers(export, &need.value)).collect()

@@ -232,10 +232,7 @@ fn joined(values: &[String]) -> String {
 fn link(url: &str) -> String {
     let shown = text(url.trim_start_matches("mailto:"));
     match words::followable(url) {
-        Some(url) => format!(
-            "[{shown}](<{}>)",
-            url.replace('<', "%3C").replace('>', "%3E").replace('|', "%7C")
-        ),
+        Some(url) => format!("[{shown}](<{url}>)"),
         None => text(url),
     }
 }
@@ -273,11 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn a_link_cannot_end_early() {
-        assert_eq!(
-            link("https://e.org/a|b>c"),
-            r"[https://e.org/a\|b&gt;c](<https://e.org/a%7Cb%3Ec>)"
-        );
+    fn what_may_not_be_followed_is_text() {
+        assert_eq!(link("https://e.org/a_b"), r"[https://e.org/a\_b](<https://e.org/a_b>)");
+        assert_eq!(link("https://e.org/a|b>c"), r"https://e.org/a\|b&gt;c");
         assert_eq!(link("javascript:alert(1)"), "javascript:alert(1)");
     }
 }

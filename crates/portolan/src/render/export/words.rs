@@ -201,14 +201,14 @@ pub(crate) fn base_traffic(traffic: BaseTraffic) -> String {
     }
 }
 
-/// `link`, if a reader may follow it: http, https or mailto, in one word.
+/// `link`, if a reader may follow it: http, https or mailto, in the characters of RFC 3986.
 ///
 /// Everything else in `links` is shown as text: `javascript:` is a scheme too.
 pub(crate) fn followable(link: &str) -> Option<&str> {
     let scheme = link.split_once(':')?.0;
     let known = ["http", "https", "mailto"].iter().any(|s| scheme.eq_ignore_ascii_case(s));
-    let one_word = !link.chars().any(|c| c.is_whitespace() || c.is_control());
-    (known && one_word && link.is_ascii()).then_some(link)
+    let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
+    (known && link.chars().all(plain)).then_some(link)
 }
 
 #[cfg(test)]
@@ -222,6 +222,7 @@ mod tests {
         assert!(followable("javascript:alert(1)").is_none());
         assert!(followable(" https://wiki.example.org").is_none());
         assert!(followable("https://wiki.example.org/\nx").is_none());
+        assert!(followable("https://wiki.example.org/\"><script>").is_none());
         assert!(followable("wiki page 7").is_none());
     }
 }

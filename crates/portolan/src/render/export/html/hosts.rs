@@ -111,7 +111,7 @@ impl RowView {
             kind: subject.kind(),
             status: subject.status().map(Word::word),
             closed: entry.is_closed(),
-            public: entry.door.is_none() && entry.from.iter().any(|o| export.is_anybody(&o.source)),
+            public: export.is_public(entry),
             local: entry.from.is_empty(),
             from: origins(export, entry),
             door: entry.door.map(|door| door.name.clone()),

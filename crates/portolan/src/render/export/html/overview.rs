@@ -1,6 +1,8 @@
 //! The top of the page: numbers, what to look at, and the risky ports.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 
 use portolan_core::net::{PortRange, Severity, Transport};
 use portolan_core::registry::SecurityNote;
@@ -128,22 +130,26 @@ impl RiskView {
         }
     }
 
-    /// Whether it says the same of another machine.
-    fn joins(&self, other: &Self) -> bool {
-        (&self.anchor, &self.port, &self.from, &self.stands_for)
-            == (&other.anchor, &other.port, &other.from, &other.stands_for)
+    /// What it says, without the machine.
+    fn key(&self) -> (String, String, String, String) {
+        let parts = [&self.anchor, &self.port, &self.from, &self.stands_for];
+        parts.map(String::clone).into()
     }
 }
 
 /// The risky ports that somebody else may reach, the worst first, machines that share one joined.
 pub(super) fn risks(export: &Export<'_>) -> Vec<RiskView> {
     let mut risks: Vec<RiskView> = Vec::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
     for entry in export.listeners().filter(|entry| !entry.from.is_empty()) {
         for note in export.risks(entry).iter().filter(|note| note.severity >= Severity::Medium) {
             let risk = RiskView::of(export, entry, note);
-            match risks.iter_mut().find(|other| other.joins(&risk)) {
-                Some(other) => other.hosts.extend(risk.hosts),
-                None => risks.push(risk),
+            match places.entry(risk.key()) {
+                Occupied(place) => risks[*place.get()].hosts.extend(risk.hosts),
+                Vacant(place) => {
+                    place.insert(risks.len());
+                    risks.push(risk);
+                }
             }
         }
     }

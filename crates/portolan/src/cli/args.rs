@@ -203,7 +203,7 @@ pub(crate) struct Sockets {
     /// Listening sockets (the default)
     #[arg(short, long)]
     pub(crate) listening: bool,
-    /// Sockets in every state
+    /// TCP, UDP, UDP-Lite, SCTP and raw sockets in every state; unix and packet with -x, -0
     #[arg(short, long)]
     pub(crate) all: bool,
     /// TCP

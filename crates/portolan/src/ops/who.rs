@@ -176,7 +176,7 @@ fn holds_its_port(held: &Held) -> bool {
 
 fn creator(held: &Held, table: &SocketTable) -> Option<String> {
     let uid = held.socket.uid?;
-    Some(table.users.get(&uid).map_or_else(|| format!("uid {uid}"), |user| user.to_string()))
+    Some(table.users.get(&uid).map_or_else(|| format!("uid {uid}"), ToString::to_string))
 }
 
 /// The tunnel whose UDP port the kernel serves.
@@ -223,7 +223,7 @@ fn bad_pid(found: &str) -> anyhow::Error {
 }
 
 /// How many connections there are in each state.
-pub(crate) fn states<'a>(connections: &[&'a Held]) -> Vec<(&'static str, usize)> {
+pub(crate) fn states(connections: &[&Held]) -> Vec<(&'static str, usize)> {
     let mut counts: HashMap<&'static str, usize> = HashMap::new();
     for held in connections {
         *counts.entry(held.socket.state.as_str()).or_default() += 1;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use portolan_core::net::Scope;
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Address, Backlog, Held, Queues, SocketTable, Unowned};
+use portolan_core::socket::{Address, Backlog, Held, PortChoice, Queues, SocketTable, Unowned};
 use serde::Serialize;
 
 use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
@@ -54,7 +55,7 @@ impl<'a> SocketJson<'a> {
             local: AddressJson::from(&socket.local),
             peer: socket.peer.as_ref().map(AddressJson::from),
             state: socket.state.as_str(),
-            scope: socket.scope().map(|s| s.as_str()),
+            scope: socket.scope().map(Scope::as_str),
             v6only: socket.v6only,
             dual_stack: socket.is_dual_stack(),
             device: socket.device.as_deref(),
@@ -66,7 +67,7 @@ impl<'a> SocketJson<'a> {
             inode: (socket.inode != 0).then_some(socket.inode),
             uid: socket.uid,
             user: socket.uid.and_then(|uid| table.users.get(&uid)).map(|user| &**user),
-            port_choice: socket.port_choice.map(|c| c.as_str()),
+            port_choice: socket.port_choice.map(PortChoice::as_str),
             backlog: socket.backlog.map(BacklogJson::from),
             queues: socket.queues.into(),
             reuseport_group: None,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use portolan_core::audit::{Finding, Reach, Rule};
 use portolan_core::inventory::Status;
 use portolan_core::net::{Observed, Scope, Severity};
-use portolan_core::socket::SocketTable;
+use portolan_core::socket::{PortChoice, SocketTable};
 use serde::Serialize;
 
 use crate::ops::status::{Bound, Chart, DeclaredAs, Intent, Row};
@@ -387,7 +387,11 @@ impl<'a> PortJson<'a> {
             owner_gap: row.unowned.map(unowned_word).filter(|_| row.owners.is_empty()),
             unit: row.placement.unit.as_deref(),
             container: row.placement.container.as_deref().map(ContainerJson::from),
-            port_choice: row.sockets.iter().find_map(|h| h.socket.port_choice).map(|c| c.as_str()),
+            port_choice: row
+                .sockets
+                .iter()
+                .find_map(|h| h.socket.port_choice)
+                .map(PortChoice::as_str),
             reach: reach_json(row),
             declared: row.declared.map(DeclaredJson::from),
             risk: row.risk.as_ref().map(|r| RiskJson {

@@ -97,6 +97,10 @@ ports = ["80/tcp"]
 
 [owners.operations]
 [owners.platform]
+
+[[ignore]]
+match = { service = "web" }
+reason = "not yet installed"
 "#;
 
 /// Runs an example as it stands, except that it writes into its own folder only.

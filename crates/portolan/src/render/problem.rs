@@ -3,7 +3,7 @@
 //! The files are foreign text, so their lines are sanitized, and of a long one only the part around
 //! the mistake is shown.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -15,27 +15,33 @@ use crate::render::sanitize::sanitize;
 use crate::render::style::{Role, Style};
 
 /// Prints everything that is wrong on standard error; the first hundred with their lines.
+///
+/// Whoever reads it is gone when standard error is, so that failing to write is no error.
 pub(crate) fn print(refused: &Refused, color: Color) {
-    let style = Style::for_stderr(color);
-    let mut out = io::stderr().lock();
-    for problem in refused.problems.iter().take(SHOWN) {
-        let _ = writeln!(out, "{}", text(refused, problem, style));
+    let _ = write(&mut io::stderr().lock(), refused, Style::for_stderr(color));
+}
+
+fn write(out: &mut impl Write, refused: &Refused, style: Style) -> io::Result<()> {
+    for (i, problem) in refused.problems.iter().take(SHOWN).enumerate() {
+        if i > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", text(refused, problem, style))?;
         if !problem.hint.is_empty() {
             let hint = sanitize(&problem.hint);
-            let _ = writeln!(out, "{} {hint}", style.paint(Role::Hint, "hint:"));
+            writeln!(out, "{} {hint}", style.paint(Role::Hint, "hint:"))?;
         }
-        let _ = writeln!(out);
     }
-    let _ =
-        writeln!(out, "{} {}", style.paint(Role::Bad, "error:"), sanitize(&refused.to_string()));
-    let hidden = refused.problems.len().saturating_sub(SHOWN) + refused.omitted;
-    if hidden > 0 {
-        let _ = writeln!(
-            out,
-            "{} mend these first: {hidden} more are not shown",
-            style.paint(Role::Hint, "hint:")
-        );
+    let all = refused.problems.len() + refused.omitted;
+    if all > 1 {
+        let sum = refused.to_string();
+        writeln!(out, "\n{} {}", style.paint(Role::Bad, "error:"), sanitize(&sum))?;
     }
+    if all > SHOWN {
+        let hint = style.paint(Role::Hint, "hint:");
+        writeln!(out, "{hint} mend these first: {} more are not shown", all - SHOWN)?;
+    }
+    Ok(())
 }
 
 /// More than anyone mends before looking again.

@@ -14,6 +14,7 @@ mod inventory_edit;
 mod inventory_export;
 mod inventory_init;
 mod inventory_show;
+mod inventory_validate;
 mod lookup;
 mod owners;
 mod registry;

@@ -210,10 +210,12 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
         let (port, transport) = (listening.port, listening.transport);
         let mut row = row(listening, sources.table);
         row.service = sources.registry.service_name(port, transport);
-        row.declared = sources.intent.declared().and_then(|(i, h)| declared(i, h, transport, port));
         row.risk = risk(sources.registry, port, transport);
         row.findings = findings.remove(&format!("{port}/{transport}")).unwrap_or_default();
         ports.push(row);
+    }
+    if let Some((inventory, host)) = sources.intent.declared() {
+        declare(&mut ports, inventory, host);
     }
     ports.sort_by_key(|row| (Reverse(row.reach()), row.port, row.transport));
     let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
@@ -267,23 +269,30 @@ fn bound(sockets: &[&Held]) -> Vec<Bound> {
     bound
 }
 
-fn declared<'a>(
-    inventory: &'a Inventory,
-    host: &Host,
-    transport: Transport,
-    port: Port,
-) -> Option<DeclaredAs<'a>> {
-    let claims = inventory.declared_at(host, transport, port);
-    claims.into_iter().find_map(|declared| match declared {
-        Declared::Service(service) => {
-            Some(DeclaredAs { service: &service.name, status: service.status })
+/// Writes into each row what declares its port: services first, then in the file's order.
+fn declare<'a>(rows: &mut [Row<'a>], inventory: &'a Inventory, host: &Host) {
+    let open = |row: &Row<'_>| (row.transport, row.port);
+    rows.sort_by_key(open);
+    for declared in inventory.declared_on(host) {
+        let Some(name) = declared_as(declared) else { continue };
+        for (range, transport) in declared.pairs() {
+            let start = rows.partition_point(|row| open(row) < (transport, range.first()));
+            let claimed = rows[start..]
+                .iter_mut()
+                .take_while(|row| (row.transport, row.port) <= (transport, range.last()));
+            claimed.for_each(|row| row.declared = row.declared.or(Some(name)));
         }
-        Declared::Forward(forward) => {
-            Some(DeclaredAs { service: &forward.name, status: Status::Active })
-        }
-        Declared::Door(door) => Some(DeclaredAs { service: &door.name, status: Status::Active }),
-        Declared::Pool(_) => None,
-    })
+    }
+}
+
+/// A pool holds numbers and says of none what is to listen there.
+fn declared_as(declared: Declared<'_>) -> Option<DeclaredAs<'_>> {
+    let status = match declared {
+        Declared::Service(service) => service.status,
+        Declared::Forward(_) | Declared::Door(_) => Status::Active,
+        Declared::Pool(_) => return None,
+    };
+    Some(DeclaredAs { service: declared.name(), status })
 }
 
 fn risk(registry: &Registry, port: Port, transport: Transport) -> Option<Risk<'_>> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::ops::inventory::Asked;
+
 /// The chart of this machine's ports: what is open, who opened it, who could reach it, and whether
 /// anyone meant it.
 #[derive(Debug, Parser)]
@@ -52,6 +54,13 @@ pub(crate) struct Global {
     /// Which host of the inventory this is [default: by host name, then by address]
     #[arg(long, global = true, value_name = "NAME", help_heading = EVERYWHERE)]
     pub(crate) host: Option<String>,
+}
+
+impl Global {
+    /// Which inventory and host are meant.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked { inventory: self.inventory.clone(), host: self.host.clone() }
+    }
 }
 
 const EVERYWHERE: &str = "With every command";

@@ -13,7 +13,7 @@ use crate::{ops, render};
 /// Audits this machine, or accepts one of the findings.
 pub(crate) fn run(arguments: &Audit, global: &Global) -> Result<Exit> {
     if let Some(AuditCommand::Accept { id, reason, until }) = &arguments.command {
-        let acceptance = ops::audit::accept(global, id, reason, *until)?;
+        let acceptance = ops::audit::accept(&global.asked(), id, reason, *until)?;
         let mut screen = Screen::open(global);
         if global.json {
             render::audit::accepted_json(&mut screen, &acceptance)?;
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Audit, global: &Global) -> Result<Exit> {
         return Ok(Exit::Yes);
     }
     let fail_on = arguments.fail_on.into();
-    let report = match (format(arguments, global)?, ops::audit::run(global)) {
+    let report = match (format(arguments, global)?, ops::audit::run(&global.asked())) {
         // A plugin's only way to say that it could not look.
         (AuditFormat::Nagios, Err(error)) => {
             render::nagios::failure(&mut Screen::open(global), &error)?;

@@ -32,7 +32,7 @@ pub(crate) fn run(command: &Inventory, global: &Global) -> Result<Exit> {
 
 /// Says what the file contains; 2 when something is wrong with it.
 fn validate(global: &Global) -> Result<Exit> {
-    let outcome = match ops::inventory::require(global) {
+    let outcome = match ops::inventory::require(&global.asked()) {
         Ok(loaded) => Ok(loaded.inventory),
         Err(error) => Err(error.downcast::<Refused>()?),
     };
@@ -47,7 +47,7 @@ fn validate(global: &Global) -> Result<Exit> {
 
 /// Who may reach what; with `--host` on that host alone.
 fn show(global: &Global) -> Result<Exit> {
-    let loaded = ops::inventory::require(global)?;
+    let loaded = ops::inventory::require(&global.asked())?;
     let matrix = ops::inventory::show::matrix(&loaded.inventory, global.host.as_deref())?;
     let mut screen = Screen::open(global);
     match global.json {
@@ -59,7 +59,7 @@ fn show(global: &Global) -> Result<Exit> {
 
 /// Drafts the file, or adds to it; 3 when not everything could be seen.
 fn init(merge: bool, global: &Global) -> Result<Exit> {
-    let found = ops::inventory::init::init(global, merge)?;
+    let found = ops::inventory::init::init(&global.asked(), merge)?;
     let mut screen = Screen::open(global);
     if global.json {
         render::inventory::init_json(&mut screen, &found.value, &found.gaps)?;
@@ -72,7 +72,7 @@ fn init(merge: bool, global: &Global) -> Result<Exit> {
 
 /// Sets one value.
 fn set(key: &str, value: &str, global: &Global) -> Result<Exit> {
-    let set = ops::inventory::edit::set(global, key, value)?;
+    let set = ops::inventory::edit::set(&global.asked(), key, value)?;
     let mut screen = Screen::open(global);
     match global.json {
         true => render::inventory::set_json(&mut screen, key, &set)?,
@@ -84,7 +84,7 @@ fn set(key: &str, value: &str, global: &Global) -> Result<Exit> {
 /// Puts the files into their usual form; with `--check` says which are not, and then 1.
 fn format(check: bool, global: &Global) -> Result<Exit> {
     let form = if check { Form::Check } else { Form::Write };
-    let files = ops::inventory::edit::format(global, form)?;
+    let files = ops::inventory::edit::format(&global.asked(), form)?;
     let mut screen = Screen::open(global);
     match global.json {
         true => render::inventory::format_json(&mut screen, &files)?,
@@ -103,7 +103,7 @@ fn export(format: Option<ExportFormat>, as_of: Option<Date>, global: &Global) ->
             return Err(Fault::new("--json and another --format ask for two forms at once", hint));
         }
     };
-    let inventory = ops::inventory::require(global)?.inventory;
+    let inventory = ops::inventory::require(&global.asked())?.inventory;
     let registry = Registry::embedded();
     let as_of = as_of.unwrap_or_else(clock::today);
     let export = Export::new(&inventory, &registry, as_of, global.host.as_deref())?;

@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &Lookup, global: &Global) -> Result<Exit> {
     let mut gaps = Vec::new();
     let registry = ops::registry::load().into_value(&mut gaps);
     let local = portolan_host::machine::local_ports().into_value(&mut gaps);
-    let inventory = ops::inventory::consult(global)?.into_value(&mut gaps);
+    let inventory = ops::inventory::consult(&global.asked())?.into_value(&mut gaps);
     let inventory = inventory.as_ref().map(|loaded| &loaded.inventory);
     let sources = Sources { registry: &registry, inventory };
     let answers = sources.look_up(&arguments.what)?;

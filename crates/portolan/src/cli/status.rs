@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let machine = machine::read().into_value(&mut gaps);
     let table = ops::sockets::observe(&Request::listeners(Details::Full))?.into_value(&mut gaps);
     let registry = ops::registry::load().into_value(&mut gaps);
-    let intent = ops::status::intent(global, &machine, &mut gaps)?;
+    let intent = ops::status::intent(&global.asked(), &machine, &mut gaps)?;
     gaps.extend(intent.gap());
     let findings = intent.declared().map(|(inventory, host)| {
         let judgement = audit::judge(&Scene {

@@ -17,9 +17,8 @@ use portolan_core::socket::{Machine, SocketTable};
 use portolan_host::processes::Details;
 use portolan_host::{clock, files};
 
-use crate::cli::args::Global;
 use crate::fault::{Fault, Hinted as _};
-use crate::ops::inventory::Loaded;
+use crate::ops::inventory::{Asked, Loaded};
 use crate::ops::{inventory, machine, registry, sockets};
 
 /// An audit of this machine.
@@ -60,15 +59,15 @@ impl Report {
 ///
 /// # Errors
 /// No inventory, a broken one, or one that does not know this machine.
-pub(crate) fn run(global: &Global) -> Result<Report> {
-    let loaded = inventory::require(global)?;
-    report(&loaded, global)
+pub(crate) fn run(asked: &Asked) -> Result<Report> {
+    let loaded = inventory::require(asked)?;
+    report(&loaded, asked)
 }
 
-fn report(loaded: &Loaded, global: &Global) -> Result<Report> {
+fn report(loaded: &Loaded, asked: &Asked) -> Result<Report> {
     let mut gaps = Vec::new();
     let machine = machine::read().into_value(&mut gaps);
-    let host = host(&loaded.inventory, &machine, global)?;
+    let host = host(&loaded.inventory, &machine, asked)?;
     let request = sockets::Request::listeners(Details::Full);
     let table = sockets::observe(&request)?.into_value(&mut gaps);
     let registry = registry::load().into_value(&mut gaps);
@@ -96,8 +95,8 @@ pub(crate) fn judge(
     audit::judge(&Scene { inventory, host, sockets, machine, registry, today: clock::today() })
 }
 
-fn host<'a>(inventory: &'a Inventory, machine: &Machine, global: &Global) -> Result<&'a Host> {
-    inventory.identify(machine, global.host.as_deref()).map_err(|error| {
+fn host<'a>(inventory: &'a Inventory, machine: &Machine, asked: &Asked) -> Result<&'a Host> {
+    inventory.identify(machine, asked.host.as_deref()).map_err(|error| {
         let hint = error.hint();
         Fault::new(error.to_string(), hint)
     })
@@ -120,7 +119,7 @@ pub(crate) struct Acceptance {
 /// No such finding now, with the nearest one that there is; an end that has passed; a file that
 /// cannot be edited or written. The file is as it was then.
 pub(crate) fn accept(
-    global: &Global,
+    asked: &Asked,
     id: &str,
     reason: &str,
     until: Option<Date>,
@@ -131,8 +130,8 @@ pub(crate) fn accept(
     if let Some(until) = until.filter(|day| *day < clock::today()) {
         return Err(Fault::new(format!("{until} has passed"), "give a day that is still to come"));
     }
-    let loaded = inventory::require(global)?;
-    let report = report(&loaded, global)?;
+    let loaded = inventory::require(asked)?;
+    let report = report(&loaded, asked)?;
     let finding = find(&report, id)?;
     write(&loaded, &IgnoreEntry::of_finding(id, reason, until))?;
     Ok(Acceptance { finding, until, path: loaded.path })

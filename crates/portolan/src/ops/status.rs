@@ -15,9 +15,9 @@ use portolan_core::net::{Gap, Port, Scope, Severity, Transport, Why};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{Backlog, Held, Machine, Placement, Process, SocketTable, Unowned};
 
-use crate::cli::args::Global;
 use crate::fault::Fault;
 use crate::ops;
+use crate::ops::inventory::Asked;
 
 /// Everything the chart is made of.
 #[derive(Debug)]
@@ -125,19 +125,19 @@ impl Row<'_> {
 ///
 /// # Errors
 /// An inventory or a host that was named and is not there or broken.
-pub(crate) fn intent(global: &Global, machine: &Machine, gaps: &mut Vec<Gap>) -> Result<Intent> {
-    let loaded = match ops::inventory::load(global) {
+pub(crate) fn intent(asked: &Asked, machine: &Machine, gaps: &mut Vec<Gap>) -> Result<Intent> {
+    let loaded = match ops::inventory::load(asked) {
         Ok(loaded) => loaded.into_value(gaps),
-        Err(error) if ops::inventory::named(global).is_none() && error.is::<Refused>() => {
+        Err(error) if ops::inventory::named(asked).is_none() && error.is::<Refused>() => {
             let hint = "portolan inventory validate     (shows what is wrong with it)";
             return Ok(Intent::Unclear { why: error.to_string(), hint: hint.to_owned() });
         }
         Err(error) => return Err(error),
     };
     let Some(loaded) = loaded else { return Ok(Intent::None) };
-    match loaded.inventory.identify(machine, global.host.as_deref()).cloned() {
+    match loaded.inventory.identify(machine, asked.host.as_deref()).cloned() {
         Ok(host) => Ok(Intent::Declared { inventory: loaded.inventory.into(), host: host.into() }),
-        Err(error) if global.host.is_some() => Err(Fault::new(error.to_string(), error.hint())),
+        Err(error) if asked.host.is_some() => Err(Fault::new(error.to_string(), error.hint())),
         Err(error) => Ok(Intent::Unclear { why: error.to_string(), hint: error.hint() }),
     }
 }

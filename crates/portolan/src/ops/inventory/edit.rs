@@ -7,10 +7,10 @@ use portolan_core::inventory::Inventory;
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_host::files;
 
-use crate::cli::args::Global;
 use crate::fault::{Fault, Hinted as _};
 
 use super::load;
+use super::load::Asked;
 
 /// What `set` did.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub(crate) struct Set {
 /// # Errors
 /// A key or text that cannot be edited, or a `Refused` where the result would not be valid; the
 /// file is as it was then.
-pub(crate) fn set(global: &Global, key: &str, value: &str) -> Result<Set> {
-    let (root, text) = load::to_change(global)?;
-    let (path, text) = holder(global, key, root.clone(), text)?;
+pub(crate) fn set(asked: &Asked, key: &str, value: &str) -> Result<Set> {
+    let (root, text) = load::to_change(asked)?;
+    let (path, text) = holder(asked, key, root.clone(), text)?;
     let edited = edit::set(&text, key, value).map_err(|e| fault(&path, &e))?;
     if edited == text {
         return Ok(Set { path, changed: false });
@@ -43,10 +43,10 @@ pub(crate) fn set(global: &Global, key: &str, value: &str) -> Result<Set> {
 /// # Errors
 /// As for [`set`].
 pub(crate) fn add(
-    global: &Global,
+    asked: &Asked,
     add: impl FnOnce(&str) -> Result<String, EditError>,
 ) -> Result<(PathBuf, Inventory)> {
-    let (root, text) = load::to_change(global)?;
+    let (root, text) = load::to_change(asked)?;
     let edited = add(&text).map_err(|e| fault(&root, &e))?;
     let inventory = load::with_change(&root, &root, &edited).context(NOT_VALID)?;
     files::replace(&root, edited.as_bytes()).hinted("nothing was changed", NOT_WRITTEN)?;
@@ -79,9 +79,9 @@ pub(crate) enum Form {
 ///
 /// # Errors
 /// A `Refused`, or a root file that is JSON; no file is changed then.
-pub(crate) fn format(global: &Global, form: Form) -> Result<Vec<Formatted>> {
-    let (root, _) = load::to_change(global)?;
-    let inventory = load::require(global)?.inventory;
+pub(crate) fn format(asked: &Asked, form: Form) -> Result<Vec<Formatted>> {
+    let (root, _) = load::to_change(asked)?;
+    let inventory = load::require(asked)?.inventory;
     let mut formatted = Vec::new();
     for (n, file) in inventory.files.iter().enumerate() {
         match edit::format(&file.text) {
@@ -106,9 +106,9 @@ pub(crate) fn format(global: &Global, form: Form) -> Result<Vec<Formatted>> {
 }
 
 /// The file of the inventory that holds the most of `key`, of those with the thing it is about.
-fn holder(global: &Global, key: &str, root: PathBuf, text: String) -> Result<(PathBuf, String)> {
+fn holder(asked: &Asked, key: &str, root: PathBuf, text: String) -> Result<(PathBuf, String)> {
     // An inventory that cannot be loaded may be mended by this very edit: then it is the root's.
-    let Ok(loaded) = load::require(global) else { return Ok((root, text)) };
+    let Ok(loaded) = load::require(asked) else { return Ok((root, text)) };
     let mut best = (root, text);
     let mut depth = edit::holds(&best.1, key).map_err(|e| fault(&best.0, &e))?;
     for file in loaded.inventory.files.into_iter().skip(1) {

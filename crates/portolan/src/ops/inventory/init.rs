@@ -17,7 +17,7 @@ use portolan_host::processes::Details;
 use portolan_host::{clock, files};
 
 use super::load;
-use crate::cli::args::Global;
+use super::load::Asked;
 use crate::fault::{Fault, Hinted as _};
 use crate::ops;
 
@@ -47,8 +47,8 @@ pub(crate) enum Outcome {
 ///
 /// # Errors
 /// A file that is there and is not to be added to; one that cannot be read, written or edited.
-pub(crate) fn init(global: &Global, merge: bool) -> Result<Observed<Report>> {
-    let path = load::named(global).unwrap_or_else(|| PathBuf::from("portolan.toml"));
+pub(crate) fn init(asked: &Asked, merge: bool) -> Result<Observed<Report>> {
+    let path = load::named(asked).unwrap_or_else(|| PathBuf::from("portolan.toml"));
     let exists = fs::symlink_metadata(&path).is_ok();
     if exists && !merge {
         let message = format!("{} is already there", path.display());
@@ -56,7 +56,7 @@ pub(crate) fn init(global: &Global, merge: bool) -> Result<Observed<Report>> {
     }
     let mut gaps = Vec::new();
     let scene = Scene::observe(&mut gaps)?;
-    let report = if exists { scene.merge(global, path) } else { scene.create(global, path) }?;
+    let report = if exists { scene.merge(asked, path) } else { scene.create(asked, path) }?;
     Ok(Observed { value: report, gaps })
 }
 
@@ -83,8 +83,8 @@ impl Scene {
         Observation { sockets: &self.sockets, machine: &self.machine, registry: &self.registry }
     }
 
-    fn create(&self, global: &Global, path: PathBuf) -> Result<Report> {
-        let draft = Draft::of(&self.seen(), global.host.as_deref());
+    fn create(&self, asked: &Asked, path: PathBuf) -> Result<Report> {
+        let draft = Draft::of(&self.seen(), asked.host.as_deref());
         let text = draft.file(self.today);
         // Only a name from the command line can make it another than valid.
         file::parse(&path.to_string_lossy(), text.as_bytes()).map_err(|refused| {
@@ -96,10 +96,10 @@ impl Scene {
         Ok(Report { path, outcome: Outcome::Created, draft })
     }
 
-    fn merge(&self, global: &Global, path: PathBuf) -> Result<Report> {
-        let here = Global { inventory: Some(path.clone()), ..global.clone() };
+    fn merge(&self, asked: &Asked, path: PathBuf) -> Result<Report> {
+        let here = Asked { inventory: Some(path.clone()), ..asked.clone() };
         let inventory = load::require(&here)?.inventory;
-        let draft = self.lacking(&inventory, global.host.as_deref())?;
+        let draft = self.lacking(&inventory, asked.host.as_deref())?;
         if draft.is_empty() {
             return Ok(Report { path, outcome: Outcome::Unchanged, draft });
         }

@@ -14,8 +14,16 @@ use portolan_core::inventory::file::{self, Loading, Want};
 use portolan_core::inventory::{Inventory, glob};
 use portolan_core::net::{Gap, Observed, Why};
 
-use crate::cli::args::Global;
 use crate::fault::{Fault, Hinted as _};
+
+/// Which inventory is meant, and which of its hosts this machine is, as far as somebody said so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// The file, if one was named.
+    pub(crate) inventory: Option<PathBuf>,
+    /// The host, if one was named.
+    pub(crate) host: Option<String>,
+}
 
 /// An inventory and the file it was read from.
 #[derive(Clone, Debug)]
@@ -37,8 +45,8 @@ struct Found {
 ///
 /// # Errors
 /// A named file that cannot be read, or a `Refused` with everything that is wrong in a file.
-pub(crate) fn load(global: &Global) -> Result<Observed<Option<Loaded>>> {
-    let found = find(global)?;
+pub(crate) fn load(asked: &Asked) -> Result<Observed<Option<Loaded>>> {
+    let found = find(asked)?;
     let loaded = found.value.map(read).transpose()?;
     Ok(Observed { value: loaded, gaps: found.gaps })
 }
@@ -48,9 +56,9 @@ pub(crate) fn load(global: &Global) -> Result<Observed<Option<Loaded>>> {
 ///
 /// # Errors
 /// A named file that cannot be read or is wrong.
-pub(crate) fn consult(global: &Global) -> Result<Observed<Option<Loaded>>> {
-    match load(global) {
-        Err(_) if named(global).is_none() => {
+pub(crate) fn consult(asked: &Asked) -> Result<Observed<Option<Loaded>>> {
+    match load(asked) {
+        Err(_) if named(asked).is_none() => {
             let hint = "`portolan inventory validate` says what is wrong with it";
             let gap = Gap::aside("what the inventory declares", Why::Unsupported, hint);
             Ok(Observed { value: None, gaps: vec![gap] })
@@ -63,8 +71,8 @@ pub(crate) fn consult(global: &Global) -> Result<Observed<Option<Loaded>>> {
 ///
 /// # Errors
 /// Also where there is none.
-pub(crate) fn require(global: &Global) -> Result<Loaded> {
-    let loaded = load(global)?;
+pub(crate) fn require(asked: &Asked) -> Result<Loaded> {
+    let loaded = load(asked)?;
     loaded.value.ok_or_else(|| match loaded.gaps.first() {
         None => Fault::new("there is no inventory here", NO_INVENTORY_HINT),
         Some(gap) => Fault::new(format!("cannot read {}", gap.what), gap.hint.clone()),
@@ -75,8 +83,8 @@ const NO_INVENTORY_HINT: &str =
     "draft one with `portolan inventory init`, or name one with --inventory FILE";
 
 /// The first of the usual places where a file is.
-fn find(global: &Global) -> Result<Observed<Option<Found>>> {
-    if let Some(path) = named(global) {
+fn find(asked: &Asked) -> Result<Observed<Option<Found>>> {
+    if let Some(path) = named(asked) {
         let bytes = bytes_of(&path, Kind::Any).hinted(
             format!("cannot read the inventory {}", path.display()),
             "--inventory and $PORTOLAN_INVENTORY name a file that must be there",
@@ -101,9 +109,9 @@ fn find(global: &Global) -> Result<Observed<Option<Found>>> {
 const USUAL_PLACES: [&str; 2] = ["portolan.toml", "/etc/portolan/portolan.toml"];
 
 /// The file that was named on the command line or in the environment.
-pub(crate) fn named(global: &Global) -> Option<PathBuf> {
+pub(crate) fn named(asked: &Asked) -> Option<PathBuf> {
     let of_environment = || env::var_os("PORTOLAN_INVENTORY").filter(|v| !v.is_empty());
-    global.inventory.clone().or_else(|| of_environment().map(PathBuf::from))
+    asked.inventory.clone().or_else(|| of_environment().map(PathBuf::from))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -123,8 +131,8 @@ fn unreadable(place: &str, error: &io::Error) -> Gap {
 ///
 /// # Errors
 /// Where there is none, or it is no file that can be replaced.
-pub(crate) fn to_change(global: &Global) -> Result<(PathBuf, String)> {
-    let found = find(global)?;
+pub(crate) fn to_change(asked: &Asked) -> Result<(PathBuf, String)> {
+    let found = find(asked)?;
     let Some(Found { path, bytes }) = found.value else {
         return Err(Fault::new("there is no inventory here", NO_INVENTORY_HINT));
     };

@@ -6,4 +6,4 @@ pub(crate) mod init;
 mod load;
 pub(crate) mod show;
 
-pub(crate) use load::{Loaded, consult, load, named, require};
+pub(crate) use load::{Asked, Loaded, consult, load, named, require};

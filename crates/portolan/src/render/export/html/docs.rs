@@ -38,7 +38,7 @@ impl DocsView {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct ApprovalView {
+struct ApprovalView {
     by: String,
     on: Option<String>,
     ticket: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct ApprovalView {
 }
 
 impl ApprovalView {
-    pub(super) fn of(export: &Export<'_>, docs: &Documentation, approval: &Approval) -> Self {
+    fn of(export: &Export<'_>, docs: &Documentation, approval: &Approval) -> Self {
         Self {
             by: approval.by.clone().unwrap_or_else(|| "somebody".to_owned()),
             on: approval.on.map(|day| day.to_string()),

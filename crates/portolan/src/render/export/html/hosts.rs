@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use portolan_core::inventory::matrix::Origin;
-use portolan_core::inventory::{FirewallDefaults, Host, Service, Tls, Word};
+use portolan_core::inventory::{Expect, FirewallDefaults, Host, Service, Tls, Word};
 use serde::Serialize;
 
 use super::anchor;
@@ -48,12 +48,12 @@ impl HostView {
 
 /// Something to know about a machine.
 #[derive(Debug, Serialize)]
-pub(super) struct Fact {
+struct Fact {
     name: &'static str,
     value: String,
 }
 
-pub(super) fn facts(host: &Host) -> Vec<Fact> {
+fn facts(host: &Host) -> Vec<Fact> {
     let public: Vec<String> = host.public.iter().map(ToString::to_string).collect();
     let facts = [
         ("Address", words::texts(&host.address).join(", ")),
@@ -68,7 +68,7 @@ pub(super) fn facts(host: &Host) -> Vec<Fact> {
     said.map(|(name, value)| Fact { name, value }).collect()
 }
 
-pub(super) fn firewall(defaults: FirewallDefaults) -> String {
+fn firewall(defaults: FirewallDefaults) -> String {
     let words = format!(
         "in {}, through {}, out {}",
         defaults.input.word(),
@@ -80,7 +80,7 @@ pub(super) fn firewall(defaults: FirewallDefaults) -> String {
 
 /// A declaration on a machine.
 #[derive(Debug, Serialize)]
-pub(super) struct RowView {
+struct RowView {
     /// Where links to it lead: on the first row of its name.
     anchor: Option<String>,
     ports: Vec<String>,
@@ -97,11 +97,7 @@ pub(super) struct RowView {
 }
 
 impl RowView {
-    pub(super) fn of(
-        export: &Export<'_>,
-        entry: &Entry<'_>,
-        anchors: &mut HashSet<String>,
-    ) -> Self {
+    fn of(export: &Export<'_>, entry: &Entry<'_>, anchors: &mut HashSet<String>) -> Self {
         let subject = entry.subject;
         let anchor = anchor(subject.kind(), subject.name());
         Self {
@@ -123,12 +119,12 @@ impl RowView {
 
 /// Who may come, and which forward implies it.
 #[derive(Debug, Serialize)]
-pub(super) struct OriginView {
+struct OriginView {
     name: String,
     implied_by: Option<String>,
 }
 
-pub(super) fn origins(export: &Export<'_>, entry: &Entry<'_>) -> Vec<OriginView> {
+fn origins(export: &Export<'_>, entry: &Entry<'_>) -> Vec<OriginView> {
     let view = |origin: &Origin<'_>| OriginView {
         name: export.inventory.source_name(&origin.source),
         implied_by: origin.implied_by.map(|forward| forward.name.clone()),
@@ -137,7 +133,7 @@ pub(super) fn origins(export: &Export<'_>, entry: &Entry<'_>) -> Vec<OriginView>
 }
 
 /// What a service is, runs as and must look like.
-pub(super) fn run_by(service: &Service) -> Vec<Fact> {
+fn run_by(service: &Service) -> Vec<Fact> {
     let facts = [
         ("speaks", service.speaks.join(", ")),
         ("TLS", service.tls.as_ref().map(tls).unwrap_or_default()),
@@ -146,6 +142,13 @@ pub(super) fn run_by(service: &Service) -> Vec<Fact> {
         ("unit", service.unit.clone().unwrap_or_default()),
         ("container", service.container.clone().unwrap_or_default()),
         ("binds", service.bind.as_ref().map(words::bind).unwrap_or_default()),
+        (
+            "on the interface of",
+            service.at_network.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
+        ),
+        ("joins", service.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        ("runs", expected(service.expect).to_owned()),
+        ("helper", service.helper.map(Word::word).unwrap_or_default().to_owned()),
         ("limit", service.limit.map(|limit| limit.to_string()).unwrap_or_default()),
         ("needs", words::texts(&service.needs).join(", ")),
     ];
@@ -153,7 +156,16 @@ pub(super) fn run_by(service: &Service) -> Vec<Fact> {
     said.map(|(name, value)| Fact { name, value }).collect()
 }
 
-pub(super) fn tls(tls: &Tls) -> String {
+/// On how many of its machines it runs; nothing where it runs on all.
+fn expected(expect: Expect) -> &'static str {
+    match expect {
+        Expect::Always => "",
+        Expect::Sometimes => "sometimes",
+        Expect::OneOf => "on one of its hosts",
+    }
+}
+
+fn tls(tls: &Tls) -> String {
     let mut words: Vec<String> = tls.min.iter().map(|min| format!("{min} or later")).collect();
     words.extend((tls.client_auth == Some(true)).then(|| "client certificates".to_owned()));
     words.extend((!tls.names.is_empty()).then(|| tls.names.join(", ")));

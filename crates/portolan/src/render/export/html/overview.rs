@@ -68,7 +68,7 @@ impl AttentionView {
 }
 
 /// Tone, word and sentence for what is wrong.
-pub(super) fn lack(lack: Lack) -> (&'static str, &'static str, String) {
+fn lack(lack: Lack) -> (&'static str, &'static str, String) {
     match lack {
         Lack::Unapproved => {
             ("bad", "unapproved", "found on the machine, approved by nobody".to_owned())

@@ -243,14 +243,19 @@ fn link(url: &str) -> String {
 /// ampersands become entities, which no renderer takes for HTML.
 fn text(raw: &str) -> String {
     let mut escaped = String::with_capacity(raw.len());
-    for c in sanitize(raw).chars() {
+    let clean = sanitize(raw);
+    // What would begin a list or underline a heading: `- a`, `1. a`, `===`.
+    let digits = clean.bytes().take_while(u8::is_ascii_digit).count();
+    let numbers_a_list = digits > 0 && clean[digits..].chars().nth(1).is_none_or(|c| c == ' ');
+    for (place, c) in clean.char_indices() {
         match c {
+            '-' | '+' | '=' if place == 0 => escaped.extend(['\\', c]),
+            '.' | ')' if place == digits && numbers_a_list => escaped.extend(['\\', c]),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '~' | '$' | '!' => {
-                escaped.push('\\');
-                escaped.push(c);
+                escaped.extend(['\\', c]);
             }
             c => escaped.push(c),
         }
@@ -267,6 +272,14 @@ mod tests {
         assert_eq!(text("a|b\n`c`"), r"a\|b\\nc".replace('c', r"\`c\`"));
         assert_eq!(text("<script>"), "&lt;script&gt;");
         assert_eq!(text("![x](y)"), r"\!\[x\](y)");
+    }
+
+    #[test]
+    fn a_text_at_the_start_of_a_line_begins_no_list_and_no_heading() {
+        assert_eq!(text("- a"), r"\- a");
+        assert_eq!(text("1. a - b"), r"1\. a - b");
+        assert_eq!(text("==="), r"\===");
+        assert_eq!(text("192.0.2.1"), "192.0.2.1");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! `portolan` and `portolan status`.
 
 use anyhow::Result;
-use portolan_core::audit::{self, Scene};
 use portolan_core::net::Observed;
+use portolan_host::machine;
 use portolan_host::processes::Details;
-use portolan_host::{clock, machine};
 
 use crate::cli::args::{Global, Status};
 use crate::exit::Exit;
@@ -19,18 +18,10 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let machine = machine::read().into_value(&mut gaps);
     let table = ops::sockets::observe(&Request::listeners(Details::Full))?.into_value(&mut gaps);
     let registry = ops::registry::load().into_value(&mut gaps);
-    let intent = ops::status::intent(&global.asked(), &machine, &mut gaps)?;
+    let intent = ops::inventory::intent(&global.asked(), &machine, &mut gaps)?;
     gaps.extend(intent.gap());
     let findings = intent.declared().map(|(inventory, host)| {
-        let judgement = audit::judge(&Scene {
-            inventory,
-            host,
-            sockets: &table,
-            machine: &machine,
-            registry: &registry,
-            today: clock::today(),
-        });
-        judgement.findings
+        ops::audit::judge(inventory, host, &table, &machine, &registry).findings
     });
     let sources = Sources {
         machine: &machine,

@@ -3,7 +3,9 @@
 pub(crate) mod edit;
 pub(crate) mod export;
 pub(crate) mod init;
+mod intent;
 mod load;
 pub(crate) mod show;
 
-pub(crate) use load::{Asked, Loaded, consult, load, named, require};
+pub(crate) use intent::{Intent, intent};
+pub(crate) use load::{Asked, Loaded, consult, load, require};

@@ -1,0 +1,7 @@
+//! The chart of a machine, for reading and as JSON.
+
+mod json;
+mod text;
+
+pub(crate) use json::json;
+pub(crate) use text::text;

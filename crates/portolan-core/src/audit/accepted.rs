@@ -67,7 +67,7 @@ fn has_ended(ignore: &Ignore, today: Date) -> bool {
 fn covers(scene: &Scene<'_>, matches: &IgnoreMatch, verdict: &Verdict<'_>) -> bool {
     let finding = &verdict.finding;
     let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|w| w == found);
-    is(&matches.id, &finding.id())
+    matches.id.as_ref().is_none_or(|id| *id == finding.id())
         && is(&matches.rule, finding.rule.as_str())
         && matches.service.as_ref().is_none_or(|s| finding.service.as_ref() == Some(s))
         && covers_ports(matches, finding)

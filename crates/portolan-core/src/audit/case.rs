@@ -76,11 +76,22 @@ pub(super) struct Entry<'a> {
     pub(super) sources: Vec<SourceExtent>,
     /// Where it may be bound.
     pub(super) allowed: Allowed,
-    /// The ports that are its own, with the sockets on them.
+    /// The ports that are its own, with the sockets on them, by port and transport.
     pub(super) held: Vec<HeldPort<'a>>,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// Those of its ports that are in a range.
+    pub(super) fn held_in(
+        &self,
+        range: PortRange,
+        transport: Transport,
+    ) -> impl Iterator<Item = &HeldPort<'a>> {
+        let start = self.held.partition_point(|h| h.port < range.first());
+        let from_first = self.held[start..].iter().take_while(move |h| h.port <= range.last());
+        from_first.filter(move |h| h.transport == transport)
+    }
+
     /// Whether anybody beyond this machine is meant to come.
     pub(super) fn is_remote(&self) -> bool {
         !self.sources.is_empty()
@@ -138,6 +149,17 @@ impl<'a> Case<'a> {
         };
         case.attribute();
         case
+    }
+
+    /// What listens in a range, whoever declares it.
+    pub(super) fn listening_in(
+        &self,
+        range: PortRange,
+        transport: Transport,
+    ) -> impl Iterator<Item = &Listening<'a>> {
+        let start = self.listening.partition_point(|l| l.port < range.first());
+        let from_first = self.listening[start..].iter().take_while(move |l| l.port <= range.last());
+        from_first.filter(move |l| l.transport == transport)
     }
 
     /// The entries that declare a port, by their place in `entries`.

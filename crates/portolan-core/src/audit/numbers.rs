@@ -1,10 +1,10 @@
 //! Numbers that will not hold: P109, two who want one, and P111, one the kernel may hand out.
 
 use crate::inventory::{Declared, DoorMethod, Location, PortSpec, Status};
-use crate::net::{Port, PortRange, PortSet, Severity, Transport};
+use crate::net::{Port, PortRange, Severity, Transport};
 use crate::socket::PortChoice;
 
-use super::case::{Case, Words};
+use super::case::{Case, Entry, Words};
 use super::{Rule, Subject};
 
 /// Speaks for every number that is declared here, whether it listens or not.
@@ -12,8 +12,9 @@ pub(super) fn judge(case: &mut Case<'_>) {
     for claim in 0..case.claims.declared.len() {
         conflicts(case, claim);
     }
+    let reservation = Reservation::of(case);
     for entry in 0..case.entries.len() {
-        unsafe_numbers(case, entry);
+        unsafe_numbers(case, entry, &reservation);
     }
 }
 
@@ -99,60 +100,98 @@ fn place_of<'a>(declared: Declared<'a>, range: PortRange) -> &'a Location {
 }
 
 /// P111: a number that is handed out to others, for an entry that wants it for itself.
-fn unsafe_numbers(case: &mut Case<'_>, entry: usize) {
-    let service = case.entries[entry].service;
-    if service.status == Status::Retired {
-        return;
-    }
-    for (range, transport) in service.ports.iter().flat_map(|p| p.value.pairs()) {
-        if is_kernel_chosen(case, entry, range, transport) {
-            continue;
-        }
-        let subject = Subject::Ports(range, transport);
+fn unsafe_numbers(case: &mut Case<'_>, entry: usize, reservation: &Reservation) {
+    for (range, transport, at) in fixed_numbers(case, entry) {
+        let service = case.entries[entry].service;
+        let told = ephemeral(case, range, &service.name, reservation);
         let Some((message, evidence, remedy)) =
-            ephemeral(case, range, &service.name).or_else(|| node_port(case, range, &service.name))
+            told.or_else(|| node_port(case, range, &service.name))
         else {
             continue;
         };
-        let at = place_of(Declared::Service(service), range);
+        let subject = Subject::Ports(range, transport);
         let words = Words { message, evidence, remedy, at, sockets: Vec::new() };
         case.find(Rule::P111, Severity::Low, subject, Some(&service.name), words);
     }
 }
 
-/// Whether what listens there was given its number by the kernel: then no number is fixed.
-fn is_kernel_chosen(case: &Case<'_>, entry: usize, range: PortRange, transport: Transport) -> bool {
-    let held = case.entries[entry].held.iter();
-    let mut held = held.filter(|h| h.transport == transport && range.contains(h.port)).peekable();
+/// The numbers an entry wants, with the place that says so; not those that the kernel chose for
+/// what listens there, since they are not fixed.
+fn fixed_numbers<'a>(case: &Case<'a>, entry: usize) -> Vec<(PortRange, Transport, &'a Location)> {
+    let entry = &case.entries[entry];
+    if entry.service.status == Status::Retired {
+        return Vec::new();
+    }
+    let ports = entry.service.ports.iter();
+    let wanted = ports.flat_map(|p| p.value.pairs().map(|(range, t)| (range, t, &p.at)));
+    wanted.filter(|(range, t, _)| !is_kernel_chosen(entry, *range, *t)).collect()
+}
+
+fn is_kernel_chosen(entry: &Entry<'_>, range: PortRange, transport: Transport) -> bool {
+    let mut held = entry.held_in(range, transport).peekable();
     held.peek().is_some()
         && held.all(|h| h.sockets.iter().all(|s| s.socket.port_choice == Some(PortChoice::Kernel)))
 }
 
+/// The ports of a range that the kernel may hand out: in its range and not reserved.
+fn handed_out(case: &Case<'_>, range: PortRange) -> impl Iterator<Item = Port> {
+    let ports = &case.scene.machine.ports;
+    let inside = |port: &Port| ports.ephemeral.contains(*port) && !ports.reserved.contains(*port);
+    range.iter().filter(inside)
+}
+
+/// What the kernel has reserved, and what it would have to.
+struct Reservation {
+    /// `is empty`, `is 50051`.
+    now: String,
+    /// The line that reserves every number declared here that the kernel may hand out: the setting
+    /// is replaced as a whole, so a line for each would undo the one before. None where it would
+    /// be too long to read.
+    line: Option<String>,
+}
+
+impl Reservation {
+    fn of(case: &Case<'_>) -> Self {
+        let now = &case.scene.machine.ports.reserved;
+        let mut wanted = now.clone();
+        for entry in 0..case.entries.len() {
+            for (range, ..) in fixed_numbers(case, entry) {
+                handed_out(case, range).for_each(|port| wanted.insert(port));
+            }
+        }
+        let short = wanted.ranges().len() <= MOST_RANGES;
+        let line = short.then(|| format!("sysctl -w net.ipv4.ip_local_reserved_ports={wanted}"));
+        let now = match now.ranges().len() {
+            0 => "is empty".to_owned(),
+            1..=MOST_RANGES => format!("is {now}"),
+            count => format!("has {count} ranges"),
+        };
+        Self { now, line }
+    }
+}
+
 type Told = (String, Vec<String>, String);
 
-fn ephemeral(case: &Case<'_>, range: PortRange, name: &str) -> Option<Told> {
+fn ephemeral(
+    case: &Case<'_>,
+    range: PortRange,
+    name: &str,
+    reservation: &Reservation,
+) -> Option<Told> {
+    let first = handed_out(case, range).next()?;
     let ports = &case.scene.machine.ports;
-    let exposed: PortSet = range
-        .iter()
-        .filter(|port| ports.ephemeral.contains(*port) && !ports.reserved.contains(*port))
-        .map(PortRange::from)
-        .collect();
-    if exposed.is_empty() {
-        return None;
-    }
-    let mut reserved = ports.reserved.clone();
-    reserved.union_with(&exposed);
-    let line = format!("sysctl -w net.ipv4.ip_local_reserved_ports={reserved}");
+    let shown = if range.len() == 1 { first.to_string() } else { format!("ports of {range}") };
+    let reserve = match &reservation.line {
+        Some(line) => format!("{line} (and the same in /etc/sysctl.d)"),
+        None => format!("add {range} to net.ipv4.ip_local_reserved_ports in /etc/sysctl.d"),
+    };
     Some((
-        format!("{name} has {exposed}, which the kernel may give to an outgoing connection first"),
+        format!("{name} has {shown}, which the kernel may give to an outgoing connection first"),
         vec![
             format!("net.ipv4.ip_local_port_range is {}", ports.ephemeral),
-            format!("net.ipv4.ip_local_reserved_ports is {}", none_if_empty(&ports.reserved)),
+            format!("net.ipv4.ip_local_reserved_ports {}, and this is not in it", reservation.now),
         ],
-        format!(
-            "{line} (and the same in /etc/sysctl.d), or move the service below {}",
-            ports.ephemeral.first()
-        ),
+        format!("{reserve}, or move the service below {}", ports.ephemeral.first()),
     ))
 }
 
@@ -183,10 +222,8 @@ fn kubernetes(case: &Case<'_>) -> Option<String> {
     Some(format!("{} (pid {}) runs here", kubelet.name, kubelet.pid))
 }
 
-fn none_if_empty(ports: &PortSet) -> String {
-    if ports.is_empty() { "empty".to_owned() } else { ports.to_string() }
-}
-
+/// More ranges than this are no line that anybody reads.
+const MOST_RANGES: usize = 32;
 /// The default of kube-apiserver's --service-node-port-range.
 const NODE_PORTS: (Port, Port) = (Port(30000), Port(32767));
 /// Programs that make a machine a node.

@@ -150,8 +150,7 @@ fn judge_entry(case: &mut Case<'_>, entry: usize) {
 }
 
 fn sockets_in<'a>(entry: &Entry<'a>, range: PortRange, transport: Transport) -> Vec<&'a Held> {
-    let held = entry.held.iter().filter(|h| h.transport == transport && range.contains(h.port));
-    held.flat_map(|h| h.sockets.iter().copied()).collect()
+    entry.held_in(range, transport).flat_map(|h| h.sockets.iter().copied()).collect()
 }
 
 fn not_listening<'a>(
@@ -161,8 +160,7 @@ fn not_listening<'a>(
     transport: Transport,
 ) {
     let subject = Subject::Ports(range, transport);
-    let others =
-        case.listening.iter().filter(|l| l.transport == transport && range.contains(l.port));
+    let others = case.listening_in(range, transport);
     let others: Vec<&Held> = others.flat_map(|l| l.sockets.iter().copied()).collect();
     let evidence = if others.is_empty() {
         vec![format!("no socket listens on {subject}")]

@@ -18,8 +18,11 @@ use crate::render::table::wrap;
 pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     let title = format!("audit of {} against {}", report.host, report.inventory);
     heading(screen, &title)?;
-    for finding in report.failing(Severity::Low) {
-        write_finding(screen, finding)?;
+    let told = report.failing(Severity::Low);
+    told.take(SHOWN_WHOLE).try_for_each(|finding| write_finding(screen, finding))?;
+    let more = report.failing(Severity::Low).count().saturating_sub(SHOWN_WHOLE);
+    if more > 0 {
+        writeln!(screen, "\nand {more} more, no worse than these: --json lists them all")?;
     }
     write_notes(screen, report)?;
     writeln!(screen)?;
@@ -158,6 +161,8 @@ fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
+/// More findings than this are counted: nobody reads them one by one in a terminal.
+const SHOWN_WHOLE: usize = 100;
 /// More than this many notes of one rule are counted, not named.
 const SHOWN: usize = 24;
 

@@ -147,3 +147,89 @@ fn few(names: &[String]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::file;
+    use crate::socket::InterfaceAddress;
+
+    const SITE: &str = r#"portolan = 1
+[hosts.web]
+address = ["10.0.0.10", "127.0.0.1"]
+public = ["203.0.113.10"]
+aliases = ["www.example.org"]
+[hosts."db.example.org"]
+address = ["10.0.0.20", "10.1.0.0/16", "dns:db.example.org"]
+[hosts.db-old]
+address = ["10.0.0.20"]
+[hosts."mail.one.example"]
+[hosts."mail.two.example"]
+"#;
+
+    fn machine(hostname: &str, addresses: &[&str]) -> Machine {
+        let address = |text: &&str| {
+            let address: IpAddr = text.parse().unwrap();
+            InterfaceAddress { interface: "eth0".into(), address, network: address.into() }
+        };
+        Machine {
+            hostname: hostname.into(),
+            addresses: addresses.iter().map(address).collect(),
+            ..Machine::default()
+        }
+    }
+
+    fn identify(machine: &Machine, named: Option<&str>) -> Result<String, IdentifyError> {
+        let site = file::parse("site.toml", SITE.as_bytes()).unwrap();
+        site.identify(machine, named).map(|h| h.name.clone())
+    }
+
+    #[test]
+    fn a_name_that_is_told_counts_before_everything() {
+        let web = machine("web", &["10.0.0.10"]);
+        assert_eq!(identify(&web, Some("db-old")), Ok("db-old".into()));
+        assert_eq!(identify(&web, Some("WWW.example.org")), Ok("web".into()));
+        let error = identify(&web, Some("wbe")).unwrap_err();
+        assert_eq!(error.to_string(), "the inventory has no host `wbe`");
+        assert_eq!(error.hint(), "did you mean `web`?");
+    }
+
+    #[test]
+    fn a_machine_is_known_by_its_short_name_its_long_one_or_an_alias() {
+        for (hostname, host) in [
+            ("web", "web"),
+            ("WEB.example.org", "web"),
+            ("www.example.org", "web"),
+            ("db", "db.example.org"),
+            ("db.example.org", "db.example.org"),
+            ("mail.two.example", "mail.two.example"),
+        ] {
+            assert_eq!(identify(&machine(hostname, &[]), None), Ok(host.into()), "{hostname}");
+        }
+    }
+
+    #[test]
+    fn a_machine_of_another_name_is_known_by_an_address_of_its_own() {
+        for address in ["10.0.0.10", "203.0.113.10"] {
+            assert_eq!(identify(&machine("x", &["127.0.0.1", address]), None), Ok("web".into()));
+        }
+        let error = identify(&machine("x", &["127.0.0.1", "10.1.2.3"]), None).unwrap_err();
+        assert!(matches!(error, IdentifyError::NoMatch { .. }));
+        assert!(error.hint().contains("--host; its hosts are web, db.example.org, db-old"));
+    }
+
+    #[test]
+    fn a_machine_that_could_be_two_hosts_is_neither() {
+        let names = |hosts: [&str; 2]| {
+            Err(IdentifyError::Ambiguous { hosts: hosts.map(str::to_owned).to_vec() })
+        };
+        assert_eq!(
+            identify(&machine("x", &["10.0.0.20"]), None),
+            names(["db.example.org", "db-old"])
+        );
+        assert_eq!(
+            identify(&machine("mail", &[]), None),
+            names(["mail.one.example", "mail.two.example"])
+        );
+    }
+}

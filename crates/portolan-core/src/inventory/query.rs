@@ -180,3 +180,82 @@ impl Host {
         meant
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::file;
+
+    const SITE: &str = r#"portolan = 1
+[hosts.web]
+groups = ["linux", "docker"]
+[hosts.db]
+groups = ["linux"]
+[hosts.nas]
+[services.ssh]
+on = ["@linux", "!db"]
+ports = ["22/tcp"]
+[services.dns]
+on = "*"
+ports = ["53/tcp+udp", "esp"]
+[services.later]
+on = "web"
+ports = "8080-8090/tcp"
+status = "planned"
+[forwards.in]
+on = "web"
+listen = "8080/tcp"
+to = "10.0.0.1:80"
+via = "nat"
+[doors.knock]
+on = "web"
+method = "sequence"
+sequence = ["7000/udp", "8085/tcp"]
+[pools.previews]
+on = ["*", "!@docker"]
+range = "8000-9000"
+"#;
+
+    fn site() -> Inventory {
+        file::parse("site.toml", SITE.as_bytes()).unwrap()
+    }
+
+    fn hosts_of(inventory: &Inventory, service: &str) -> Vec<String> {
+        let on = &inventory.service(service).unwrap().on;
+        inventory.hosts_on(on).iter().map(|h| h.name.clone()).collect()
+    }
+
+    fn claims(host: &str, transport: Transport, port: u16) -> Vec<String> {
+        let site = site();
+        let found = site.declared_at(site.host(host).unwrap(), transport, Port(port));
+        found.iter().map(|d| d.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn an_exclusion_counts_wherever_it_stands() {
+        let site = site();
+        assert_eq!(hosts_of(&site, "ssh"), ["web"]);
+        assert_eq!(hosts_of(&site, "dns"), ["web", "db", "nas"]);
+        let pool = site.hosts_on(&site.pools[0].on);
+        assert_eq!(pool.iter().map(|h| &*h.name).collect::<Vec<_>>(), ["db", "nas"]);
+    }
+
+    #[test]
+    fn a_port_is_claimed_by_everything_that_names_it_on_that_host() {
+        assert_eq!(claims("web", Transport::Tcp, 8080), ["later", "in"]);
+        assert_eq!(claims("web", Transport::Tcp, 8085), ["later", "knock"]);
+        assert_eq!(claims("web", Transport::Udp, 8085), [""; 0]);
+        assert_eq!(claims("db", Transport::Udp, 8500), ["previews"]);
+        assert_eq!(claims("db", Transport::Tcp, 22), [""; 0]);
+        assert_eq!(claims("nas", Transport::Udp, 53), ["dns"]);
+    }
+
+    #[test]
+    fn a_declaration_is_found_at_its_line() {
+        let site = site();
+        let place = site.line_of(&site.forwards[0].at);
+        assert_eq!((place.file, place.line, place.column), ("site.toml", 17, 11));
+        let nowhere = Location { file: 9, span: 0..0 };
+        assert_eq!(site.line_of(&nowhere).file, "?");
+    }
+}

@@ -45,7 +45,7 @@ impl Check<'_> {
                 }
             }
             (Kind::Named(inner), Value::Table(table)) => {
-                for entry in table.entries.iter().filter(|e| !is_private(&e.key)) {
+                for entry in &table.entries {
                     self.node(inner, &below(path, &entry.key), &entry.node);
                 }
             }

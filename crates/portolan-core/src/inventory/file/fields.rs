@@ -112,8 +112,17 @@ impl Decoding<'_> {
         key: &str,
         read: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Vec<Located<T>> {
-        let items = fields.items(key).iter();
-        items.filter_map(|node| self.read(fields, node, &read)).collect()
+        self.all(fields, fields.items(key), read)
+    }
+
+    /// Each text of these nodes, read by `read`.
+    pub(super) fn all<T>(
+        &mut self,
+        fields: Fields<'_>,
+        nodes: &[Node],
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Vec<Located<T>> {
+        nodes.iter().filter_map(|node| self.read(fields, node, &read)).collect()
     }
 
     /// The same without the places.

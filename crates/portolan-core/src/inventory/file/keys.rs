@@ -1,7 +1,7 @@
 //! Every section and key of the format, once: name, kind, whether it must be there, what it says.
 //!
-//! `check` refuses what is not in here, and the JSON Schema for editors is made
-//! from it. Keys that begin with `x-` are anybody's and stand nowhere in it.
+//! `check` refuses what is not in here, and the JSON Schema for editors is made from
+//! it. Keys that begin with `x-` are anybody's and stand nowhere in it; names are not keys.
 
 use crate::inventory::Word;
 use crate::inventory::{

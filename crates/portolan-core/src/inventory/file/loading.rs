@@ -286,7 +286,7 @@ fn misplaced(file: usize, table: &Table, first: &str) -> impl Iterator<Item = Pr
     let hint = format!("it holds for the whole inventory: move it to {first}");
     entries.map(move |entry| {
         let at = Location { file, span: entry.key_span.clone() };
-        let message = format!("`{}` belongs into the first file", entry.key);
+        let message = format!("`{}` belongs in the first file", entry.key);
         Problem::new(at, message, hint.clone())
     })
 }

@@ -5,9 +5,8 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use super::keys::is_private;
 use super::literal;
-use super::node::{Entry, Table, shortened};
+use super::node::{Entry, Node, Table, shortened};
 use crate::inventory::problem::{Problem, Problems};
 use crate::inventory::{BUILT_IN_NETWORKS, Location};
 use crate::net::nearest;
@@ -175,12 +174,13 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The entries of a section that are declarations.
+/// The entries of a section. Here `x-…` is a name like any other: a service that was meant to be
+/// one must not be passed over.
 pub(super) fn declarations(root: &Table, kind: Named) -> impl Iterator<Item = &Entry> {
-    root.entries_of(kind.section()).iter().filter(|e| !is_private(&e.key))
+    root.entries_of(kind.section()).iter()
 }
 
 fn groups_of(host: &Entry) -> impl Iterator<Item = &str> {
     let groups = host.node.table().and_then(|t| t.get("groups"));
-    groups.into_iter().flat_map(super::node::Node::items).filter_map(|g| g.text())
+    groups.into_iter().flat_map(Node::items).filter_map(|g| g.text())
 }

@@ -99,11 +99,11 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
-fn keys_that_begin_with_x_are_anybodys() {
-    accepted(
-        "a.toml",
-        "portolan = 1\nx-team = 7\n[hosts.a]\nx-rack = { u = 3 }\n[hosts.x-new]\nwhatever = 1\n",
-    );
+fn keys_that_begin_with_x_are_anybodys_but_names_are_names() {
+    let text = "portolan = 1\nx-team = 7\n[hosts.a]\nx-rack = { u = 3 }\n[hosts.x-wing]\n";
+    assert_eq!(accepted("a.toml", text).hosts.len(), 2);
+    let refused = parse("a", b"portolan = 1\n[hosts.x-wing]\nwhatever = 1\n").unwrap_err();
+    assert!(complaints(&refused)[0].starts_with("3:1 unknown key `whatever` in [hosts.x-wing]"));
 }
 
 #[test]
@@ -564,7 +564,7 @@ fn what_holds_for_the_whole_stands_in_the_first_file() {
     assert_eq!(
         found,
         [
-            "a:1:1 `title` belongs into the first file",
+            "a:1:1 `title` belongs in the first file",
             "a:2:2 [management] is declared twice [root:3 declared here first]",
         ]
     );

@@ -3,7 +3,7 @@
 use super::super::fields::{Decoding, Fields};
 use super::super::lists::Lists;
 use super::super::literal::{self, Wrong};
-use super::super::node::{Entry, Node, Table, Value};
+use super::super::node::{Entry, Node, Value};
 use crate::inventory::{Network, NetworkExtent};
 use crate::net::Prefix;
 
@@ -29,10 +29,8 @@ impl Decoding<'_> {
             self.wrong(root.at(node), wrong);
             return None;
         }
-        // One value of the section, seen as the table it could have been written as.
-        let cidr = Entry { key: "cidr".into(), key_span: node.span.clone(), node: node.clone() };
-        let table = Table { entries: vec![cidr] };
-        let prefixes = self.plain(Fields { table: &table, ..root }, "cidr", cidr_of_network);
+        let prefixes = self.all(root, node.items(), cidr_of_network);
+        let prefixes = prefixes.into_iter().map(|p| p.value).collect();
         Some(NetworkExtent::Prefixes { prefixes, except: Vec::new(), interface: None })
     }
 

@@ -30,7 +30,8 @@ pub struct SecurityNote<'a> {
     pub why: &'a str,
     /// What to use instead; may be empty.
     pub safer_alternative: &'a str,
-    /// The encrypted twin of the same protocol, `443/tcp`; may be empty.
+    /// The encrypted twin, `443/tcp`: where the same protocol, or the one that replaced it (SSH for
+    /// Telnet), runs encrypted; several are separated by `, `; may be empty.
     pub encrypted_twin: &'a str,
     /// Who says so: an RFC, a CVE, a named page.
     pub source: &'a str,
@@ -144,6 +145,7 @@ pub(super) fn all() -> impl Iterator<Item = SecurityNote<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Transport;
 
     #[test]
     fn every_row_is_whole_in_order_and_has_its_source() {
@@ -153,6 +155,17 @@ mod tests {
             assert!(!note.transports.is_empty() && !note.why.is_empty(), "{row}");
             assert!(note.source.len() > 6, "{row}");
             assert_eq!(row.split('\t').count(), 10, "{row}");
+        }
+    }
+
+    #[test]
+    fn every_encrypted_twin_is_a_port_and_a_transport() {
+        for note in all() {
+            for twin in note.encrypted_twin.split(", ").filter(|twin| !twin.is_empty()) {
+                let (port, transport) = twin.split_once('/').unwrap_or_else(|| panic!("{twin}"));
+                assert!(port.parse::<Port>().is_ok_and(|port| port.0 != 0), "{twin}");
+                assert!(transport.parse::<Transport>().is_ok(), "{twin}");
+            }
         }
     }
 

@@ -60,12 +60,14 @@ impl Report {
 /// # Errors
 /// No inventory, a broken one, or one that does not know this machine.
 pub(crate) fn run(asked: &Asked) -> Result<Report> {
-    let loaded = inventory::require(asked)?;
-    report(&loaded, asked)
+    let found = inventory::load(asked)?;
+    let Some(loaded) = found.value else {
+        return inventory::require(asked).and_then(|loaded| report(&loaded, asked, Vec::new()));
+    };
+    report(&loaded, asked, found.gaps)
 }
 
-fn report(loaded: &Loaded, asked: &Asked) -> Result<Report> {
-    let mut gaps = Vec::new();
+fn report(loaded: &Loaded, asked: &Asked, mut gaps: Vec<Gap>) -> Result<Report> {
     let machine = machine::read().into_value(&mut gaps);
     let host = host(&loaded.inventory, &machine, asked)?;
     let request = sockets::Request::listeners(Details::Full);
@@ -131,7 +133,7 @@ pub(crate) fn accept(
         return Err(Fault::new(format!("{until} has passed"), "give a day that is still to come"));
     }
     let loaded = inventory::require(asked)?;
-    let report = report(&loaded, asked)?;
+    let report = report(&loaded, asked, Vec::new())?;
     let finding = find(&report, id)?;
     write(&loaded, &IgnoreEntry::of_finding(id, reason, until))?;
     Ok(Acceptance { finding, until, path: loaded.path })

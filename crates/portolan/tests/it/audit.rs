@@ -204,6 +204,19 @@ fn a_holder_that_cannot_be_seen_ends_with_3_and_says_what_helps() {
 }
 
 #[test]
+fn an_inventory_nobody_named_that_cannot_be_read_is_never_passed_over_in_silence() {
+    require_root!();
+    use std::os::unix::fs::PermissionsExt as _;
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let file = folder.path().join("portolan.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let run = Program::line("audit --host web").inside(&namespace).folder(&folder);
+    let ran = run.by_user(65534).run().expect_code(2);
+    assert!(ran.stderr.contains("portolan.toml"), "{}", ran.stderr);
+}
+
+#[test]
 fn sarif_is_what_code_scanning_takes() {
     require_root!();
     let namespace = Netns::new();

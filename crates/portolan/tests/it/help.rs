@@ -153,3 +153,22 @@ fn every_example_in_a_help_works() {
         tried.iter().map(|e| try_example(&ns, &chart, e)).filter(|e| !e.is_empty()).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+/// What they answer depends on the machine; that they are commands must not.
+#[test]
+fn every_command_in_the_readme_is_understood() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme.lines().filter_map(|l| l.strip_prefix("$ portolan"));
+    let mut tried = 0;
+    for words in lines.filter(|words| !words.contains('>')) {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("exec \"$0\"{words}");
+        let ran = Program::new(Vec::<String>::new())
+            .folder(folder.path())
+            .through(["sh", "-c", &line])
+            .run();
+        assert!(!ran.stderr.contains("try --help"), "portolan{words}: {}", ran.stderr);
+        tried += 1;
+    }
+    assert!(tried >= 10, "only {tried} commands stand in the README");
+}

@@ -139,12 +139,12 @@ on = ["db"]
 ports = "6379/tcp"
 "#;
 
-    fn extent(source: Source, machine: &Machine) -> SourceExtent {
+    fn extent(source: &Source, machine: &Machine) -> SourceExtent {
         let site = file::parse("site.toml", SITE.as_bytes()).unwrap();
-        site.extent_of(&source, machine)
+        site.extent_of(source, machine)
     }
 
-    fn here(source: Source) -> SourceExtent {
+    fn here(source: &Source) -> SourceExtent {
         extent(source, &Machine::default())
     }
 
@@ -155,39 +155,37 @@ ports = "6379/tcp"
     #[test]
     fn any_is_every_address_by_whatever_name() {
         for name in ["any", "internet"] {
-            let any = here(Source::Network(name.into()));
+            let any = here(&Source::Network(name.into()));
             assert!(any.any && has(&any, "8.8.8.8") && has(&any, "2001:db8::1"), "{name}");
         }
     }
 
     #[test]
     fn a_network_is_its_addresses_without_the_exceptions() {
-        let lab = here(Source::Network("lab".into()));
+        let lab = here(&Source::Network("lab".into()));
         assert!(has(&lab, "10.9.2.1") && !has(&lab, "10.9.1.1") && !has(&lab, "10.8.0.1"));
         assert_eq!(lab.interface.as_deref(), Some("eth1"));
     }
 
     #[test]
     fn a_host_is_all_its_addresses_and_what_is_not_known_is_named() {
-        let web = here(Source::Host("web".into()));
+        let web = here(&Source::Host("web".into()));
         assert!(has(&web, "10.0.0.10") && has(&web, "203.0.113.10"));
         assert_eq!(web.unresolved, [AddressSpec::Interface("eth0".into())]);
-        let linux = here(Source::Group("linux".into()));
+        let linux = here(&Source::Group("linux".into()));
         assert!(has(&linux, "10.0.0.10") && has(&linux, "10.0.0.20"));
-        let cache = here(Source::Service("cache".into()));
+        let cache = here(&Source::Service("cache".into()));
         assert!(has(&cache, "10.0.0.20") && !has(&cache, "10.0.0.10"));
     }
 
     #[test]
     fn shared_address_space_is_private_only_to_who_is_in_it() {
         let private = Source::Network("private".into());
-        assert!(!has(&here(private.clone()), "100.64.0.9"));
-        assert!(
-            has(&here(private.clone()), "192.168.1.1") && has(&here(private.clone()), "fd00::1")
-        );
+        assert!(!has(&here(&private), "100.64.0.9"));
+        assert!(has(&here(&private), "192.168.1.1") && has(&here(&private), "fd00::1"));
         let address: IpAddr = "100.100.1.1".parse().unwrap();
         let inside = InterfaceAddress { interface: "vpn".into(), address, network: address.into() };
         let machine = Machine { addresses: vec![inside], ..Machine::default() };
-        assert!(has(&extent(private, &machine), "100.64.0.9"));
+        assert!(has(&extent(&private, &machine), "100.64.0.9"));
     }
 }

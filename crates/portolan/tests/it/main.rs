@@ -17,6 +17,7 @@ mod inventory_show;
 mod inventory_validate;
 mod lookup;
 mod owners;
+mod reference;
 mod registry;
 mod sockets;
 mod states;

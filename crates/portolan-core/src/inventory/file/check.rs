@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::keys::{Form, Key, Kind, Section, is_private};
+use super::keys::{self, Form, Key, Kind, Section, is_private};
 use super::node::{Entry, Node, Table, Value, shortened};
 use crate::inventory::Location;
 use crate::inventory::problem::{Problem, Problems};
@@ -84,7 +84,7 @@ impl Check<'_> {
     fn mismatch(&mut self, kind: &Kind, path: &str, node: &Node) {
         self.push(node.span.clone(), || {
             let key = path.rsplit('.').next().unwrap_or(path);
-            let message = format!("`{key}`: expected {}, found {}", expected(kind), node.what());
+            let message = format!("`{key}`: expected {}, found {}", kind.wanted(), node.what());
             (message, mismatch_hint(kind, node))
         });
     }
@@ -121,26 +121,6 @@ fn takes(kind: &Kind, node: &Node) -> bool {
     }
 }
 
-/// What a kind wants, for "expected …".
-fn expected(kind: &Kind) -> String {
-    match kind {
-        Kind::Text(form) => form.noun().to_owned(),
-        Kind::Integer(least, most) if least == most => format!("the number {least}"),
-        Kind::Integer(least, most) => format!("a number from {least} to {most}"),
-        Kind::Boolean => "true or false".to_owned(),
-        Kind::Date => "a date such as 2027-03-01".to_owned(),
-        Kind::Word(words) => one_of(&words()),
-        Kind::List(inner) => format!("a list of {}", expected(inner)),
-        Kind::Table(_) | Kind::Named(_) => "a table".to_owned(),
-        Kind::Tables(_) => "tables in double brackets".to_owned(),
-        Kind::Either(kinds) => kinds.iter().map(expected).collect::<Vec<_>>().join(", or "),
-    }
-}
-
-fn one_of(words: &[&str]) -> String {
-    words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" or ")
-}
-
 fn mismatch_hint(kind: &Kind, node: &Node) -> String {
     match (kind, &node.value) {
         (Kind::Word(words), Value::Text(text)) => {
@@ -161,7 +141,7 @@ fn example(kind: &Kind) -> String {
         Kind::Integer(least, _) => least.to_string(),
         Kind::Boolean => "true".to_owned(),
         Kind::Date => "2027-03-01".to_owned(),
-        Kind::Word(words) => one_of(&words()),
+        Kind::Word(words) => keys::one_of(&words()),
         Kind::List(inner) => format!("[{}]", example(inner)),
         Kind::Text(Form::Port) => "\"443/tcp\"".to_owned(),
         Kind::Text(Form::Numbers) => "\"20000-20099\"".to_owned(),

@@ -55,6 +55,30 @@ pub enum Kind {
     Either(&'static [Kind]),
 }
 
+impl Kind {
+    /// What may stand there, for "expected …".
+    #[must_use]
+    pub fn wanted(&self) -> String {
+        match self {
+            Self::Text(form) => form.noun().to_owned(),
+            Self::Integer(least, most) if least == most => format!("the number {least}"),
+            Self::Integer(least, most) => format!("a number from {least} to {most}"),
+            Self::Boolean => "true or false".to_owned(),
+            Self::Date => "a date such as 2027-03-01".to_owned(),
+            Self::Word(words) => one_of(&words()),
+            Self::List(inner) => format!("a list, each {}", inner.wanted()),
+            Self::Table(_) | Self::Named(_) => "a table".to_owned(),
+            Self::Tables(_) => "tables in double brackets".to_owned(),
+            Self::Either(kinds) => kinds.iter().map(Self::wanted).collect::<Vec<_>>().join(", or "),
+        }
+    }
+}
+
+/// `"active" or "planned"`.
+pub(super) fn one_of(words: &[&str]) -> String {
+    words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" or ")
+}
+
 /// The form of a string, as a person would name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -271,7 +295,11 @@ static HOST: Section = Section {
             Kind::Table(&FIREWALL),
             "What its firewall does with what nobody declared.",
         ),
-        optional("probe", Kind::Word(words::<ProbeDepth>), "How far a probe may go."),
+        optional(
+            "probe",
+            Kind::Word(words::<ProbeDepth>),
+            "How far a probe may go: speak, listen for a banner, or not at all; full where nothing is said.",
+        ),
         optional("purpose", FREE, "What it is for."),
         optional("owner", REFERENCE, "Who answers for it: a name of [owners]."),
         optional("links", TEXTS, "Further reading."),
@@ -311,11 +339,15 @@ static SERVICE: Section = Section {
         required("on", ON, "On which machines."),
         required("ports", PORTS, "Which ports, each with its transport."),
         optional("from", FROM, "Who may come; nothing said means this machine only."),
-        optional("status", Kind::Word(words::<Status>), "Where it stands in its life."),
+        optional(
+            "status",
+            Kind::Word(words::<Status>),
+            "planned holds the number and expects it closed, retired alarms when it is back, observed was found by init and approved by nobody; active where nothing is said.",
+        ),
         optional(
             "expect",
             Kind::Word(words::<Expect>),
-            "On how many of its machines it has to run.",
+            "sometimes: it may be down; one-of: it runs on exactly one of its machines; always where nothing is said.",
         ),
         optional("bind", BIND, "Which addresses it is to bind."),
         optional("at", REFERENCE, "Only on the interface of this network."),
@@ -324,22 +356,34 @@ static SERVICE: Section = Section {
         optional(
             "tls",
             Kind::Either(&[Kind::Boolean, Kind::Table(&TLS)]),
-            "What TLS must look like.",
+            "What TLS must look like; true asks for it and no more.",
         ),
-        optional("check", CHECK, "How to test it."),
+        optional(
+            "check",
+            CHECK,
+            "How to test it: a connection is enough, not at all, or what to say and expect.",
+        ),
         optional("limit", Kind::Text(Form::Rate), "New connections per source."),
         optional(
             "helper",
             Kind::Word(words::<Helper>),
             "A protocol that opens further ports on the way.",
         ),
-        optional("process", TEXTS, "Globs of executable, command name or unit."),
+        optional(
+            "process",
+            TEXTS,
+            "Globs of its executable, its command name or its unit; one of them has to fit.",
+        ),
         optional("user", FREE, "The login name it runs as."),
         optional("unit", FREE, "The systemd unit."),
         optional("container", FREE, "The container: project/service, or a name."),
         optional("exe", FREE, "The path of its executable."),
         optional("behind", REFERENCE, "The door it is behind: a name of [doors]."),
-        optional("needs", Kind::List(&Kind::Text(Form::Need)), "What it needs to reach itself."),
+        optional(
+            "needs",
+            Kind::List(&Kind::Text(Form::Need)),
+            "What it needs to reach itself: services, or NETWORK:PORT, dns:NAME:PORT.",
+        ),
         PURPOSE,
         OWNED,
         CRITICALITY,
@@ -385,7 +429,7 @@ static FORWARD: Section = Section {
         required(
             "via",
             Kind::Word(words::<ForwardVia>),
-            "How: by the kernel, by a process, by a router.",
+            "nat: the kernel translates; proxy: a process in between; router: a router's port mapping.",
         ),
         optional("from", FROM, "Who may come; nothing said means this machine only."),
         optional("masquerade", Kind::Boolean, "Whether the target sees the forwarder's address."),

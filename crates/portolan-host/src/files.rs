@@ -25,18 +25,36 @@ pub struct WriteError {
 /// [`WriteError`] with the cause; the old file is untouched then.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let beside = sibling(&target);
-    write_beside(&target, &beside, bytes)
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    let (beside, file) = create_beside(&target).map_err(failed)?;
+    fill(file, &target, bytes)
         .and_then(|()| fs::rename(&beside, &target))
         .and_then(|()| sync_folder(&target))
         .map_err(|source| {
             let _ = fs::remove_file(&beside);
-            WriteError { path: path.to_owned(), source }
+            failed(source)
         })
 }
 
-fn write_beside(target: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).open(beside)?;
+/// A new file beside `target`. One that an earlier process left when it was killed stays: in a
+/// container every run may have the same process id.
+fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
+    let mut number = 0;
+    loop {
+        let beside = sibling(target, number);
+        match File::options().write(true).create_new(true).open(&beside) {
+            Ok(file) => return Ok((beside, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_LEFT => {
+                number += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+const MOST_LEFT: u32 = 1000;
+
+fn fill(mut file: File, target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     if let Ok(old) = fs::metadata(target) {
         use std::os::unix::fs::MetadataExt as _;
@@ -52,9 +70,9 @@ fn sync_folder(target: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn sibling(target: &Path) -> PathBuf {
+fn sibling(target: &Path, number: u32) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.{}.new", getpid().as_raw_nonzero()))
+    target.with_file_name(format!(".{name}.{}.{number}.new", getpid().as_raw_nonzero()))
 }
 
 #[cfg(test)]
@@ -72,6 +90,15 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_of_the_same_id_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        fs::write(sibling(&path, 0), "half").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Every field of `match` that is given must agree. Fields about the holder are asked of every
 //! socket of a finding, so that a second program on an accepted port is not accepted with it.
 
+use std::collections::HashSet;
+
 use jiff::civil::Date;
 
 use crate::inventory::{AddressSpec, Bind, Ignore, IgnoreMatch, PortSpec, program};
@@ -33,7 +35,7 @@ pub(super) fn settle(mut case: Case<'_>) -> Judgement {
     let (ended, counting): (Vec<&Ignore>, Vec<&Ignore>) =
         ignores.iter().filter(here).partition(|i| has_ended(i, scene.today));
     let mut judgement = Judgement::default();
-    for verdict in case.verdicts.drain(..) {
+    for verdict in each_once(std::mem::take(&mut case.verdicts)) {
         match counting.iter().find(|ignore| covers(&scene, &ignore.matches, &verdict)) {
             Some(ignore) => judgement.accepted.push(Accepted {
                 finding: verdict.finding,
@@ -57,6 +59,16 @@ pub(super) fn settle(mut case: Case<'_>) -> Judgement {
     judgement.notes = case.notes;
     judgement.gaps = case.gaps;
     judgement
+}
+
+/// The last verdict of each id: a port that an entry names twice is one fact, and of several who
+/// want a number the last names all the others.
+fn each_once(verdicts: Vec<Verdict<'_>>) -> Vec<Verdict<'_>> {
+    let mut seen = HashSet::new();
+    let mut last: Vec<Verdict<'_>> =
+        verdicts.into_iter().rev().filter(|v| seen.insert(v.finding.id())).collect();
+    last.reverse();
+    last
 }
 
 /// The last day still counts.
@@ -115,10 +127,15 @@ fn is_program(table: &SocketTable, held: &Held, pattern: &str) -> bool {
 fn is_user(table: &SocketTable, held: &Held, user: &str) -> bool {
     let mut owners = table.owners(held).peekable();
     if owners.peek().is_some() {
-        return owners.any(|p| p.user.as_deref() == Some(user));
+        return owners.any(|p| is_named_or_numbered(p.user.as_deref(), p.uid, user));
     }
     let creator = held.socket.uid.and_then(|uid| table.users.get(&uid));
-    creator.is_some_and(|name| **name == *user)
+    is_named_or_numbered(creator.map(|name| &**name), held.socket.uid, user)
+}
+
+/// A user no local file names is known by number alone.
+fn is_named_or_numbered(name: Option<&str>, uid: Option<u32>, wanted: &str) -> bool {
+    name == Some(wanted) || uid.is_some_and(|uid| wanted.parse() == Ok(uid))
 }
 
 fn is_bound(scene: &Scene<'_>, held: &Held, bind: &Bind) -> bool {
@@ -129,11 +146,11 @@ fn is_bound(scene: &Scene<'_>, held: &Held, bind: &Bind) -> bool {
         Bind::Loopback => Scope::of(address) == Scope::Loopback,
         Bind::Addresses(addresses) => addresses.iter().any(|a| match &a.value {
             AddressSpec::Prefix(prefix) => prefix.contains(address),
-            AddressSpec::Interface(name) => scene
-                .machine
-                .addresses
-                .iter()
-                .any(|own| own.interface == *name && own.address == address),
+            AddressSpec::Interface(name) => {
+                let mut own = scene.machine.addresses.iter().filter(|own| own.interface == *name);
+                held.socket.device.as_deref() == Some(name.as_str())
+                    || own.any(|own| own.address == address)
+            }
             AddressSpec::Dns(_) => false,
         }),
     }

@@ -572,6 +572,46 @@ fn an_ignore_covers_only_what_every_field_agrees_with() {
 }
 
 #[test]
+fn a_port_that_an_entry_names_twice_is_one_finding() {
+    let world =
+        world("[services.app]\non = [\"web\"]\nports = [\"80/tcp\", \"80/tcp\", \"80/tcp+udp\"]\n");
+    let subjects: Vec<String> =
+        world.by(Rule::P102).iter().map(|f| f.subject.to_string()).collect();
+    assert_eq!(subjects, ["80/tcp", "80/udp"]);
+}
+
+#[test]
+fn no_two_findings_of_one_run_have_the_same_id() {
+    let forward = |name: &str| {
+        format!(
+            "[forwards.{name}]\non = \"web\"\nlisten = \"80/tcp\"\nto = \"10.0.0.9:80\"\nvia = \"nat\"\n"
+        )
+    };
+    let world = world(&["a", "b", "c"].map(forward).concat());
+    let conflict = world.one(Rule::P109);
+    assert_eq!(conflict.message, "forward c wants 80/tcp, and so does forward a, forward b");
+}
+
+#[test]
+fn an_ignore_knows_a_user_by_number_where_no_file_has_the_name() {
+    let entries = "[[ignore]]\nmatch = { user = \"4711\" }\nreason = \"x\"\n";
+    let by_number = world(entries)
+        .socket(SocketTransport::Tcp, "0.0.0.0:81", |held| held.socket.uid = Some(4711));
+    by_number.silent(Rule::P101);
+    world(entries).tcp("0.0.0.0:81").one(Rule::P101);
+}
+
+#[test]
+fn an_ignore_of_an_interface_covers_a_socket_bound_to_its_device() {
+    let entries = "[[ignore]]\nmatch = { bind = [\"iface:eth0\"] }\nreason = \"x\"\n";
+    let on_device = world(entries).socket(SocketTransport::Tcp, "0.0.0.0:81", |held| {
+        held.socket.device = Some("eth0".into());
+    });
+    on_device.silent(Rule::P101);
+    world(entries).tcp("0.0.0.0:81").one(Rule::P101);
+}
+
+#[test]
 fn a_second_program_on_an_accepted_port_is_not_accepted_with_it() {
     let ignore = "[[ignore]]\nmatch = { process = \"mdns\" }\nreason = \"known\"\n";
     let world = world(ignore).udp("0.0.0.0:5353").held_by("mdns", "root");

@@ -14,7 +14,7 @@ pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
     let needs = inventory.services.iter().flat_map(|s| &s.needs).filter_map(|n| index.need(n));
     runs.chain(needs).for_each(|p| problems.push(p));
     selections(inventory).filter_map(|on| index.leaves_none(on)).for_each(|p| problems.push(p));
-    refuse_shared_aliases(inventory, problems);
+    refuse_shared_names(inventory, problems);
 }
 
 /// Hosts and services by name: a file of 10 MB has a hundred thousand of them.
@@ -113,20 +113,19 @@ fn selections(inventory: &Inventory) -> impl Iterator<Item = &[Located<HostSelec
         .chain(inventory.ignores.iter().map(|i| i.on.as_slice()))
 }
 
-/// A machine is found by its names, so two hosts must not share one.
-fn refuse_shared_aliases(inventory: &Inventory, problems: &mut Problems) {
-    let mut taken: HashMap<String, &Host> =
-        inventory.hosts.iter().map(|h| (h.name.to_lowercase(), h)).collect();
-    for host in &inventory.hosts {
-        for alias in &host.aliases {
-            let other = *taken.entry(alias.to_lowercase()).or_insert(host);
-            if other.name == host.name {
-                continue;
-            }
-            let message = format!("`{alias}` is a name of two hosts, `{}` and this", other.name);
-            let hint = "a machine is found by its names: leave one out";
-            let problem = Problem::new(host.at.clone(), message, hint);
-            problems.push(problem.related(&other.at, "the other host"));
+/// A machine is found by its names, in whatever case, so two hosts must not share one.
+fn refuse_shared_names(inventory: &Inventory, problems: &mut Problems) {
+    let mut taken: HashMap<String, &Host> = HashMap::new();
+    let names = inventory.hosts.iter().map(|host| (&host.name, host));
+    let aliases = inventory.hosts.iter().flat_map(|h| h.aliases.iter().map(move |a| (a, h)));
+    for (name, host) in names.chain(aliases) {
+        let other = *taken.entry(name.to_lowercase()).or_insert(host);
+        if other.name == host.name {
+            continue;
         }
+        let message = format!("`{name}` is a name of two hosts, `{}` and this", other.name);
+        let hint = "a machine is found by its names: leave one out";
+        let problem = Problem::new(host.at.clone(), message, hint);
+        problems.push(problem.related(&other.at, "the other host"));
     }
 }

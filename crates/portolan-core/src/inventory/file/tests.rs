@@ -364,9 +364,23 @@ fn networks_have_addresses_and_names_of_their_own() {
 }
 
 #[test]
-fn two_hosts_do_not_share_a_name() {
-    let found = problems("[hosts.new]\naliases = [\"DB\"]\n");
+fn two_hosts_do_not_share_a_name_in_whatever_case() {
+    for (hosts, said) in [
+        ("[hosts.db]\n[hosts.new]\naliases = [\"DB\"]\n", "`DB` is a name of two hosts, `db`"),
+        ("[hosts.web]\n[hosts.WEB]\n", "`WEB` is a name of two hosts, `web`"),
+    ] {
+        let found =
+            complaints(&parse("a", format!("portolan = 1\n{hosts}").as_bytes()).unwrap_err());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(said), "{found:?}");
+    }
+}
+
+#[test]
+fn an_ignore_with_nothing_but_private_keys_would_silence_everything() {
+    let found = problems("[[ignore]]\nmatch = { x-ticket = \"OPS-1\" }\nreason = \"x\"");
     assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("would silence everything"), "{found:?}");
 }
 
 #[test]

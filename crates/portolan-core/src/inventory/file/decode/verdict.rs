@@ -1,6 +1,7 @@
 //! `[[never]]`, `[[block]]`, `[[ignore]]`.
 
 use super::super::fields::{Decoding, Fields};
+use super::super::keys::is_private;
 use super::super::literal::Wrong;
 use super::super::names::Named;
 use super::super::node::shortened;
@@ -60,7 +61,8 @@ impl Decoding<'_> {
     }
 
     fn ignore_match(&mut self, fields: Fields<'_>, at: &Location) -> IgnoreMatch {
-        if fields.table.entries.is_empty() {
+        // Keys of somebody's own narrow nothing.
+        if fields.table.entries.iter().all(|entry| is_private(&entry.key)) {
             let hint = "say what it covers, such as match = { process = \"chronyd\" }";
             self.wrong(at.clone(), Wrong::new("this [[ignore]] would silence everything", hint));
         }

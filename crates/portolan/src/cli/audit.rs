@@ -26,8 +26,8 @@ pub(crate) fn run(arguments: &Audit, global: &Global) -> Result<Exit> {
     let report = match (format(arguments, global)?, ops::audit::run(&global.asked())) {
         // A plugin's only way to say that it could not look.
         (AuditFormat::Nagios, Err(error)) => {
-            render::nagios::failure(&mut Screen::open(global), &error)?;
-            return Ok(Exit::Nagios(render::nagios::UNKNOWN));
+            render::audit::nagios::failure(&mut Screen::open(global), &error)?;
+            return Ok(Exit::Nagios(render::audit::nagios::UNKNOWN));
         }
         (_, report) => report?,
     };
@@ -42,11 +42,11 @@ fn print(arguments: &Audit, global: &Global, report: &Report, fail_on: Severity)
             render::gap::print(&report.gaps, global.color);
         }
         AuditFormat::Json => render::audit::json(&mut screen, report)?,
-        AuditFormat::Sarif => render::sarif::print(&mut screen, report)?,
-        AuditFormat::Junit => render::junit::print(&mut screen, report, fail_on)?,
-        AuditFormat::Github => render::github::print(&mut screen, report)?,
+        AuditFormat::Sarif => render::audit::sarif::print(&mut screen, report)?,
+        AuditFormat::Junit => render::audit::junit::print(&mut screen, report, fail_on)?,
+        AuditFormat::Github => render::audit::github::print(&mut screen, report)?,
         AuditFormat::Nagios => {
-            let code = render::nagios::print(&mut screen, report, fail_on)?;
+            let code = render::audit::nagios::print(&mut screen, report, fail_on)?;
             return Ok(Exit::Nagios(code));
         }
     }

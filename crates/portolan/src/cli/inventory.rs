@@ -19,7 +19,7 @@ pub(crate) fn run(command: &Inventory, global: &Global) -> Result<Exit> {
     match command {
         Inventory::Validate => validate(global),
         Inventory::Schema => {
-            render::schema::print(&mut Screen::open(global))?;
+            render::inventory::schema::print(&mut Screen::open(global))?;
             Ok(Exit::Yes)
         }
         Inventory::Show => show(global),
@@ -38,10 +38,10 @@ fn validate(global: &Global) -> Result<Exit> {
     };
     let mut screen = Screen::open(global);
     if global.json {
-        render::validate::json(&mut screen, &outcome)?;
+        render::inventory::validate::json(&mut screen, &outcome)?;
         return Ok(if outcome.is_ok() { Exit::Yes } else { Exit::Failed });
     }
-    render::validate::text(&mut screen, &outcome?)?;
+    render::inventory::validate::text(&mut screen, &outcome?)?;
     Ok(Exit::Yes)
 }
 
@@ -51,8 +51,8 @@ fn show(global: &Global) -> Result<Exit> {
     let matrix = ops::inventory::show::matrix(&loaded.inventory, global.host.as_deref())?;
     let mut screen = Screen::open(global);
     match global.json {
-        true => render::matrix::json(&mut screen, &loaded.inventory, &matrix)?,
-        false => render::matrix::text(&mut screen, &loaded.inventory, &matrix)?,
+        true => render::inventory::matrix::json(&mut screen, &loaded.inventory, &matrix)?,
+        false => render::inventory::matrix::text(&mut screen, &loaded.inventory, &matrix)?,
     }
     Ok(Exit::Yes)
 }
@@ -107,6 +107,6 @@ fn export(format: Option<ExportFormat>, as_of: Option<Date>, global: &Global) ->
     let registry = Registry::embedded();
     let as_of = as_of.unwrap_or_else(clock::today);
     let export = Export::new(&inventory, &registry, as_of, global.host.as_deref())?;
-    render::export::print(&mut Screen::open(global), format, &export)?;
+    render::inventory::export::print(&mut Screen::open(global), format, &export)?;
     Ok(Exit::Yes)
 }

@@ -6,7 +6,7 @@ use portolan_core::inventory::Refused;
 
 use crate::cli::args::Color;
 use crate::fault::Fault;
-use crate::render::problem;
+use crate::render::inventory::problem;
 use crate::render::sanitize::sanitize;
 use crate::render::style::{Role, Style};
 

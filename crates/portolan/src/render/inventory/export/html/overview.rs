@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::anchor;
 use crate::ops::inventory::export::{Attention, Entry, Export, Lack};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 
 /// A number with its word.
 #[derive(Debug, Serialize)]

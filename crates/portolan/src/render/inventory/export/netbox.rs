@@ -11,8 +11,8 @@ use portolan_core::inventory::{Documentation, Host};
 use portolan_core::net::Transport;
 
 use crate::ops::inventory::export::{Entry, Export};
-use crate::render::export::csv::Writer;
-use crate::render::export::words;
+use crate::render::inventory::export::csv::Writer;
+use crate::render::inventory::export::words;
 use crate::render::screen::Screen;
 
 /// Prints the table: what is meant to answer. NetBox has no status to say that something does not.

@@ -16,7 +16,7 @@ use portolan_core::socket::Machine;
 use serde::Serialize;
 
 use crate::ops::inventory::export::{Due, Entry, Export};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 use crate::render::screen::Screen;
 
 /// Prints the document.

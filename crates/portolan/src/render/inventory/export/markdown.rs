@@ -12,7 +12,7 @@ use portolan_core::inventory::{
 };
 
 use crate::ops::inventory::export::{Entry, Export};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 

@@ -11,7 +11,7 @@ use portolan_core::inventory::{
 use portolan_core::net::Prefix;
 use serde::{Serialize, Serializer};
 
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 
 /// A whole inventory.
 #[derive(Debug, Serialize)]

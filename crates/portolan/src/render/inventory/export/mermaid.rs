@@ -13,7 +13,7 @@ use portolan_core::inventory::matrix::Subject;
 use portolan_core::inventory::{Forward, ForwardTarget, Management, Source, Word as _};
 
 use crate::ops::inventory::export::{Entry, Export};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 

@@ -12,7 +12,7 @@ use portolan_core::inventory::matrix::Traffic;
 use portolan_core::inventory::{Documentation, Service, Word};
 
 use crate::ops::inventory::export::{Due, Entry, Export};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::docs::{DocsView, DueView};
 use crate::ops::inventory::export::Export;
-use crate::render::export::words;
-use crate::render::matrix::because;
+use crate::render::inventory::export::words;
+use crate::render::inventory::matrix::because;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ManagementView {

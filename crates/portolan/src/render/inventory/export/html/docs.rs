@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::anchor;
 use crate::ops::inventory::export::{Due, Export};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 
 /// Why something exists and who answers for it.
 #[derive(Debug, Default, Serialize)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::anchor;
 use super::docs::{DocsView, Link, OwnerView, links};
 use crate::ops::inventory::export::{Entry, Export};
-use crate::render::export::words;
+use crate::render::inventory::export::words;
 
 /// A machine and what is declared on it.
 #[derive(Debug, Serialize)]

@@ -1,22 +1,15 @@
-//! Sockets with their owners: a calm table for people, one object a socket for programs.
-//!
-//! In the table, sockets that differ by their port alone share a row, and so do those that share a
-//! port (SO_REUSEPORT). Rows are gathered before any text is made: there may be tens of thousands.
-
-mod gather;
-mod json;
+//! The table of sockets: a row for equal ones, the service's name behind the port.
 
 use std::io::Write as _;
 
 use anyhow::Result;
-use gather::Row;
-pub(crate) use json::json;
 use portolan_core::net::{Endpoint, Port, Scope};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
     Address, Held, PortChoice, SocketTable, SocketTransport, State, Unowned,
 };
 
+use super::gather::{self, Row};
 use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
 use crate::render::screen::Screen;
 use crate::render::style::Role;

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use self::inventory::InventoryJson;
 use crate::ops::inventory::export::Export;
+use crate::render::inventory::matrix::{BaseJson, OutgoingJson, RowJson};
 use crate::render::json::Document;
-use crate::render::matrix::{BaseJson, OutgoingJson, RowJson};
 use crate::render::screen::Screen;
 
 /// Prints the document.

@@ -6,8 +6,8 @@ use anyhow::Result;
 use portolan_core::inventory::{Inventory, Refused};
 use serde::Serialize;
 
+use crate::render::inventory::problem::{self, ProblemJson};
 use crate::render::json::Document;
-use crate::render::problem::{self, ProblemJson};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;

@@ -8,7 +8,7 @@ use portolan_core::inventory::{
 use portolan_core::net::Prefix;
 
 use crate::ops::inventory::export::{Entry, Export};
-use crate::render::matrix::collapsed;
+use crate::render::inventory::matrix::collapsed;
 
 /// Who may come, by the names of the file; `this machine` where nobody else may.
 pub(crate) fn from(export: &Export<'_>, entry: &Entry<'_>) -> Vec<String> {

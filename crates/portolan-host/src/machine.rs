@@ -7,6 +7,7 @@ use std::path::Path;
 use portolan_core::net::{Gap, Observed, Port, PortRange, PortSet, Prefix, Why};
 use portolan_core::socket::{InterfaceAddress, LocalPorts, Machine};
 use portolan_core::wire::rtnetlink::{self, Link, LinkAddress};
+use rustix::net::{AddressFamily, SocketType, netdevice};
 use rustix::system::uname;
 
 use crate::netlink::Netlink;
@@ -54,9 +55,18 @@ pub fn links() -> io::Result<Vec<Link>> {
 /// The names of every interface of this network namespace, by index.
 ///
 /// # Errors
-/// When netlink is not to be had.
+/// When neither netlink nor /proc/net tells them.
 pub fn interfaces() -> io::Result<HashMap<u32, String>> {
-    links().map(names)
+    links().map(names).or_else(|_| interfaces_in_proc())
+}
+
+/// The same without netlink: the names of /proc/net/dev, asked for their indexes (netdevice(7)).
+fn interfaces_in_proc() -> io::Result<HashMap<u32, String>> {
+    let text = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let names = text.lines().skip(2).filter_map(|line| line.split(':').next());
+    let index = |name: &str| netdevice::name_to_index(&socket, name).ok();
+    Ok(names.filter_map(|name| Some((index(name.trim())?, name.trim().to_owned()))).collect())
 }
 
 fn links_over(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
@@ -142,6 +152,11 @@ mod tests {
         assert_eq!(list("8080,9000-9010").unwrap().to_string(), "8080,9000-9010");
         assert!(list("").unwrap().is_empty());
         assert_eq!(range("60999"), None);
+    }
+
+    #[test]
+    fn without_netlink_the_same_interfaces_are_found() {
+        assert_eq!(interfaces_in_proc().unwrap(), links().map(names).unwrap());
     }
 
     #[test]

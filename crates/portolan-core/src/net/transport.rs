@@ -66,6 +66,8 @@ pub struct TransportSet(u8);
 impl TransportSet {
     /// No transport.
     pub const NONE: Self = Self(0);
+    /// All four.
+    pub const ALL: Self = Self(0b1111);
 
     /// Whether `transport` is inside.
     #[must_use]
@@ -123,5 +125,6 @@ mod tests {
         assert_eq!("udp+tcp".parse::<TransportSet>().unwrap().to_string(), "tcp+udp");
         assert_eq!("tcp+tpc".parse::<TransportSet>().unwrap_err().found, "tpc");
         assert!("".parse::<TransportSet>().is_err());
+        assert_eq!(TransportSet::ALL, Transport::ALL.into_iter().collect());
     }
 }

@@ -18,6 +18,8 @@ pub struct SocketTable {
     pub users: HashMap<u32, Arc<str>>,
     /// The network namespaces the sockets live in.
     pub namespaces: Vec<Netns>,
+    /// Whether some of the sockets asked for may be missing: the kernel was not able to tell.
+    pub may_lack_sockets: bool,
 }
 
 /// A socket and who holds it.

@@ -49,6 +49,9 @@ pub(super) enum Depth {
 pub(super) fn search(wanted: &IdIndex, details: Details, depth: Depth) -> io::Result<Pass> {
     let proc = Proc::open()?;
     let pids = proc.pids()?;
+    if pids.is_empty() {
+        return Err(Errno::NOENT); // not even ourselves: it is no procfs
+    }
     let next = AtomicUsize::new(0);
     let work = || Worker::new(&proc, wanted, details, depth).run(&pids, &next);
     let mut pass = thread::scope(|scope| {

@@ -113,6 +113,7 @@ range.")]
     /// Every socket of a port, program, process, unit or container, and why it is there
     #[command(after_help = "Examples: portolan who 8080
           portolan who 53/udp
+          portolan who 80,443,u:53
           portolan who nginx
           portolan who pid:812
           portolan who unit:ssh.service
@@ -275,7 +276,8 @@ pub(crate) enum Engine {
 
 #[derive(Debug, Args)]
 pub(crate) struct Who {
-    /// PORT, PORT/TRANSPORT, a program, pid:N, unit:U or container:C
+    /// PORT, PORT/TRANSPORT, several ports (80,443 or u:53), a program, pid:N, unit:U or
+    /// container:C
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
     /// Whole command lines; they can hold passwords

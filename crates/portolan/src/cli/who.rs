@@ -8,19 +8,22 @@ use portolan_host::{clock, machine};
 use crate::cli::args::{Global, Who};
 use crate::exit::Exit;
 use crate::ops::sockets::{Request, WITH_PORTS};
-use crate::ops::who::{Query, answer};
+use crate::ops::who::{Query, answer, service_ports};
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
 /// Tells who holds it: 0 somebody, 1 nobody, 3 somebody whose name is not visible.
 pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
-    let query = Query::parse(&arguments.what)?;
     let mut gaps = Vec::new();
-    let table = ops::sockets::observe(&request(&query))?.into_value(&mut gaps);
     let registry = ops::registry::load().into_value(&mut gaps);
+    let query = Query::parse(&arguments.what, &registry)?;
+    let table = ops::sockets::observe(&request(&query))?.into_value(&mut gaps);
     // Without the list a kernel socket stays a kernel socket, just without its device's name.
     let links = machine::links().unwrap_or_default();
-    let report = answer(&arguments.what, &query, &table, &links, ancestry);
+    let mut report = answer(&arguments.what, &query, &table, &links, ancestry);
+    if report.groups.is_empty() {
+        report.service_ports = service_ports(&query, &registry);
+    }
     let context = render::who::Context {
         registry: &registry,
         command_lines: arguments.cmdline.into(),

@@ -157,7 +157,7 @@ impl<'a> Sources<'a> {
         let service = self.inventory.and_then(|i| i.service(name));
         let pairs = service.map(|s| Declared::Service(s).pairs()).unwrap_or_default();
         pairs.iter().for_each(|(range, _)| ports.insert_range(*range));
-        let with_port = ports.iter().map(|port| self.hit(port, ANY));
+        let with_port = ports.iter().map(|port| self.hit(port, TransportSet::ALL));
         let portless = assignments.iter().filter(|a| a.port.is_none()).map(Hit::portless);
         let hits = with_port.chain(portless).collect();
         Answer { query: name.to_owned(), kind: Kind::Name, hits, nearest: None }
@@ -170,7 +170,7 @@ impl<'a> Sources<'a> {
             match (found.port(), found) {
                 (Some(port), _) if !seen.contains(port) => {
                     seen.insert(port);
-                    hits.push(self.hit(port, ANY));
+                    hits.push(self.hit(port, TransportSet::ALL));
                 }
                 (None, Match::Assignment(a)) => hits.push(Hit::portless(&a)),
                 _ => {}
@@ -183,8 +183,9 @@ impl<'a> Sources<'a> {
     fn hit(self, port: Port, transports: TransportSet) -> Hit<'a> {
         let within = |set: TransportSet| set.iter().any(|t| transports.contains(t));
         let mut assignments = self.registry.assignments_of(port);
-        assignments
-            .retain(|a| within(a.transports) || (a.transports.is_empty() && transports == ANY));
+        assignments.retain(|a| {
+            within(a.transports) || (a.transports.is_empty() && transports == TransportSet::ALL)
+        });
         for assignment in &mut assignments {
             let asked = assignment.transports.iter().filter(|t| transports.contains(*t));
             assignment.transports = asked.collect();
@@ -231,7 +232,7 @@ fn usual(text: &str) -> TransportSet {
     if text.to_ascii_lowercase().contains("top:") {
         return [Transport::Tcp, Transport::Udp].into_iter().collect();
     }
-    ANY
+    TransportSet::ALL
 }
 
 /// Whether a text that is no port set was not meant to be one.
@@ -239,9 +240,3 @@ fn is_word(text: &str, mistake: &Mistake) -> bool {
     let plain = !text.contains([',', '/', ':']);
     plain && matches!(mistake, Mistake::UnknownName { .. } | Mistake::NotOf { .. })
 }
-
-const ANY: TransportSet = TransportSet::NONE
-    .with(Transport::Tcp)
-    .with(Transport::Udp)
-    .with(Transport::Sctp)
-    .with(Transport::Dccp);

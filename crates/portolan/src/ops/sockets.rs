@@ -69,12 +69,15 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         ephemeral: machine::local_ports().into_value(&mut gaps).ephemeral,
         netns: netns.inode,
     };
-    let mut sockets = sockets::read(&query).into_value(&mut gaps);
+    let read = sockets::read(&query);
+    let may_lack_sockets = read.is_partial();
+    let mut sockets = read.into_value(&mut gaps);
     if !request.filter.is_empty() {
         sockets.retain(|socket| request.filter.matches(socket));
     }
     let mut table = owners::attach(sockets, &query, request.details).into_value(&mut gaps);
     table.namespaces.push(netns);
+    table.may_lack_sockets = may_lack_sockets;
     Ok(Observed { value: table, gaps })
 }
 

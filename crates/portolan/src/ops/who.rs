@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use portolan_core::net::{PortError, PortRange, Transport, TransportSet};
+use portolan_core::net::{PortSet, Transport, TransportSet};
+use portolan_core::registry::Registry;
+use portolan_core::registry::port_set::{self, PortSelection};
 use portolan_core::socket::{Container, Held, Placement, Process, SocketTable, Unowned};
 use portolan_core::wire::rtnetlink::Link;
 
@@ -13,7 +15,7 @@ use crate::fault::Fault;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Query {
     /// Whoever holds one of these ports.
-    Ports { range: PortRange, transports: TransportSet },
+    Ports(Box<PortSelection>),
     /// What this process holds.
     Process(u32),
     /// What the processes of this systemd unit hold; `.service` may be left out.
@@ -25,11 +27,11 @@ pub(crate) enum Query {
 }
 
 impl Query {
-    /// Reads `8080`, `53/udp`, `8000-8010`, `pid:1`, `unit:ssh`, `container:web` or a program.
+    /// Reads `8080`, `53/udp`, `8000-8010,u:53`, `pid:1`, `unit:ssh`, `container:web` or a program.
     ///
     /// # Errors
     /// A number above 65535, a reversed range, an unknown transport, an empty name.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str, registry: &Registry) -> Result<Self> {
         match text.split_once(':') {
             Some(("pid", pid)) => pid.parse().map(Self::Process).map_err(|_| bad_pid(pid)),
             Some((kind @ ("unit" | "container"), "")) => {
@@ -37,32 +39,20 @@ impl Query {
             }
             Some(("unit", unit)) => Ok(Self::Unit(unit.to_owned())),
             Some(("container", container)) => Ok(Self::Container(container.to_owned())),
-            _ if text.starts_with(|c: char| c.is_ascii_digit()) => Self::ports(text),
             _ if text.is_empty() => Err(Fault::new("nothing is asked for", WHAT)),
+            _ if is_port_set(text) => ports(text, registry)
+                .map(|ports| Self::Ports(Box::new(ports)))
+                .map_err(|e| Fault::new(e.to_string(), WHAT)),
             _ => Ok(Self::Program(text.to_owned())),
         }
     }
 
-    /// A bare number means every transport. What begins with a digit and is no number is a program,
-    /// such as `7z`.
-    fn ports(text: &str) -> Result<Self> {
-        let (numbers, transports) = text.split_once('/').unwrap_or((text, "tcp+udp+sctp+dccp"));
-        let range = match numbers.parse::<PortRange>() {
-            Err(PortError::NotANumber { .. }) if numbers == text => {
-                return Ok(Self::Program(text.to_owned()));
-            }
-            other => other.map_err(|e| Fault::new(e.to_string(), WHAT))?,
-        };
-        let transports = transports.parse().map_err(|e| Fault::new(format!("{e}"), WHAT))?;
-        Ok(Self::Ports { range, transports })
-    }
-
     fn wants(&self, held: &Held, table: &SocketTable) -> bool {
         match self {
-            Self::Ports { range, transports } => {
+            Self::Ports(ports) => {
                 let socket = &held.socket;
-                socket.transport.with_ports().is_some_and(|t| transports.contains(t))
-                    && socket.local_port().is_some_and(|port| range.contains(port))
+                let pair = socket.local_port().zip(socket.transport.with_ports());
+                pair.is_some_and(|(port, transport)| ports.contains(port, transport))
             }
             Self::Process(pid) => held.holders.iter().any(|h| h.pid == *pid),
             Self::Program(name) => table.owners(held).any(|p| is_program(p, name)),
@@ -75,7 +65,7 @@ impl Query {
 
     /// Whether a socket without a visible owner could belong to the answer.
     const fn could_be(&self, unowned: Unowned) -> bool {
-        !matches!(self, Self::Ports { .. })
+        !matches!(self, Self::Ports(_))
             && matches!(unowned, Unowned::NotPermitted | Unowned::Vanished)
     }
 }
@@ -89,6 +79,10 @@ pub(crate) struct Report<'a> {
     pub(crate) groups: Vec<Group<'a>>,
     /// Sockets whose owner is not visible and that might belong here too.
     pub(crate) unattributed: usize,
+    /// Whether there may be sockets that nobody could tell of.
+    pub(crate) may_lack_sockets: bool,
+    /// The ports of the service that is called like the program nobody runs.
+    pub(crate) service_ports: Option<PortSet>,
 }
 
 /// Sockets with the same holders.
@@ -114,11 +108,12 @@ pub(crate) struct Group<'a> {
 
 impl Report<'_> {
     /// Whether somebody holds it whose name is not visible, or nobody was found and there are
-    /// sockets that could not be looked behind.
+    /// sockets that could not be seen or looked behind.
     pub(crate) fn is_partial(&self) -> bool {
         let hidden =
             |g: &Group<'_>| matches!(g.unowned, Some(Unowned::NotPermitted | Unowned::Vanished));
-        self.groups.iter().any(hidden) || (self.groups.is_empty() && self.unattributed > 0)
+        let is_in_doubt = self.unattributed > 0 || self.may_lack_sockets;
+        self.groups.iter().any(hidden) || (self.groups.is_empty() && is_in_doubt)
     }
 }
 
@@ -149,7 +144,13 @@ pub(crate) fn answer<'a>(
         group.ancestry.drain(..group.ancestry.len().min(1));
     }
     groups.sort_by_key(|g| (g.holding.is_empty(), g.owners.first().map(|p| p.pid)));
-    Report { query: text, groups, unattributed }
+    Report {
+        query: text,
+        groups,
+        unattributed,
+        may_lack_sockets: table.may_lack_sockets,
+        service_ports: None,
+    }
 }
 
 fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable, links: &[Link]) -> Group<'a> {
@@ -218,6 +219,32 @@ fn is_container(container: &Container, name: &str) -> bool {
     named(&container.name) || named(&container.service) || by_id || &*container.id == name
 }
 
+/// Whether a text is meant as ports: it begins as a number, a list or range of them, or has a prefix
+/// or a transport. What begins with a digit and is no number is a program, such as `7z`.
+fn is_port_set(text: &str) -> bool {
+    let (body, transport) = text.split_once('/').map_or((text, None), |(b, t)| (b, Some(t)));
+    let prefix = body.split_once(':').map(|(prefix, _)| prefix);
+    let is_prefix = |p: &str| matches!(p.to_ascii_lowercase().as_str(), "t" | "u" | "s" | "d");
+    let is_numeric = body.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b',' | b' '));
+    prefix.is_some_and(is_prefix)
+        || text.starts_with(|c: char| c.is_ascii_digit())
+            && (is_numeric || transport.is_some() || body.contains(','))
+        || transport.is_some_and(|t| t.parse::<TransportSet>().is_ok())
+}
+
+/// A bare number means every transport.
+fn ports(text: &str, registry: &Registry) -> Result<PortSelection, port_set::PortSetError> {
+    port_set::parse(text, TransportSet::ALL, registry)
+}
+
+/// The ports of the service called `name`, for somebody who asked for a program of that name.
+pub(crate) fn service_ports(query: &Query, registry: &Registry) -> Option<PortSet> {
+    match query {
+        Query::Program(name) => ports(name, registry).ok().map(|found| found.ports()),
+        _ => None,
+    }
+}
+
 fn bad_pid(found: &str) -> anyhow::Error {
     Fault::new(format!("`{found}` is not a process id"), WHAT)
 }
@@ -241,28 +268,35 @@ mod tests {
 
     #[test]
     fn each_form_of_a_question_is_told_apart() {
-        let ports = |r: &str, t: &str| Query::Ports {
-            range: r.parse().unwrap(),
-            transports: t.parse().unwrap(),
+        let registry = Registry::embedded();
+        let ports = |text: &str| {
+            Query::Ports(Box::new(port_set::parse(text, TransportSet::ALL, &registry).unwrap()))
         };
         for (text, query) in [
-            ("8080", ports("8080", "tcp+udp+sctp+dccp")),
-            ("53/udp", ports("53", "udp")),
-            ("8000-8010/tcp", ports("8000-8010", "tcp")),
+            ("8080", ports("8080")),
+            ("53/udp", ports("u:53")),
+            ("8000-8010/tcp", ports("t:8000-8010")),
+            ("80,443", ports("80,443")),
+            ("u:53,t:80", ports("u:53,t:80")),
+            ("https/tcp", ports("t:443")),
             ("pid:12", Query::Process(12)),
             ("unit:ssh.service", Query::Unit("ssh.service".into())),
             ("container:web", Query::Container("web".into())),
             ("nginx", Query::Program("nginx".into())),
             ("7z", Query::Program("7z".into())),
+            ("/usr/sbin/nginx", Query::Program("/usr/sbin/nginx".into())),
         ] {
-            assert_eq!(Query::parse(text).unwrap(), query, "{text}");
+            assert_eq!(Query::parse(text, &registry).unwrap(), query, "{text}");
         }
     }
 
     #[test]
     fn a_number_that_is_no_port_is_refused_and_not_taken_for_a_program() {
-        for text in ["70000", "90-80", "53/upd", "pid:x", "unit:", "99999/tcp"] {
-            assert!(Query::parse(text).is_err(), "{text}");
+        let registry = Registry::embedded();
+        for text in
+            ["70000", "90-80", "53/upd", "pid:x", "unit:", "99999/tcp", "80,70000", "u:9-5", "22/"]
+        {
+            assert!(Query::parse(text, &registry).is_err(), "{text}");
         }
     }
 

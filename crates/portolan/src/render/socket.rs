@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portolan_core::net::Scope;
+use portolan_core::net::{Endpoint, Scope};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{Address, Backlog, Held, PortChoice, Queues, SocketTable, Unowned};
 use serde::Serialize;
@@ -85,8 +85,17 @@ impl<'a> SocketJson<'a> {
     }
 }
 
+/// An endpoint with the interface its socket is bound to: `[fe80::1]%eth0:80`.
+pub(crate) fn on_device(endpoint: Endpoint, device: Option<&str>) -> String {
+    let text = endpoint.to_string();
+    match (device, text.rsplit_once(':')) {
+        (Some(device), Some((host, port))) => format!("{host}%{device}:{port}"),
+        _ => text,
+    }
+}
+
 /// Why no owner is proved, in JSON; the kernel is an owner and no gap.
-const fn gap_word(unowned: Unowned) -> Option<&'static str> {
+pub(crate) const fn gap_word(unowned: Unowned) -> Option<&'static str> {
     match unowned {
         Unowned::Kernel => None,
         Unowned::NoFile => Some("no-file"),

@@ -14,7 +14,7 @@ use crate::render::json::Document;
 use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
-use crate::render::socket::SocketJson;
+use crate::render::socket::{SocketJson, on_device};
 use crate::render::style::Role;
 use crate::render::table::wrap;
 
@@ -32,6 +32,10 @@ pub(crate) struct Context<'a> {
 pub(crate) fn text(screen: &mut Screen, report: &Report<'_>, context: &Context<'_>) -> Result<()> {
     if report.groups.is_empty() {
         writeln!(screen, "{}", nobody(report))?;
+        if let Some(ports) = &report.service_ports {
+            let ask = format!("the port of that name: portolan who {ports}");
+            writeln!(screen, "{} {ask}", screen.style.paint(Role::Hint, "next:"))?;
+        }
     }
     for (i, group) in report.groups.iter().enumerate() {
         if i > 0 {
@@ -45,6 +49,9 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<'_>, context: &Context<'
 fn nobody(report: &Report<'_>) -> String {
     let query = sanitize(report.query);
     match report.unattributed {
+        0 if report.may_lack_sockets => {
+            format!("Nobody visible holds {query}; there may be sockets that could not be seen.")
+        }
         0 => format!("Nobody holds {query} here."),
         1 => format!("Nobody visible holds {query}; the owner of 1 socket could not be seen."),
         n => format!("Nobody visible holds {query}; the owners of {n} sockets could not be seen."),
@@ -189,7 +196,8 @@ fn place(held: &Held, context: &Context<'_>) -> String {
     let Some(endpoint) = socket.local_endpoint() else {
         return format!("a {} socket", socket.transport);
     };
-    let mut text = format!("{endpoint}/{}", socket.transport);
+    let place = on_device(endpoint, socket.device.as_deref());
+    let mut text = format!("{place}/{}", socket.transport);
     let transport = socket.transport.with_ports();
     if let Some(name) = transport.and_then(|t| context.registry.service_name(endpoint.port, t)) {
         text = format!("{text} ({name})");

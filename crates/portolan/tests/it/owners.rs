@@ -7,7 +7,7 @@ use std::process;
 use serde_json::{Value, json};
 
 use crate::support::ss::{owners, owners_of, sockets};
-use crate::support::{Netns, Program, eventually, require_root, skip};
+use crate::support::{Netns, Program, WITHOUT_NETLINK, eventually, require_root, skip};
 
 fn listed(netns: &Netns) -> Value {
     Program::line("sockets --json").inside(netns).run().expect_code(0).json()
@@ -210,6 +210,40 @@ fn without_netlink_the_text_tables_tell_what_they_can_and_the_rest_is_a_gap() {
 }
 
 #[test]
+fn without_netlink_interfaces_still_have_their_names() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python(
+        "for dev in (b'lo', None):
+    s = socket.socket(socket.AF_INET6); s.bind(('::1', 18080)) if dev else s.bind(('::1', 18081))
+    if dev: s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, dev)
+    s.listen(); kept.append(s)
+p = socket.socket(17, socket.SOCK_DGRAM, 0x0608); p.bind(('lo', 0x0806)); kept.append(p)",
+    );
+    let ask = |words: &str| {
+        let blind = Program::line(words).inside(&netns);
+        blind.through(["python3", "-c", WITHOUT_NETLINK]).run().expect_code(0)
+    };
+    assert_eq!(sockets(&ask("sockets -0 --json").json())[0]["device"], "lo");
+    ask("sockets dev lo");
+}
+
+#[test]
+fn where_proc_is_missing_the_hint_is_to_mount_it() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.listen("127.0.0.1:18080");
+    let ran = Program::line("sockets --json")
+        .inside(&netns)
+        .through(["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"])
+        .run()
+        .expect_code(0);
+    let gaps = ran.json()["gaps"].clone();
+    let owner = gaps.as_array().unwrap().iter().find(|g| g["what"] == "the owner of 1 socket");
+    assert_eq!(owner.expect("a gap")["hint"], "mount /proc");
+}
+
+#[test]
 fn a_tunnels_port_belongs_to_the_kernel() {
     require_root!();
     let netns = Netns::new();
@@ -298,6 +332,9 @@ fn the_cgroup_of_a_socket_names_unit_and_candidate_to_a_stranger() {
 
     let who = stranger("who 28001").expect_code(3);
     assert!(who.stdout.contains("x.service"), "{}", who.stdout);
+
+    let chart = stranger("status").expect_code(0).stdout;
+    assert!(chart.contains("likely python"), "{chart}");
     assert!(who.stdout.contains(&server.pid().to_string()), "{}", who.stdout);
     assert!(!who.stdout.to_lowercase().contains("free"), "{}", who.stdout);
     assert!(who.stderr.contains("run with sudo"), "{}", who.stderr);
@@ -334,22 +371,3 @@ impl Drop for Cgroup {
 }
 
 const STRANGER: u32 = 65534;
-
-/// Runs its arguments under a seccomp filter that refuses AF_NETLINK sockets, as sandboxes do
-/// (RestrictAddressFamilies= of systemd): EAFNOSUPPORT from socket(2).
-const WITHOUT_NETLINK: &str = r#"
-import ctypes, os, platform, struct, sys
-SOCKET = {"x86_64": 41, "aarch64": 198}[platform.machine()]
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-ALLOW, REFUSE = 0x7fff0000, 0x00050000 | 97
-program = b"".join(struct.pack("HBBI", *step) for step in [
-    (LOAD, 0, 0, 0), (EQUAL, 0, 3, SOCKET), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 16),
-    (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)])
-buffer = ctypes.create_string_buffer(program)
-fprog = ctypes.create_string_buffer(struct.pack("H6xP", len(program) // 8, ctypes.addressof(buffer)))
-libc = ctypes.CDLL(None, use_errno=True)
-NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
-assert libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-assert libc.prctl(SECCOMP, FILTER, fprog) == 0, ctypes.get_errno()
-os.execvp(sys.argv[1], sys.argv[1:])
-"#;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Netns, Program, require_root};
+use crate::support::{Netns, Program, WITHOUT_NETLINK, require_root};
 
 fn sockets(document: &Value) -> &[Value] {
     document["sockets"].as_array().expect("sockets is a list")
@@ -107,6 +107,51 @@ fn a_connection_nobody_has_accepted_yet_is_not_called_closing() {
     let _server = netns.python(script);
     let text = Program::line("who 18085").inside(&netns).run().expect_code(0).stdout;
     assert!(text.contains("the listener has not accepted it yet"), "{text}");
+}
+
+#[test]
+fn a_list_of_ports_and_a_prefix_are_ports_and_not_the_name_of_a_program() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python("listener('127.0.0.1:18086'); datagram('127.0.0.1:18087')");
+    for (what, found) in [("18086,18087", 2), ("u:18086-18087", 1), ("t:1,18086", 1)] {
+        let ran = Program::new(["who", what, "--json"]).inside(&netns).run().expect_code(0);
+        assert_eq!(sockets(&ran.json()).len(), found, "{what}");
+    }
+    Program::line("who u:18086").inside(&netns).run().expect_code(1);
+}
+
+#[test]
+fn who_asks_for_a_service_nobody_runs_as_a_program_learns_its_port() {
+    require_root!();
+    let text = Program::line("who https").inside(&Netns::new()).run().expect_code(1).stdout;
+    assert!(text.ends_with("portolan who 443\n"), "{text}");
+}
+
+#[test]
+fn the_interface_a_socket_is_bound_to_is_part_of_its_place() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python(
+        "listener('0.0.0.0:18088', options=[(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'lo')])",
+    );
+    let text = Program::line("who 18088").inside(&netns).run().expect_code(0).stdout;
+    assert!(text.contains("0.0.0.0%lo:18088/tcp"), "{text}");
+}
+
+#[test]
+fn without_netlink_a_silent_socket_may_be_there_and_nobody_is_not_said() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python("bound('127.0.0.1:22001')");
+    let ask = |words: &str| {
+        let blind = Program::line(words).inside(&netns);
+        blind.through(["python3", "-c", WITHOUT_NETLINK]).run().expect_code(3)
+    };
+    let ran = ask("who 22001");
+    assert!(ran.stdout.starts_with("Nobody visible holds 22001"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("not seen: what /proc/net does not tell"), "{}", ran.stderr);
+    assert_eq!(ask("who 22001 --json").json()["gaps"][0]["why"], "unsupported");
 }
 
 #[test]

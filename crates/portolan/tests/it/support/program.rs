@@ -205,3 +205,22 @@ impl Ran {
         })
     }
 }
+
+/// Runs its arguments under a seccomp filter that refuses AF_NETLINK sockets, as sandboxes do
+/// (RestrictAddressFamilies= of systemd): EAFNOSUPPORT from socket(2).
+pub(crate) const WITHOUT_NETLINK: &str = r#"
+import ctypes, os, platform, struct, sys
+SOCKET = {"x86_64": 41, "aarch64": 198}[platform.machine()]
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, REFUSE = 0x7fff0000, 0x00050000 | 97
+program = b"".join(struct.pack("HBBI", *step) for step in [
+    (LOAD, 0, 0, 0), (EQUAL, 0, 3, SOCKET), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 16),
+    (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)])
+buffer = ctypes.create_string_buffer(program)
+fprog = ctypes.create_string_buffer(struct.pack("H6xP", len(program) // 8, ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None, use_errno=True)
+NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2
+assert libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(SECCOMP, FILTER, fprog) == 0, ctypes.get_errno()
+os.execvp(sys.argv[1], sys.argv[1:])
+"#;

@@ -57,7 +57,7 @@ pub(crate) struct Row<'a> {
     pub(crate) sockets: Vec<&'a Held>,
     /// Every process that holds one of them, once.
     pub(crate) owners: Vec<&'a Process>,
-    /// Why no process is named, where none is.
+    /// Why no holder is proved, for the first of its sockets that lacks one.
     pub(crate) unowned: Option<Unowned>,
     /// Unit and container of its first socket that has one.
     pub(crate) placement: Placement,

@@ -1,7 +1,7 @@
 //! Aligned columns without box art that fit the terminal.
 //!
 //! Widths are measured once over all rows. When they do not fit, the flexible columns give way,
-//! first the one farthest above its minimum, and a shortened cell ends in `…`. Our own and not a table crate because the
+//! first the one farthest above its minimum, and `…` stands where a cell was shortened. Our own and not a table crate because the
 //! largest table has tens of thousands of rows and must neither wrap nor be kept twice.
 
 use std::borrow::Cow;
@@ -19,22 +19,37 @@ pub(crate) struct Column {
     align: Align,
     /// The narrowest it may become; `None` when it never gives way.
     min: Option<usize>,
+    cut: Cut,
+}
+
+/// Where a cell that is too long loses its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// At its end: names and prose.
+    End,
+    /// In its middle: the end says most, as the port behind an address does.
+    Middle,
 }
 
 impl Column {
     /// A column that is always shown whole, aligned left.
     pub(crate) const fn left(heading: &'static str) -> Self {
-        Self { heading, align: Align::Left, min: None }
+        Self { heading, align: Align::Left, min: None, cut: Cut::End }
     }
 
     /// A column that is always shown whole, aligned right: numbers.
     pub(crate) const fn right(heading: &'static str) -> Self {
-        Self { heading, align: Align::Right, min: None }
+        Self { heading, align: Align::Right, min: None, cut: Cut::End }
     }
 
     /// A column that may be shortened down to `min` columns of the terminal.
     pub(crate) const fn flexible(heading: &'static str, min: usize) -> Self {
-        Self { heading, align: Align::Left, min: Some(min) }
+        Self { heading, align: Align::Left, min: Some(min), cut: Cut::End }
+    }
+
+    /// The same with beginning and end kept: `[2001:db8:…]:443`, `nginx-w… (812 +4)`.
+    pub(crate) const fn keeping_end(self) -> Self {
+        Self { cut: Cut::Middle, ..self }
     }
 }
 
@@ -151,7 +166,7 @@ impl Table {
         let last = shown.clone().rfind(|i| !row[*i].text.is_empty());
         let mut gap = "";
         for i in shown.take_while(|i| Some(*i) <= last) {
-            let text = shorten(&row[i].text, widths[i]);
+            let text = shorten(&row[i].text, widths[i], self.columns[i].cut);
             let padding = widths[i].saturating_sub(text.width());
             let painted = style.paint(row[i].role, &text);
             match self.columns[i].align {
@@ -234,21 +249,40 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// `text` in at most `width` columns of the terminal.
-fn shorten(text: &str, width: usize) -> Cow<'_, str> {
+fn shorten(text: &str, width: usize, cut: Cut) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
     }
+    let tail = match cut {
+        Cut::End => "",
+        Cut::Middle => tail(text, width.saturating_sub(1) * 3 / 5),
+    };
+    let head = head(text, width.saturating_sub(1 + tail.width()));
+    Cow::Owned(format!("{head}…{tail}"))
+}
+
+/// As much of the beginning of `text` as fits `width` columns.
+fn head(text: &str, width: usize) -> &str {
+    let end = fitting(text.chars(), width);
+    &text[..end]
+}
+
+/// As much of its end.
+fn tail(text: &str, width: usize) -> &str {
+    let length = fitting(text.chars().rev(), width);
+    &text[text.len() - length..]
+}
+
+/// The bytes of the first characters that fit `width` columns together.
+fn fitting(chars: impl Iterator<Item = char>, width: usize) -> usize {
     let mut used = 0;
-    let mut short = String::new();
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used + 1 > width {
-            break;
-        }
-        short.push(c);
-    }
-    short.push('…');
-    Cow::Owned(short)
+    chars
+        .take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= width
+        })
+        .map(char::len_utf8)
+        .sum()
 }
 
 #[cfg(test)]
@@ -286,6 +320,18 @@ mod tests {
             printed(&sample(), 28),
             "PORT  PROCESS       SCOPE\n  22  sshd          wildcard\n5432  a-very-long…  loopback\n"
         );
+    }
+
+    #[test]
+    fn a_port_behind_a_long_address_is_never_cut_off() {
+        let mut table = Table::new([Column::flexible("LOCAL", 12).keeping_end()]);
+        table.push(vec!["[fe80::9001:b3ff:fe18:2c7e]%eth0:18090".into()]);
+        table.push(vec!["端口端口端口端口端口:18091".into()]);
+        for width in 12..40 {
+            let text = printed(&table, width);
+            assert!(text.contains(":18090\n") && text.contains(":18091\n"), "{width}: {text}");
+            assert!(text.lines().all(|line| line.width() <= width), "{width}: {text}");
+        }
     }
 
     #[test]

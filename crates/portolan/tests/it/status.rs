@@ -52,6 +52,16 @@ fn what_others_could_reach_stands_before_what_only_this_machine_can() {
 }
 
 #[test]
+fn why_no_owner_is_told_is_the_same_word_as_in_sockets() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.listen("127.0.0.1:2001");
+    let document =
+        Program::line("--json").inside(&netns).by_user(65534).run().expect_code(0).json();
+    assert_eq!(document["ports"][0]["owner_gap"], "not-permitted");
+}
+
+#[test]
 fn no_line_is_wider_than_eighty_columns() {
     require_root!();
     let netns = Netns::new();

@@ -45,9 +45,9 @@ pub(crate) fn text(screen: &mut Screen, view: &View<'_>) -> Result<()> {
     let mut table = Table::new([
         Column::left("TYPE"),
         Column::left("STATE"),
-        Column::flexible("LOCAL", 21),
-        Column::flexible("PEER", 21),
-        Column::flexible("PROCESS", 12),
+        Column::flexible("LOCAL", 21).keeping_end(),
+        Column::flexible("PEER", 21).keeping_end(),
+        Column::flexible("PROCESS", 12).keeping_end(),
         Column::flexible("USER", 6),
         Column::flexible("UNIT", 8),
         Column::left("SCOPE"),

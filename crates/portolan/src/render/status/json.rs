@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::text::{Area, addresses};
 use crate::ops::status::{Bound, Chart, DeclaredAs, Row};
 use crate::render::json::Document;
-use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json, unowned_word};
+use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
 use crate::render::screen::Screen;
+use crate::render::socket::gap_word;
 
 /// Prints the chart as one document.
 pub(crate) fn json(
@@ -84,7 +85,7 @@ impl<'a> PortJson<'a> {
                 .iter()
                 .flat_map(|held| owners_json(table, held, CommandLines::Hidden))
                 .collect(),
-            owner_gap: row.unowned.map(unowned_word).filter(|_| row.owners.is_empty()),
+            owner_gap: row.unowned.and_then(gap_word),
             unit: row.placement.unit.as_deref(),
             container: row.placement.container.as_deref().map(ContainerJson::from),
             port_choice: row

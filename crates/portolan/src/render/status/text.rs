@@ -48,10 +48,10 @@ fn table(chart: &Chart<'_>) -> Table {
     let mut table = Table::new([
         Column::right("PORT"),
         Column::flexible("SERVICE", 8),
-        Column::flexible("PROCESS", 18),
+        Column::flexible("PROCESS", 18).keeping_end(),
         Column::flexible("USER", 4),
         Column::flexible("UNIT/CONTAINER", 10),
-        Column::flexible("BOUND TO", 9),
+        Column::flexible("BOUND TO", 9).keeping_end(),
         Column::flexible("DECLARED", 8),
     ]);
     for area in [Area::Any, Area::Near, Area::Here] {
@@ -143,9 +143,14 @@ fn push_run(table: &mut Table, run: &[&Row<'_>], with_inventory: bool) {
 }
 
 fn process(row: &Row<'_>) -> String {
-    match (row.owners.is_empty(), row.unowned) {
-        (true, Some(unowned)) => unowned_word(unowned).to_owned(),
-        _ => process_names(row.owners.iter().copied()),
+    let names = process_names(row.owners.iter().copied());
+    let unseen = row.sockets.iter().filter(|h| h.holders.is_empty()).find_map(|h| h.unowned);
+    let is_proved = row.sockets.iter().any(|h| h.unowned.is_none());
+    match unseen.map(unowned_word) {
+        Some(word) if names.is_empty() => word.to_owned(),
+        Some(word) => format!("{names}, {word}"),
+        None if is_proved || names.is_empty() => names,
+        None => format!("likely {names}"),
     }
 }
 

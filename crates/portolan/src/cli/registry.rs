@@ -28,7 +28,13 @@ pub(crate) fn run(arguments: &Registry, global: &Global) -> Result<Exit> {
             } else {
                 render::registry::imported_text(&mut screen, &imported)?;
             }
+            if imported.seems_cut_short() {
+                render::gap::hint(CUT_SHORT, global.color);
+            }
         }
     }
     Ok(Exit::Yes)
 }
+
+const CUT_SHORT: &str = "that is less than half of what the built-in registry holds: is the file \
+                         whole? To go back, remove the table";

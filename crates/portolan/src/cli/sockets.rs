@@ -1,6 +1,7 @@
 //! `portolan sockets [FILTER…]`, also `ls`.
 
 use anyhow::Result;
+use portolan_core::socket::filter::Filter;
 use portolan_core::socket::{Family, SocketTransport, State, StateSet};
 use portolan_host::processes::Details;
 use portolan_host::sockets::InetFamily;
@@ -41,6 +42,9 @@ pub(crate) fn run(arguments: &Sockets, global: &Global) -> Result<Exit> {
     } else {
         render::sockets::text(&mut screen, &view)?;
         render::gap::print(&observed.gaps, global.color);
+        if observed.value.sockets.is_empty() && leaves_connections_out(arguments, &request.filter) {
+            render::gap::hint(ONLY_LISTENERS, global.color);
+        }
     }
     let partial = arguments.strict && observed.is_partial();
     Ok(if partial { Exit::Partial } else { Exit::Yes })
@@ -81,6 +85,13 @@ fn states(arguments: &Sockets) -> StateSet {
     let states = if arguments.all { StateSet::ORDINARY } else { StateSet::LISTENING };
     if arguments.inactive { states | bound } else { states }
 }
+
+/// Whether a filter was put to listeners alone without anybody having said so.
+fn leaves_connections_out(arguments: &Sockets, filter: &Filter) -> bool {
+    !(filter.is_empty() || arguments.all || arguments.listening) && filter.states().is_none()
+}
+
+const ONLY_LISTENERS: &str = "only listeners were asked for; -a finds connections too";
 
 /// The states in which a table tells who chose the port.
 const SERVING: StateSet = StateSet::LISTENING.or(StateSet::of(State::Bound));

@@ -55,6 +55,13 @@ pub(crate) struct Imported {
     pub(crate) counts: Counts,
 }
 
+impl Imported {
+    /// Whether it holds so little, beside the built-in registry, that the file was cut short.
+    pub(crate) fn seems_cut_short(&self) -> bool {
+        self.counts.assignments < Registry::embedded().counts().assignments / 2
+    }
+}
+
 /// Reads IANA's CSV or XML and puts its table into the user's data folder, whole or not at all.
 ///
 /// # Errors

@@ -21,9 +21,14 @@ pub(crate) fn print(gaps: &[Gap], color: Color) {
             hints.push(&gap.hint);
         }
     }
-    for hint in hints {
-        let _ = writeln!(out, "{} {}", style.paint(Role::Hint, "hint:"), sanitize(hint));
-    }
+    drop(out);
+    hints.into_iter().for_each(|h| hint(h, color));
+}
+
+/// Says on standard error what could be done next.
+pub(crate) fn hint(text: &str, color: Color) {
+    let label = Style::for_stderr(color).paint(Role::Hint, "hint:").to_string();
+    let _ = writeln!(io::stderr(), "{label} {}", sanitize(text));
 }
 
 const fn words(why: Why) -> &'static str {

@@ -92,6 +92,12 @@ fn a_bad_file_is_refused_with_its_line_and_changes_nothing() {
 }
 
 #[test]
+fn a_file_that_was_cut_between_two_lines_is_taken_with_a_word_about_it() {
+    let ran = Home::new().import(CSV).expect_code(0);
+    assert!(ran.stderr.contains("is the file whole?"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_broken_copy_is_a_gap_and_the_built_in_registry_answers() {
     let home = Home::new();
     home.import(CSV).expect_code(0);

@@ -75,6 +75,17 @@ fn command_lines_are_shown_on_request_only() {
 }
 
 #[test]
+fn a_filter_that_finds_no_listener_does_not_hide_that_connections_were_left_out() {
+    require_root!();
+    let netns = Netns::new();
+    let ask = |words: &str| Program::line(words).inside(&netns).run().expect_code(0).stderr;
+    assert!(ask("sockets dport = :443").contains("hint: only listeners were asked for; -a"));
+    for said in ["sockets", "sockets -a dport = :443", "sockets state established"] {
+        assert_eq!(ask(said), "", "{said}");
+    }
+}
+
+#[test]
 fn every_kind_of_address_has_its_scope_and_a_dual_stack_listener_is_one_row() {
     require_root!();
     let netns = Netns::new();

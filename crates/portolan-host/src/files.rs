@@ -1,8 +1,10 @@
 //! Files replaced whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::getpid;
 
@@ -36,6 +38,36 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
         })
 }
 
+/// The right to change the files of a folder, given up when dropped.
+#[derive(Debug)]
+pub struct Hold {
+    /// Locked as long as it is open; none on a file system without locks.
+    _folder: Option<File>,
+}
+
+/// Waits until no other process holds the folder of `path`, so that of two who read a file, change
+/// it and write it back neither loses the other's change.
+///
+/// # Errors
+/// [`WriteError`] when somebody holds it for longer than any change takes.
+pub fn hold(path: &Path) -> Result<Hold, WriteError> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let Ok(folder) = folder_of(&target) else { return Ok(Hold { _folder: None }) };
+    for _ in 0..TRIES {
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_TRIES),
+            Ok(()) => return Ok(Hold { _folder: Some(folder) }),
+            Err(TryLockError::Error(_)) => return Ok(Hold { _folder: None }),
+        }
+    }
+    let source = io::Error::new(io::ErrorKind::TimedOut, "another process is changing it");
+    Err(WriteError { path: path.to_owned(), source })
+}
+
+/// Ten seconds: an edit takes milliseconds, an audit before it a second on a large machine.
+const TRIES: u32 = 500;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
 /// A new file beside `target`. One that an earlier process left when it was killed stays: in a
 /// container every run may have the same process id.
 fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
@@ -66,8 +98,12 @@ fn fill(mut file: File, target: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_folder(target: &Path) -> io::Result<()> {
+    folder_of(target)?.sync_all()
+}
+
+fn folder_of(target: &Path) -> io::Result<File> {
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder.unwrap_or(Path::new(".")))
 }
 
 fn sibling(target: &Path, number: u32) -> PathBuf {

@@ -132,6 +132,7 @@ pub(crate) fn accept(
     if let Some(until) = until.filter(|day| *day < clock::today()) {
         return Err(Fault::new(format!("{until} has passed"), "give a day that is still to come"));
     }
+    let _alone = inventory::alone(asked)?;
     let loaded = inventory::require(asked)?;
     let report = report(&loaded, asked, Vec::new())?;
     let finding = find(&report, id)?;

@@ -355,6 +355,19 @@ fn nagios_gets_one_line_and_its_own_codes() {
 }
 
 #[test]
+fn nagios_never_calls_as_declared_what_is_only_below_the_threshold() {
+    require_root!();
+    let namespace = Netns::new();
+    let folder = folder(HOST);
+    let clean = audit(&namespace, folder.path(), "--format nagios").expect_code(0).stdout;
+    assert!(clean.contains("0 listening ports as declared"), "{clean}");
+    let _stranger = namespace.listen("0.0.0.0:18099");
+    let line = "--format nagios --fail-on critical";
+    let milder = audit(&namespace, folder.path(), line).expect_code(0).stdout;
+    assert!(milder.contains("1 listening ports, 1 findings below critical"), "{milder}");
+}
+
+#[test]
 fn nagios_reads_a_failure_as_unknown() {
     let ran = Program::line("audit --format nagios").run().expect_code(3);
     assert!(ran.stdout.starts_with("PORTOLAN UNKNOWN - "), "{}", ran.stdout);

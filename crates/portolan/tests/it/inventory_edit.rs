@@ -168,3 +168,22 @@ fn the_example_is_in_its_usual_form() {
     let office = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/office");
     Program::line("inventory fmt --check").folder(office).run().expect_code(0);
 }
+
+#[test]
+fn of_edits_made_at_once_none_is_lost() {
+    let folder = folder();
+    let run = |n: usize| {
+        let key = format!("services.ssh.x-{n}");
+        let folder = &folder;
+        move || set(folder, &key, "1").expect_code(0)
+    };
+    std::thread::scope(|scope| {
+        for thread in (0..6).map(|n| scope.spawn(run(n))).collect::<Vec<_>>() {
+            thread.join().unwrap();
+        }
+    });
+    let after = text(&folder);
+    for n in 0..6 {
+        assert!(after.contains(&format!("x-{n}")), "{n} is lost:\n{after}");
+    }
+}

@@ -129,8 +129,12 @@ fn mismatch_hint(kind: &Kind, node: &Node) -> String {
         (Kind::Text(Form::Port), Value::Integer(number)) => {
             format!("write \"{number}/tcp\" or \"{number}/udp\"")
         }
+        (
+            Kind::Text(Form::Free) | Kind::Word(_),
+            Value::Integer(_) | Value::Fraction | Value::Boolean(_),
+        ) => "write it in \"quotes\"".to_owned(),
         (Kind::Tables(_), Value::Table(_)) => "write [[…]] instead of […]".to_owned(),
-        (Kind::Boolean, Value::Text(_)) => "without the quotes".to_owned(),
+        (Kind::Boolean | Kind::Integer(..), Value::Text(_)) => "without the quotes".to_owned(),
         _ => String::new(),
     }
 }

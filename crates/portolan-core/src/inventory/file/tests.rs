@@ -133,13 +133,16 @@ fn another_version_is_refused_and_nothing_else_said() {
         ["1:12 the format's version is 2, and this program reads 1 / a newer portolan may read it"]
     );
     let text = complaints(&parse("a", b"portolan = \"1\"\n").unwrap_err());
-    assert_eq!(text, ["1:12 `portolan`: expected the number 1, found the text \"1\" / "]);
+    assert_eq!(
+        text,
+        ["1:12 `portolan`: expected the number 1, found the text \"1\" / without the quotes"]
+    );
 }
 
 #[test]
 fn a_wrong_type_says_what_was_expected_and_found() {
     for (line, said) in [
-        ("user = 7", "4:8 `user`: expected text, found the number 7 / "),
+        ("user = 7", "4:8 `user`: expected text, found the number 7 / write it in \"quotes\""),
         (
             "status = \"actve\"",
             "4:10 `status`: expected \"active\" or \"planned\" or \"retired\" or \"observed\", found the text \"actve\" / did you mean \"active\"?",
@@ -157,7 +160,7 @@ fn a_wrong_type_says_what_was_expected_and_found() {
             "check = { http = \"/\", status = 99 }",
             "4:32 `status`: expected a number from 100 to 599, found the number 99 / ",
         ),
-        ("user = 1.5", "4:8 `user`: expected text, found a fraction / "),
+        ("user = 1.5", "4:8 `user`: expected text, found a fraction / write it in \"quotes\""),
     ] {
         assert_eq!(in_service(line), said);
     }
@@ -361,6 +364,19 @@ fn networks_have_addresses_and_names_of_their_own() {
         problems("[networks]\n\"a b\" = \"any\""),
         ["4:1 `a b` cannot be a name / names are of letters, digits, `-`, `_` and `.`"]
     );
+}
+
+#[test]
+fn a_bare_value_where_text_belongs_is_told_about_quotes() {
+    for (line, hint) in [
+        ("purpose = 22", "write it in \"quotes\""),
+        ("tls = { min = 1.3 }", "write it in \"quotes\""),
+        ("criticality = true", "write it in \"quotes\""),
+        ("check = { http = \"/\", status = \"200\" }", "without the quotes"),
+    ] {
+        let found = problems(&format!("[services.s]\non = \"web\"\nports = \"1/tcp\"\n{line}"));
+        assert!(found.len() == 1 && found[0].ends_with(hint), "{found:?}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) struct Set {
 /// A key or text that cannot be edited, or a `Refused` where the result would not be valid; the
 /// file is as it was then.
 pub(crate) fn set(asked: &Asked, key: &str, value: &str) -> Result<Set> {
+    let _alone = load::alone(asked)?;
     let (root, text) = load::to_change(asked)?;
     let (path, text) = holder(asked, key, root.clone(), text)?;
     let edited = edit::set(&text, key, value).map_err(|e| fault(&path, &e))?;
@@ -46,6 +47,7 @@ pub(crate) fn add(
     asked: &Asked,
     add: impl FnOnce(&str) -> Result<String, EditError>,
 ) -> Result<(PathBuf, Inventory)> {
+    let _alone = load::alone(asked)?;
     let (root, text) = load::to_change(asked)?;
     let edited = add(&text).map_err(|e| fault(&root, &e))?;
     let inventory = load::with_change(&root, &root, &edited).context(NOT_VALID)?;
@@ -80,6 +82,7 @@ pub(crate) enum Form {
 /// # Errors
 /// A `Refused`, or a root file that is JSON; no file is changed then.
 pub(crate) fn format(asked: &Asked, form: Form) -> Result<Vec<Formatted>> {
+    let _alone = load::alone(asked)?;
     let (root, _) = load::to_change(asked)?;
     let inventory = load::require(asked)?.inventory;
     let mut formatted = Vec::new();

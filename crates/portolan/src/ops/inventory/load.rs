@@ -13,6 +13,7 @@ use anyhow::Result;
 use portolan_core::inventory::file::{self, Loading, Want};
 use portolan_core::inventory::{Inventory, glob};
 use portolan_core::net::{Gap, Observed, Why};
+use portolan_host::files::{self, Hold};
 
 use crate::fault::{Fault, Hinted as _};
 
@@ -125,6 +126,16 @@ fn unreadable(place: &str, error: &io::Error) -> Gap {
     };
     let hint = format!("name a readable one with --inventory FILE ({error})");
     Gap::new(format!("the inventory {place}"), why, hint)
+}
+
+/// Keeps other edits of the inventory waiting until it is dropped; to be had before it is read.
+///
+/// # Errors
+/// Where there is no inventory, or somebody else does not let go of it.
+pub(crate) fn alone(asked: &Asked) -> Result<Hold> {
+    let found = find(asked)?;
+    let path = found.value.map_or_else(PathBuf::new, |found| found.path);
+    files::hold(&path).hinted("nothing was changed", "run it again when the other has ended")
 }
 
 /// The file a command that changes it works on, whatever is wrong with what it says.

@@ -76,8 +76,17 @@ fn text(report: &Report, fail_on: Severity) -> String {
         }
         None => match report.gaps.iter().find(|g| g.is_incomplete()) {
             Some(gap) => format!("{}: not seen: {} ({})", report.host, gap.what, gap.why.as_str()),
-            None => format!("{}: {} listening ports as declared", report.host, report.listening),
+            None => format!("{}: {}", report.host, calm(report, fail_on)),
         },
+    }
+}
+
+/// What is said where nothing alarms, though something milder may have been found.
+fn calm(report: &Report, fail_on: Severity) -> String {
+    let listening = format!("{} listening ports", report.listening);
+    match report.judgement.findings.len() {
+        0 => format!("{listening} as declared"),
+        milder => format!("{listening}, {milder} findings below {fail_on}"),
     }
 }
 

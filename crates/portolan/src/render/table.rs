@@ -255,10 +255,18 @@ fn shorten(text: &str, width: usize, cut: Cut) -> Cow<'_, str> {
     }
     let tail = match cut {
         Cut::End => "",
-        Cut::Middle => tail(text, width.saturating_sub(1) * 3 / 5),
+        Cut::Middle if text.contains(", ") => "", // the end of a list says nothing of its beginning
+        Cut::Middle => ending(text, width),
     };
     let head = head(text, width.saturating_sub(1 + tail.width()));
     Cow::Owned(format!("{head}…{tail}"))
+}
+
+/// The end worth keeping: a process id in its brackets whole, else the larger half.
+fn ending(text: &str, width: usize) -> &str {
+    let id = text.rfind('(').map(|at| &text[at..]);
+    id.filter(|id| id.width() + 3 <= width)
+        .unwrap_or_else(|| tail(text, width.saturating_sub(1) * 3 / 5))
 }
 
 /// As much of the beginning of `text` as fits `width` columns.
@@ -332,6 +340,14 @@ mod tests {
             assert!(text.contains(":18090\n") && text.contains(":18091\n"), "{width}: {text}");
             assert!(text.lines().all(|line| line.width() <= width), "{width}: {text}");
         }
+    }
+
+    #[test]
+    fn a_process_id_is_never_cut_in_two() {
+        let mut table = Table::new([Column::flexible("PROCESS", 12).keeping_end()]);
+        table.push(vec!["python3 (5164 +4)".into()]);
+        table.push(vec!["nginx (12), caddy (345)".into()]);
+        assert_eq!(printed(&table, 12), "PROCESS\npy…(5164 +4)\nnginx (12),…\n");
     }
 
     #[test]

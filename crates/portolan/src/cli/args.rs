@@ -89,7 +89,8 @@ pub(crate) enum Command {
           portolan --json > after.json
           portolan diff before.json after.json
 
-Exit code 1 when they differ.")]
+Exit code 1 when they differ, 3 when they do not but one of them could not see
+who holds a port.")]
     Diff(Diff),
     /// What a port number, a range, a service name or words stand for
     #[command(after_help = "Examples: portolan lookup 443

@@ -4,10 +4,12 @@
 //! restarted service is the same service.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use portolan_core::net::{Gap, Why};
 use serde::Deserialize;
 
 use crate::fault::{Fault, Hinted as _};
@@ -23,12 +25,25 @@ pub(crate) struct Report {
     pub(crate) closed: Vec<SavedPort>,
     /// Ports both have, held otherwise.
     pub(crate) changed: Vec<Change>,
+    /// Ports whose holders only one of the charts could see, so that they were not compared.
+    pub(crate) hidden: usize,
 }
 
 impl Report {
     /// Whether both charts say the same.
     pub(crate) fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.closed.is_empty() && self.changed.is_empty()
+    }
+
+    /// What could not be compared.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        let ports = match self.hidden {
+            0 => return Vec::new(),
+            1 => "who holds 1 port: one chart tells".to_owned(),
+            n => format!("who holds {n} ports: one chart tells"),
+        };
+        let what = format!("{ports}, to the other the owner was not visible");
+        vec![Gap::new(what, Why::NotPermitted, "save both charts with sudo")]
     }
 }
 
@@ -62,6 +77,7 @@ pub(crate) struct SavedPort {
     bound: Vec<SavedBound>,
     #[serde(default)]
     owners: Vec<SavedOwner>,
+    owner_gap: Option<String>,
     unit: Option<String>,
     container: Option<SavedContainer>,
     declared: Option<SavedDeclared>,
@@ -72,6 +88,9 @@ pub(crate) struct SavedPort {
 #[derive(Clone, Debug, Deserialize)]
 struct SavedBound {
     address: String,
+    #[serde(default)]
+    dual_stack: bool,
+    device: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -117,7 +136,18 @@ impl SavedPort {
 
     /// The addresses it is bound to, each once.
     pub(crate) fn addresses(&self) -> String {
-        joined(self.bound.iter().map(|b| b.address.clone()))
+        joined(self.bound.iter().map(ToString::to_string))
+    }
+
+    /// Whether the chart could not see who holds it.
+    const fn is_hidden(&self) -> bool {
+        self.owner_gap.is_some() && self.owners.is_empty()
+    }
+
+    /// Whether a fact is empty because the holder could not be seen: that is no value to compare.
+    fn hides(&self, (field, value): &(&str, String)) -> bool {
+        let is_of_holder = matches!(*field, "process" | "user" | "unit" | "container");
+        self.is_hidden() && is_of_holder && value.is_empty()
     }
 
     /// Every fact that is compared, by name.
@@ -144,6 +174,17 @@ impl SavedPort {
     }
 }
 
+impl fmt::Display for SavedBound {
+    /// With all that decides who reaches it: `::1`, `0.0.0.0%eth0`, `:: (also IPv4)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)?;
+        if let Some(device) = &self.device {
+            write!(f, "%{device}")?;
+        }
+        f.write_str(if self.dual_stack { " (also IPv4)" } else { "" })
+    }
+}
+
 /// Compares two files that `portolan status --json` wrote.
 ///
 /// # Errors
@@ -152,11 +193,15 @@ pub(crate) fn compare(old: &Path, new: &Path) -> Result<Report> {
     let (old, new) = (read(old)?, read(new)?);
     let hosts = [old.host.name.clone(), new.host.name.clone()];
     let mut before = keyed(old);
-    let mut report = Report { hosts, opened: Vec::new(), closed: Vec::new(), changed: Vec::new() };
+    let mut report =
+        Report { hosts, opened: Vec::new(), closed: Vec::new(), changed: Vec::new(), hidden: 0 };
     for (key, port) in keyed(new) {
         match before.remove(&key) {
             None => report.opened.push(port),
-            Some(earlier) => report.changed.extend(changed(&earlier, port)),
+            Some(earlier) => {
+                report.hidden += usize::from(earlier.is_hidden() != port.is_hidden());
+                report.changed.extend(changed(&earlier, port));
+            }
         }
     }
     report.closed = before.into_values().collect();
@@ -171,7 +216,13 @@ fn read(path: &Path) -> Result<SavedChart> {
         format!("{shown} is not a chart"),
         "save one with: portolan status --json > FILE",
     )?;
-    if kind.portolan != 1 || kind.kind != "status" {
+    if kind.portolan != 1 {
+        return Err(Fault::new(
+            format!("{shown} is of format {}; this portolan reads format 1", kind.portolan),
+            "compare it with the portolan that wrote it",
+        ));
+    }
+    if kind.kind != "status" {
         return Err(Fault::new(
             format!("{shown} is a portolan document of kind `{}`, not a chart", kind.kind),
             "save a chart with: portolan status --json > FILE",
@@ -192,7 +243,8 @@ fn changed(old: &SavedPort, new: SavedPort) -> Option<Change> {
         .facts()
         .into_iter()
         .zip(new.facts())
-        .filter(|(old, new)| old != new)
+        .filter(|(before, after)| before != after)
+        .filter(|(before, after)| !(old.hides(before) || new.hides(after)))
         .map(|((field, old), (_, new))| Difference { field, old, new })
         .collect();
     (!differences.is_empty()).then_some(Change { port: new, differences })
@@ -247,6 +299,35 @@ mod tests {
         let new = saved(&folder, "new", &SSH.replace("\"tcp\"", "\"udp\""));
         let report = compare(&old, &new).unwrap();
         assert_eq!((report.opened.len(), report.closed.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_interface_or_family_less_in_a_bind_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = SSH.replace(r#""wildcard""#, r#""wildcard","dual_stack":true,"device":null"#);
+        for (new, told) in [
+            (SSH.replace(r#""wildcard""#, r#""wildcard","dual_stack":false"#), "::"),
+            (old.replace(r#""device":null"#, r#""device":"lo""#), "::%lo (also IPv4)"),
+        ] {
+            let files = (saved(&folder, "old", &old), saved(&folder, "new", &new));
+            let report = compare(&files.0, &files.1).unwrap();
+            let [change] = &report.changed[..] else { panic!("one change: {report:?}") };
+            let [difference] = &change.differences[..] else { panic!("one fact: {change:?}") };
+            assert_eq!((&*difference.old, &*difference.new), (":: (also IPv4)", told));
+        }
+    }
+
+    #[test]
+    fn an_owner_that_one_chart_could_not_see_is_a_gap_and_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let hidden = SSH.replace(
+            r#""owners":[{"pid":1,"process":"sshd","user":"root"}]"#,
+            r#""owners":[],"owner_gap":"not-permitted""#,
+        );
+        let (seen, hidden) = (saved(&folder, "old", SSH), saved(&folder, "new", &hidden));
+        let report = compare(&seen, &hidden).unwrap();
+        assert_eq!((report.is_empty(), report.gaps().len()), (true, 1));
+        assert_eq!(compare(&hidden, &hidden).unwrap().gaps().len(), 0);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         closed: report.closed.iter().map(PortJson::from).collect(),
         changed: report.changed.iter().map(ChangeJson::from).collect(),
     };
-    screen.json(&Document::new("diff", body, &[]))?;
+    screen.json(&Document::new("diff", body, &report.gaps()))?;
     Ok(screen.flush()?)
 }
 

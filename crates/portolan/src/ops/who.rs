@@ -79,6 +79,8 @@ pub(crate) struct Report<'a> {
     pub(crate) groups: Vec<Group<'a>>,
     /// Sockets whose owner is not visible and that might belong here too.
     pub(crate) unattributed: usize,
+    /// Whether ports were asked for, and not somebody who may hold some.
+    pub(crate) is_of_ports: bool,
     /// Whether there may be sockets that nobody could tell of.
     pub(crate) may_lack_sockets: bool,
     /// The ports of the service that is called like the program nobody runs.
@@ -148,6 +150,7 @@ pub(crate) fn answer<'a>(
         query: text,
         groups,
         unattributed,
+        is_of_ports: matches!(query, Query::Ports(_)),
         may_lack_sockets: table.may_lack_sockets,
         service_ports: None,
     }

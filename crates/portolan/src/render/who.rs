@@ -52,7 +52,8 @@ fn nobody(report: &Report<'_>) -> String {
         0 if report.may_lack_sockets => {
             format!("Nobody visible holds {query}; there may be sockets that could not be seen.")
         }
-        0 => format!("Nobody holds {query} here."),
+        0 if report.is_of_ports => format!("Nobody holds {query} here."),
+        0 => format!("{query} holds no socket in this network namespace."),
         1 => format!("Nobody visible holds {query}; the owner of 1 socket could not be seen."),
         n => format!("Nobody visible holds {query}; the owners of {n} sockets could not be seen."),
     }

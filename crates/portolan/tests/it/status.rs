@@ -62,6 +62,19 @@ fn why_no_owner_is_told_is_the_same_word_as_in_sockets() {
 }
 
 #[test]
+fn what_init_left_to_do_is_counted_and_does_not_bury_the_chart() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python("listener('127.0.0.1:2001'); listener('0.0.0.0:9001')");
+    let folder = tempfile::tempdir().expect("a folder for the inventory");
+    let run = |words: &str| Program::line(words).inside(&netns).folder(folder.path()).run();
+    run("inventory init").expect_code(0);
+    let text = run("status").expect_code(0).stdout;
+    assert!(text.contains(" on the inventory: portolan audit\n"), "{text}");
+    assert!(!text.contains("P117"), "{text}");
+}
+
+#[test]
 fn no_line_is_wider_than_eighty_columns() {
     require_root!();
     let netns = Netns::new();

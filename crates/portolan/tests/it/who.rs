@@ -44,6 +44,13 @@ fn nobody_is_said_with_exit_code_one() {
 }
 
 #[test]
+fn a_process_without_sockets_is_not_said_to_be_held_by_nobody() {
+    require_root!();
+    let text = Program::line("who pid:1").inside(&Netns::new()).run().expect_code(1).stdout;
+    assert_eq!(text, "pid:1 holds no socket in this network namespace.\n");
+}
+
+#[test]
 fn a_port_of_the_other_transport_is_another_port() {
     require_root!();
     let netns = Netns::new();

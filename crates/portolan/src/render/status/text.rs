@@ -24,15 +24,24 @@ pub(crate) fn text(screen: &mut Screen, chart: &Chart<'_>) -> Result<()> {
     } else {
         table(chart).write(screen, width, style)?;
     }
-    for finding in &chart.elsewhere {
+    for finding in chart.elsewhere.iter().filter(|f| f.severity > Severity::Note) {
         let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);
         for line in wrap(&sanitize(&text), width) {
             writeln!(screen, "{}", style.paint(role(finding.severity), line))?;
         }
     }
+    if let Some(notes) = notes_elsewhere(chart) {
+        writeln!(screen, "{}", style.paint(Role::Dim, notes))?;
+    }
     writeln!(screen, "\n{}", wrap(&summary(chart), width).join("\n"))?;
     writeln!(screen, "{} {}", style.paint(Role::Hint, "next:"), next_step(chart))?;
     Ok(screen.flush()?)
+}
+
+/// Notes about the inventory, such as what `init` left to do, are counted: the audit lists them.
+fn notes_elsewhere(chart: &Chart<'_>) -> Option<String> {
+    let count = chart.elsewhere.iter().filter(|f| f.severity == Severity::Note).count();
+    (count > 0).then(|| format!("{} on the inventory: portolan audit", plural(count, "note")))
 }
 
 fn title(chart: &Chart<'_>) -> String {

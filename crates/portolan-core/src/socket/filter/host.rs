@@ -10,7 +10,9 @@ use crate::socket::Family;
 
 /// Reads what follows `src` or `dst`, and the family it names, if it does.
 pub(super) fn host(text: &str, names: &Names<'_>) -> Result<(Host, Option<Family>), Problem> {
-    if let Some(pattern) = text.strip_prefix("unix:") {
+    // A path or an abstract name can be nothing else; ss wants the prefix unless -x is given.
+    let bare = text.starts_with(['/', '@']).then_some(text);
+    if let Some(pattern) = text.strip_prefix("unix:").or(bare) {
         return Ok((Host::Unix(Pattern::new(pattern)), Some(Family::Unix)));
     }
     if let Some(family) = OTHER_FAMILIES.iter().find(|family| text.starts_with(**family)) {

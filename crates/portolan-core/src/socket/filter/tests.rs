@@ -151,6 +151,7 @@ fn unix_sockets_are_found_by_pattern() {
     assert_eq!(taken("src unix:/run/*.SOCK"), "u");
     assert_eq!(taken("dst unix:@p?er"), "u");
     assert_eq!(taken("src unix:@[0-9]*"), "v");
+    assert_eq!(taken("src /run/App.sock or src @0*"), "uv"); // as ss -x takes them
     assert_eq!(taken(r"src unix:/run/\App.sock"), "u");
 }
 

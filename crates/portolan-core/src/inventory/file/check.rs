@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::keys::{self, Form, Key, Kind, Section, is_private};
+use super::keys::is_private;
+use super::kind::{Form, Key, Kind, Section, one_of};
 use super::node::{Entry, Node, Table, Value, shortened};
 use crate::inventory::Location;
 use crate::inventory::problem::{Problem, Problems};
@@ -145,7 +146,7 @@ fn example(kind: &Kind) -> String {
         Kind::Integer(least, _) => least.to_string(),
         Kind::Boolean => "true".to_owned(),
         Kind::Date => "2027-03-01".to_owned(),
-        Kind::Word(words) => keys::one_of(&words()),
+        Kind::Word(words) => one_of(&words()),
         Kind::List(inner) => format!("[{}]", example(inner)),
         Kind::Text(Form::Port) => "\"443/tcp\"".to_owned(),
         Kind::Text(Form::Numbers) => "\"20000-20099\"".to_owned(),

@@ -14,6 +14,7 @@ mod decode;
 mod fields;
 mod json;
 pub mod keys;
+mod kind;
 mod lists;
 pub(crate) mod literal;
 mod loading;

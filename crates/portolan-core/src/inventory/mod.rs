@@ -13,6 +13,7 @@ mod forward;
 pub mod glob;
 mod host;
 mod identify;
+mod index;
 pub mod matrix;
 mod notation;
 mod place;

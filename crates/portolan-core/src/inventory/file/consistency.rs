@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
+use crate::inventory::index::Index;
 use crate::inventory::problem::{Problem, Problems};
-use crate::inventory::{
-    ForwardTarget, Host, HostSelector, Inventory, Located, Location, Need, Service,
-};
+use crate::inventory::{ForwardTarget, Host, HostSelector, Inventory, Located, Location, Need};
 
 /// Says what does not hold in `inventory`.
 pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
-    let index = Index::of(inventory);
+    let index = Lookup(Index::of(inventory));
     let runs = inventory.forwards.iter().filter_map(|f| index.forward_target(&f.to));
     let needs = inventory.services.iter().flat_map(|s| &s.needs).filter_map(|n| index.need(n));
     runs.chain(needs).for_each(|p| problems.push(p));
@@ -17,47 +16,10 @@ pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
     refuse_shared_names(inventory, problems);
 }
 
-/// Hosts and services by name: a file of 10 MB has a hundred thousand of them.
-struct Index<'a> {
-    inventory: &'a Inventory,
-    hosts: HashMap<&'a str, &'a Host>,
-    groups: HashMap<&'a str, Vec<&'a Host>>,
-    services: HashMap<&'a str, &'a Service>,
-}
+/// What the checks look things up in.
+struct Lookup<'a>(Index<'a>);
 
-impl<'a> Index<'a> {
-    fn of(inventory: &'a Inventory) -> Self {
-        let mut groups: HashMap<&str, Vec<&Host>> = HashMap::new();
-        for host in &inventory.hosts {
-            host.groups.iter().for_each(|g| groups.entry(g).or_default().push(host));
-        }
-        Self {
-            inventory,
-            hosts: inventory.hosts.iter().map(|h| (h.name.as_str(), h)).collect(),
-            groups,
-            services: inventory.services.iter().map(|s| (s.name.as_str(), s)).collect(),
-        }
-    }
-
-    /// The hosts `on` means, each as often as it is named.
-    fn meant<'s>(&'s self, on: &'s [Located<HostSelector>]) -> impl Iterator<Item = &'a Host> + 's {
-        let named = on.iter().flat_map(|selector| -> Box<dyn Iterator<Item = &'a Host>> {
-            match &selector.value {
-                HostSelector::All => Box::new(self.inventory.hosts.iter()),
-                HostSelector::Host(name) => {
-                    Box::new(self.hosts.get(name.as_str()).copied().into_iter())
-                }
-                HostSelector::Group(group) => {
-                    Box::new(self.groups.get(group.as_str()).into_iter().flatten().copied())
-                }
-                HostSelector::NotHost(_) | HostSelector::NotGroup(_) => {
-                    Box::new(std::iter::empty())
-                }
-            }
-        });
-        named.filter(move |host| host.is_meant_by(on))
-    }
-
+impl Lookup<'_> {
     fn forward_target(&self, to: &Located<ForwardTarget>) -> Option<Problem> {
         match &to.value {
             ForwardTarget::Service { service, host } => self.runs_on(service, host, &to.at),
@@ -74,13 +36,13 @@ impl<'a> Index<'a> {
 
     /// A problem unless `service` is on `host`.
     fn runs_on(&self, service: &str, host: &str, at: &Location) -> Option<Problem> {
-        let (found, host) = (self.services.get(service)?, self.hosts.get(host)?);
+        let (found, host) = (self.0.service(service)?, self.0.host(host)?);
         if host.is_meant_by(&found.on) {
             return None;
         }
         let message = format!("the service `{service}` is not on `{}`", host.name);
         let on: Vec<String> =
-            self.meant(&found.on).take(4).map(|h| format!("`{}`", h.name)).collect();
+            self.0.hosts_on(&found.on).iter().take(4).map(|h| format!("`{}`", h.name)).collect();
         let hint = match on.len() {
             0 => "it is on no host".to_owned(),
             4 => format!("it is on {} and others", on[..3].join(", ")),
@@ -95,7 +57,7 @@ impl<'a> Index<'a> {
         let excludes =
             |s: &HostSelector| matches!(s, HostSelector::NotHost(_) | HostSelector::NotGroup(_));
         let exclusion = on.iter().find(|s| excludes(&s.value))?;
-        if self.meant(on).next().is_some() {
+        if !self.0.hosts_on(on).is_empty() {
             return None;
         }
         let hint = "leave the exclusion out, or add a host before it";

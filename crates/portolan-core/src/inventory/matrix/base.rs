@@ -3,6 +3,7 @@
 //! Without these a host that drops by default loses its loopback, its answers, its IPv6
 //! neighbours and its lease. A service of the same name takes the place of a row on its hosts.
 
+use crate::inventory::index::Index;
 use crate::inventory::{FirewallDefault, Host, Inventory};
 use crate::net::{Port, Transport, TransportSet};
 
@@ -112,15 +113,15 @@ enum Way {
 }
 
 /// The base rows of every host, by host name.
-pub(super) fn rows(inventory: &Inventory) -> Vec<BaseRow<'_>> {
+pub(super) fn rows<'a>(inventory: &'a Inventory, index: &Index<'a>) -> Vec<BaseRow<'a>> {
     let mut hosts: Vec<&Host> = inventory.hosts.iter().filter(|h| h.firewall.base).collect();
     hosts.sort_by(|a, b| a.name.cmp(&b.name));
-    hosts.into_iter().flat_map(|host| rows_of(inventory, host)).collect()
+    hosts.into_iter().flat_map(|host| rows_of(index, host)).collect()
 }
 
-fn rows_of<'a>(inventory: &'a Inventory, host: &'a Host) -> Vec<BaseRow<'a>> {
+fn rows_of<'a>(index: &Index<'a>, host: &'a Host) -> Vec<BaseRow<'a>> {
     let closed = host.firewall.egress == FirewallDefault::Drop;
-    let overridden = |name: &str| inventory.service(name).is_some_and(|s| host.is_meant_by(&s.on));
+    let overridden = |name: &str| index.service(name).is_some_and(|s| host.is_meant_by(&s.on));
     let row = |base: &Base, direction| BaseRow {
         host,
         name: base.name,

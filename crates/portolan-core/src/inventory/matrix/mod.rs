@@ -10,9 +10,10 @@ mod outgoing;
 
 use std::fmt;
 
+use super::index::Index;
 use super::{
-    Declared, Documentation, Door, DoorMethod, Forward, ForwardTarget, ForwardVia, Host, Inventory,
-    Located, Location, Management, NetworkExtent, PortSpec, Service, Source, Status,
+    Declared, Documentation, Door, DoorMethod, Forward, ForwardVia, Host, Inventory, Located,
+    Location, Management, NetworkExtent, PortSpec, Service, Source, Status,
 };
 use crate::net::{PortRange, Transport};
 
@@ -90,14 +91,15 @@ impl Inventory {
     /// Who may reach what, and why.
     #[must_use]
     pub fn matrix(&self) -> Matrix<'_> {
-        let mut rows = self.service_rows();
-        rows.extend(self.forward_rows());
-        rows.extend(self.door_rows());
+        let index = Index::of(self);
+        let mut rows = self.service_rows(&index);
+        rows.extend(self.forward_rows(&index));
+        rows.extend(self.door_rows(&index));
         rows.extend(self.management_rows());
         rows.sort_by(|a, b| a.key().cmp(&b.key()));
         rows.dedup();
-        let outgoing = outgoing::rows(self, &rows);
-        Matrix { rows, outgoing, base: base::rows(self) }
+        let outgoing = outgoing::rows(self, &index, &rows);
+        Matrix { rows, outgoing, base: base::rows(self, &index) }
     }
 
     /// A source as the file names it: for every address the first network that means it, else `any`.
@@ -112,13 +114,13 @@ impl Inventory {
         }
     }
 
-    fn service_rows(&self) -> Vec<Row<'_>> {
+    fn service_rows<'a>(&'a self, index: &Index<'a>) -> Vec<Row<'a>> {
         let shown = |s: &&Service| matches!(s.status, Status::Active | Status::Observed);
         let mut rows = Vec::new();
         for service in self.services.iter().filter(shown) {
-            for host in self.hosts_on(&service.on) {
+            for host in index.hosts_on(&service.on) {
                 let written = written(&service.from);
-                let implied = self.implied(service, host);
+                let implied = self.implied(index, service, host);
                 let door = service.behind.as_ref().and_then(|d| self.door(&d.value));
                 // A forwarder does not knock: what a reference implies gets a row beside the door.
                 let parts = match door.filter(|_| !written.is_empty()) {
@@ -142,36 +144,37 @@ impl Inventory {
     }
 
     /// The sources of `service` on `host` that follow from forwards to it.
-    fn implied(&self, service: &Service, host: &Host) -> Vec<Origin<'_>> {
+    fn implied<'a>(
+        &'a self,
+        index: &Index<'a>,
+        service: &'a Service,
+        host: &'a Host,
+    ) -> Vec<Origin<'a>> {
         let mut implied: Vec<Origin<'_>> = Vec::new();
-        for forward in self.forwards.iter().filter(|f| f.hands_to(service, host)) {
-            for source in self.seen_by_target(forward) {
+        for forward in index.forwards_to(&service.name, &host.name) {
+            for source in seen_by_target(index, forward) {
                 let written = service.from.iter().map(|s| &s.value);
                 let known = written.chain(implied.iter().map(|o| &o.source));
                 let itself = source == Source::Host(host.name.clone());
                 // Behind a door, being named in `from` opens nothing without a knock.
-                let covered = service.behind.is_none() && self.is_covered(&source, known);
+                let covered = service.behind.is_none() && self.is_covered(index, &source, known);
                 if !itself && !covered && !implied.iter().any(|o| o.source == source) {
-                    implied.push(Origin { source, implied_by: Some(forward) });
+                    implied.push(Origin { source, implied_by: Some(*forward) });
                 }
             }
         }
         implied
     }
 
-    /// Whose address the target of a forward sees.
-    fn seen_by_target(&self, forward: &Forward) -> Vec<Source> {
-        let translated = forward.via != ForwardVia::Proxy && !forward.masquerade;
-        if translated && !forward.from.is_empty() {
-            return forward.from.iter().map(|s| s.value.clone()).collect();
-        }
-        self.hosts_on(&forward.on).iter().map(|h| Source::Host(h.name.clone())).collect()
-    }
-
     /// Whether everyone `source` means is meant by one of `known` already.
-    fn is_covered<'s>(&self, source: &Source, known: impl Iterator<Item = &'s Source>) -> bool {
+    fn is_covered<'s>(
+        &self,
+        index: &Index<'_>,
+        source: &Source,
+        known: impl Iterator<Item = &'s Source>,
+    ) -> bool {
         let mut known = known;
-        known.any(|k| k == source || self.means_anybody(k) || self.includes(k, source))
+        known.any(|k| k == source || self.means_anybody(k) || includes(index, k, source))
     }
 
     fn means_anybody(&self, source: &Source) -> bool {
@@ -179,32 +182,15 @@ impl Inventory {
         self.network(name).map_or(name == "any", |n| n.extent == NetworkExtent::Any)
     }
 
-    fn includes(&self, several: &Source, one: &Source) -> bool {
-        let Source::Host(name) = one else { return false };
-        self.hosts_named_by(several).iter().any(|h| h.name == *name)
-    }
-
-    /// The hosts a source names; a network names none, whatever addresses it holds.
-    fn hosts_named_by(&self, source: &Source) -> Vec<&Host> {
-        match source {
-            Source::Host(name) => self.host(name).into_iter().collect(),
-            Source::Group(group) => self.hosts_in(group),
-            Source::Service(name) => {
-                self.service(name).map_or(Vec::new(), |s| self.hosts_on(&s.on))
-            }
-            Source::Network(_) | Source::Prefix(_) => Vec::new(),
-        }
-    }
-
-    fn forward_rows(&self) -> impl Iterator<Item = Row<'_>> {
+    fn forward_rows<'a>(&'a self, index: &Index<'a>) -> impl Iterator<Item = Row<'a>> {
         self.forwards.iter().flat_map(|forward| {
             let from = written(&forward.from);
             let ports = std::slice::from_ref(&forward.listen);
-            Self::rows_of(Subject::Forward(forward), &self.hosts_on(&forward.on), ports, &from)
+            Self::rows_of(Subject::Forward(forward), &index.hosts_on(&forward.on), ports, &from)
         })
     }
 
-    fn door_rows(&self) -> impl Iterator<Item = Row<'_>> {
+    fn door_rows<'a>(&'a self, index: &Index<'a>) -> impl Iterator<Item = Row<'a>> {
         self.doors.iter().flat_map(|door| {
             let anybody =
                 || vec![Origin { source: Source::Network("any".to_owned()), implied_by: None }];
@@ -213,7 +199,7 @@ impl Inventory {
                 DoorMethod::Spa { listen } => std::slice::from_ref(listen),
                 DoorMethod::Sequence { ports, .. } => ports,
             };
-            Self::rows_of(Subject::Door(door), &self.hosts_on(&door.on), ports, &from)
+            Self::rows_of(Subject::Door(door), &index.hosts_on(&door.on), ports, &from)
         })
     }
 
@@ -320,13 +306,6 @@ impl<'a> Subject<'a> {
     }
 }
 
-impl Forward {
-    fn hands_to(&self, service: &Service, host: &Host) -> bool {
-        matches!(&self.to.value, ForwardTarget::Service { service: s, host: h }
-            if *s == service.name && *h == host.name)
-    }
-}
-
 impl fmt::Display for Traffic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -334,6 +313,30 @@ impl fmt::Display for Traffic<'_> {
             Self::Protocol { name: Some(name), .. } => f.write_str(name),
             Self::Protocol { number, name: None } => write!(f, "ip:{number}"),
         }
+    }
+}
+
+fn includes(index: &Index<'_>, several: &Source, one: &Source) -> bool {
+    let Source::Host(name) = one else { return false };
+    hosts_named_by(index, several).iter().any(|h| h.name == *name)
+}
+
+/// Whose address the target of a forward sees.
+fn seen_by_target(index: &Index<'_>, forward: &Forward) -> Vec<Source> {
+    let translated = forward.via != ForwardVia::Proxy && !forward.masquerade;
+    if translated && !forward.from.is_empty() {
+        return forward.from.iter().map(|s| s.value.clone()).collect();
+    }
+    index.hosts_on(&forward.on).iter().map(|h| Source::Host(h.name.clone())).collect()
+}
+
+/// The hosts a source names; a network names none, whatever addresses it holds.
+fn hosts_named_by<'a>(index: &Index<'a>, source: &Source) -> Vec<&'a Host> {
+    match source {
+        Source::Host(name) => index.host(name).into_iter().collect(),
+        Source::Group(group) => index.hosts_in(group),
+        Source::Service(name) => index.service(name).map_or(Vec::new(), |s| index.hosts_on(&s.on)),
+        Source::Network(_) | Source::Prefix(_) => Vec::new(),
     }
 }
 

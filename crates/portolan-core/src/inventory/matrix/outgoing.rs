@@ -4,12 +4,12 @@
 //! names no host, so that "anybody may come" does not mean "everybody may leave". `needs` adds what
 //! is outside the inventory.
 
+use crate::inventory::index::Index;
 use crate::inventory::{
-    Declared, FirewallDefault, Forward, ForwardTarget, ForwardVia, Host, Inventory, Need, Service,
-    Status,
+    FirewallDefault, Forward, ForwardTarget, ForwardVia, Host, Inventory, Need, Service, Status,
 };
 
-use super::{Row, Traffic, traffic, traffic_of};
+use super::{Row, Traffic, hosts_named_by, traffic, traffic_of};
 
 /// Something a host may reach, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +36,14 @@ pub enum Reason<'a> {
 }
 
 /// What every host that drops what it sends may reach, by host, target and port.
-pub(super) fn rows<'a>(inventory: &'a Inventory, declared: &[Row<'a>]) -> Vec<Outgoing<'a>> {
-    let closed = |h: &&Host| h.firewall.egress == FirewallDefault::Drop;
-    let mut rows: Vec<Outgoing<'a>> = Vec::new();
-    for host in inventory.hosts.iter().filter(closed) {
-        rows.extend(named_in_from(inventory, declared, host));
-        rows.extend(needed(inventory, host));
-        rows.extend(handed_on(inventory, host));
-    }
+pub(super) fn rows<'a>(
+    inventory: &'a Inventory,
+    index: &Index<'a>,
+    declared: &[Row<'a>],
+) -> Vec<Outgoing<'a>> {
+    let mut rows = named_in_from(index, declared);
+    rows.extend(needed(inventory, index));
+    rows.extend(handed_on(inventory, index));
     rows.sort_by(|a, b| a.key().cmp(&b.key()));
     rows.dedup_by(|later, first| later.key() == first.key());
     rows
@@ -55,51 +55,53 @@ impl Outgoing<'_> {
     }
 }
 
-fn named_in_from<'a>(
-    inventory: &'a Inventory,
-    declared: &[Row<'a>],
-    host: &'a Host,
-) -> Vec<Outgoing<'a>> {
-    let names = |row: &&Row<'a>| {
-        let mut sources = row.from.iter().flat_map(|o| inventory.hosts_named_by(&o.source));
-        row.is_compiled() && row.host != host && sources.any(|h| h == host)
-    };
-    let row = |row: &Row<'a>| Outgoing {
-        host,
-        to: row.host.name.clone(),
-        traffic: row.traffic,
-        reason: Reason::From(row.subject.name()),
-    };
-    declared.iter().filter(names).map(row).collect()
+/// The hosts that `from` names, in the order of the rows.
+fn named_in_from<'a>(index: &Index<'a>, declared: &[Row<'a>]) -> Vec<Outgoing<'a>> {
+    let mut rows = Vec::new();
+    for row in declared.iter().filter(|row| row.is_compiled()) {
+        let named = row.from.iter().flat_map(|o| hosts_named_by(index, &o.source));
+        // Most hosts are open, and a row for each of them would only be thrown away.
+        let closed = named.filter(|host| is_closed(host) && host.name != row.host.name);
+        rows.extend(closed.map(|host| Outgoing {
+            host,
+            to: row.host.name.clone(),
+            traffic: row.traffic,
+            reason: Reason::From(row.subject.name()),
+        }));
+    }
+    rows
 }
 
-fn needed<'a>(inventory: &'a Inventory, host: &'a Host) -> Vec<Outgoing<'a>> {
-    let here = |d: &Declared<'a>| match d {
-        Declared::Service(service) if service.status == Status::Active => Some(*service),
-        _ => None,
-    };
-    let services: Vec<&Service> = inventory.declared_on(host).iter().filter_map(here).collect();
+fn is_closed(host: &Host) -> bool {
+    host.firewall.egress == FirewallDefault::Drop
+}
+
+fn needed<'a>(inventory: &'a Inventory, index: &Index<'a>) -> Vec<Outgoing<'a>> {
     let mut rows = Vec::new();
-    for service in services {
-        for need in &service.needs {
-            let targets = targets_of(inventory, &need.value).into_iter();
-            rows.extend(targets.filter(|(to, _)| **to != host.name).map(|(to, traffic)| {
-                let reason = Reason::NeededBy(service);
-                Outgoing { host, to: to.to_owned(), traffic, reason }
-            }));
+    let active = |s: &&Service| s.status == Status::Active && !s.needs.is_empty();
+    for service in inventory.services.iter().filter(active) {
+        let hosts = index.hosts_on(&service.on).into_iter();
+        for host in hosts.filter(|host| is_closed(host)) {
+            for need in &service.needs {
+                let targets = targets_of(index, &need.value).into_iter();
+                rows.extend(targets.filter(|(to, _)| **to != host.name).map(|(to, traffic)| {
+                    let reason = Reason::NeededBy(service);
+                    Outgoing { host, to: to.to_owned(), traffic, reason }
+                }));
+            }
         }
     }
     rows
 }
 
-fn targets_of<'a>(inventory: &'a Inventory, need: &'a Need) -> Vec<(&'a str, Traffic<'a>)> {
+fn targets_of<'a>(index: &Index<'a>, need: &'a Need) -> Vec<(&'a str, Traffic<'a>)> {
     match need {
         Need::Endpoint { target, port } => {
             traffic_of(port).into_iter().map(|traffic| (target.as_str(), traffic)).collect()
         }
         Need::Service { name, host: on } => {
-            let Some(service) = inventory.service(name) else { return Vec::new() };
-            let hosts = inventory.hosts_on(&service.on).into_iter();
+            let Some(service) = index.service(name) else { return Vec::new() };
+            let hosts = index.hosts_on(&service.on).into_iter();
             let hosts = hosts.filter(|h| on.as_ref().is_none_or(|on| *on == h.name));
             hosts
                 .flat_map(|h| traffic(service.ports.iter()).map(|t| (h.name.as_str(), t)))
@@ -109,19 +111,19 @@ fn targets_of<'a>(inventory: &'a Inventory, need: &'a Need) -> Vec<(&'a str, Tra
 }
 
 /// A proxy's own connections to a target that is no service of the inventory.
-fn handed_on<'a>(inventory: &'a Inventory, host: &'a Host) -> Vec<Outgoing<'a>> {
+fn handed_on<'a>(inventory: &'a Inventory, index: &Index<'a>) -> Vec<Outgoing<'a>> {
     let mut rows = Vec::new();
-    for forward in &inventory.forwards {
+    for forward in inventory.forwards.iter().filter(|f| f.via == ForwardVia::Proxy) {
         let ForwardTarget::Endpoint(to) = &forward.to.value else { continue };
-        if forward.via != ForwardVia::Proxy || !host.is_meant_by(&forward.on) {
-            continue;
+        let hosts = index.hosts_on(&forward.on).into_iter();
+        for host in hosts.filter(|host| is_closed(host)) {
+            rows.extend(forward.listen.value.pairs().map(|(_, transport)| Outgoing {
+                host,
+                to: to.address.to_string(),
+                traffic: Traffic::Ports { range: to.port.into(), transport },
+                reason: Reason::Forward(forward),
+            }));
         }
-        rows.extend(forward.listen.value.pairs().map(|(_, transport)| Outgoing {
-            host,
-            to: to.address.to_string(),
-            traffic: Traffic::Ports { range: to.port.into(), transport },
-            reason: Reason::Forward(forward),
-        }));
     }
     rows
 }

@@ -196,7 +196,8 @@ fn even_lines(text: &str, strings: &[Range<usize>]) -> String {
         }
         at += line.len();
     }
-    let newline = newline(text);
+    // Of the lines that are left: an empty first one may have ended in another way.
+    let newline = newline(if even.contains('\n') { &even } else { text });
     even.truncate(even.trim_end_matches(['\n', '\r']).len());
     if !even.is_empty() {
         even.push_str(newline);

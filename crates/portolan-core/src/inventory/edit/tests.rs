@@ -134,6 +134,13 @@ fn crlf_a_byte_order_mark_and_a_missing_last_newline_stay() {
 }
 
 #[test]
+fn a_dropped_first_line_does_not_say_how_the_last_one_ends() {
+    let formatted = format("\na = 1\r\nb = 2").unwrap();
+    assert_eq!(formatted, "a = 1\r\nb = 2\r\n");
+    assert_eq!(format(&formatted).unwrap(), formatted);
+}
+
+#[test]
 fn a_file_without_any_key_takes_its_first_at_the_top() {
     assert_eq!(set("", "portolan", "1").unwrap(), "portolan = 1\n");
     assert_eq!(set("[a]\n", "portolan", "1").unwrap(), "portolan = 1\n[a]\n");

@@ -4,7 +4,7 @@
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
-use super::{Cells, Import, ImportError, Mistake, without_mark};
+use super::{Cells, Import, ImportError, Mistake, is_date, without_mark};
 
 /// Reads IANA's CSV.
 ///
@@ -71,10 +71,6 @@ impl Columns {
 
 fn text(record: &ByteRecord, column: usize) -> Result<&str, Mistake> {
     str::from_utf8(record.get(column).unwrap_or_default()).map_err(|_| Mistake::Encoding)
-}
-
-fn is_date(text: &str) -> bool {
-    text.parse::<jiff::civil::Date>().is_ok() && text.len() == "2026-08-17".len()
 }
 
 fn syntax(error: &csv::Error) -> ImportError {

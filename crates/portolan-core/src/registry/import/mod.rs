@@ -244,6 +244,11 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
 
 /// A text on one line: blanks and line breaks become one blank, IANA's remark about an older
 /// spelling goes, control characters go.
+/// Whether a text is a day as IANA writes it, `2026-08-17`, and nothing else.
+fn is_date(text: &str) -> bool {
+    text.parse::<jiff::civil::Date>().is_ok() && text.len() == "2026-08-17".len()
+}
+
 fn one_line(text: &str) -> String {
     const REMARK: &str = "IANA assigned this well-formed service name as a replacement for";
     let joined: Vec<&str> = text.split_whitespace().collect();

@@ -117,6 +117,15 @@ fn ranges_that_would_fill_the_memory_are_refused() {
     assert!(refused(&rows).contains("more records or longer ranges"), "{}", refused(&rows));
 }
 
+#[test]
+fn a_day_that_is_none_is_passed_over_and_the_youngest_record_counts() {
+    let text = "<registry id='service-names-port-numbers'><updated>2026-08\t-17</updated>\
+                <record date='2025-01-02'><name>http</name><number>80</number></record></registry>";
+    let import = xml(text.as_bytes()).unwrap();
+    assert_eq!(import.date, "2025-01-02");
+    registry(&import);
+}
+
 proptest! {
     #[test]
     fn a_file_cut_anywhere_is_refused_or_a_sound_table(cut in 0..CSV.len().max(XML.len())) {

@@ -9,7 +9,7 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-use super::{Cells, Import, ImportError, Mistake, without_mark};
+use super::{Cells, Import, ImportError, Mistake, is_date, without_mark};
 
 /// Reads IANA's XML.
 ///
@@ -134,7 +134,9 @@ impl State {
     fn close_field(&mut self) {
         if let Some((Field::Updated, _)) = self.field {
             let text = mem::take(&mut self.texts[Field::Updated as usize]);
-            text.trim().clone_into(&mut self.import.date);
+            if is_date(text.trim()) {
+                text.trim().clone_into(&mut self.import.date);
+            }
         }
         self.field = None;
     }
@@ -148,7 +150,7 @@ impl State {
     fn grow_older(&mut self, element: &BytesStart<'_>, name: &str) -> Result<(), Mistake> {
         if let Some(date) = attribute(element, name)?
             && date > self.youngest
-            && date.parse::<jiff::civil::Date>().is_ok()
+            && is_date(&date)
         {
             self.youngest = date;
         }

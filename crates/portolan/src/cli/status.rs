@@ -20,15 +20,15 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().into_value(&mut gaps);
     let intent = ops::inventory::intent(&global.asked(), &machine, &mut gaps)?;
     gaps.extend(intent.gap());
-    let findings = intent.declared().map(|(inventory, host)| {
-        ops::audit::judge(inventory, host, &table, &machine, &registry).findings
-    });
+    let judgement = intent
+        .declared()
+        .map(|(inventory, host)| ops::audit::judge(inventory, host, &table, &machine, &registry));
     let sources = Sources {
         machine: &machine,
         table: &table,
         registry: &registry,
         intent: &intent,
-        findings: findings.unwrap_or_default(),
+        judgement: judgement.unwrap_or_default(),
     };
     gaps.push(ops::status::not_looked());
     let chart = Observed { value: chart(sources), gaps };

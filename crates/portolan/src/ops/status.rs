@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use portolan_core::audit::{Finding, Listening, Reach};
+use portolan_core::audit::{Finding, Judgement, Listening, Reach, Rule};
 use portolan_core::inventory::{Declared, Host, Inventory, Status};
 use portolan_core::net::{Gap, Port, Scope, Severity, Transport, Why};
 use portolan_core::registry::Registry;
@@ -27,8 +27,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) registry: &'a Registry,
     /// What was meant to be here.
     pub(crate) intent: &'a Intent,
-    /// What the audit found.
-    pub(crate) findings: Vec<Finding>,
+    /// What the audit found, and what it would have found, had that not been accepted.
+    pub(crate) judgement: Judgement,
 }
 
 /// The open ports of a machine.
@@ -67,6 +67,8 @@ pub(crate) struct Row<'a> {
     pub(crate) full_queue: Option<Backlog>,
     /// What the inventory says of it.
     pub(crate) declared: Option<DeclaredAs<'a>>,
+    /// Why it is fine although nothing declares it: the reason of an `[[ignore]]`.
+    pub(crate) accepted: Option<String>,
     /// What to mind here, from the registry.
     pub(crate) risk: Option<Risk<'a>>,
     /// What the audit says of it.
@@ -107,6 +109,11 @@ impl Row<'_> {
         Reach::of_sockets(self.sockets.iter().copied())
     }
 
+    /// Whether nobody meant it: neither declared nor accepted.
+    pub(crate) fn is_undeclared(&self) -> bool {
+        self.declared.is_none() && self.accepted.is_none()
+    }
+
     /// Whether it is a UDP socket whose number nobody asked for: most often a client's.
     pub(crate) fn is_passing(&self) -> bool {
         self.transport == Transport::Udp && self.chosen_by_kernel
@@ -137,16 +144,23 @@ impl Chart<'_> {
 /// Draws the chart.
 pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
     let mut findings: HashMap<String, Vec<Finding>> = HashMap::new();
-    for finding in sources.findings {
+    for finding in sources.judgement.findings {
         findings.entry(finding.subject.to_string()).or_default().push(finding);
     }
+    let accepted = sources.judgement.accepted.into_iter();
+    let mut accepted: HashMap<String, String> = accepted
+        .filter(|a| a.finding.rule == Rule::P101)
+        .map(|a| (a.finding.subject.to_string(), a.reason))
+        .collect();
     let mut ports = Vec::new();
     for listening in Listening::all(sources.table) {
         let (port, transport) = (listening.port, listening.transport);
         let mut row = row(listening, sources.table);
         row.service = sources.registry.service_name(port, transport);
         row.risk = risk(sources.registry, port, transport);
-        row.findings = findings.remove(&format!("{port}/{transport}")).unwrap_or_default();
+        let subject = format!("{port}/{transport}");
+        row.findings = findings.remove(&subject).unwrap_or_default();
+        row.accepted = accepted.remove(&subject);
         ports.push(row);
     }
     if let Some((inventory, host)) = sources.intent.declared() {
@@ -181,6 +195,7 @@ fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
         owners,
         sockets,
         declared: None,
+        accepted: None,
         risk: None,
         findings: Vec::new(),
     }
@@ -279,7 +294,7 @@ mod tests {
             table: &table,
             registry: &registry,
             intent: &Intent::None,
-            findings: Vec::new(),
+            judgement: Judgement::default(),
         };
         let chart = chart(sources);
         chart.ports.iter().map(|r| (r.port, r.reach(), r.bound.len())).collect()

@@ -127,6 +127,20 @@ fn a_declared_port_has_its_service_and_an_undeclared_one_a_finding() {
 }
 
 #[test]
+fn an_undeclared_port_that_was_accepted_is_called_so() {
+    require_root!();
+    let netns = Netns::new();
+    let folder =
+        inventory("[[ignore]]\nmatch = { ports = [\"9006/tcp\"] }\nreason = \"a probe\"\n");
+    let _server = netns.listen("127.0.0.1:9006");
+    let port = &chart(&netns, &folder)["ports"][0];
+    assert_eq!((&port["declared"], &port["accepted"]), (&Value::Null, &"a probe".into()));
+    let program = Program::line("--host here").inside(&netns).folder(folder.path());
+    let text = program.run().expect_code(0).stdout;
+    assert!(text.contains("accepted") && text.contains("; 0 undeclared"), "{text}");
+}
+
+#[test]
 fn a_declared_service_that_does_not_listen_is_told_below_the_chart() {
     require_root!();
     let netns = Netns::new();

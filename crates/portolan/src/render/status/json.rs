@@ -69,6 +69,8 @@ struct PortJson<'a> {
     port_choice: Option<&'static str>,
     reach: Vec<ReachJson>,
     declared: Option<DeclaredJson<'a>>,
+    /// The reason of the `[[ignore]]` that accepts an undeclared port.
+    accepted: Option<&'a str>,
     risk: Option<RiskJson<'a>>,
     findings: Vec<String>,
 }
@@ -95,6 +97,7 @@ impl<'a> PortJson<'a> {
                 .map(PortChoice::as_str),
             reach: reach_json(row),
             declared: row.declared.map(DeclaredJson::from),
+            accepted: row.accepted.as_deref(),
             risk: row.risk.as_ref().map(|r| RiskJson {
                 class: r.class,
                 severity: r.severity.as_str(),

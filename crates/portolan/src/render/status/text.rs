@@ -127,6 +127,7 @@ fn continues(last: &Row<'_>, next: &Row<'_>) -> bool {
         && last.unowned == next.unowned
         && last.placement == next.placement
         && last.declared == next.declared
+        && last.accepted == next.accepted
         && notes(last) == notes(next)
 }
 
@@ -200,6 +201,7 @@ pub(super) fn addresses(bound: &[Bound]) -> String {
 fn declared(row: &Row<'_>, with_inventory: bool) -> Cell {
     match row.declared {
         _ if !with_inventory => Cell::default(),
+        None if row.accepted.is_some() => Cell::new(Role::Dim, "accepted"),
         None => Cell::new(row.worst().map_or(Role::Warning, role), "undeclared"),
         Some(DeclaredAs { service, status: Status::Active }) => Cell::new(Role::Good, service),
         Some(DeclaredAs { service, status }) => {
@@ -285,7 +287,7 @@ fn summary(chart: &Chart<'_>) -> String {
         text = format!("{text}: {}", parts.join(", "));
     }
     if chart.host().is_some() {
-        let undeclared = shown().filter(|r| r.declared.is_none()).count();
+        let undeclared = shown().filter(|r| r.is_undeclared()).count();
         text = format!("{text}; {undeclared} undeclared");
         if let Some(worst) = worst(chart) {
             text = format!("{text}; worst finding: {worst}");

@@ -214,3 +214,15 @@ fn a_hostile_process_name_is_written_escaped() {
     let found = scene.findings();
     assert!(found.iter().all(|(rule, _)| is_expected(rule)), "{found:?}\n{}", scene.file());
 }
+
+#[test]
+fn a_program_ignored_on_loopback_is_found_when_it_opens_to_all() {
+    require_root!();
+    let scene = Scene::new();
+    let _local = scene.namespace.listen("127.0.0.1:0");
+    scene.run("inventory init").expect_code(0);
+    assert!(!scene.findings().iter().any(|(rule, _)| rule == "P101"), "{}", scene.file());
+    let _open = scene.namespace.listen("0.0.0.0:0");
+    let unexpected = scene.findings().iter().filter(|(rule, _)| rule == "P101").count();
+    assert_eq!(unexpected, 1, "{}", scene.file());
+}

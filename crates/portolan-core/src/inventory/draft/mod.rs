@@ -175,15 +175,17 @@ fn ignores(
     host: &str,
     listening: &BTreeMap<(Port, Transport), Vec<&Held>>,
 ) -> Vec<IgnoreEntry> {
-    let mut programs: BTreeMap<(Program, Transport), PortSet> = BTreeMap::new();
+    type Key = (Program, Transport, bool);
+    let mut programs: BTreeMap<Key, PortSet> = BTreeMap::new();
     for ((port, transport), sockets) in listening.iter().filter(|(_, s)| is_kernel_chosen(s)) {
+        let is_local = sockets.iter().all(|held| held.socket.scope() == Some(Scope::Loopback));
         for held in sockets {
             let program = Program::of(seen.sockets, held);
-            programs.entry((program, *transport)).or_default().insert(*port);
+            programs.entry((program, *transport, is_local)).or_default().insert(*port);
         }
     }
     let ephemeral = seen.machine.ports.ephemeral;
-    let entry = |(program, transport): (Program, Transport), ports: &PortSet| {
+    let entry = |(program, transport, is_local): Key, ports: &PortSet| {
         let inside = ports.iter().all(|port| ephemeral.contains(port));
         // Nobody is named: then only the very numbers are known.
         let ranges = if inside && program.is_known() { vec![ephemeral] } else { ports.ranges() };
@@ -191,6 +193,10 @@ fn ignores(
         let mut matches = vec![("rule", MatchValue::Text("P101".to_owned()))];
         matches.extend(program.as_match());
         matches.push(("ports", MatchValue::List(ports)));
+        // What only this machine could reach is no word on the same program opening to all.
+        if is_local {
+            matches.push(("bind", MatchValue::Text("loopback".to_owned())));
+        }
         let reason = "The kernel chooses its port, another one after every start".to_owned();
         IgnoreEntry { on: vec![host.to_owned()], matches, reason, until: None }
     };

@@ -286,5 +286,4 @@ pub(crate) fn name(text: &str) -> Result<(), Wrong> {
 }
 
 #[cfg(test)]
-#[path = "literal_tests.rs"]
 mod tests;

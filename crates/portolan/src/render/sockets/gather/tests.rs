@@ -1,3 +1,5 @@
+//! Rows of the table gathered: what is one row to a person, and what is not.
+
 use portolan_core::net::Endpoint;
 use portolan_core::socket::{Address, Family, Holder, Queues, SocketTransport, State, Via};
 

@@ -15,11 +15,11 @@ use portolan_core::net::{Gap, Severity, nearest};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{Machine, SocketTable};
 use portolan_host::processes::Details;
-use portolan_host::{clock, files};
+use portolan_host::{clock, files, machine};
 
 use crate::fault::{Fault, Hinted as _};
 use crate::ops::inventory::{Asked, Loaded};
-use crate::ops::{inventory, machine, registry, sockets};
+use crate::ops::{inventory, registry, sockets};
 
 /// An audit of this machine.
 #[derive(Debug)]

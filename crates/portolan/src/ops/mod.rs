@@ -4,7 +4,6 @@ pub(crate) mod audit;
 pub(crate) mod diff;
 pub(crate) mod inventory;
 pub(crate) mod lookup;
-pub(crate) mod machine;
 pub(crate) mod registry;
 pub(crate) mod sockets;
 pub(crate) mod status;

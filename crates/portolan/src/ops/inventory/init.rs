@@ -73,7 +73,7 @@ impl Scene {
         let request = ops::sockets::Request::listeners(Details::Full);
         Ok(Self {
             sockets: ops::sockets::observe(&request)?.into_value(gaps),
-            machine: ops::machine::read().into_value(gaps),
+            machine: portolan_host::machine::read().into_value(gaps),
             registry: ops::registry::load().into_value(gaps),
             today: clock::now().to_zoned(TimeZone::UTC).date(),
         })

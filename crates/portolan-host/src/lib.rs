@@ -4,6 +4,7 @@
 //! of `portolan-core`, with a gap for whatever could not be seen. It decides nothing and prints
 //! nothing.
 
+pub mod bind;
 pub mod cgroups;
 pub mod clock;
 pub mod files;

@@ -75,6 +75,8 @@ impl World {
             backlog: None,
             queues: Queues::default(),
             cgroup: None,
+            reuse: None,
+            timer: None,
         };
         let mut held = Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) };
         change(&mut held);

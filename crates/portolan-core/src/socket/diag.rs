@@ -3,7 +3,11 @@
 //! What an entry leaves open stays the caller's to fill: the name of the interface
 //! (`message.id.interface`) and who chose the port, which takes a second dump.
 
-use super::{Address, Backlog, Family, PortChoice, Queues, Socket, SocketTransport, State};
+use std::time::Duration;
+
+use super::{
+    Address, Backlog, Family, PortChoice, Queues, Socket, SocketTransport, State, Timer, TimerKind,
+};
 use crate::net::{Port, PortRange};
 use crate::wire::sock_diag::{InetFamily, InetMessage, PacketMessage, UnixMessage};
 
@@ -35,6 +39,8 @@ impl Socket {
             backlog: is_listener.then_some(Backlog { queued: queues.receive, max: queues.send }),
             queues: if is_listener { Queues::default() } else { queues },
             cgroup: message.cgroup,
+            reuse: None,
+            timer: timer(message),
         }
     }
 
@@ -74,7 +80,8 @@ impl Socket {
     }
 
     /// A socket without an address, of which no more is known.
-    pub(crate) fn bare(
+    #[must_use]
+    pub fn bare(
         transport: SocketTransport,
         family: Family,
         state: State,
@@ -97,8 +104,22 @@ impl Socket {
             backlog: None,
             queues: Queues::default(),
             cgroup: None,
+            reuse: None,
+            timer: None,
         }
     }
+}
+
+/// Numbers of `idiag_timer` (Documentation: ss(8) -o; net/ipv4/inet_diag.c, inet_sk_diag_fill).
+fn timer(message: &InetMessage) -> Option<Timer> {
+    let kind = match message.timer {
+        1 => TimerKind::Retransmit,
+        2 => TimerKind::Keepalive,
+        3 => TimerKind::TimeWait,
+        4 => TimerKind::Probe,
+        _ => return None,
+    };
+    Some(Timer { kind, left: Duration::from_millis(u64::from(message.expires)) })
 }
 
 impl State {
@@ -197,6 +218,8 @@ mod tests {
                 IpAddr::V6(_) => InetFamily::V6,
             },
             state,
+            timer: 0,
+            expires: 0,
             id: SocketId { local, peer, interface: 0, cookie: 1 },
             receive_queue: 3,
             send_queue: 128,

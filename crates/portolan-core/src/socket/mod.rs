@@ -3,6 +3,7 @@
 //! Values only. `portolan-host` reads the kernel's tables and fills these types; what could not be
 //! seen is a value too (`Unowned`, `None`), never an empty string or a zero.
 
+mod bind;
 pub mod cgroup;
 pub mod diag;
 pub mod filter;
@@ -16,7 +17,9 @@ mod table;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+pub use bind::{Bind, Reuse};
 pub use machine::{InterfaceAddress, LocalPorts, Machine};
 pub use owner::{Container, Holder, Placement, Process, Unowned, Via};
 pub use states::StateSet;
@@ -57,6 +60,11 @@ pub struct Socket {
     pub queues: Queues,
     /// The id of the cgroup that made it, the inode of its folder in the unified hierarchy.
     pub cgroup: Option<u64>,
+    /// How it is willing to share its port; `None` where it could not be found out: sock_diag does
+    /// not tell, the bpf engine and a look at the descriptor do.
+    pub reuse: Option<Reuse>,
+    /// The timer that runs on it.
+    pub timer: Option<Timer>,
 }
 
 impl Socket {
@@ -324,6 +332,28 @@ impl Backlog {
     pub const fn is_full(self) -> bool {
         self.queued > self.max
     }
+}
+
+/// A timer that runs on a TCP socket (struct inet_diag_msg, idiag_timer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// What happens when it ends.
+    pub kind: TimerKind,
+    /// How long until then.
+    pub left: Duration,
+}
+
+/// What a TCP timer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerKind {
+    /// Unacknowledged data is sent again.
+    Retransmit,
+    /// Keepalive, a SYN-ACK, or the end of an orphan in FIN-WAIT-2: what runs on `sk_timer`.
+    Keepalive,
+    /// The end of TIME-WAIT: the port is free afterwards.
+    TimeWait,
+    /// A zero window is probed.
+    Probe,
 }
 
 /// Bytes waiting in a socket.

@@ -1,8 +1,19 @@
 //! Every command and flag. What was typed, nothing done yet.
 
+mod duration;
+mod explain;
+mod kill;
+mod pick;
+mod run;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use explain::Explain;
+pub(crate) use kill::Kill;
+pub(crate) use pick::{Pick, Reserve};
+pub(crate) use run::Run;
 
 use crate::ops::inventory::Asked;
 
@@ -123,6 +134,43 @@ range.")]
 Exit code 1 when nobody holds it, 3 when somebody does but the owner is not
 visible.")]
     Who(Who),
+    /// Can this be bound, and if not, why exactly and what to do
+    #[command(after_help = "Examples: portolan explain 3000
+          portolan explain 127.0.0.1:5432 --reuseaddr
+          portolan explain 53/udp
+          portolan explain -- npm start
+          npm start 2>&1 | portolan explain -
+
+Exit code 0 when it can be bound, 1 when not.")]
+    Explain(Explain),
+    /// Stop whoever listens on a port, never its clients, and prove the port free
+    #[command(after_help = "Examples: portolan kill 3000
+          portolan kill 3000 --dry-run
+          portolan kill 8080/tcp --sockets
+
+Exit code 0 only when the port can be bound afterwards, 1 when nobody listened.")]
+    Kill(Kill),
+    /// Choose free port numbers
+    #[command(after_help = "Examples: portolan pick
+          portolan pick --count 3 --consecutive
+          portolan pick --for web
+          portolan pick --lease 30s --near 3000")]
+    Pick(Pick),
+    /// Keep a port for a while: nobody gets it by chance
+    #[command(after_help = "Examples: portolan reserve 8080 --ttl 10m
+          portolan reserve 8080 --release")]
+    Reserve(Reserve),
+    /// What is leased and reserved, by whom and until when
+    #[command(after_help = "Example: portolan reservations --json")]
+    Reservations,
+    /// Run a command on ports of its own
+    #[command(after_help = "Examples: portolan run --listen web=auto -- ./server
+          portolan run --remap 3000 -- npm start
+          portolan run -- ./uses-PORT
+
+Exit code: that of the command; 125 when portolan itself failed, 126 when the
+command cannot be run, 127 when there is none.")]
+    Run(Run),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
     Inventory(Inventory),

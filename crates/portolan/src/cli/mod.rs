@@ -33,6 +33,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Audit(arguments)) => audit::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
+        Some(
+            Command::Explain(_)
+            | Command::Kill(_)
+            | Command::Pick(_)
+            | Command::Reserve(_)
+            | Command::Reservations
+            | Command::Run(_),
+        ) => Err(crate::fault::Fault::new("under construction", "")),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

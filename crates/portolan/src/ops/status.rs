@@ -282,6 +282,8 @@ mod tests {
             backlog: None,
             queues: Queues::default(),
             cgroup: None,
+            reuse: None,
+            timer: None,
         };
         Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) }
     }

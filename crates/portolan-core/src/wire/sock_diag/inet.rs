@@ -164,8 +164,12 @@ pub struct InetMessage {
     pub family: InetFamily,
     /// The kernel's state number, 1 (ESTABLISHED) to 13.
     pub state: u8,
+    /// Which timer runs: 0 none, 1 retransmission, 2 keepalive, 3 TIME-WAIT, 4 zero-window probe.
+    pub timer: u8,
     /// Its two ends, interface index and cookie.
     pub id: SocketId,
+    /// Milliseconds until that timer ends.
+    pub expires: u32,
     /// Bytes unread; of a TCP listener the connections that wait for accept().
     pub receive_queue: u32,
     /// Bytes unacknowledged; of a TCP listener the most that may wait.
@@ -199,12 +203,14 @@ impl InetMessage {
         let mut message = Self {
             family,
             state: bytes[1],
+            timer: bytes[2],
             id: SocketId {
                 local: Endpoint::new(address(family, bytes, 8), Port(u16_be(bytes, 4))),
                 peer: Endpoint::new(address(family, bytes, 24), Port(u16_be(bytes, 6))),
                 interface: u32_ne(bytes, 40),
                 cookie: cookie(bytes, 44),
             },
+            expires: u32_ne(bytes, 52),
             receive_queue: u32_ne(bytes, 56),
             send_queue: u32_ne(bytes, 60),
             uid: u32_ne(bytes, 64),

@@ -23,6 +23,8 @@ fn listener(address: &str, pid: u32) -> Held {
         backlog: None,
         queues: Queues::default(),
         cgroup: None,
+        reuse: None,
+        timer: None,
     };
     Held { socket, holders: vec![Holder { pid, fd: Some(3), via: Via::Fd }], unowned: None }
 }

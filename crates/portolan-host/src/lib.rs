@@ -17,4 +17,5 @@ mod proc;
 pub mod processes;
 pub mod sockets;
 pub mod terminal;
+pub mod tool;
 pub mod users;

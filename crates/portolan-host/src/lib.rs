@@ -7,6 +7,7 @@
 pub mod bind;
 pub mod cgroups;
 pub mod clock;
+pub mod containers;
 pub mod files;
 mod id_index;
 pub mod machine;

@@ -26,10 +26,18 @@ pub struct Tool {
 pub struct Said {
     /// Its standard output.
     pub output: Vec<u8>,
-    /// The last non-empty line of its standard error: mostly the reason of a failure.
+    /// Its standard error.
     pub complaint: String,
     /// Whether it ended with 0.
     pub succeeded: bool,
+}
+
+impl Said {
+    /// The first line of its complaint: mostly why it failed.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.complaint.lines().next().unwrap_or_default()
+    }
 }
 
 /// Why nothing was said.
@@ -100,9 +108,7 @@ impl Tool {
         if output.len() as u64 > MOST {
             return Err(ToolError::TooMuch { program: self.name(), bytes: MOST });
         }
-        let complaint = String::from_utf8_lossy(&complaint);
-        let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
-        let complaint = last.unwrap_or_default().trim().to_owned();
+        let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
         Ok(Said { output, complaint, succeeded: status.success() })
     }
 
@@ -167,7 +173,8 @@ mod tests {
         let script = "echo fact; echo first >&2; echo 'no such thing' >&2; exit 3";
         let said = shell().run(["-c", script], Duration::from_secs(10)).unwrap();
         assert_eq!(said.output, b"fact\n");
-        assert_eq!((said.complaint.as_str(), said.succeeded), ("no such thing", false));
+        assert_eq!((said.reason(), said.succeeded), ("first", false));
+        assert_eq!(said.complaint, "first\nno such thing");
     }
 
     #[test]

@@ -8,8 +8,15 @@ use std::fs;
 use crate::support::repository::{Source, files, root, sources};
 
 /// The floors of core. A module uses lower floors only, and none on its own.
-const FLOORS: &[(&str, u8)] =
-    &[("net", 0), ("wire", 1), ("registry", 2), ("socket", 2), ("inventory", 4), ("audit", 5)];
+const FLOORS: &[(&str, u8)] = &[
+    ("net", 0),
+    ("wire", 1),
+    ("container", 2),
+    ("registry", 2),
+    ("socket", 2),
+    ("inventory", 4),
+    ("audit", 5),
+];
 
 fn floor(module: &str) -> Option<u8> {
     FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)

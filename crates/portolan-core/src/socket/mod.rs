@@ -5,6 +5,7 @@
 
 mod bind;
 pub mod cgroup;
+pub mod conflict;
 pub mod diag;
 pub mod filter;
 mod machine;

@@ -7,6 +7,7 @@ mod bind;
 pub mod cgroup;
 pub mod conflict;
 pub mod diag;
+pub mod ephemeral;
 pub mod filter;
 mod machine;
 mod owner;

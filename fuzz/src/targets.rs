@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_core::inventory::file::{Loading, Path, Want};
+use portolan_core::nat::{Destination, RuleFamily, Translations};
 use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::socket::filter::{Filter, Names};
@@ -32,6 +33,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("iana_csv", iana_csv),
     ("iana_xml", iana_xml),
     ("registry_table", registry_table),
+    ("nat", nat),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links or addresses.
@@ -228,4 +230,18 @@ pub fn registry_table(bytes: &[u8]) {
     let _ = registry.assignments_of(Port(80));
     let _ = registry.by_name("http");
     let _ = registry.search("time server");
+}
+
+/// Rules that translate: nft's JSON, or what iptables-save prints.
+pub fn nat(bytes: &[u8]) {
+    let saved = Translations::from_iptables_save(&String::from_utf8_lossy(bytes), RuleFamily::Ip);
+    let translations = Translations::from_nft(bytes).unwrap_or_default().with(saved);
+    let here = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))];
+    for (address, port) in [(Ipv4Addr::UNSPECIFIED, 80), (Ipv4Addr::LOCALHOST, 8080)] {
+        let to = Destination::new(Transport::Tcp, address.into(), false, Port(port), here);
+        for diversion in translations.diverting(&to) {
+            assert!(translations.rules().any(|rule| rule == diversion.rule), "a rule of these");
+            let _ = diversion.target.to_string();
+        }
+    }
 }

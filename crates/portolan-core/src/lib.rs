@@ -7,7 +7,8 @@
 //! ```text
 //! 5  audit                       judge: what differs from the intent, and what to do
 //! 4  inventory                   the intent: the user's file, and a draft of it
-//! 2  registry  socket  container facts: what a number means, who holds it here, what publishes it
+//! 2  registry  socket            facts: what a number means, who holds it here,
+//!    container nat               what publishes it, what takes its traffic away
 //! 1  wire                        bytes ⇄ values, one file per format
 //! 0  net                         the words
 //! ```
@@ -16,6 +17,7 @@
 pub mod audit;
 pub mod container;
 pub mod inventory;
+pub mod nat;
 pub mod net;
 pub mod registry;
 pub mod socket;

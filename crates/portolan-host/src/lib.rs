@@ -5,17 +5,21 @@
 //! nothing.
 
 pub mod bind;
+pub mod bind_watch;
 pub mod cgroups;
 pub mod clock;
 pub mod containers;
 pub mod files;
 mod id_index;
+mod kernel;
+pub mod launch;
 pub mod machine;
 pub mod namespace;
 pub mod netlink;
 pub mod owners;
 mod proc;
 pub mod processes;
+pub mod signals;
 pub mod sockets;
 pub mod terminal;
 pub mod tool;

@@ -116,6 +116,7 @@ fn nobody(table: &SocketTable, held: &Held) -> String {
         Some(Unowned::Kernel) => return "held by the kernel itself".to_owned(),
         Some(Unowned::Vanished) => "its process ended meanwhile",
         Some(Unowned::NotLooked) => "owners were not looked for",
+        Some(Unowned::InFlight) => "it may be on its way over a unix socket",
         Some(Unowned::NoFile) => "no descriptor stands for it",
         Some(Unowned::NotPermitted) | None => "its process is not visible without root",
     };

@@ -125,6 +125,7 @@ impl<'a> Seen<'a> {
             .or_else(|| of_cgroup.and_then(|p| p.container.as_deref()));
         let hidden = match held.unowned {
             Some(Unowned::Vanished) => Some(Why::Vanished),
+            Some(Unowned::InFlight) => Some(Why::Unsupported),
             Some(Unowned::NotPermitted | Unowned::NotLooked) => Some(Why::NotPermitted),
             Some(Unowned::Kernel | Unowned::NoFile) | None => None,
         };

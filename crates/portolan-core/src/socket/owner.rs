@@ -76,6 +76,9 @@ pub enum Unowned {
     NoFile,
     /// Some process could not be read, and it may be the holder.
     NotPermitted,
+    /// It may be on its way over a unix socket to the holders named; the kernel does not tell what
+    /// waits there behind the next message.
+    InFlight,
     /// Its holder ended while we looked.
     Vanished,
     /// Owners were not asked for.

@@ -97,6 +97,15 @@ pub fn io_uring_sockets(fdinfo: &[u8]) -> impl Iterator<Item = u64> {
     })
 }
 
+/// How many descriptors wait in a unix socket, from the `scm_fds:` line of its
+/// /proc/PID/fdinfo/FD (net/unix/af_unix.c, unix_show_fdinfo; Linux 5.5 and later). 0 for others.
+#[must_use]
+pub fn descriptors_in_flight(fdinfo: &[u8]) -> usize {
+    let mut lines = fdinfo.split(|byte| *byte == b'\n');
+    let count = lines.find_map(|line| ascii(line.strip_prefix(b"scm_fds:")?)?.trim().parse().ok());
+    count.unwrap_or(0)
+}
+
 /// The `btime` line of /proc/stat: the second of the last boot, since 1970.
 #[must_use]
 pub fn boot_time(stat: &[u8]) -> Option<i64> {
@@ -125,6 +134,14 @@ mod tests {
     /// A kernel thread and a shell, from Linux 6.18.
     const KTHREADD: &[u8] = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 24 0 0 18446744073709551615 0 0 0 0 0 0 0 2147483647 0 1 0 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
     const SHELL: &[u8] = b"22818 (bash) S 22814 22814 5660 0 -1 4194304 180 0 0 0 0 0 0 0 20 0 1 0 244173 4464640 783 18446744073709551615 93954949275648 93954950065053 140724791207952 0 0 0 65536 4 65538 1 0 0 17 0 0 0 0 0 0 93954950298352 93954950346596 93955476725760 140724791212560 140724791212592 140724791212592 140724791214058 0\n";
+
+    #[test]
+    fn descriptors_that_wait_in_a_unix_socket_are_counted() {
+        let unix = b"pos:\t0\nflags:\t02000002\nmnt_id:\t10\nino:\t2621232\nscm_fds: 12\n";
+        assert_eq!(descriptors_in_flight(unix), 12);
+        assert_eq!(descriptors_in_flight(b"pos:\t0\nino:\t2621232\n"), 0);
+        assert_eq!(descriptors_in_flight(b"scm_fds: -1\nscm_fds:"), 0);
+    }
 
     #[test]
     fn a_process_and_a_kernel_thread_are_told_apart() {

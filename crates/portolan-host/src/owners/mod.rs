@@ -3,10 +3,12 @@
 //! "Could not look" is never "nobody": a socket without a visible holder is the kernel's own only
 //! when every process of the machine could be read, twice, while the socket was still there.
 
+mod in_flight;
 mod procfs;
 
 use std::collections::HashSet;
 
+use in_flight::Mailbox;
 use portolan_core::net::{Gap, Observed, Port, Why};
 use portolan_core::socket::{Held, Holder, Socket, SocketTable, SocketTransport, Unowned, Via};
 use procfs::Depth;
@@ -38,6 +40,8 @@ struct Join {
     details: Details,
     /// What kept processes from being read.
     obstacle: Option<Obstacle>,
+    /// Unix sockets with descriptors on their way.
+    mailboxes: Vec<Mailbox>,
     gaps: Vec<Gap>,
 }
 
@@ -76,7 +80,7 @@ impl Join {
             holders: Vec::new(),
         });
         let table = SocketTable { sockets: rows.collect(), ..SocketTable::default() };
-        Self { table, details, obstacle: None, gaps: Vec::new() }
+        Self { table, details, obstacle: None, mailboxes: Vec::new(), gaps: Vec::new() }
     }
 
     /// Searches the holders of every socket that a file stands for and that has none yet.
@@ -114,6 +118,7 @@ impl Join {
             held.holders.sort_unstable();
         }
         self.table.processes.extend(pass.processes.into_iter().map(|p| (p.pid, p)));
+        self.mailboxes = pass.mailboxes;
         self.obstacle = match () {
             () if pass.hidden => Some(Obstacle::Hidden),
             () if pass.refused > 0 && geteuid().is_root() => Some(Obstacle::Protected),
@@ -160,6 +165,38 @@ impl Join {
         let now: HashSet<u64> = sockets::read(query).value.iter().map(|s| s.inode).collect();
         self.settle(|socket| (!now.contains(&socket.inode)).then_some(Unowned::Vanished));
         self.search(Depth::Everything);
+        self.open_mailboxes();
+    }
+
+    /// Sockets that nobody has received yet. What cannot be looked into may hold any of the rest.
+    fn open_mailboxes(&mut self) {
+        let mut unseen = Vec::new();
+        for mailbox in std::mem::take(&mut self.mailboxes) {
+            let content = mailbox.peek();
+            let holder = Holder { pid: mailbox.pid, fd: Some(mailbox.fd), via: Via::InFlight };
+            let sent = |held: &&mut Held| {
+                content.sockets.contains(&held.socket.inode) && held.is_only_in_flight()
+            };
+            self.table.sockets.iter_mut().filter(sent).for_each(|held| held.holders.push(holder));
+            unseen.extend((content.unseen > 0).then_some(holder));
+        }
+        if !unseen.is_empty() {
+            // Where processes are hidden, one of those may hold it just as well.
+            let why = self.obstacle.map_or(Unowned::InFlight, |_| Unowned::NotPermitted);
+            for held in self.table.sockets.iter_mut().filter(|held| held.is_open()) {
+                held.holders.clone_from(&unseen);
+                held.unowned = Some(why);
+            }
+        }
+        let receivers = self.table.sockets.iter().flat_map(|held| &held.holders);
+        let receivers = receivers.filter(|h| h.via == Via::InFlight).map(|h| h.pid).collect();
+        self.read_processes(receivers);
+    }
+
+    fn read_processes(&mut self, mut pids: HashSet<u32>) {
+        pids.retain(|pid| !self.table.processes.contains_key(pid));
+        let found = processes::read(pids, self.details).into_iter().map(|p| (p.pid, p));
+        self.table.processes.extend(found);
     }
 
     /// What has no holder now is the kernel's own if every process was read, else it is hidden.
@@ -191,9 +228,7 @@ impl Join {
             }
             held.unowned = Some(Unowned::NotPermitted);
         }
-        named.retain(|pid| !self.table.processes.contains_key(pid));
-        let found = processes::read(named, self.details).into_iter().map(|p| (p.pid, p));
-        self.table.processes.extend(found);
+        self.read_processes(named);
         self.table.cgroups = cgroups.into_iter().map(|(id, g)| (id, g.placement)).collect();
     }
 
@@ -230,11 +265,18 @@ impl Join {
 /// Whether a file stands for it, and who holds that is not known yet.
 trait Open {
     fn is_open(&self) -> bool;
+
+    /// The same, or those who may receive it are its only holders so far.
+    fn is_only_in_flight(&self) -> bool;
 }
 
 impl Open for Held {
     fn is_open(&self) -> bool {
         self.holders.is_empty() && self.unowned.is_none()
+    }
+
+    fn is_only_in_flight(&self) -> bool {
+        self.unowned.is_none() && self.holders.iter().all(|h| h.via == Via::InFlight)
     }
 }
 

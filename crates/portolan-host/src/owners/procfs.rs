@@ -11,11 +11,12 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use portolan_core::socket::procpid::{io_uring_sockets, socket_inode};
+use portolan_core::socket::procpid::{descriptors_in_flight, io_uring_sockets, socket_inode};
 use portolan_core::socket::{Holder, Process, Via};
 use rustix::fs;
 use rustix::io::{self, Errno};
 
+use super::in_flight::Mailbox;
 use crate::id_index::IdIndex;
 use crate::proc::{Proc, decimal, each_entry, entry_buffer};
 use crate::processes::{Details, Reader};
@@ -31,6 +32,8 @@ pub(super) struct Pass {
     pub(super) refused: usize,
     /// /proc hides the processes of others (hidepid=2, proc(5)).
     pub(super) hidden: bool,
+    /// Unix sockets with descriptors on their way to a process.
+    pub(super) mailboxes: Vec<Mailbox>,
 }
 
 /// Where to look.
@@ -38,7 +41,8 @@ pub(super) struct Pass {
 pub(super) enum Depth {
     /// Descriptors of processes: where nearly every socket is held.
     Descriptors,
-    /// Also what is registered with io_uring, and processes whose first thread has ended.
+    /// Also what is registered with io_uring or on its way over a unix socket, and processes whose
+    /// first thread has ended.
     Everything,
 }
 
@@ -71,6 +75,7 @@ impl Pass {
         self.holdings.extend(other.holdings);
         self.processes.extend(other.processes);
         self.refused += other.refused;
+        self.mailboxes.extend(other.mailboxes);
         self
     }
 }
@@ -125,6 +130,7 @@ impl<'a> Worker<'a> {
         let files = self.read_folder(pid, "fd")?;
         if self.depth == Depth::Everything {
             files.rings.iter().for_each(|fd| self.read_ring(pid, *fd));
+            files.sockets.iter().for_each(|fd| self.read_mailbox(pid, *fd));
             if files.count == 0 {
                 self.visit_threads(pid);
             }
@@ -151,8 +157,11 @@ impl<'a> Worker<'a> {
             };
             let fd = || decimal(name).and_then(|n| i32::try_from(n).ok());
             files.count += 1;
-            if let Some(position) = socket_inode(target).and_then(|i| wanted.position(i)) {
+            let inode = socket_inode(target);
+            if let Some(position) = inode.and_then(|i| wanted.position(i)) {
                 holdings.push((position, Holder { pid, fd: fd(), via: Via::Fd }));
+            } else if inode.is_some() && depth == Depth::Everything {
+                files.sockets.extend(fd());
             } else if depth == Depth::Everything && target == b"anon_inode:[io_uring]" {
                 files.rings.extend(fd());
             }
@@ -168,6 +177,16 @@ impl<'a> Worker<'a> {
         for position in io_uring_sockets(text).filter_map(|inode| self.wanted.position(inode)) {
             let holder = Holder { pid, fd: Some(fd), via: Via::IoUring };
             self.pass.holdings.push((position, holder));
+        }
+    }
+
+    /// Only unix sockets tell of descriptors that wait in them; which sockets are, no link says.
+    fn read_mailbox(&mut self, pid: u32, fd: i32) {
+        let mut text = Vec::new();
+        let Ok(text) = self.proc.read(pid, &format!("fdinfo/{fd}"), &mut text) else { return };
+        let waiting = descriptors_in_flight(text);
+        if waiting > 0 {
+            self.pass.mailboxes.push(Mailbox { pid, fd, waiting });
         }
     }
 
@@ -194,4 +213,6 @@ struct Files {
     count: usize,
     /// Descriptors of io_urings.
     rings: Vec<i32>,
+    /// Descriptors of sockets, wanted for what may wait in them.
+    sockets: Vec<i32>,
 }

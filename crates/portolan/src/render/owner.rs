@@ -142,6 +142,7 @@ pub(crate) const fn unowned_word(unowned: Unowned) -> &'static str {
         Unowned::Kernel => KERNEL,
         Unowned::NoFile => "no process",
         Unowned::NotPermitted => "not visible",
+        Unowned::InFlight => "in flight",
         Unowned::Vanished => "ended meanwhile",
         Unowned::NotLooked => "not looked",
     }

@@ -100,6 +100,7 @@ pub(crate) const fn gap_word(unowned: Unowned) -> Option<&'static str> {
         Unowned::Kernel => None,
         Unowned::NoFile => Some("no-file"),
         Unowned::NotPermitted => Some("not-permitted"),
+        Unowned::InFlight => Some("in-flight"),
         Unowned::Vanished => Some("vanished"),
         Unowned::NotLooked => Some("not-looked"),
     }

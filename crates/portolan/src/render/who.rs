@@ -6,7 +6,7 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp, Unit};
 use portolan_core::net::{Gap, Scope};
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Held, PortChoice, Process, SocketTable, State, Unowned};
+use portolan_core::socket::{Held, PortChoice, Process, SocketTable, State, Unowned, Via};
 use serde::Serialize;
 
 use crate::ops::who::{Group, Report, states};
@@ -88,9 +88,7 @@ fn holder(group: &Group<'_>) -> String {
 
 fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    if !group.owners.is_empty() && group.unowned.is_some() {
-        facts.push(("certainty", LIKELY.to_owned()));
-    }
+    facts.extend(unusual_hold(group));
     if let Some(first) = group.owners.first() {
         facts.extend(of_process(first, context));
     } else if let Some(creator) = group.creator.as_ref().filter(|_| group.device.is_none()) {
@@ -110,6 +108,22 @@ fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)
     }
     facts.extend(sockets(group, context));
     facts
+}
+
+/// How it is held, where that is not by a descriptor, and how sure that is.
+fn unusual_hold(group: &Group<'_>) -> Option<(&'static str, String)> {
+    let first = group.holding.first().or(group.connections.first())?;
+    let holder = first.holders.first()?;
+    let fd = holder.fd.unwrap_or_default();
+    Some(match (holder.via, group.unowned) {
+        (Via::Cgroup, _) => ("certainty", LIKELY.to_owned()),
+        (Via::InFlight, Some(_)) => ("certainty", MAYBE_IN_FLIGHT.to_owned()),
+        (Via::InFlight, None) => {
+            ("held", format!("in flight: sent over unix socket {fd}, not received yet"))
+        }
+        (Via::IoUring, _) => ("held", format!("by io_uring {fd}, where it is registered")),
+        (Via::Fd | Via::Kernel, _) => return None,
+    })
 }
 
 /// Why no file stands for these connections, and so no process can hold them.
@@ -237,6 +251,8 @@ fn connection(held: &Held) -> String {
 const KEY: usize = 13;
 /// Sockets of one holder that are listed before they are counted.
 const SHOWN: usize = 20;
+const MAYBE_IN_FLIGHT: &str =
+    "likely: descriptors wait in its unix socket; the kernel does not tell which";
 const LIKELY: &str = "likely: the socket was made in its cgroup; root would see the proof";
 
 /// Prints the answer as one document.

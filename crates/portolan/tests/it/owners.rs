@@ -284,6 +284,61 @@ print(ring if done else 'no')",
     assert_eq!((&owner["via"], &socket["owner_gap"]), (&json!("io-uring"), &Value::Null));
 }
 
+/// A script that has a process send sockets over a unix socket that nobody reads, then close them.
+fn sender(kind: &str, addresses: &[&str]) -> String {
+    format!(
+        "near, far = socket.socketpair(socket.AF_UNIX, socket.{kind})
+child = os.fork()
+if child == 0:
+    near.close()
+    sys.stdin.read(); os._exit(0)
+fd = far.fileno(); far.close()
+for address in {addresses:?}:
+    s = listener(address)
+    socket.send_fds(near, [b'x'], [s.fileno()]); s.close()
+print(child, fd)"
+    )
+}
+
+#[test]
+fn a_socket_on_its_way_belongs_to_the_process_that_may_receive_it() {
+    require_root!();
+    for kind in ["SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET"] {
+        let netns = Netns::new();
+        let server = netns.python(&sender(kind, &["127.0.0.1:18080"]));
+        let (receiver, fd) = server.said.split_once(' ').expect("two numbers");
+        for _ in 0..2 {
+            let document = listed(&netns); // and looking takes nothing away
+            let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+            let owners = socket["owners"].as_array().unwrap();
+            let [owner] = &owners[..] else { panic!("one owner: {socket:#}") };
+            assert_eq!(owner["pid"], receiver.parse::<u32>().unwrap());
+            assert_eq!(owner["fd"], fd.parse::<i32>().unwrap());
+            assert_eq!((&owner["via"], &socket["owner_gap"]), (&json!("in-flight"), &Value::Null));
+        }
+        let text = Program::line("who 18080").inside(&netns).run().expect_code(0).stdout;
+        assert!(text.contains("not received yet"), "{text}");
+    }
+}
+
+#[test]
+fn what_waits_behind_another_message_has_a_likely_receiver_only() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(&sender("SOCK_STREAM", &["127.0.0.1:18080", "127.0.0.1:18081"]));
+    let receiver: u32 = server.said.split_once(' ').expect("two numbers").0.parse().unwrap();
+    let document = listed(&netns);
+    let [first, second] = sockets(&document) else { panic!("two sockets: {document:#}") };
+    assert_eq!((&first["owners"][0]["pid"], &first["owner_gap"]), (&json!(receiver), &Value::Null));
+    let owner = &second["owners"][0];
+    assert_eq!((&owner["pid"], &owner["via"]), (&json!(receiver), &json!("in-flight")));
+    // Where even root may not look into every process, a hidden one may hold it as well.
+    let gap = &second["owner_gap"];
+    assert!(gap == "in-flight" || gap == "not-permitted", "{second:#}");
+    let text = Program::line("sockets").inside(&netns).run().expect_code(0).stdout;
+    assert!(text.contains("likely python"), "{text}");
+}
+
 #[test]
 fn a_process_whose_first_thread_has_ended_still_owns_its_sockets() {
     require_root!();

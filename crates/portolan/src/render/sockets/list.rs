@@ -6,7 +6,7 @@ use anyhow::Result;
 use portolan_core::net::{Endpoint, Port, Scope};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
-    Address, Held, PortChoice, SocketTable, SocketTransport, State, Unowned,
+    Address, Held, PortChoice, SocketTable, SocketTransport, State, Unowned, Via,
 };
 
 use super::gather::{self, Row};
@@ -243,6 +243,9 @@ fn notes(row: &Row<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(queue) = row.first.socket.backlog.filter(|queue| queue.is_full()) {
         notes.push(format!("accept queue {}/{} full", queue.queued, queue.max));
+    }
+    if row.first.holders.first().is_some_and(|holder| holder.via == Via::InFlight) {
+        notes.push("in flight over a unix socket, not received yet".to_owned());
     }
     if row.sharing > 1 {
         notes.push(format!("{} sockets share this port", row.sharing));

@@ -16,6 +16,7 @@ pub mod launch;
 pub mod machine;
 pub mod namespace;
 pub mod netlink;
+pub mod nft;
 pub mod owners;
 mod proc;
 pub mod processes;

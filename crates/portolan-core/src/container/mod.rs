@@ -6,8 +6,11 @@
 //! ports when it is started again: only its runtime knows. Unknown keys are ignored; an entry
 //! without an id is left out.
 
+mod publisher;
+
 use std::net::IpAddr;
 
+pub use publisher::Publisher;
 use serde_json::Value;
 
 use crate::net::{Port, PortRange, Transport};

@@ -15,6 +15,7 @@ pub mod passwd;
 pub mod procnet;
 pub mod procpid;
 mod states;
+pub mod stop;
 mod table;
 
 use std::fmt;

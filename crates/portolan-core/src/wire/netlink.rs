@@ -19,6 +19,9 @@ pub const ATTRIBUTE_HEADER: usize = 4;
 /// NLM_F_REQUEST: this message asks for something.
 pub const REQUEST: u16 = 0x01;
 
+/// NLM_F_ACK: answer also when there is nothing to say but that it was done.
+pub const ACKNOWLEDGE: u16 = 0x04;
+
 /// NLM_F_DUMP_INTR: the table changed while it was dumped; some entries may be missing or doubled.
 pub const DUMP_INTERRUPTED: u16 = 0x10;
 

@@ -209,7 +209,7 @@ fn name_unix_peers(sockets: &mut [Socket], peers: &[Option<u32>]) {
     }
 }
 
-const fn protocol_number(transport: SocketTransport) -> u8 {
+pub(super) const fn protocol_number(transport: SocketTransport) -> u8 {
     match transport {
         SocketTransport::Tcp => protocol::TCP,
         SocketTransport::Udp => protocol::UDP,

@@ -3,11 +3,13 @@
 //! sock_diag first; /proc/net only where a diag module or netlink itself is missing, with a gap
 //! for what it cannot tell.
 
+mod destroy;
 mod diag;
 mod procnet;
 
 use std::io;
 
+pub use destroy::{DestroyError, destroy};
 use diag::Diag;
 use portolan_core::net::{Gap, Observed, PortRange, Why};
 use portolan_core::socket::{Socket, SocketTransport, State, StateSet};

@@ -13,7 +13,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{BY_FAMILY, DiagError, cookie, cookie_words, fixed, u16_be, u32_ne};
+use super::{BY_FAMILY, DESTROY, DiagError, cookie, cookie_words, fixed, u16_be, u32_ne};
 use crate::net::{Endpoint, Port};
 use crate::wire::netlink;
 
@@ -91,6 +91,16 @@ impl InetRequest {
     #[must_use]
     pub fn lookup(&self, sequence: u32, id: &SocketId) -> Vec<u8> {
         netlink::request(BY_FAMILY, 0, sequence, &self.fixed(id))
+    }
+
+    /// The request to destroy the one socket with these ends and this cookie, acknowledged by the
+    /// kernel. Needs CAP_NET_ADMIN and a kernel with CONFIG_INET_DIAG_DESTROY.
+    ///
+    /// Never for a listener: it would stop listening and still hold its port, bound and mute, until
+    /// its process closes it (seen on 6.18).
+    #[must_use]
+    pub fn destroy(&self, sequence: u32, id: &SocketId) -> Vec<u8> {
+        netlink::request(DESTROY, netlink::ACKNOWLEDGE, sequence, &self.fixed(id))
     }
 
     fn fixed(&self, id: &SocketId) -> Vec<u8> {
@@ -341,6 +351,20 @@ mod tests {
         assert_eq!((message.uid, message.inode, message.id.cookie), (0, 1532, 2));
         assert_eq!((message.cgroup, message.mark, message.v6only), (Some(1), Some(0), None));
         assert!(!message.options.unwrap().freebind());
+    }
+
+    #[test]
+    fn a_request_to_destroy_names_one_socket_and_asks_for_an_answer() {
+        let id = SocketId {
+            local: Endpoint::new([127, 0, 0, 1].into(), Port(8080)),
+            peer: Endpoint::new([127, 0, 0, 1].into(), Port(40001)),
+            interface: 1,
+            cookie: 0x0102,
+        };
+        let expected = "48000000 1500 0500 09000000 00000000\
+            02060000 00040000 1f90 9c41 7f000001000000000000000000000000\
+            7f000001000000000000000000000000 01000000 0201000000000000";
+        assert_eq!(LISTEN_ONLY.destroy(9, &id), hex(expected));
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::netlink::NetlinkError;
 /// SOCK_DIAG_BY_FAMILY, the type of every request and entry here.
 pub const BY_FAMILY: u16 = 20;
 
+/// SOCK_DESTROY, the type of a request that ends a socket instead of telling of it (kernel 4.5).
+pub const DESTROY: u16 = 21;
+
 /// Bytes that are no socket of the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiagError {

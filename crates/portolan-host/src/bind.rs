@@ -5,13 +5,14 @@
 //! it in between unless the caller keeps it.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 
-use portolan_core::net::Transport;
+use portolan_core::net::{Port, Transport};
 use portolan_core::socket::Bind;
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
+use rustix::net::sockopt::set_socket_reuseaddr;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// Which call refused, and with what.
@@ -66,6 +67,48 @@ pub fn attempt(bind: &Bind) -> Result<OwnedFd, Refusal> {
 /// What the kernel refused.
 pub fn hold(bind: &Bind) -> Result<OwnedFd, Refusal> {
     bound(bind).map(Into::into)
+}
+
+/// Holds a port without listening, so that nobody gets it by chance while a server that sets
+/// SO_REUSEADDR, as most do, may still start on it. Every address of both families, IPv4 alone
+/// where there is no IPv6.
+///
+/// First bound without options, so that not even another holder shares the port, and made willing
+/// to share only then: inet_csk_bind_conflict looks at the option when the next one binds.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn reserve(transport: Transport, port: Port) -> Result<OwnedFd, Refusal> {
+    let socket = hold_alone(transport, port)?;
+    set_socket_reuseaddr(&socket, true).map_err(|errno| Refusal { call: Call::Option, errno })?;
+    Ok(socket)
+}
+
+/// Holds a port against everybody, without listening: every address of both families, IPv4 alone
+/// where there is no IPv6.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn hold_alone(transport: Transport, port: Port) -> Result<OwnedFd, Refusal> {
+    everywhere(transport, port, hold)
+}
+
+/// Binds every address of both families in the way `how`, IPv4 alone where there is no IPv6.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn everywhere(
+    transport: Transport,
+    port: Port,
+    how: impl Fn(&Bind) -> Result<OwnedFd, Refusal>,
+) -> Result<OwnedFd, Refusal> {
+    match how(&Bind::dual_stack(transport, port)) {
+        // No IPv6 in this kernel, or switched off in this namespace.
+        Err(refusal) if matches!(refusal.errno, Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+            how(&Bind::at(transport, Ipv4Addr::UNSPECIFIED.into(), port))
+        }
+        answer => answer,
+    }
 }
 
 fn bound(bind: &Bind) -> Result<Socket, Refusal> {
@@ -132,9 +175,8 @@ const BACKLOG: i32 = 128;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::TcpListener;
 
-    use portolan_core::net::Port;
     use portolan_core::socket::Reuse;
 
     use super::*;
@@ -160,5 +202,27 @@ mod tests {
         let _listens = attempt(&share(port)).unwrap();
         let refusal = attempt(&share(port)).unwrap_err();
         assert_eq!(refusal.errno, Errno::ADDRINUSE);
+    }
+    fn port_of(socket: &OwnedFd) -> Port {
+        let address = rustix::net::getsockname(socket).unwrap();
+        Port(SocketAddr::try_from(address).unwrap().port())
+    }
+
+    #[test]
+    fn a_reserved_port_takes_a_server_that_shares_and_no_other() {
+        let held = reserve(Transport::Tcp, Port(0)).unwrap();
+        let port = port_of(&held);
+        let plain = attempt(&loopback(port.0)).unwrap_err();
+        assert_eq!(plain, Refusal { call: Call::Bind, errno: Errno::ADDRINUSE });
+        for server in [loopback(port.0), Bind::dual_stack(Transport::Tcp, port)] {
+            drop(attempt(&server.with(Reuse::ADDRESS)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_port_can_be_reserved_by_one_only() {
+        let held = reserve(Transport::Tcp, Port(0)).unwrap();
+        let second = reserve(Transport::Tcp, port_of(&held)).unwrap_err();
+        assert_eq!(second.errno, Errno::ADDRINUSE);
     }
 }

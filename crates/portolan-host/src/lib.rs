@@ -11,6 +11,7 @@ pub mod clock;
 pub mod containers;
 pub mod ending;
 pub mod files;
+pub mod holder;
 mod id_index;
 mod kernel;
 pub mod launch;

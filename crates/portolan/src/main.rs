@@ -9,6 +9,7 @@ mod exit;
 mod fault;
 mod ops;
 mod render;
+mod store;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@
 mod bind;
 pub mod cgroup;
 pub mod conflict;
+pub mod choose;
 pub mod diag;
 pub mod ephemeral;
 pub mod filter;

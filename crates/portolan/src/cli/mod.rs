@@ -9,6 +9,7 @@ mod diff;
 mod inventory;
 mod lookup;
 mod man;
+mod pick;
 mod registry;
 mod sockets;
 mod status;
@@ -36,11 +37,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(
             Command::Explain(_)
             | Command::Kill(_)
-            | Command::Pick(_)
             | Command::Reserve(_)
             | Command::Reservations
             | Command::Run(_),
         ) => Err(crate::fault::Fault::new("under construction", "")),
+        Some(Command::Pick(arguments)) => pick::run(arguments, global),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

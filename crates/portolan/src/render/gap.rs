@@ -31,6 +31,12 @@ pub(crate) fn hint(text: &str, color: Color) {
     let _ = writeln!(io::stderr(), "{label} {}", sanitize(text));
 }
 
+/// Says on standard error what is not as it should be.
+pub(crate) fn warning(text: &str, color: Color) {
+    let label = Style::for_stderr(color).paint(Role::Warning, "warning:").to_string();
+    let _ = writeln!(io::stderr(), "{label} {}", sanitize(text));
+}
+
 const fn words(why: Why) -> &'static str {
     match why {
         Why::NotPermitted => "not permitted",

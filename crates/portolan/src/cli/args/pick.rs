@@ -12,6 +12,7 @@ use super::duration::duration;
 pub(crate) struct Pick {
     /// How many ports
     #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) count: u16,
     /// One after the other
     #[arg(long)]
@@ -29,7 +30,7 @@ pub(crate) struct Pick {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) lease: Option<Duration>,
     /// The same number again for the same project (worktree, else folder) and name
-    #[arg(long = "for", value_name = "NAME")]
+    #[arg(long = "for", value_name = "NAME", conflicts_with_all = ["count", "consecutive"])]
     pub(crate) name: Option<String>,
     /// Fail when the number that belongs to --for is taken, instead of giving another
     #[arg(long, requires = "name")]

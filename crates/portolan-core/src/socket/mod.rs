@@ -5,8 +5,8 @@
 
 mod bind;
 pub mod cgroup;
-pub mod conflict;
 pub mod choose;
+pub mod conflict;
 pub mod diag;
 pub mod ephemeral;
 pub mod filter;

@@ -13,6 +13,7 @@ use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{Address, Socket, SocketTransport, cgroup, passwd, procnet, procpid};
+use portolan_core::wire::genetlink;
 use portolan_core::wire::netlink::{self, Payload};
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
 use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
@@ -53,6 +54,9 @@ pub fn sock_diag(bytes: &[u8]) {
         }
         let _ = Link::parse(body);
         let _ = LinkAddress::parse(body);
+        let _ = genetlink::Family::parse(body);
+        let _ = (genetlink::wireguard_port(body), genetlink::fou_port(body));
+        let _ = genetlink::l2tp_port(body);
     }
 }
 

@@ -14,6 +14,7 @@ pub mod files;
 pub mod holder;
 mod id_index;
 mod kernel;
+pub mod kernel_uses;
 pub mod launch;
 pub mod machine;
 pub mod namespace;

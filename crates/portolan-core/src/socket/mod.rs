@@ -10,6 +10,7 @@ pub mod conflict;
 pub mod diag;
 pub mod ephemeral;
 pub mod filter;
+mod kernel_use;
 mod machine;
 mod owner;
 pub mod passwd;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use bind::{Bind, Reuse};
+pub use kernel_use::{KernelUse, nfsd_ports, rxrpc_ports};
 pub use machine::{InterfaceAddress, LocalPorts, Machine};
 pub use owner::{Container, Holder, Placement, Process, Unowned, Via};
 pub use states::StateSet;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Container, Holder, Placement, Process, Socket, Unowned};
+use super::{Container, Holder, KernelUse, Placement, Process, Socket, Unowned};
 
 /// Sockets, the processes that hold them, and the namespaces they live in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct SocketTable {
     pub users: HashMap<u32, Arc<str>>,
     /// The network namespaces the sockets live in.
     pub namespaces: Vec<Netns>,
+    /// What the kernel itself uses ports for; read only where a socket has no other holder.
+    pub kernel_uses: Vec<KernelUse>,
     /// Whether some of the sockets asked for may be missing: the kernel was not able to tell.
     pub may_lack_sockets: bool,
 }
@@ -50,6 +52,15 @@ impl SocketTable {
             .iter()
             .filter(move |h| last.replace(h.pid) != Some(h.pid))
             .filter_map(|h| self.processes.get(&h.pid))
+    }
+
+    /// What the kernel uses a socket of its own for, where that could be told.
+    #[must_use]
+    pub fn kernel_use(&self, held: &Held) -> Option<&KernelUse> {
+        let socket = &held.socket;
+        let (transport, port) = (socket.transport.with_ports()?, socket.local_port()?);
+        let mut uses = self.kernel_uses.iter().filter(|_| held.unowned == Some(Unowned::Kernel));
+        uses.find(|u| (u.netns, u.transport, u.port) == (socket.netns, transport, port))
     }
 
     /// The unit and container of a socket: its first holder's, else its cgroup's.

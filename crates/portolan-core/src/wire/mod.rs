@@ -1,5 +1,6 @@
 //! Floor 1, the formats: bytes to values and back, one file a format. Never panics on foreign bytes.
 
+pub mod genetlink;
 pub mod netlink;
 pub mod rtnetlink;
 pub mod sock_diag;

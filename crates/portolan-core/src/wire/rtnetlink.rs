@@ -60,10 +60,18 @@ fn udp_port(kind: &str, info: &[u8]) -> Option<Port> {
         "vxlan" => IFLA_VXLAN_PORT,
         "geneve" => IFLA_GENEVE_PORT,
         "bareudp" => IFLA_BAREUDP_PORT,
+        "amt" => return amt_port(value(info, IFLA_INFO_DATA)?),
         _ => return None,
     };
     let bytes = value(value(info, IFLA_INFO_DATA)?, attribute)?;
     Some(Port(u16::from_be_bytes(*bytes.first_chunk()?)))
+}
+
+/// A relay listens at one port, a gateway at the other (include/uapi/linux/amt.h).
+fn amt_port(data: &[u8]) -> Option<Port> {
+    let is_relay = value(data, IFLA_AMT_MODE)?.first() == Some(&AMT_MODE_RELAY);
+    let attribute = if is_relay { IFLA_AMT_RELAY_PORT } else { IFLA_AMT_GATEWAY_PORT };
+    Some(Port(u16::from_be_bytes(*value(data, attribute)?.first_chunk()?)))
 }
 
 /// A name with its closing zero cut off.
@@ -112,6 +120,10 @@ const IFLA_INFO_DATA: u16 = 2;
 const IFLA_VXLAN_PORT: u16 = 15;
 const IFLA_GENEVE_PORT: u16 = 5;
 const IFLA_BAREUDP_PORT: u16 = 1;
+const IFLA_AMT_MODE: u16 = 1;
+const IFLA_AMT_RELAY_PORT: u16 = 2;
+const IFLA_AMT_GATEWAY_PORT: u16 = 3;
+const AMT_MODE_RELAY: u8 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const AF_INET: u8 = 2;

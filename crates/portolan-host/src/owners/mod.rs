@@ -9,15 +9,15 @@ mod procfs;
 use std::collections::HashSet;
 
 use in_flight::Mailbox;
-use portolan_core::net::{Gap, Observed, Port, Why};
-use portolan_core::socket::{Held, Holder, Socket, SocketTable, SocketTransport, Unowned, Via};
+use portolan_core::net::{Gap, Observed, Why};
+use portolan_core::socket::{Held, Holder, KernelUse, Socket, SocketTable, Unowned, Via};
 use procfs::Depth;
 use rustix::process::geteuid;
 
 use crate::id_index::IdIndex;
 use crate::processes::Details;
 use crate::sockets::{self, Query};
-use crate::{cgroups, machine, namespace, processes, users};
+use crate::{cgroups, kernel_uses, namespace, processes, users};
 
 /// The engine's name, as reports tell it.
 pub const ENGINE: &str = "procfs";
@@ -27,11 +27,12 @@ pub const ENGINE: &str = "procfs";
 pub fn attach(sockets: Vec<Socket>, query: &Query, details: Details) -> Observed<SocketTable> {
     let mut join = Join::new(sockets, details);
     join.search(Depth::Descriptors);
-    join.recognise_tunnels();
+    join.recognise_kernel(query.netns);
     if join.may_find_more() {
         join.look_again(query);
     }
     join.conclude();
+    join.name_kernel(query.netns);
     join.finish()
 }
 
@@ -144,19 +145,30 @@ impl Join {
         }
     }
 
-    /// UDP sockets that the kernel holds for a tunnel's interface (VXLAN, GENEVE …): the interface
-    /// tells its port, so that no process need be asked.
-    fn recognise_tunnels(&mut self) {
-        let is_candidate = |s: &Socket| s.transport == SocketTransport::Udp;
-        if !self.open().any(|h| is_candidate(&h.socket)) {
+    /// Sockets that the kernel holds for a tunnel (VXLAN, wireguard …) or a service of its own: it
+    /// tells their ports, so that no process need be asked.
+    fn recognise_kernel(&mut self, netns: u64) {
+        if !self.open().any(|h| h.socket.local_port().is_some()) {
             return;
         }
-        let links = machine::links().unwrap_or_default();
-        let ports: HashSet<Port> = links.iter().filter_map(|link| link.udp_port).collect();
+        let uses = kernel_uses::read(netns);
         self.settle(|socket| {
-            let serves = socket.local_port().is_some_and(|port| ports.contains(&port));
-            (is_candidate(socket) && serves).then_some(Unowned::Kernel)
+            let (transport, port) = (socket.transport.with_ports()?, socket.local_port()?);
+            let serves =
+                |u: &KernelUse| (u.netns, u.transport, u.port) == (socket.netns, transport, port);
+            uses.iter().any(serves).then_some(Unowned::Kernel)
         });
+        self.table.kernel_uses = uses;
+    }
+
+    /// What else the kernel has bound is likely what its settings say.
+    fn name_kernel(&mut self, netns: u64) {
+        let is_nameless = |held: &Held| {
+            held.unowned == Some(Unowned::Kernel) && self.table.kernel_use(held).is_none()
+        };
+        if self.table.sockets.iter().any(is_nameless) {
+            self.table.kernel_uses.extend(kernel_uses::likely(netns));
+        }
     }
 
     /// Sockets without a holder are gone, or changed hands while we looked, or are held by other
@@ -295,8 +307,8 @@ mod tests {
     use std::net::TcpListener;
     use std::os::fd::AsRawFd as _;
 
-    use portolan_core::net::PortRange;
-    use portolan_core::socket::StateSet;
+    use portolan_core::net::{Port, PortRange};
+    use portolan_core::socket::{SocketTransport, StateSet};
 
     use super::*;
     use crate::sockets::InetFamily;

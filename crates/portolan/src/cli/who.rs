@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use portolan_core::socket::SocketTransport;
+use portolan_host::clock;
 use portolan_host::processes::{Details, ancestry};
-use portolan_host::{clock, machine};
 
 use crate::cli::args::{Global, Who};
 use crate::exit::Exit;
@@ -18,9 +18,7 @@ pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().into_value(&mut gaps);
     let query = Query::parse(&arguments.what, &registry)?;
     let table = ops::sockets::observe(&request(&query))?.into_value(&mut gaps);
-    // Without the list a kernel socket stays a kernel socket, just without its device's name.
-    let links = machine::links().unwrap_or_default();
-    let mut report = answer(&arguments.what, &query, &table, &links, ancestry);
+    let mut report = answer(&arguments.what, &query, &table, ancestry);
     if report.groups.is_empty() {
         report.service_ports = service_ports(&query, &registry);
     }

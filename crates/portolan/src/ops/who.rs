@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use portolan_core::net::{PortSet, Transport, TransportSet};
+use portolan_core::net::{PortSet, TransportSet};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::{self, PortSelection};
 use portolan_core::socket::{Container, Held, Placement, Process, SocketTable, Unowned};
-use portolan_core::wire::rtnetlink::Link;
 
 use crate::fault::Fault;
 
@@ -104,8 +103,8 @@ pub(crate) struct Group<'a> {
     pub(crate) holding: Vec<&'a Held>,
     /// The rest: connections, by state.
     pub(crate) connections: Vec<&'a Held>,
-    /// The interface the kernel holds a socket for.
-    pub(crate) device: Option<String>,
+    /// What the kernel holds them for: `vxlan vx0`.
+    pub(crate) kernel_use: Option<String>,
 }
 
 impl Report<'_> {
@@ -119,28 +118,27 @@ impl Report<'_> {
     }
 }
 
-/// Answers a query from a table of sockets in every state, with the kernel's tunnels.
+/// Answers a query from a table of sockets in every state.
 ///
 /// `ancestry` tells what a process descends from, itself first.
 pub(crate) fn answer<'a>(
     text: &'a str,
     query: &Query,
     table: &'a SocketTable,
-    links: &[Link],
     ancestry: impl Fn(u32) -> Vec<Process>,
 ) -> Report<'a> {
     let wanted = table.sockets.iter().filter(|held| query.wants(held, table));
     let mut by_holders: BTreeMap<_, Vec<&Held>> = BTreeMap::new();
     for held in wanted {
         let pids: Vec<u32> = table.owners(held).map(|p| p.pid).collect();
-        let alone =
-            if pids.is_empty() { held.unowned.map(|u| (u as u8, held.socket.uid)) } else { None };
+        let unowned = held.unowned.filter(|_| pids.is_empty());
+        let alone = unowned.map(|u| (u as u8, held.socket.uid, kernel_use(held, table)));
         by_holders.entry((pids, alone)).or_default().push(held);
     }
     let unattributed =
         table.sockets.iter().filter(|h| h.unowned.is_some_and(|u| query.could_be(u))).count();
     let mut groups: Vec<Group<'_>> =
-        by_holders.into_values().map(|sockets| group(sockets, table, links)).collect();
+        by_holders.into_values().map(|sockets| group(sockets, table)).collect();
     for group in &mut groups {
         group.ancestry = group.owners.first().map(|p| ancestry(p.pid)).unwrap_or_default();
         group.ancestry.drain(..group.ancestry.len().min(1));
@@ -156,7 +154,7 @@ pub(crate) fn answer<'a>(
     }
 }
 
-fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable, links: &[Link]) -> Group<'a> {
+fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable) -> Group<'a> {
     let (mut holding, mut connections): (Vec<&Held>, Vec<&Held>) =
         sockets.into_iter().partition(|held| holds_its_port(held));
     holding.sort_by_key(|h| (h.socket.local_port(), h.socket.transport, h.socket.local.clone()));
@@ -168,7 +166,7 @@ fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable, links: &[Link]) -> 
         placement: first.map(|held| table.placement(held)).unwrap_or_default(),
         ancestry: Vec::new(),
         creator: first.and_then(|held| creator(held, table)),
-        device: first.filter(|h| h.unowned == Some(Unowned::Kernel)).and_then(|h| device(h, links)),
+        kernel_use: first.and_then(|held| kernel_use(held, table)),
         holding,
         connections,
     }
@@ -183,12 +181,9 @@ fn creator(held: &Held, table: &SocketTable) -> Option<String> {
     Some(table.users.get(&uid).map_or_else(|| format!("uid {uid}"), ToString::to_string))
 }
 
-/// The tunnel whose UDP port the kernel serves.
-fn device(held: &Held, links: &[Link]) -> Option<String> {
-    let port = held.socket.local_port()?;
-    held.socket.transport.with_ports().filter(|t| *t == Transport::Udp)?;
-    let link = links.iter().find(|link| link.udp_port == Some(port))?;
-    Some(format!("{} {}", link.kind.as_deref().unwrap_or("tunnel"), link.name))
+/// What the kernel holds a socket of its own for.
+fn kernel_use(held: &Held, table: &SocketTable) -> Option<String> {
+    table.kernel_use(held).map(ToString::to_string)
 }
 
 /// Every unit and container a socket's holders belong to, and its own cgroup's.

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use portolan_core::net::{Endpoint, Scope};
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Address, Backlog, Held, PortChoice, Queues, SocketTable, Unowned};
+use portolan_core::socket::{
+    Address, Backlog, Held, KernelUse, PortChoice, Queues, SocketTable, Unowned,
+};
 use serde::Serialize;
 
 use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
@@ -35,6 +37,7 @@ pub(crate) struct SocketJson<'a> {
     container: Option<ContainerJson<'a>>,
     service: Option<&'a str>,
     owner_gap: Option<&'static str>,
+    kernel_use: Option<KernelUseJson<'a>>,
 }
 
 impl<'a> SocketJson<'a> {
@@ -76,6 +79,7 @@ impl<'a> SocketJson<'a> {
             container: table.container(held).map(ContainerJson::from),
             service: named.and_then(|(t, port)| registry.service_name(port, t)),
             owner_gap: held.unowned.and_then(gap_word),
+            kernel_use: table.kernel_use(held).map(KernelUseJson::from),
         }
     }
 
@@ -130,6 +134,19 @@ impl<'a> From<&'a Address> for AddressJson<'a> {
 struct NetnsJson<'a> {
     inode: u64,
     name: Option<&'a str>,
+}
+
+/// What the kernel holds a socket of its own for.
+#[derive(Debug, Serialize)]
+struct KernelUseJson<'a> {
+    kind: &'a str,
+    device: Option<&'a str>,
+}
+
+impl<'a> From<&'a KernelUse> for KernelUseJson<'a> {
+    fn from(purpose: &'a KernelUse) -> Self {
+        Self { kind: &purpose.kind, device: purpose.device.as_deref() }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -80,8 +80,8 @@ fn holder(group: &Group<'_>) -> String {
         (true, Some(unowned)) => unowned_word(unowned).to_owned(),
         (true, None) => "owner unknown".to_owned(),
     };
-    match &group.device {
-        Some(device) => format!("{name}, for {device}"),
+    match &group.kernel_use {
+        Some(purpose) => format!("{name} ({purpose})"),
         None => name,
     }
 }
@@ -91,7 +91,7 @@ fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)
     facts.extend(unusual_hold(group));
     if let Some(first) = group.owners.first() {
         facts.extend(of_process(first, context));
-    } else if let Some(creator) = group.creator.as_ref().filter(|_| group.device.is_none()) {
+    } else if let Some(creator) = group.creator.as_ref().filter(|_| group.kernel_use.is_none()) {
         facts.push(("made by", format!("user {creator}")));
     }
     if group.unowned == Some(Unowned::NoFile) {
@@ -280,7 +280,7 @@ fn held_json<'a>(
     group.holding.iter().chain(&group.connections).map(move |held| HeldJson {
         socket: SocketJson::new(held, table, context.registry, context.command_lines),
         ancestry: group.ancestry.iter().map(AncestorJson::from).collect(),
-        kernel_device: group.device.as_deref(),
+        kernel_device: group.kernel_use.as_deref(),
     })
 }
 

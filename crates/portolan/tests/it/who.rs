@@ -100,10 +100,14 @@ fn a_port_of_the_kernel_is_named_by_its_tunnel() {
     netns.ip("link add vx0 type vxlan id 1 dstport 4789 local 127.0.0.1");
     netns.ip("link set vx0 up");
     let ran = Program::line("who 4789/udp").inside(&netns).run().expect_code(0);
-    assert!(ran.stdout.starts_with("kernel, for vxlan vx0\n"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("kernel (vxlan vx0)\n"), "{}", ran.stdout);
     let document = Program::line("who 4789/udp --json").inside(&netns).run().expect_code(0).json();
     let owner = &sockets(&document)[0]["owners"][0];
     assert_eq!((&owner["process"], &owner["via"]), (&"kernel".into(), &"kernel".into()));
+    let purpose = serde_json::json!({"kind": "vxlan", "device": "vx0"});
+    assert_eq!(sockets(&document)[0]["kernel_use"], purpose);
+    let list = Program::line("sockets").inside(&netns).run().expect_code(0).stdout;
+    assert!(list.contains("kernel (vxlan vx0)"), "{list}");
 }
 
 #[test]

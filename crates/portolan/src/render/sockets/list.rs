@@ -172,7 +172,11 @@ fn process(row: &Row<'_>, view: &View<'_>) -> (Role, String) {
     let names = process_names(row.owners(view.table));
     match row.first.unowned {
         Some(Unowned::NoFile) => (Role::Dim, without_file(row.first.socket.state).to_owned()),
-        Some(unowned) if names.is_empty() => (Role::Dim, unowned_word(unowned).to_owned()),
+        Some(unowned) if names.is_empty() => {
+            let word = unowned_word(unowned);
+            let purpose = view.table.kernel_use(row.first);
+            (Role::Dim, purpose.map_or(word.to_owned(), |purpose| format!("{word} ({purpose})")))
+        }
         Some(_) => (Role::Dim, format!("likely {names}")),
         None => (Role::Plain, names),
     }

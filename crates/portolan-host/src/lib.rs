@@ -4,6 +4,7 @@
 //! of `portolan-core`, with a gap for whatever could not be seen. It decides nothing and prints
 //! nothing.
 
+pub mod as_user;
 pub mod bind;
 pub mod bind_watch;
 pub mod cgroups;
@@ -20,6 +21,7 @@ pub mod machine;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;
+pub mod options;
 pub mod owners;
 mod proc;
 pub mod processes;

@@ -8,14 +8,35 @@ use std::sync::Arc;
 #[must_use]
 pub fn users(text: &[u8]) -> HashMap<u32, Arc<str>> {
     let mut users = HashMap::new();
-    for (uid, name) in text.split(|byte| *byte == b'\n').filter_map(account) {
+    for (uid, name) in text.split(|byte| *byte == b'\n').filter_map(entry) {
         users.entry(uid).or_insert_with(|| name.into());
     }
     users
 }
 
+/// Who a process runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// User id.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+}
+
+/// The first account with a login name, or with a user id in digits.
+#[must_use]
+pub fn account(text: &[u8], wanted: &str) -> Option<Account> {
+    let id: Option<u32> = wanted.parse().ok();
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let (uid, name) = entry(line)?;
+        let gid = line.split(|byte| *byte == b':').nth(3);
+        let gid = gid.and_then(|gid| std::str::from_utf8(gid).ok()?.parse().ok())?;
+        (name == wanted || Some(uid) == id).then_some(Account { uid, gid })
+    })
+}
+
 /// `name:password:uid:…`
-fn account(line: &[u8]) -> Option<(u32, &str)> {
+fn entry(line: &[u8]) -> Option<(u32, &str)> {
     let mut fields = line.split(|byte| *byte == b':');
     let name = std::str::from_utf8(fields.next()?).ok()?;
     let uid = std::str::from_utf8(fields.nth(1)?).ok()?;
@@ -49,10 +70,20 @@ mod tests {
         assert_eq!(found, [(5, "ok".into())]);
     }
 
+    #[test]
+    fn an_account_is_found_by_name_and_by_number() {
+        let text = b"root:x:0:0:root:/root:/bin/bash\nann:x:1000:100::/home/ann:\n7:x:8:9::/:\n";
+        let ann = Some(Account { uid: 1000, gid: 100 });
+        assert_eq!(account(text, "ann"), ann);
+        assert_eq!(account(text, "1000"), ann);
+        assert_eq!(account(text, "7"), Some(Account { uid: 8, gid: 9 }));
+        assert_eq!(account(text, "bob"), None);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = users(&bytes);
+            let _ = (users(&bytes), account(&bytes, "a"));
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod args;
 mod audit;
 mod completions;
 mod diff;
+mod explain;
 mod inventory;
 mod lookup;
 mod man;
@@ -35,13 +36,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
         Some(
-            Command::Explain(_)
-            | Command::Kill(_)
+            Command::Kill(_)
             | Command::Reserve(_)
             | Command::Reservations
             | Command::Run(_),
         ) => Err(crate::fault::Fault::new("under construction", "")),
         Some(Command::Pick(arguments)) => pick::run(arguments, global),
+        Some(Command::Explain(arguments)) => explain::run(arguments, global),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

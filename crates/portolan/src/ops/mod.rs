@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod diff;
+pub(crate) mod explain;
 pub(crate) mod inventory;
 pub(crate) mod lookup;
 pub(crate) mod pick;

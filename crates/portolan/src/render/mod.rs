@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 pub(crate) mod diff;
 pub(crate) mod error;
+pub(crate) mod explain;
 pub(crate) mod gap;
 pub(crate) mod inventory;
 pub(crate) mod json;

@@ -135,7 +135,8 @@ fn without_file(group: &Group<'_>) -> &'static str {
     }
 }
 
-fn of_process(process: &Process, context: &Context<'_>) -> Vec<(&'static str, String)> {
+/// What a process tells of itself, keyed for a paragraph.
+pub(crate) fn of_process(process: &Process, context: &Context<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(user) = &process.user {
         facts.push(("user", user.to_string()));
@@ -155,7 +156,8 @@ fn of_process(process: &Process, context: &Context<'_>) -> Vec<(&'static str, St
     facts
 }
 
-fn line_of_descent(ancestry: &[Process]) -> String {
+/// What a process descends from, in a line.
+pub(crate) fn line_of_descent(ancestry: &[Process]) -> String {
     let names: Vec<String> = ancestry.iter().map(|p| format!("{} ({})", p.name, p.pid)).collect();
     names.join(", by ")
 }
@@ -239,7 +241,8 @@ fn reach(held: &Held) -> String {
     }
 }
 
-fn connection(held: &Held) -> String {
+/// Both ends of a connection and its state.
+pub(crate) fn connection(held: &Held) -> String {
     let socket = &held.socket;
     let end =
         |e: Option<portolan_core::net::Endpoint>| e.map(|e| e.to_string()).unwrap_or_default();
@@ -303,7 +306,7 @@ struct HeldJson<'a> {
 
 /// A process on the way up to process 1.
 #[derive(Serialize)]
-struct AncestorJson<'a> {
+pub(crate) struct AncestorJson<'a> {
     pid: u32,
     process: &'a str,
     exe: Option<&'a str>,

@@ -7,8 +7,8 @@ use crate::socket::{Address, Held, PortChoice, Socket, State, Unowned, Via};
 /// What a socket's cause depends on beside itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// Every socket of the machine with a port, in all states.
-    pub sockets: &'a [Held],
+    /// Every listener of the machine.
+    pub listeners: &'a [Socket],
     /// What the kernel chooses ports from.
     pub ephemeral: PortRange,
 }
@@ -53,14 +53,14 @@ fn by_role(socket: &Socket, around: &Surroundings<'_>) -> Verdict {
 }
 
 impl Surroundings<'_> {
-    /// Whether a listener of the table serves `end`, as far as is known.
+    /// Whether a listener serves `end`, as far as is known.
     #[must_use]
     pub fn is_served(&self, like: &Socket, end: Endpoint) -> bool {
         let end = Socket { local: Address::Inet(end), peer: None, device: None, ..like.clone() };
         let Some(end) = Claim::of_socket(&end) else { return false };
-        let is_there = |held: &&Held| held.socket.is_listener() && held.socket.netns == like.netns;
-        let claims = self.sockets.iter().filter(is_there);
-        claims.filter_map(|held| Claim::of_socket(&held.socket)).any(|there| {
+        let is_there = |s: &&Socket| s.is_listener() && s.netns == like.netns;
+        let claims = self.listeners.iter().filter(is_there);
+        claims.filter_map(Claim::of_socket).any(|there| {
             there.transport == end.transport
                 && there.port == end.port
                 && end.meets(&there) == Meeting::Meet

@@ -199,10 +199,10 @@ fn a_table_is_judged_into_blockers_sharers_and_the_rest() {
 }
 
 /// The cause of the first of `sockets`.
-fn cause_of(sockets: Vec<Socket>) -> Verdict {
-    let table: Vec<Held> = sockets.into_iter().map(held).collect();
+fn cause_of(sockets: &[Socket]) -> Verdict {
     let ephemeral = PortRange::new(Port(32768), Port(60999)).unwrap();
-    cause(&table[0], &Surroundings { sockets: &table, ephemeral })
+    let around = Surroundings { listeners: &sockets, ephemeral };
+    cause(&held(sockets[0].clone()), &around)
 }
 
 #[test]
@@ -219,17 +219,17 @@ fn a_connection_is_outgoing_or_left_over_by_its_ports() {
         (chosen(open("10.0.0.1:40001", "10.0.0.2:50000")), left, "the parity of bind(0)"),
         (fixed(open("10.0.0.1:8080", "10.0.0.2:443")), out, "the larger number"),
     ] {
-        assert_eq!(cause_of(vec![one]), expected, "{why}");
+        assert_eq!(cause_of(&[one]), expected, "{why}");
     }
     let peer_listens = socket(State::Listen, "127.0.0.1:50000", None);
-    assert_eq!(cause_of(vec![open("127.0.0.1:40001", "127.0.0.1:50000"), peer_listens]), out);
+    assert_eq!(cause_of(&[open("127.0.0.1:40001", "127.0.0.1:50000"), peer_listens]), out);
 }
 
 #[test]
 fn a_connection_of_a_living_listener_is_not_outgoing() {
     let accepted = socket(State::Established, "127.0.0.1:40002", Some("127.0.0.1:443"));
     let dual = Socket { v6only: Some(false), ..socket(State::Listen, "[::]:40002", None) };
-    assert_eq!(cause_of(vec![accepted, dual]), Verdict::EstablishedLeftover);
+    assert_eq!(cause_of(&[accepted, dual]), Verdict::EstablishedLeftover);
 }
 
 #[test]
@@ -242,14 +242,14 @@ fn what_closes_down_is_told_from_what_is_open() {
         (State::CloseWait, Verdict::FinWait),
         (State::SynSent, Verdict::Outgoing),
     ] {
-        assert_eq!(cause_of(vec![socket(state, "127.0.0.1:8080", peer)]), expected, "{state}");
+        assert_eq!(cause_of(&[socket(state, "127.0.0.1:8080", peer)]), expected, "{state}");
     }
 }
 
 #[test]
 fn who_holds_it_by_other_means_than_a_descriptor_is_named_so() {
     let listener = socket(State::Listen, "127.0.0.1:8080", None);
-    let around = Surroundings { sockets: &[], ephemeral: PortRange::ALL };
+    let around = Surroundings { listeners: &[], ephemeral: PortRange::ALL };
     let by =
         |via| Held { holders: vec![Holder { pid: 1, fd: None, via }], ..held(listener.clone()) };
     assert_eq!(cause(&by(Via::IoUring), &around), Verdict::IoUring);

@@ -1,0 +1,64 @@
+//! `portolan explain TARGET`.
+
+use anyhow::Result;
+use portolan_core::socket::Reuse;
+use portolan_host::{clock, users};
+
+use crate::cli::args::{Explain, Global};
+use crate::exit::Exit;
+use crate::fault::Fault;
+use crate::ops::explain::wish::{Options, Wish};
+use crate::ops::explain::{Report, Request};
+use crate::render::screen::Screen;
+use crate::{ops, render};
+
+/// Tells whether it can be bound: 0 yes, 1 no.
+pub(crate) fn run(arguments: &Explain, global: &Global) -> Result<Exit> {
+    let Some(target) = &arguments.target else {
+        return Err(Fault::new("explain -- COMMAND is not there yet", "name a port"));
+    };
+    let registry = ops::registry::load().value; // its gaps are told with the answer
+    let wish = Wish::parse(target, options(arguments), &registry)?;
+    let request = Request {
+        binds: wish.binds,
+        may_fall_back: wish.is_anywhere && !arguments.v6only,
+        user: arguments.r#as.as_deref().map(account).transpose()?,
+    };
+    tell(&request, arguments, global)
+}
+
+/// Explains and prints.
+pub(crate) fn tell(request: &Request, arguments: &Explain, global: &Global) -> Result<Exit> {
+    let mut gaps = Vec::new();
+    let registry = ops::registry::load().into_value(&mut gaps);
+    let report = ops::explain::explain(request)?.into_value(&mut gaps);
+    let context = render::who::Context {
+        registry: &registry,
+        command_lines: arguments.cmdline.into(),
+        now: clock::now(),
+    };
+    let mut screen = Screen::open(global);
+    if global.json {
+        render::explain::json(&mut screen, &report, &context, &gaps)?;
+    } else {
+        render::explain::text(&mut screen, &report, &context)?;
+        if !report.is_bindable() {
+            render::gap::print(&gaps, global.color);
+        }
+    }
+    Ok(exit(&report))
+}
+
+fn exit(report: &Report) -> Exit {
+    if report.is_bindable() { Exit::Yes } else { Exit::No }
+}
+
+fn options(arguments: &Explain) -> Options {
+    let reuse = Reuse { address: arguments.reuseaddr, port: arguments.reuseport };
+    Options { reuse, v6only: arguments.v6only }
+}
+
+fn account(name: &str) -> Result<portolan_core::socket::passwd::Account> {
+    users::account(name)
+        .ok_or_else(|| Fault::new(format!("there is no user `{name}`"), "name a user or a user id"))
+}

@@ -1,0 +1,297 @@
+//! What to do, the best first: an action with what it acts on. Words are made in `render`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use portolan_core::net::{Port, PortRange, PortSet};
+use portolan_core::socket::conflict::{Unshared, Verdict};
+use portolan_core::socket::{Bind, Container, Held, Process};
+use portolan_host::processes::{self, Details};
+use rustix::process::geteuid;
+
+use super::{Blocker, NotLocal, Obstacle, Report, Warning, port_words};
+
+/// One thing that helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remedy {
+    /// What to do.
+    pub(crate) action: Action,
+    /// Whether it takes root, which we are not.
+    pub(crate) needs_root: bool,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Stop the unit that would start the server again.
+    StopUnit {
+        /// Its name.
+        unit: Arc<str>,
+        /// Whether a user's own manager runs it.
+        of_user: bool,
+    },
+    /// Stop the container behind the port.
+    StopContainer(Arc<Container>),
+    /// Stop whoever holds it.
+    Kill {
+        /// The port as `kill` takes it.
+        port: String,
+        /// The processes that hold it.
+        owners: Vec<Process>,
+    },
+    /// End the connections on it, no process with them.
+    KillSockets {
+        /// The port as `kill` takes it.
+        port: String,
+        /// How many connections.
+        count: usize,
+    },
+    /// Wait until the kernel is done.
+    Wait {
+        /// For so long.
+        seconds: u64,
+    },
+    /// Set SO_REUSEADDR in the server: tried, and it works.
+    ReuseAddress,
+    /// Set SO_REUSEPORT in the server.
+    ReusePort,
+    /// Run the server as the user of the one that is there.
+    SameUser {
+        /// That user.
+        uid: Option<u32>,
+    },
+    /// Keep the kernel from handing the number out again.
+    KeepFromKernel {
+        /// Everything that is to be kept, the present setting in it.
+        reserved: PortSet,
+    },
+    /// Take another number.
+    Pick {
+        /// Close to this one.
+        near: Option<Port>,
+    },
+    /// Have systemd bind the port and hand it over.
+    ActivateSocket(Bind),
+    /// Give the program the right.
+    GrantCapability,
+    /// Let everybody bind from this port on.
+    LowerThreshold(Port),
+    /// Listen on a high port and lead the low one there.
+    Redirect {
+        /// The port that is wished for.
+        from: Port,
+        /// One that everybody may bind.
+        to: Port,
+    },
+    /// Bind an address that is here.
+    ShowAddresses,
+    /// Put the address on an interface.
+    AddAddress(IpAddr),
+    /// Let programs bind addresses that are not here yet.
+    BindNonlocal(IpAddr),
+    /// Switch IPv6 on.
+    EnableIpv6,
+    /// Bind through IPv4.
+    UseIpv4(Bind),
+    /// Name the interface of a link-local address.
+    NameZone(Bind),
+    /// Ask who uses the ports that the kernel chooses from.
+    ShowEphemeral,
+    /// Let the kernel choose from more ports.
+    WidenRange(PortRange),
+    /// Ask the security modules for what they refused.
+    ShowRefusals,
+    /// Ask systemd what it lets the unit bind.
+    ShowBindRules,
+    /// Take the interface down that the kernel serves here.
+    LinkDown(String),
+    /// Look at everything on the port.
+    Who(String),
+}
+
+/// Ranks what helps against the verdict.
+pub(super) fn rank(report: &Report) -> Vec<Remedy> {
+    let mut actions = match (report.is_bindable(), report.blockers.first()) {
+        (true, _) => free(report),
+        (false, Some(first)) => against(report, first),
+        (false, None) => against_obstacle(report),
+    };
+    let mut seen = Vec::new();
+    actions.retain(|action| {
+        let is_new = !seen.contains(action);
+        seen.push(action.clone());
+        is_new
+    });
+    actions.into_iter().map(|action| with_rights(report, action)).collect()
+}
+
+fn free(report: &Report) -> Vec<Action> {
+    let is_at_risk = report.warnings.iter().any(|w| matches!(w, Warning::Ephemeral { .. }));
+    if is_at_risk { vec![keep_from_kernel(report)] } else { Vec::new() }
+}
+
+fn against(report: &Report, first: &Blocker) -> Vec<Action> {
+    let port = || port_words(&report.decisive().bind);
+    let mut actions = Vec::new();
+    match first.verdict {
+        Verdict::TimeWait | Verdict::FinWait => {
+            actions.extend(reuse_address(report));
+            actions.extend(longest(report).map(|seconds| Action::Wait { seconds }));
+            actions.push(Action::KillSockets { port: port(), count: report.blockers.len() });
+        }
+        Verdict::Outgoing | Verdict::EstablishedLeftover => {
+            let count = report.blockers.iter().filter(|b| b.verdict == first.verdict).count();
+            actions.push(Action::KillSockets { port: port(), count });
+            actions.extend(reuse_address(report));
+        }
+        Verdict::Kernel => actions.push(Action::Who(port())),
+        _ => {
+            actions.extend(shared(first, report));
+            actions.extend(report.blockers.iter().flat_map(|b| stop(report, b)));
+        }
+    }
+    if is_chosen_from(report) {
+        actions.push(keep_from_kernel(report));
+    }
+    actions.push(pick(report));
+    actions
+}
+
+/// Stops whoever holds a port: through the supervisor that would start it again, else by process.
+fn stop(report: &Report, blocker: &Blocker) -> Vec<Action> {
+    let held = &report.table.sockets[blocker.position];
+    let place = report.table.placement(held);
+    if let Some(container) = place.container {
+        return vec![Action::StopContainer(container)];
+    }
+    let unit = place.unit.filter(|unit| is_stoppable(unit));
+    let of_user = is_of_user(report, held);
+    let mut actions: Vec<_> =
+        unit.map(|unit| Action::StopUnit { unit, of_user }).into_iter().collect();
+    if actions.is_empty() {
+        let owners = report.table.owners(held).cloned().collect();
+        actions.push(Action::Kill { port: port_words(&report.decisive().bind), owners });
+    }
+    actions
+}
+
+/// A service of its own, and not the one we run in ourselves: a session, a terminal.
+fn is_stoppable(unit: &str) -> bool {
+    let ours = processes::read([std::process::id()], Details::Brief).pop();
+    let our_unit = ours.and_then(|process| process.placement.unit);
+    let is_manager = unit.starts_with("user@") || unit == "init.scope";
+    unit.ends_with(".service") && !is_manager && our_unit.as_deref() != Some(unit)
+}
+
+/// Whether a systemd other than process 1 is above it.
+fn is_of_user(report: &Report, held: &Held) -> bool {
+    let line = held.holders.first().and_then(|h| report.ancestries.get(&h.pid));
+    line.is_some_and(|line| line.iter().any(|p| &*p.name == "systemd" && p.pid != 1))
+}
+
+/// How to become one of those who share the port.
+fn shared(first: &Blocker, report: &Report) -> Option<Action> {
+    if first.verdict != Verdict::ListenerShared {
+        return None;
+    }
+    let socket = &report.table.sockets[first.position].socket;
+    match first.why {
+        Some(Unshared::OtherUser) => Some(Action::SameUser { uid: socket.uid }),
+        _ => Some(Action::ReusePort),
+    }
+}
+
+fn reuse_address(report: &Report) -> Option<Action> {
+    report
+        .decisive()
+        .with_reuseaddr
+        .is_some_and(|said| said.is_ok())
+        .then_some(Action::ReuseAddress)
+}
+
+/// Until the last of them is gone; `None` when one of them never goes by itself.
+fn longest(report: &Report) -> Option<u64> {
+    let each: Option<Vec<u64>> = report.blockers.iter().map(|b| b.seconds_left).collect();
+    each?.into_iter().max()
+}
+
+fn is_chosen_from(report: &Report) -> bool {
+    report.warnings.iter().any(|w| matches!(w, Warning::Ephemeral { .. }))
+        && report.blockers.iter().any(|b| b.verdict == Verdict::Outgoing)
+}
+
+/// What is reserved already stays so: the sysctl replaces the whole list.
+fn keep_from_kernel(report: &Report) -> Action {
+    let mut reserved = report.ports.reserved.clone();
+    reserved.insert(report.decisive().bind.port);
+    Action::KeepFromKernel { reserved }
+}
+
+/// A number near one that the kernel chooses from would be no better.
+fn pick(report: &Report) -> Action {
+    let port = report.decisive().bind.port;
+    let is_good = !report.ports.ephemeral.contains(port) && port >= report.ports.unprivileged_start;
+    Action::Pick { near: is_good.then_some(port) }
+}
+
+fn against_obstacle(report: &Report) -> Vec<Action> {
+    let bind = &report.decisive().bind;
+    match &report.obstacle {
+        Some(Obstacle::Privileged { .. }) => vec![
+            Action::ActivateSocket(bind.clone()),
+            Action::GrantCapability,
+            Action::LowerThreshold(bind.port),
+            Action::Redirect { from: bind.port, to: Port(8000 + bind.port.0 % 1000) },
+        ],
+        Some(Obstacle::NotLocal(why)) => against_address(*why, bind),
+        Some(Obstacle::Exhausted(found)) => {
+            let first = Port(found.range.first().0.min(15000));
+            let wider = PortRange::new(first, found.range.last().max(Port(60999)));
+            let mut actions = vec![Action::ShowEphemeral];
+            actions.extend(wider.ok().filter(|w| *w != found.range).map(Action::WidenRange));
+            actions
+        }
+        Some(Obstacle::Policy(_)) => vec![Action::ShowRefusals, Action::ShowBindRules],
+        Some(Obstacle::Unexplained(_)) | None => {
+            vec![Action::Who(port_words(bind)), pick(report)]
+        }
+    }
+}
+
+fn against_address(why: NotLocal, bind: &Bind) -> Vec<Action> {
+    match why {
+        NotLocal::NoSuchAddress => vec![
+            Action::ShowAddresses,
+            Action::AddAddress(bind.address),
+            Action::BindNonlocal(bind.address),
+        ],
+        NotLocal::Tentative | NotLocal::NoSuchDevice => vec![Action::ShowAddresses],
+        NotLocal::Ipv6Disabled => vec![Action::EnableIpv6, Action::UseIpv4(bind.clone())],
+        NotLocal::NoIpv6 => vec![Action::UseIpv4(bind.clone())],
+        NotLocal::NoZone => vec![Action::NameZone(bind.clone())],
+    }
+}
+
+fn with_rights(report: &Report, action: Action) -> Remedy {
+    let is_root = geteuid().is_root();
+    let ours = Some(geteuid().as_raw());
+    let takes_root = match &action {
+        Action::StopUnit { of_user, .. } => !of_user,
+        Action::Kill { owners, .. } => owners.iter().any(|p| p.uid != ours) || owners.is_empty(),
+        Action::KillSockets { .. }
+        | Action::KeepFromKernel { .. }
+        | Action::GrantCapability
+        | Action::LowerThreshold(_)
+        | Action::Redirect { .. }
+        | Action::ActivateSocket(_)
+        | Action::AddAddress(_)
+        | Action::BindNonlocal(_)
+        | Action::EnableIpv6
+        | Action::WidenRange(_)
+        | Action::ShowRefusals
+        | Action::LinkDown(_) => true,
+        Action::Who(_) => report.blockers.iter().any(|b| b.verdict == Verdict::Unknown),
+        _ => false,
+    };
+    Remedy { needs_root: takes_root && !is_root, action }
+}

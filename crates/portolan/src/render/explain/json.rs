@@ -1,0 +1,225 @@
+//! The answer as one document.
+
+use anyhow::Result;
+use portolan_core::net::Gap;
+use portolan_core::socket::conflict::Unshared;
+use portolan_core::socket::{Bind, Reuse};
+use portolan_host::bind::Refusal;
+use serde::Serialize;
+
+use super::{remedy, words};
+use crate::ops::explain::{Attempt, Blocker, Report};
+use crate::render::json::Document;
+use crate::render::screen::Screen;
+use crate::render::socket::SocketJson;
+use crate::render::who::{AncestorJson, Context};
+
+/// Prints it.
+pub(crate) fn json(
+    screen: &mut Screen,
+    report: &Report,
+    context: &Context<'_>,
+    gaps: &[Gap],
+) -> Result<()> {
+    let socket = |position: usize| socket(report, position, context);
+    let decisive = report.decisive();
+    let body = Body {
+        bindable: report.is_bindable(),
+        verdict: report.verdict.as_str(),
+        reason: (!report.is_bindable()).then(|| words::reason(report)),
+        target: TargetJson::from(&decisive.bind),
+        r#as: report.user.map(|account| account.uid),
+        blockers: report.blockers.iter().map(|b| blocker(report, b, context)).collect(),
+        sharers: report.sharers.iter().map(|position| socket(*position)).collect(),
+        irrelevant: report
+            .irrelevant
+            .iter()
+            .map(|(position, why)| IrrelevantJson { socket: socket(*position), why: why.as_str() })
+            .collect(),
+        remedies: report.remedies.iter().map(RemedyJson::from).collect(),
+        probe: ProbeJson::from(decisive),
+        probes: report.attempts.iter().map(AttemptJson::from).collect(),
+        warnings: report
+            .warnings
+            .iter()
+            .map(|w| WarningJson::from(words::warning(w, report)))
+            .collect(),
+    };
+    screen.json(&Document::new("explain", body, gaps))?;
+    Ok(std::io::Write::flush(screen)?)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    bindable: bool,
+    verdict: &'static str,
+    reason: Option<String>,
+    target: TargetJson<'a>,
+    /// The user id it was tried as, where that was asked for.
+    r#as: Option<u32>,
+    blockers: Vec<BlockerJson<'a>>,
+    sharers: Vec<SocketJson<'a>>,
+    irrelevant: Vec<IrrelevantJson<'a>>,
+    remedies: Vec<RemedyJson>,
+    /// The attempt that decides.
+    probe: ProbeJson,
+    /// All of them, where a name has several addresses.
+    probes: Vec<AttemptJson<'a>>,
+    warnings: Vec<WarningJson>,
+}
+
+#[derive(Serialize)]
+struct TargetJson<'a> {
+    transport: &'static str,
+    address: String,
+    port: u16,
+    device: Option<&'a str>,
+    v6only: Option<bool>,
+    reuse: ReuseJson,
+}
+
+impl<'a> From<&'a Bind> for TargetJson<'a> {
+    fn from(bind: &'a Bind) -> Self {
+        Self {
+            transport: bind.transport.as_str(),
+            address: bind.address.to_string(),
+            port: bind.port.0,
+            device: bind.device.as_deref(),
+            v6only: bind.address.is_ipv6().then_some(bind.v6only),
+            reuse: bind.reuse.into(),
+        }
+    }
+}
+
+/// SO_REUSEADDR and SO_REUSEPORT.
+#[derive(Serialize)]
+struct ReuseJson {
+    address: bool,
+    port: bool,
+}
+
+impl From<Reuse> for ReuseJson {
+    fn from(reuse: Reuse) -> Self {
+        Self { address: reuse.address, port: reuse.port }
+    }
+}
+
+#[derive(Serialize)]
+struct BlockerJson<'a> {
+    #[serde(flatten)]
+    socket: SocketJson<'a>,
+    verdict: &'static str,
+    /// Why it does not share; null where that could not be found out.
+    unshared: Option<&'static str>,
+    reuse: Option<ReuseJson>,
+    seconds_left: Option<u64>,
+    /// Connections that it accepted and that are still open.
+    connections: usize,
+    ancestry: Vec<AncestorJson<'a>>,
+}
+
+fn blocker<'a>(report: &'a Report, blocker: &Blocker, context: &'a Context<'a>) -> BlockerJson<'a> {
+    let held = &report.table.sockets[blocker.position];
+    let line = held.holders.first().and_then(|h| report.ancestries.get(&h.pid));
+    BlockerJson {
+        socket: socket(report, blocker.position, context),
+        verdict: blocker.verdict.as_str(),
+        unshared: blocker.why.map(unshared_word),
+        reuse: held.socket.reuse.map(ReuseJson::from),
+        seconds_left: blocker.seconds_left,
+        connections: blocker.connections,
+        ancestry: line.into_iter().flatten().skip(1).map(AncestorJson::from).collect(),
+    }
+}
+
+fn socket<'a>(report: &'a Report, position: usize, context: &'a Context<'a>) -> SocketJson<'a> {
+    let held = &report.table.sockets[position];
+    SocketJson::new(held, &report.table, context.registry, context.command_lines)
+}
+
+const fn unshared_word(why: Unshared) -> &'static str {
+    match why {
+        Unshared::NotAsked => "not-asked",
+        Unshared::NotGranted => "not-granted",
+        Unshared::Listens => "listens",
+        Unshared::OtherUser => "other-user",
+    }
+}
+
+#[derive(Serialize)]
+struct IrrelevantJson<'a> {
+    #[serde(flatten)]
+    socket: SocketJson<'a>,
+    why: &'static str,
+}
+
+#[derive(Serialize)]
+struct RemedyJson {
+    command: Option<String>,
+    effect: String,
+}
+
+impl From<&crate::ops::explain::Remedy> for RemedyJson {
+    fn from(remedy: &crate::ops::explain::Remedy) -> Self {
+        let (command, effect) = remedy::words(remedy);
+        Self { command, effect }
+    }
+}
+
+/// What the kernel said.
+#[derive(Serialize)]
+struct ProbeJson {
+    errno: Option<String>,
+    call: Option<String>,
+    /// The same with SO_REUSEADDR, where it was tried too: `{"errno":null}` is yes.
+    with_reuseaddr: Option<ErrnoJson>,
+}
+
+#[derive(Serialize)]
+struct ErrnoJson {
+    errno: Option<String>,
+}
+
+impl From<&Attempt> for ProbeJson {
+    fn from(attempt: &Attempt) -> Self {
+        let name = |refusal: Refusal| words::errno_name(refusal.errno);
+        Self {
+            errno: attempt.refusal.map(name),
+            call: attempt.refusal.map(|refusal| refusal.call.to_string()),
+            with_reuseaddr: attempt
+                .with_reuseaddr
+                .map(|said| ErrnoJson { errno: said.err().map(name) }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AttemptJson<'a> {
+    target: TargetJson<'a>,
+    #[serde(flatten)]
+    probe: ProbeJson,
+    /// What the rules say of the sockets that are visible; null where an option is not known.
+    model: Option<bool>,
+}
+
+impl<'a> From<&'a Attempt> for AttemptJson<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self {
+            target: TargetJson::from(&attempt.bind),
+            probe: ProbeJson::from(attempt),
+            model: attempt.judgement.is_bindable(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WarningJson {
+    kind: &'static str,
+    message: String,
+}
+
+impl From<(&'static str, String)> for WarningJson {
+    fn from((kind, message): (&'static str, String)) -> Self {
+        Self { kind, message }
+    }
+}

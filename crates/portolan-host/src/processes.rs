@@ -78,7 +78,7 @@ impl<'p> Reader<'p> {
             Details::Brief => process.name = self.name(pid)?,
             Details::Full => self.fill(&mut process)?,
         }
-        process.placement = self.placement(pid);
+        process.placement = self.placement(pid).unwrap_or_default();
         Ok(process)
     }
 
@@ -108,16 +108,15 @@ impl<'p> Reader<'p> {
     }
 
     /// Unit and container, from the process's cgroup; processes of one cgroup share the answer.
-    fn placement(&mut self, pid: u32) -> Placement {
-        let Ok(text) = self.proc.read(pid, "cgroup", &mut self.buffer) else {
-            return Placement::default();
-        };
+    /// `None` where that may not be read, or the process has ended.
+    pub(crate) fn placement(&mut self, pid: u32) -> Option<Placement> {
+        let text = self.proc.read(pid, "cgroup", &mut self.buffer).ok()?;
         if let Some(known) = self.placements.get(text) {
-            return known.clone();
+            return Some(known.clone());
         }
         let placement = cgroup::of_process(text);
         self.placements.insert(text.into(), placement.clone());
-        placement
+        Some(placement)
     }
 }
 

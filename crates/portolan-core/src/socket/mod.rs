@@ -19,6 +19,7 @@ pub mod procpid;
 mod states;
 pub mod stop;
 mod table;
+pub mod task_file;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub use kernel_use::{KernelUse, nfsd_ports, rxrpc_ports};
 pub use machine::{InterfaceAddress, LocalPorts, Machine};
 pub use owner::{Container, Holder, Placement, Process, Unowned, Via};
 pub use states::StateSet;
-pub use table::{Held, Netns, SocketTable};
+pub use table::{Engine, Held, Netns, SocketTable};
 
 use crate::net::{Endpoint, Port, Scope, Transport};
 

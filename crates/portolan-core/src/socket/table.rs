@@ -20,8 +20,31 @@ pub struct SocketTable {
     pub namespaces: Vec<Netns>,
     /// What the kernel itself uses ports for; read only where a socket has no other holder.
     pub kernel_uses: Vec<KernelUse>,
+    /// How their holders were found.
+    pub engine: Engine,
     /// Whether some of the sockets asked for may be missing: the kernel was not able to tell.
     pub may_lack_sockets: bool,
+}
+
+/// How the holders of sockets are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Every descriptor of every process, read from /proc: works everywhere.
+    #[default]
+    Procfs,
+    /// A program that the kernel runs for every open file.
+    Bpf,
+}
+
+impl Engine {
+    /// The word used on the command line and in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Procfs => "procfs",
+            Self::Bpf => "bpf",
+        }
+    }
 }
 
 /// A socket and who holds it.

@@ -1,5 +1,7 @@
 //! Floor 1, the formats: bytes to values and back, one file a format. Never panics on foreign bytes.
 
+pub mod bpf;
+pub mod btf;
 pub mod genetlink;
 pub mod netlink;
 pub mod rtnetlink;

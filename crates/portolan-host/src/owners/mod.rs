@@ -3,14 +3,22 @@
 //! "Could not look" is never "nobody": a socket without a visible holder is the kernel's own only
 //! when every process of the machine could be read, twice, while the socket was still there.
 
+mod bpf;
 mod in_flight;
+mod pass;
 mod procfs;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
+use bpf::Kernel;
+pub use bpf::Unavailable;
 use in_flight::Mailbox;
+use pass::{Pass, Settings};
 use portolan_core::net::{Gap, Observed, Why};
-use portolan_core::socket::{Held, Holder, KernelUse, Socket, SocketTable, Unowned, Via};
+use portolan_core::socket::task_file::Selection;
+use portolan_core::socket::{
+    Engine, Family, Held, Holder, KernelUse, Socket, SocketTable, StateSet, Unowned, Via,
+};
 use procfs::Depth;
 use rustix::process::geteuid;
 
@@ -19,26 +27,42 @@ use crate::processes::Details;
 use crate::sockets::{self, Query};
 use crate::{cgroups, kernel_uses, namespace, processes, users};
 
-/// The engine's name, as reports tell it.
-pub const ENGINE: &str = "procfs";
+/// Which engine is to find holders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// bpf where it runs, else procfs.
+    #[default]
+    Auto,
+    /// This one or none.
+    Only(Engine),
+}
 
 /// The sockets that `query` gave, joined with their holders.
-#[must_use]
-pub fn attach(sockets: Vec<Socket>, query: &Query, details: Details) -> Observed<SocketTable> {
+///
+/// # Errors
+/// When the bpf engine was asked for and does not run here.
+pub fn attach(
+    sockets: Vec<Socket>,
+    query: &Query,
+    details: Details,
+    choice: Choice,
+) -> Result<Observed<SocketTable>, Unavailable> {
     let mut join = Join::new(sockets, details);
-    join.search(Depth::Descriptors);
+    join.search(choice)?;
     join.recognise_kernel(query.netns);
     if join.may_find_more() {
         join.look_again(query);
     }
     join.conclude();
     join.name_kernel(query.netns);
-    join.finish()
+    Ok(join.finish())
 }
 
 struct Join {
     table: SocketTable,
     details: Details,
+    /// The kernel, where the bpf engine runs.
+    kernel: Option<Kernel>,
     /// What kept processes from being read.
     obstacle: Option<Obstacle>,
     /// Unix sockets with descriptors on their way.
@@ -81,22 +105,73 @@ impl Join {
             holders: Vec::new(),
         });
         let table = SocketTable { sockets: rows.collect(), ..SocketTable::default() };
-        Self { table, details, obstacle: None, mailboxes: Vec::new(), gaps: Vec::new() }
+        Self {
+            table,
+            details,
+            kernel: None,
+            obstacle: None,
+            mailboxes: Vec::new(),
+            gaps: Vec::new(),
+        }
     }
 
-    /// Searches the holders of every socket that a file stands for and that has none yet.
-    fn search(&mut self, depth: Depth) {
-        let wanted = self.table.sockets.iter();
-        let inodes = wanted.map(|h| if h.is_open() { h.socket.inode } else { 0 });
-        let index = IdIndex::new(inodes);
+    /// Searches the holders of every socket that a file stands for.
+    fn search(&mut self, choice: Choice) -> Result<(), Unavailable> {
+        let index = self.index();
+        if choice != Choice::Only(Engine::Procfs) && (choice != Choice::Auto || !index.is_empty()) {
+            match self.ask_kernel(&index) {
+                Ok(()) => return Ok(()),
+                Err(error) if choice != Choice::Auto => return Err(error),
+                Err(_) => (),
+            }
+        }
+        self.read_proc(&index, Depth::Descriptors);
+        Ok(())
+    }
+
+    /// The sockets without a holder, by their inodes.
+    fn index(&self) -> IdIndex {
+        let sockets = self.table.sockets.iter();
+        IdIndex::new(sockets.map(|h| if h.is_open() { h.socket.inode } else { 0 }))
+    }
+
+    fn ask_kernel(&mut self, index: &IdIndex) -> Result<(), Unavailable> {
+        let kernel = Kernel::open()?;
+        let found = kernel.search(index, &self.selection(), self.details)?;
+        self.take(found.pass);
+        self.share(index);
+        self.kernel = Some(kernel);
+        self.table.engine = Engine::Bpf;
+        Ok(())
+    }
+
+    fn read_proc(&mut self, index: &IdIndex, depth: Depth) {
         if index.is_empty() {
             return;
         }
-        match procfs::search(&index, self.details, depth) {
+        match procfs::search(index, self.details, depth) {
             Ok(pass) => self.take(pass),
             Err(_) => self.obstacle = Some(Obstacle::NoProc),
         }
-        self.share(&index);
+        self.share(index);
+    }
+
+    /// What covers all the sockets that are looked for.
+    fn selection(&self) -> Selection {
+        let mut families = Vec::new();
+        let (mut namespaces, mut listening) = (BTreeSet::new(), true);
+        for Held { socket, .. } in self.open() {
+            if !families.contains(&socket.family) {
+                families.push(socket.family);
+            }
+            namespaces.insert(socket.netns);
+            listening &= StateSet::LISTENING.contains(socket.state);
+        }
+        // A connection changes its state while we look; what listens does so until it is closed.
+        let states = if listening { StateSet::LISTENING } else { StateSet::ALL };
+        let netns = namespaces.pop_first().filter(|_| namespaces.is_empty());
+        let netns = netns.and_then(|inode| u32::try_from(inode).ok()).filter(|inode| *inode != 0);
+        Selection { families, states, netns, suspects: false }
     }
 
     /// Several kernel sockets may have one inode, and so one holder: the subflows of an MPTCP
@@ -111,12 +186,16 @@ impl Join {
         }
     }
 
-    fn take(&mut self, pass: procfs::Pass) {
+    fn take(&mut self, pass: Pass) {
         for (position, holder) in pass.holdings {
             self.table.sockets[position as usize].holders.push(holder);
         }
         for held in self.table.sockets.iter_mut().filter(|h| h.holders.len() > 1) {
             held.holders.sort_unstable();
+            held.holders.dedup(); // threads that outlive their first one are asked one by one
+        }
+        for (position, settings) in pass.settings {
+            self.table.sockets[position as usize].socket.learn(settings);
         }
         self.table.processes.extend(pass.processes.into_iter().map(|p| (p.pid, p)));
         self.mailboxes = pass.mailboxes;
@@ -176,8 +255,32 @@ impl Join {
     fn look_again(&mut self, query: &Query) {
         let now: HashSet<u64> = sockets::read(query).value.iter().map(|s| s.inode).collect();
         self.settle(|socket| (!now.contains(&socket.inode)).then_some(Unowned::Vanished));
-        self.search(Depth::Everything);
+        let index = self.index();
+        match self.ask_suspects(&index) {
+            Some(pass) => {
+                self.take(pass);
+                self.share(&index);
+            }
+            None => self.read_proc(&index, Depth::Everything),
+        }
         self.open_mailboxes();
+    }
+
+    /// The kernel knows who may hold sockets without a descriptor; /proc tells more of those, and
+    /// of processes the kernel kept quiet about.
+    fn ask_suspects(&self, index: &IdIndex) -> Option<Pass> {
+        let kernel = self.kernel.as_ref()?;
+        let (mut selection, mut pass) = (self.selection(), Pass::default());
+        if selection.families.contains(&Family::Unix) {
+            // A unix socket is either what is looked for or where to look.
+            pass = kernel.search(index, &selection, self.details).ok()?.pass;
+            selection.families.clear();
+        }
+        selection.suspects = true;
+        let found = kernel.search(index, &selection, self.details).ok()?;
+        let closer = |pid: &u32| found.suspects.contains(pid) || !found.witnesses.contains(pid);
+        let of_proc = procfs::search_where(closer, index, self.details, Depth::Everything).ok()?;
+        Some(pass.and(found.pass).and(of_proc))
     }
 
     /// Sockets that nobody has received yet. What cannot be looked into may hold any of the rest.
@@ -274,6 +377,20 @@ impl Join {
     }
 }
 
+/// What the kernel's own records add to a dump.
+trait Learn {
+    fn learn(&mut self, settings: Settings);
+}
+
+impl Learn for Socket {
+    fn learn(&mut self, settings: Settings) {
+        self.reuse = Some(settings.reuse);
+        if self.family == Family::Ipv6 && self.v6only.is_none() {
+            self.v6only = Some(settings.v6only);
+        }
+    }
+}
+
 /// Whether a file stands for it, and who holds that is not known yet.
 trait Open {
     fn is_open(&self) -> bool;
@@ -334,7 +451,7 @@ mod tests {
     #[test]
     fn a_listener_of_our_own_is_held_by_our_own_descriptor() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let observed = attach(ours(&listener), &query(), Details::Full);
+        let observed = attach(ours(&listener), &query(), Details::Full, Choice::Auto).unwrap();
         let [held] = &observed.value.sockets[..] else { panic!("one socket: {observed:?}") };
         let fd = Some(listener.as_raw_fd());
         assert!(held.holders.contains(&Holder { pid: std::process::id(), fd, via: Via::Fd }));
@@ -345,7 +462,7 @@ mod tests {
     fn sockets_with_one_inode_have_the_same_holders() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let twice = [ours(&listener), ours(&listener)].concat();
-        let table = attach(twice, &query(), Details::Brief).value;
+        let table = attach(twice, &query(), Details::Brief, Choice::Auto).unwrap().value;
         assert_eq!(table.sockets.len(), 2);
         assert!(!table.sockets[0].holders.is_empty());
         assert_eq!(table.sockets[0].holders, table.sockets[1].holders);
@@ -356,7 +473,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sockets = ours(&listener);
         drop(listener);
-        let observed = attach(sockets, &query(), Details::Brief);
+        let observed = attach(sockets, &query(), Details::Brief, Choice::Auto).unwrap();
         // Where nobody may look at every process, it could as well be hidden.
         let unowned = observed.value.sockets[0].unowned;
         assert!(matches!(unowned, Some(Unowned::Vanished | Unowned::NotPermitted)));

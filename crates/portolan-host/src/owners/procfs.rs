@@ -12,29 +12,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use portolan_core::socket::procpid::{descriptors_in_flight, io_uring_sockets, socket_inode};
-use portolan_core::socket::{Holder, Process, Via};
+use portolan_core::socket::{Holder, Via};
 use rustix::fs;
 use rustix::io::{self, Errno};
 
 use super::in_flight::Mailbox;
+use super::pass::Pass;
 use crate::id_index::IdIndex;
 use crate::proc::{Proc, decimal, each_entry, entry_buffer};
 use crate::processes::{Details, Reader};
-
-/// What one pass over /proc showed.
-#[derive(Debug, Default)]
-pub(super) struct Pass {
-    /// Position of a socket in the index, and who holds it; in no order.
-    pub(super) holdings: Vec<(u32, Holder)>,
-    /// The processes that hold one.
-    pub(super) processes: Vec<Process>,
-    /// Processes whose descriptors may not be read.
-    pub(super) refused: usize,
-    /// /proc hides the processes of others (hidepid=2, proc(5)).
-    pub(super) hidden: bool,
-    /// Unix sockets with descriptors on their way to a process.
-    pub(super) mailboxes: Vec<Mailbox>,
-}
 
 /// Where to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +42,38 @@ pub(super) fn search(wanted: &IdIndex, details: Details, depth: Depth) -> io::Re
     if pids.is_empty() {
         return Err(Errno::NOENT); // not even ourselves: it is no procfs
     }
-    let next = AtomicUsize::new(0);
-    let work = || Worker::new(&proc, wanted, details, depth).run(&pids, &next);
-    let mut pass = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads(pids.len())).map(|_| scope.spawn(work)).collect();
-        others.into_iter().fold(work(), |pass, other| match other.join() {
-            Ok(part) => pass.and(part),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    });
+    let mut pass = visit(&proc, &pids, wanted, details, depth);
     // Process 1 is there as long as its pid namespace is, so not to see it is not to see others.
     pass.hidden = pids.first() != Some(&1);
     Ok(pass)
 }
 
-impl Pass {
-    fn and(mut self, other: Self) -> Self {
-        self.holdings.extend(other.holdings);
-        self.processes.extend(other.processes);
-        self.refused += other.refused;
-        self.mailboxes.extend(other.mailboxes);
-        self
-    }
+/// The same in the processes that `is_asked` says yes to.
+///
+/// # Errors
+/// When /proc cannot be read at all.
+pub(super) fn search_where(
+    is_asked: impl FnMut(&u32) -> bool,
+    wanted: &IdIndex,
+    details: Details,
+    depth: Depth,
+) -> io::Result<Pass> {
+    let proc = Proc::open()?;
+    let mut pids = proc.pids()?;
+    pids.retain(is_asked);
+    Ok(visit(&proc, &pids, wanted, details, depth))
+}
+
+fn visit(proc: &Proc, pids: &[u32], wanted: &IdIndex, details: Details, depth: Depth) -> Pass {
+    let next = AtomicUsize::new(0);
+    let work = || Worker::new(proc, wanted, details, depth).run(pids, &next);
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads(pids.len())).map(|_| scope.spawn(work)).collect();
+        others.into_iter().fold(work(), |pass, other| match other.join() {
+            Ok(part) => pass.and(part),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
 }
 
 /// A thread for every hundred processes, as far as processors go: a thread costs as much as reading

@@ -301,7 +301,8 @@ pub(crate) struct Sockets {
     /// Whole command lines; they can hold passwords
     #[arg(long)]
     pub(crate) cmdline: bool,
-    /// How owners are found: auto (the best one here) or procfs
+    /// How owners are found: auto (the better one that runs here), bpf (asks the kernel; root) or
+    /// procfs (reads /proc; anybody, anywhere)
     #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
     #[arg(hide_possible_values = true, hide_default_value = true)]
     pub(crate) engine: Engine,
@@ -316,9 +317,11 @@ pub(crate) struct Sockets {
 /// How owners are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
-    /// The best one that works here
+    /// The better one that runs here
     #[default]
     Auto,
+    /// Through a program that the kernel runs for every open file
+    Bpf,
     /// Through /proc, process by process
     Procfs,
 }

@@ -35,12 +35,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Audit(arguments)) => audit::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
-        Some(
-            Command::Kill(_)
-            | Command::Reserve(_)
-            | Command::Reservations
-            | Command::Run(_),
-        ) => Err(crate::fault::Fault::new("under construction", "")),
+        Some(Command::Kill(_) | Command::Reserve(_) | Command::Reservations | Command::Run(_)) => {
+            Err(crate::fault::Fault::new("under construction", ""))
+        }
         Some(Command::Pick(arguments)) => pick::run(arguments, global),
         Some(Command::Explain(arguments)) => explain::run(arguments, global),
         Some(Command::Who(arguments)) => who::run(arguments, global),

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use portolan_core::socket::filter::Filter;
-use portolan_core::socket::{Family, SocketTransport, State, StateSet};
+use portolan_core::socket::{self, Family, SocketTransport, State, StateSet};
+use portolan_host::owners::Choice;
 use portolan_host::processes::Details;
 use portolan_host::sockets::InetFamily;
 
-use crate::cli::args::{Global, Sockets};
+use crate::cli::args::{Engine, Global, Sockets};
 use crate::exit::Exit;
 use crate::ops::sockets::{Request, WITH_PORTS};
 use crate::render::owner::CommandLines;
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: &Sockets, global: &Global) -> Result<Exit> {
         states,
         choice_of: if global.json || !filter.is_empty() { states } else { SERVING },
         details: if full { Details::Full } else { Details::Brief },
+        engine: engine(arguments.engine),
         filter,
     };
     let observed = ops::sockets::observe(&request)?;
@@ -76,6 +78,14 @@ fn families(arguments: &Sockets) -> Vec<InetFamily> {
         (true, false) => vec![InetFamily::V4],
         (false, true) => vec![InetFamily::V6],
         _ => vec![InetFamily::V4, InetFamily::V6],
+    }
+}
+
+const fn engine(asked: Engine) -> Choice {
+    match asked {
+        Engine::Auto => Choice::Auto,
+        Engine::Bpf => Choice::Only(socket::Engine::Bpf),
+        Engine::Procfs => Choice::Only(socket::Engine::Procfs),
     }
 }
 

@@ -8,11 +8,12 @@ use portolan_core::net::Observed;
 use portolan_core::registry::Registry;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{SocketTable, SocketTransport, State, StateSet};
+use portolan_host::owners::Choice;
 use portolan_host::processes::Details;
 use portolan_host::sockets::{self, InetFamily, Query};
 use portolan_host::{cgroups, machine, namespace, owners};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Hinted as _};
 
 /// Which sockets are asked for, and how much of them.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) choice_of: StateSet,
     /// How much of each owner.
     pub(crate) details: Details,
+    /// Which engine is to find owners.
+    pub(crate) engine: Choice,
     /// Which of them to keep; owners are looked for only for those.
     pub(crate) filter: Filter,
 }
@@ -40,6 +43,7 @@ impl Request {
             states: StateSet::LISTENING,
             choice_of: StateSet::LISTENING | StateSet::of(State::Bound),
             details,
+            engine: Choice::Auto,
             filter: Filter::default(),
         }
     }
@@ -57,7 +61,7 @@ pub(crate) const WITH_PORTS: [SocketTransport; 4] =
 /// Reads what is asked for.
 ///
 /// # Errors
-/// None so far: what cannot be seen is a gap.
+/// When an engine was asked for that does not run here; what cannot be seen is a gap.
 pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
     let mut gaps = Vec::new();
     let netns = namespace::network();
@@ -75,7 +79,12 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
     if !request.filter.is_empty() {
         sockets.retain(|socket| request.filter.matches(socket));
     }
-    let mut table = owners::attach(sockets, &query, request.details).into_value(&mut gaps);
+    let attached = owners::attach(sockets, &query, request.details, request.engine);
+    let attached = attached.map_err(|error| {
+        let hint = error.hint();
+        Err::<(), _>(error).hinted("find owners with the bpf engine", hint).unwrap_err()
+    });
+    let mut table = attached?.into_value(&mut gaps);
     table.namespaces.push(netns);
     table.may_lack_sockets = may_lack_sockets;
     Ok(Observed { value: table, gaps })

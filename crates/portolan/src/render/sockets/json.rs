@@ -18,7 +18,7 @@ pub(crate) fn json(screen: &mut Screen, view: &View<'_>, gaps: &[Gap]) -> Result
     let sockets = gather::sorted(view.table);
     let groups = Groups::of(&sockets);
     let rows = Rows { view, sockets: &sockets, groups: &groups };
-    let body = Body { engine: portolan_host::owners::ENGINE, sockets: rows };
+    let body = Body { engine: view.table.engine.as_str(), sockets: rows };
     screen.json(&Document::new("sockets", body, gaps))?;
     Ok(screen.flush()?)
 }

@@ -1,0 +1,253 @@
+//! The owner engine that asks the kernel itself: one program, one pass over every open file.
+//!
+//! Nothing is made in /proc for it, so it takes a fraction of the time; it sees the descriptors of
+//! processes that nobody may look into, and what sock_diag does not tell of a socket. It takes the
+//! rights to load programs (CAP_BPF and CAP_PERFMON), a kernel that describes its types, and the
+//! first pid namespace, whose numbers it speaks in.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use portolan_core::socket::task_file::{self, Layout, Missing, Record, Selection, Subject};
+use portolan_core::socket::{Holder, Placement, Process, Via};
+use portolan_core::wire::btf::{Btf, BtfError};
+use rustix::io::Errno;
+
+use super::pass::{Pass, Settings};
+use crate::id_index::IdIndex;
+use crate::kernel::bpf::{LoadError, iterate};
+use crate::proc::Proc;
+use crate::processes::{Details, Reader};
+use crate::{cgroups, namespace};
+
+/// Why this engine does not run here.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// Our process numbers are not the kernel's own.
+    #[error("it speaks in the process numbers of the first pid namespace, and this is another")]
+    OtherPidNamespace,
+    /// The kernel does not describe its types.
+    #[error("read {TYPES}")]
+    NoTypes(#[source] io::Error),
+    /// It describes them in a way that is not known.
+    #[error("read {TYPES}")]
+    BadTypes(#[source] BtfError),
+    /// Its structures are not those that are known.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// The program may not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadFailure),
+    /// What it wrote could not be read.
+    #[error("read what the program wrote")]
+    Read(#[source] io::Error),
+}
+
+/// Why the program could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LoadFailure(LoadError);
+
+impl Unavailable {
+    /// What helps.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Load(LoadFailure(LoadError::Refused(_))) => {
+                "run with sudo (it takes CAP_BPF and CAP_PERFMON), or use --engine procfs"
+            }
+            Self::OtherPidNamespace => "ask outside of this container, or use --engine procfs",
+            _ => "use --engine procfs, which works everywhere",
+        }
+    }
+}
+
+/// The kernel, with the places of the fields that are read.
+pub(super) struct Kernel {
+    layout: Layout,
+}
+
+/// What one pass of the program showed.
+pub(super) struct Found {
+    /// Holders and processes.
+    pub(super) pass: Pass,
+    /// Processes that may hold sockets without a descriptor, where they were asked for.
+    pub(super) suspects: BTreeSet<u32>,
+    /// Processes of which the kernel told anything at all.
+    pub(super) witnesses: HashSet<u32>,
+}
+
+impl Kernel {
+    /// Finds out where the fields stand.
+    ///
+    /// # Errors
+    /// When the engine cannot run here.
+    pub(super) fn open() -> Result<Self, Unavailable> {
+        if !namespace::sees_every_process() {
+            return Err(Unavailable::OtherPidNamespace);
+        }
+        let types = fs::read(TYPES).map_err(Unavailable::NoTypes)?;
+        let types = Btf::parse(&types).map_err(Unavailable::BadTypes)?;
+        Ok(Self { layout: Layout::read(&types)? })
+    }
+
+    /// Finds every holder of the sockets in `wanted`, which `selection` has to cover.
+    ///
+    /// # Errors
+    /// When the program may not be loaded, or not be read.
+    pub(super) fn search(
+        &self,
+        wanted: &IdIndex,
+        selection: &Selection,
+        details: Details,
+    ) -> Result<Found, Unavailable> {
+        let program = task_file::program(&self.layout, selection);
+        let iterator = iterate(&program, self.layout.attach).map_err(LoadFailure)?;
+        let mut census = Census::new(wanted);
+        each_record(&iterator, |record| census.take(&record)).map_err(Unavailable::Read)?;
+        Ok(census.finish(details))
+    }
+}
+
+/// Reads what the program writes, as it writes it.
+fn each_record(iterator: &OwnedFd, mut take: impl FnMut(Record)) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    let mut filled = 0;
+    loop {
+        match rustix::io::read(iterator, &mut buffer[filled..]) {
+            Ok(0) => return Ok(()),
+            Ok(length) => filled += length,
+            // The kernel rests after a million files without a record (kernel/bpf/bpf_iter.c).
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let whole = filled - filled % task_file::RECORD;
+        Record::each(&buffer[..whole]).for_each(&mut take);
+        buffer.copy_within(whole..filled, 0);
+        filled -= whole;
+    }
+}
+
+/// The records that are of use, gathered by process.
+struct Census<'w> {
+    wanted: &'w IdIndex,
+    pass: Pass,
+    /// One record of each process that holds something.
+    processes: Vec<Record>,
+    known: HashSet<u32>,
+    suspects: BTreeSet<u32>,
+    witnesses: HashSet<u32>,
+}
+
+impl<'w> Census<'w> {
+    fn new(wanted: &'w IdIndex) -> Self {
+        Self {
+            wanted,
+            pass: Pass::default(),
+            processes: Vec::new(),
+            known: HashSet::new(),
+            suspects: BTreeSet::new(),
+            witnesses: HashSet::new(),
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
+        match record.subject {
+            Subject::Socket => self.take_socket(record),
+            Subject::Ring | Subject::Mailbox => {
+                self.suspects.insert(record.pid);
+            }
+            Subject::Other => {
+                self.witnesses.insert(record.pid);
+            }
+        }
+    }
+
+    fn take_socket(&mut self, record: &Record) {
+        let Some(position) = self.wanted.position(record.inode) else { return };
+        let holder = Holder { pid: record.pid, fd: Some(record.fd), via: Via::Fd };
+        self.pass.holdings.push((position, holder));
+        let settings = Settings { reuse: record.reuse, v6only: record.v6only };
+        self.pass.settings.push((position, settings));
+        // A process's files come one after the other, so it is mostly the one before.
+        let is_same = self.processes.last().is_some_and(|last| last.pid == record.pid);
+        if !is_same && self.known.insert(record.pid) {
+            self.processes.push(*record);
+        }
+    }
+
+    fn finish(mut self, details: Details) -> Found {
+        self.pass.processes = describe(&self.processes, details);
+        self.witnesses.extend(&self.known);
+        self.witnesses.extend(&self.suspects);
+        Found { pass: self.pass, suspects: self.suspects, witnesses: self.witnesses }
+    }
+}
+
+/// The processes of which these are records. For a table the records say all but the path of the
+/// cgroup; for more, /proc is asked, and where that may not be read the records have to do.
+fn describe(records: &[Record], details: Details) -> Vec<Process> {
+    let proc = Proc::open().ok();
+    let mut reader = proc.as_ref().map(|proc| Reader::new(proc, details));
+    let mut places = HashMap::new();
+    let mut processes = Vec::with_capacity(records.len());
+    for record in records {
+        let process = describe_one(record, reader.as_mut(), details, &mut places);
+        processes.push(process);
+    }
+    place(records, &mut processes, &places);
+    processes
+}
+
+fn describe_one(
+    record: &Record,
+    reader: Option<&mut Reader<'_>>,
+    details: Details,
+    places: &mut HashMap<u64, Placement>,
+) -> Process {
+    let from_record = || Process {
+        pid: record.pid,
+        name: record.process_name(),
+        uid: Some(record.uid),
+        ..Process::default()
+    };
+    let Some(reader) = reader else { return from_record() };
+    if details == Details::Full
+        && let Ok(process) = reader.process(record.pid)
+    {
+        places.insert(group(record), process.placement.clone());
+        return process;
+    }
+    if !places.contains_key(&group(record))
+        && let Some(placement) = reader.placement(record.pid)
+    {
+        places.insert(group(record), placement);
+    }
+    from_record()
+}
+
+/// Unit and container: processes that share their cgroups share them, so that /proc is asked of one
+/// of them for all. Where it hides them all, the unified hierarchy is searched for the cgroup's id.
+fn place(records: &[Record], processes: &mut [Process], places: &HashMap<u64, Placement>) {
+    let lost = records.iter().filter(|record| !places.contains_key(&group(record)));
+    let lost: HashSet<u64> = lost.map(|record| record.cgroup).collect();
+    let found = if lost.is_empty() { HashMap::new() } else { cgroups::find(&lost) };
+    for (record, process) in records.iter().zip(processes) {
+        let by_id = || found.get(&record.cgroup).map(|cgroup| &cgroup.placement);
+        let placement = places.get(&group(record)).or_else(by_id);
+        process.placement = placement.cloned().unwrap_or_default();
+    }
+}
+
+/// What processes with the same cgroups have in common; where the kernel did not tell, each has its
+/// own. It tells addresses of its memory, where process numbers are none.
+fn group(record: &Record) -> u64 {
+    if record.cgroups == 0 { record.pid.into() } else { record.cgroups }
+}
+
+const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// More than the kernel gathers before it hands something out (8 pages).
+const BUFFER: usize = 128 * 1024;

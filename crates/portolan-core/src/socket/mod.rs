@@ -16,6 +16,7 @@ mod owner;
 pub mod passwd;
 pub mod procnet;
 pub mod procpid;
+mod split;
 mod states;
 pub mod stop;
 mod table;
@@ -29,6 +30,7 @@ pub use bind::{Bind, Reuse};
 pub use kernel_use::{KernelUse, nfsd_ports, rxrpc_ports};
 pub use machine::{InterfaceAddress, LocalPorts, Machine};
 pub use owner::{Container, Holder, Placement, Process, Unowned, Via};
+pub use split::{Split, by_precedence, split};
 pub use states::StateSet;
 pub use table::{Engine, Held, Netns, SocketTable};
 

@@ -6,6 +6,7 @@
 
 mod audit;
 mod cli;
+mod conflict;
 mod floors;
 mod fuzz;
 mod help;

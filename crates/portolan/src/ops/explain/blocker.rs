@@ -6,9 +6,10 @@ use portolan_core::net::Transport;
 use portolan_core::socket::conflict::{
     Apart, Claim, Meeting, Surroundings, Unshared, Verdict, cause,
 };
-use portolan_core::socket::{Held, Socket, TimerKind};
+use portolan_core::socket::{Held, Socket, SocketTable, TimerKind};
 
 use super::{Attempt, Report};
+use crate::ops::reservations::{self, Reserved};
 
 /// A socket in the way.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Blocker {
     pub(crate) verdict: Verdict,
     /// Why it does not share; `None` where its options are unknown, so that it may not be the one.
     pub(crate) why: Option<Unshared>,
+    /// The lease of ours that it is held for.
+    pub(crate) reserved: Option<Reserved>,
     /// Connections it accepted that are on this port too.
     pub(crate) connections: usize,
     /// Whole seconds until it goes by itself, where the kernel runs a clock for that.
@@ -37,6 +40,7 @@ pub(super) fn sort_out(report: &mut Report, listeners: &[Socket]) {
         position,
         verdict: cause(&sockets[position], &around),
         why,
+        reserved: None,
         connections: 0,
         seconds_left: seconds_left(&sockets[position].socket),
     };
@@ -44,6 +48,7 @@ pub(super) fn sort_out(report: &mut Report, listeners: &[Socket]) {
         certain.iter().map(|(position, why)| blocker(*position, Some(*why))).collect();
     blockers.extend(open.iter().map(|position| blocker(*position, None)));
     fold_connections(&mut blockers, sockets);
+    recognise_leases(&mut blockers, &report.table);
     blockers.sort_by_key(|b| (b.why.is_none(), b.verdict, b.position));
     report.blockers = blockers;
     report.sharers = sharers(&report.attempts);
@@ -103,6 +108,23 @@ fn fold_connections(blockers: &mut Vec<Blocker>, sockets: &[Held]) {
         }
     }
     blockers.extend(listeners);
+}
+
+/// Ports that a process of ours holds for somebody. The store is opened only when there is one.
+fn recognise_leases(blockers: &mut [Blocker], table: &SocketTable) {
+    let mut holders = None;
+    for blocker in blockers {
+        for process in table.owners(&table.sockets[blocker.position]) {
+            if process.command_line.get(1).is_none_or(|word| **word != *reservations::HOLD) {
+                continue;
+            }
+            let holders = holders.get_or_insert_with(reservations::holders);
+            blocker.reserved = holders.of(process);
+        }
+        if blocker.reserved.is_some() {
+            blocker.verdict = Verdict::Reserved;
+        }
+    }
 }
 
 fn accepted(listener: &Socket, connection: &Socket) -> bool {

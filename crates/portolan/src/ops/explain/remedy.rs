@@ -39,6 +39,15 @@ pub(crate) enum Action {
         /// The processes that hold it.
         owners: Vec<Process>,
     },
+    /// Stop the client whose connection uses the number as its own end.
+    KillClients {
+        /// The port as `kill` takes it.
+        port: String,
+        /// The processes that hold the connection.
+        owners: Vec<Process>,
+    },
+    /// Give a lease of ours back.
+    Release(String),
     /// End the connections on it, no process with them.
     KillSockets {
         /// The port as `kill` takes it.
@@ -139,12 +148,20 @@ fn against(report: &Report, first: &Blocker) -> Vec<Action> {
             actions.extend(longest(report).map(|seconds| Action::Wait { seconds }));
             actions.push(Action::KillSockets { port: port(), count: report.blockers.len() });
         }
-        Verdict::Outgoing | Verdict::EstablishedLeftover => {
+        Verdict::EstablishedLeftover => {
             let count = report.blockers.iter().filter(|b| b.verdict == first.verdict).count();
             actions.push(Action::KillSockets { port: port(), count });
             actions.extend(reuse_address(report));
         }
-        Verdict::Kernel => actions.push(Action::Who(port())),
+        Verdict::Outgoing => {
+            let owners = report.table.owners(&report.table.sockets[first.position]);
+            actions.push(Action::KillClients { port: port(), owners: owners.cloned().collect() });
+            actions.extend(reuse_address(report));
+        }
+        Verdict::Kernel => {
+            actions.extend(report.blockers.iter().filter_map(|b| release(report, b)))
+        }
+        Verdict::Reserved => actions.push(Action::Release(port())),
         _ => {
             actions.extend(shared(first, report));
             actions.extend(report.blockers.iter().flat_map(|b| stop(report, b)));
@@ -173,6 +190,12 @@ fn stop(report: &Report, blocker: &Blocker) -> Vec<Action> {
         actions.push(Action::Kill { port: port_words(&report.decisive().bind), owners });
     }
     actions
+}
+
+/// What makes the kernel let go: its device going down, where it has one.
+fn release(report: &Report, blocker: &Blocker) -> Option<Action> {
+    let usage = report.table.kernel_use(&report.table.sockets[blocker.position])?;
+    usage.device.as_deref().map(|device| Action::LinkDown(device.to_owned()))
 }
 
 /// A service of its own, and not the one we run in ourselves: a session, a terminal.
@@ -277,7 +300,9 @@ fn with_rights(report: &Report, action: Action) -> Remedy {
     let ours = Some(geteuid().as_raw());
     let takes_root = match &action {
         Action::StopUnit { of_user, .. } => !of_user,
-        Action::Kill { owners, .. } => owners.iter().any(|p| p.uid != ours) || owners.is_empty(),
+        Action::Kill { owners, .. } | Action::KillClients { owners, .. } => {
+            owners.is_empty() || owners.iter().any(|p| p.uid != ours)
+        }
         Action::KillSockets { .. }
         | Action::KeepFromKernel { .. }
         | Action::GrantCapability

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use portolan_core::net::Transport;
-use portolan_core::socket::{Bind, Container};
+use portolan_core::socket::{Bind, Container, Process};
 
 use crate::ops::explain::{Action, Remedy};
 use crate::render::explain::words::counted;
@@ -24,16 +24,17 @@ fn action(action: &Action) -> (Option<String>, String) {
             "stops it; systemd may start it again if it is only killed",
         ),
         Action::StopContainer(container) => stop_container(container),
-        Action::Kill { port, owners } if owners.is_empty() => {
-            with(format!("portolan kill {port}"), "stops whoever holds it and proves it free")
-        }
         Action::Kill { port, owners } => (
             Some(format!("portolan kill {port}")),
-            format!(
-                "stops {}, none of its clients, and proves the port free",
-                process_names(owners)
-            ),
+            format!("stops {}, none of its clients, and proves the port free", names(owners)),
         ),
+        Action::KillClients { port, owners } => (
+            Some(format!("portolan kill {port} --clients")),
+            format!("stops {}, whose connection it is; else wait until it closes", names(owners)),
+        ),
+        Action::Release(port) => {
+            with(format!("portolan reserve {port} --release"), "gives the reservation back")
+        }
         Action::KillSockets { port, count } => (
             Some(format!("portolan kill {port} --sockets")),
             format!("ends {} at once; no process is stopped", counted(*count, "connection")),
@@ -133,6 +134,10 @@ fn of_obstacle(action: &Action) -> (Option<String>, String) {
         ),
         _ => (None, String::new()),
     }
+}
+
+fn names(owners: &[Process]) -> String {
+    if owners.is_empty() { "whoever holds it".to_owned() } else { process_names(owners) }
 }
 
 fn stop_container(container: &Container) -> (Option<String>, String) {

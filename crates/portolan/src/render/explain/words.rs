@@ -1,5 +1,6 @@
 //! The sentences of `explain`: the same in its text and in its JSON.
 
+use jiff::Unit;
 use portolan_core::net::{Endpoint, Transport};
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Held, Socket, Unowned};
@@ -7,6 +8,7 @@ use portolan_host::bind::Call;
 use rustix::io::Errno;
 
 use crate::ops::explain::{Blocker, NotLocal, Obstacle, Report, Warning};
+use crate::ops::reservations::Reserved;
 use crate::render::owner::{process_names, unowned_word};
 use crate::render::socket::on_device;
 
@@ -87,7 +89,14 @@ fn of_blocker(report: &Report, first: &Blocker) -> String {
             "Nobody listens any more, but {connections} {} not closed to the end yet.",
             if alike == 1 { "is" } else { "are" }
         ),
-        Verdict::Kernel => "The kernel itself holds it; there is no process to stop.".to_owned(),
+        Verdict::Kernel => match report.table.kernel_use(held) {
+            Some(usage) => format!("The kernel itself holds it, for {usage}; no process does."),
+            None => "The kernel itself holds it; no process does.".to_owned(),
+        },
+        Verdict::Reserved => match first.reserved.as_ref() {
+            Some(lease) => reserved(lease),
+            None => "It is reserved.".to_owned(),
+        },
         Verdict::IoUring => format!(
             "{who} holds it through io_uring, without a descriptor: ss and lsof name nobody."
         ),
@@ -104,6 +113,16 @@ fn of_blocker(report: &Report, first: &Blocker) -> String {
         None => format!("{sentence} Whether it shares could not be found out."),
         Some(_) => sentence,
     }
+}
+
+/// For whom, and until when.
+fn reserved(lease: &Reserved) -> String {
+    let until = lease.expires.round(Unit::Second).unwrap_or(lease.expires);
+    let project = lease.project.as_deref().map(|p| format!(" for {}", p.display()));
+    format!(
+        "It is reserved{} until {until}: a server that sets SO_REUSEADDR may bind it all the same.",
+        project.unwrap_or_default()
+    )
 }
 
 fn time_wait(report: &Report, connections: &str) -> String {

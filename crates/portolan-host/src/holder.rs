@@ -93,7 +93,6 @@ pub fn working_folder(pid: u32) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it cannot be started or ends at once.
-#[expect(clippy::zombie_processes, reason = "it outlives this process; init waits for it")]
 pub fn start(socket: OwnedFd, arguments: &[OsString]) -> io::Result<Identity> {
     // Where the kernel is too old for it, std has marked what is ours, which is all there usually is.
     let _ = inheritance::keep_to_ourselves();

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::net::{Port, Transport, TransportSet};
+use crate::net::{Port, PortRange, Transport, TransportSet};
 use crate::registry::table::{self, Key, Table};
 
 /// The registry as text, checked.
@@ -37,6 +37,11 @@ impl Iana {
     /// The rows of one port, usual names first.
     pub(super) fn at(&self, port: Port) -> impl Iterator<Item = Assignment<'_>> {
         Table::new(&self.text).at(port).map(Assignment::from_row)
+    }
+
+    /// The rows of every port of `range`, ascending.
+    pub(super) fn within(&self, range: PortRange) -> impl Iterator<Item = Assignment<'_>> {
+        Table::new(&self.text).within(range).map(Assignment::from_row)
     }
 
     /// Every row.

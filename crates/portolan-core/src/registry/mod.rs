@@ -23,7 +23,7 @@ pub use security::{Exposure, SecurityNote};
 
 use std::collections::HashSet;
 
-use crate::net::{self, Port, Transport};
+use crate::net::{self, Port, PortRange, PortSet, Transport, TransportSet};
 
 /// What port numbers mean.
 #[derive(Clone, Debug)]
@@ -69,6 +69,14 @@ impl Registry {
     #[must_use]
     pub fn assignments_of(&self, port: Port) -> Vec<Assignment<'_>> {
         self.iana.at(port).collect()
+    }
+
+    /// The ports of `range` that IANA has assigned for one of `transports`, or reserved.
+    #[must_use]
+    pub fn assigned(&self, range: PortRange, transports: TransportSet) -> PortSet {
+        let rows = self.iana.within(range);
+        let asked = rows.filter(|a| transports.iter().any(|t| a.transports.contains(t)));
+        asked.filter_map(|a| a.port).map(PortRange::from).collect()
     }
 
     /// Everything IANA has assigned under a name; case does not count. Ascending by port, names

@@ -7,7 +7,7 @@
 use std::array;
 use std::cmp::Ordering;
 
-use crate::net::Port;
+use crate::net::{Port, PortRange};
 
 /// A table over text that lives elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,14 @@ impl<'a> Table<'a> {
         self.text[self.first_not_below(key)..]
             .split_terminator('\n')
             .take_while(move |row| key_of(row.as_bytes()) == key)
+    }
+
+    /// The rows of every port of `range`, ascending.
+    pub(super) fn within(self, range: PortRange) -> impl Iterator<Item = &'a str> {
+        let last = Key::Port(range.last().0);
+        self.text[self.first_not_below(Key::Port(range.first().0))..]
+            .split_terminator('\n')
+            .take_while(move |row| key_of(row.as_bytes()) <= last)
     }
 
     /// Where the first row stands whose key is not below `key`.

@@ -12,6 +12,20 @@ fn names(assignments: &[Assignment<'_>]) -> Vec<String> {
 }
 
 #[test]
+fn the_assigned_ports_of_a_range_are_those_looked_up_one_by_one() {
+    let registry = Registry::embedded();
+    let range = PortRange::new(Port(430), Port(450)).unwrap();
+    for transport in Transport::ALL {
+        let set = registry.assigned(range, TransportSet::NONE.with(transport));
+        for port in range.iter() {
+            let alone = !registry.assignments(port, transport).is_empty();
+            assert_eq!(set.contains(port), alone, "{port}/{transport}");
+        }
+        assert!(!set.contains(Port(429)) && !set.contains(Port(451)));
+    }
+}
+
+#[test]
 fn the_usual_name_comes_first_of_several() {
     let registry = Registry::embedded();
     assert_eq!(names(&registry.assignments(Port(80), Transport::Tcp)), ["http", "www", "www-http"]);

@@ -12,9 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use explain::Explain;
 pub(crate) use kill::Kill;
-pub(crate) use pick::{Pick, Reserve};
+pub(crate) use pick::{HoldPort, Pick, Reserve};
 pub(crate) use run::Run;
 
+use crate::ops;
 use crate::ops::inventory::Asked;
 
 /// The chart of this machine's ports: what is open, who opened it, who could reach it, and whether
@@ -151,18 +152,20 @@ Exit code 0 when it can be bound, 1 when not.")]
 Exit code 0 only when the port can be bound afterwards, 1 when nobody listened.")]
     Kill(Kill),
     /// Choose free port numbers
-    #[command(after_help = "Examples: portolan pick
-          portolan pick --count 3 --consecutive
-          portolan pick --for web
-          portolan pick --lease 30s --near 3000")]
+    #[command(after_help = PICK_HELP)]
     Pick(Pick),
     /// Keep a port for a while: nobody gets it by chance
-    #[command(after_help = "Examples: portolan reserve 8080 --ttl 10m
-          portolan reserve 8080 --release")]
+    #[command(after_help = RESERVE_HELP)]
     Reserve(Reserve),
     /// What is leased and reserved, by whom and until when
-    #[command(after_help = "Example: portolan reservations --json")]
+    #[command(after_help = "Example: portolan reservations --json
+
+What is over is not shown: its time has come, its process or its project's
+folder is gone, or a project has not asked for its number for 90 days.")]
     Reservations,
+    /// Hold the port that is standard input until a time; `reserve` starts this
+    #[command(hide = true, name = ops::reservations::HOLD)]
+    HoldPort(HoldPort),
     /// Run a command on ports of its own
     #[command(after_help = "Examples: portolan run --listen web=auto -- ./server
           portolan run --remap 3000 -- npm start
@@ -241,6 +244,49 @@ pub(crate) enum RegistryCommand {
         import: PathBuf,
     },
 }
+
+const PICK_HELP: &str = "\
+Standard output has the numbers alone, one a line. Left out are, and --json says
+how many for each reason: what the kernel itself chooses from and what
+ip_local_reserved_ports keeps, IANA's assignments, what browsers refuse to open,
+Kubernetes' node ports, the inventory's ports on this host (on every host where
+this one is not in it) and its pools, numbers that portolan gave to others, and
+whatever a socket uses or the kernel refuses to bind, over IPv4 and IPv6.
+
+--for gives a project the same number again under the same name. The first time
+it is decided by both names and the ports others have; then it is remembered for
+as long as the folder is there and asks within 90 days. A server of the
+project's own on it does not make it taken. While somebody else is on it another
+number is given, which stays the same too; with --strict none. With --range or
+--pool the number moves there if it is elsewhere.
+
+Numbers are remembered for each user in $XDG_STATE_HOME/portolan, else in
+~/.local/state/portolan; without --lease and --for nothing is written.
+
+Examples: portolan pick
+          portolan pick --count 3 --consecutive
+          portolan pick --for web
+          portolan pick --lease 30s --near 3000
+          PORT=$(portolan pick --for api) printenv PORT
+
+Exit code 1 when there are not as many free ports, or --strict finds the number
+taken.";
+
+const RESERVE_HELP: &str = "\
+A small process of yours holds the port on every address until then: bound, not
+listening. The kernel gives the number to nobody by itself, programs that do not
+set SO_REUSEADDR are refused, and those that do (Node, Go, Java, Rust, Python's
+http.server, nginx) start on it. Reserving it again from the same project holds
+it longer; --release gives back a reservation, a lease or a --for number.
+
+UDP: what arrives while nobody serves is dropped without an answer. A server
+that sets SO_REUSEADDR starts and is given every datagram; others are refused.
+
+Examples: portolan reserve 8080 --ttl 10m
+          portolan reserve 8080/tcp+udp --ttl 1h
+          portolan reserve 8080 --release
+
+Exit code 1 when it is taken, or there is nothing to give back.";
 
 const SOCKETS_HELP: &str = "\
 Filters are those of ss(8): state established ( sport = :22 or dport = :443 ),

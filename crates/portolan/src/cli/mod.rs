@@ -12,6 +12,8 @@ mod lookup;
 mod man;
 mod pick;
 mod registry;
+mod reservations;
+mod reserve;
 mod sockets;
 mod status;
 mod who;
@@ -35,11 +37,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Audit(arguments)) => audit::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
-        Some(Command::Kill(_) | Command::Reserve(_) | Command::Reservations | Command::Run(_)) => {
+        Some(Command::Kill(_) | Command::Run(_)) => {
             Err(crate::fault::Fault::new("under construction", ""))
         }
-        Some(Command::Pick(arguments)) => pick::run(arguments, global),
         Some(Command::Explain(arguments)) => explain::run(arguments, global),
+        Some(Command::Pick(arguments)) => pick::run(arguments, global),
+        Some(Command::Reserve(arguments)) => reserve::run(arguments, global),
+        Some(Command::Reservations) => reservations::run(global),
+        Some(Command::HoldPort(arguments)) => reserve::hold_port(arguments),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

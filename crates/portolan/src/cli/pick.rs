@@ -24,6 +24,9 @@ pub(crate) fn run(arguments: &Pick, global: &Global) -> Result<Exit> {
         render::gap::print(&observed.gaps, global.color);
     }
     render::pick::remarks(report, global.color);
+    if request.name.is_some() || report.expires.is_some() {
+        render::reservations::whose(ops::reservations::not_of_caller().as_deref(), global.color);
+    }
     Ok(if is_whole(report, arguments.count) { Exit::Yes } else { Exit::No })
 }
 

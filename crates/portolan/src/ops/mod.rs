@@ -9,6 +9,7 @@ pub(crate) mod pick;
 pub(crate) mod project;
 pub(crate) mod registry;
 pub(crate) mod reservations;
+pub(crate) mod reserve;
 pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod who;

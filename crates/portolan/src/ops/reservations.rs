@@ -1,11 +1,11 @@
 //! What is leased and reserved, and whether a process is one that holds a port for somebody.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
-use portolan_core::net::{Port, Transport, TransportSet};
+use portolan_core::net::{Port, Transport};
 use portolan_core::socket::Process;
 use portolan_host::clock;
 
@@ -19,6 +19,11 @@ pub(crate) fn list() -> Result<Vec<Lease>> {
     let Some(store) = Store::look()? else { return Ok(Vec::new()) };
     let now = clock::now();
     Ok(store.leases()?.into_iter().filter(|lease| !is_over(lease, now)).collect())
+}
+
+/// Where the leases are, when sudo runs us and they are not those of the user who called it.
+pub(crate) fn not_of_caller() -> Option<PathBuf> {
+    Store::look().ok()??.not_of_caller().map(Path::to_owned)
 }
 
 /// Removes what is over and gives what is left.
@@ -110,14 +115,10 @@ fn told_by_arguments(line: &[Box<str>]) -> Option<Reserved> {
     })
 }
 
-/// The rows' numbers as they are told: one row for each transport.
-pub(crate) fn transports(lease: &Lease) -> impl Iterator<Item = Transport> {
-    let transports: TransportSet = lease.transports;
-    transports.iter().collect::<Vec<_>>().into_iter()
-}
-
 #[cfg(test)]
 mod tests {
+    use portolan_core::net::TransportSet;
+
     use super::*;
 
     #[test]

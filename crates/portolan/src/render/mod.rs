@@ -13,6 +13,8 @@ pub(crate) mod lookup;
 pub(crate) mod owner;
 pub(crate) mod pick;
 pub(crate) mod registry;
+pub(crate) mod reservations;
+pub(crate) mod reserve;
 pub(crate) mod sanitize;
 pub(crate) mod screen;
 pub(crate) mod socket;

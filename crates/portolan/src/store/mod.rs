@@ -114,9 +114,12 @@ impl Store {
         Leases::new(&self.connection).all().map_err(|error| explained(error, &self.path))
     }
 
-    /// Where the file is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Where the file is, when sudo runs us and it is not the file of the user who called sudo: that
+    /// user's own leases are elsewhere then.
+    pub(crate) fn not_of_caller(&self) -> Option<&Path> {
+        let caller: u32 = env::var("SUDO_UID").ok()?.parse().ok()?;
+        let owner = fs::metadata(&self.path).ok()?.uid();
+        (rustix::process::geteuid().is_root() && owner != caller).then_some(&self.path)
     }
 }
 
@@ -235,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path()).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(store.path()), 0o600);
+        assert_eq!(mode(&store.path), 0o600);
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);
         assert_eq!(mode(&folder.path().join("a")), 0o700);
     }
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn a_newer_or_damaged_file_is_told_from_a_sound_one() {
         let folder = tempfile::tempdir().unwrap();
-        let path = store(folder.path()).unwrap().path().to_owned();
+        let path = store(folder.path()).unwrap().path;
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = Store::connect(path.clone()).unwrap_err();
         assert!(error.to_string().contains("newer portolan (format 99"), "{error}");

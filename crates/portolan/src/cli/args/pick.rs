@@ -58,3 +58,13 @@ pub(crate) struct Reserve {
     #[arg(long, conflicts_with = "ttl")]
     pub(crate) release: bool,
 }
+
+/// What the process is told that holds a port.
+#[derive(Debug, Args)]
+pub(crate) struct HoldPort {
+    /// PORT/TRANSPORT, for those who look at the process
+    #[arg(value_name = "WHAT")]
+    what: String,
+    /// When it ends
+    pub(crate) until: jiff::Timestamp,
+}

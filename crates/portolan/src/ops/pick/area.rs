@@ -6,7 +6,7 @@ use anyhow::Result;
 use portolan_core::inventory::{Declared, Inventory, Pool};
 use portolan_core::net::{Gap, Port, PortRange, PortSet, TransportSet, nearest};
 use portolan_core::socket::choose::{self, Exclusion, Exclusions};
-use portolan_core::socket::{Machine, StateSet};
+use portolan_core::socket::{Machine, Socket, StateSet};
 use portolan_host::sockets::{self, InetFamily, Query};
 use portolan_host::{machine, namespace};
 use rustix::process::geteuid;
@@ -132,14 +132,7 @@ fn below(port: Port) -> PortSet {
 }
 
 fn assigned(range: PortRange, transports: TransportSet, gaps: &mut Vec<Gap>) -> PortSet {
-    let registry = registry::load().into_value(gaps);
-    let is_assigned = |port: Port| {
-        registry
-            .assignments_of(port)
-            .iter()
-            .any(|a| transports.iter().any(|t| a.transports.contains(t)))
-    };
-    range.iter().filter(|port| is_assigned(*port)).map(PortRange::from).collect()
+    registry::load().into_value(gaps).assigned(range, transports)
 }
 
 fn in_use(transports: TransportSet, machine: &Machine, gaps: &mut Vec<Gap>) -> PortSet {
@@ -152,5 +145,5 @@ fn in_use(transports: TransportSet, machine: &Machine, gaps: &mut Vec<Gap>) -> P
         netns: namespace::network().inode,
     };
     let sockets = sockets::read(&query).into_value(gaps);
-    sockets.iter().filter_map(|s| s.local_port()).map(PortRange::from).collect()
+    sockets.iter().filter_map(Socket::local_port).map(PortRange::from).collect()
 }

@@ -26,7 +26,8 @@ use crate::ops::reservations::{self, tidy};
 use crate::store::{Kind, Lease, Leases, Store};
 
 use area::Area;
-pub(crate) use standing::{Standing, Taken};
+use standing::Standing;
+pub(crate) use standing::{Taken, sockets_on};
 
 /// What kind of numbers are asked for, and for whom.
 #[derive(Clone, Debug)]

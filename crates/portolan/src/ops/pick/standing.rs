@@ -15,7 +15,7 @@ use crate::ops::{project, registry, sockets};
 
 /// How a number stands.
 #[derive(Clone, Debug)]
-pub(crate) enum Standing {
+pub(super) enum Standing {
     /// A server can have it.
     Free,
     /// A server of the project's has it.
@@ -32,7 +32,7 @@ pub(crate) struct Taken {
     /// The number.
     pub(crate) port: Port,
     /// The sockets in the way, with their owners; empty where the kernel refuses and shows none.
-    pub(crate) by: SocketTable,
+    pub(crate) by: Box<SocketTable>,
 }
 
 impl Standing {
@@ -41,7 +41,7 @@ impl Standing {
         if can_be_served(port, transports) {
             return Self::Free;
         }
-        Self::Taken(Taken { port, by: SocketTable::default() })
+        Self::Taken(Taken { port, by: Box::default() })
     }
 
     /// How a number stands that some socket uses. `reserved` are the processes that hold ports for
@@ -53,7 +53,7 @@ impl Standing {
         reserved: &[u32],
         gaps: &mut Vec<Gap>,
     ) -> Result<Self> {
-        let mut table = on(port, transports, gaps)?;
+        let mut table = sockets_on(port, transports, gaps)?;
         let is_own = |held: &Held| {
             held.holders.iter().any(|h| reserved.contains(&h.pid) || works_in(h.pid, project))
         };
@@ -70,7 +70,7 @@ impl Standing {
                 let mut own = own.into_iter();
                 table.sockets.retain(|held| own.next() == Some(false) || is_held_open(held));
                 table.sockets.sort_by_key(|held| !held.socket.is_listener());
-                Ok(Self::Taken(Taken { port, by: table }))
+                Ok(Self::Taken(Taken { port, by: table.into() }))
             }
         }
     }
@@ -103,7 +103,11 @@ impl Standing {
 }
 
 /// Every socket whose local port is `port`, with its owners.
-pub(crate) fn on(port: Port, transports: TransportSet, gaps: &mut Vec<Gap>) -> Result<SocketTable> {
+pub(crate) fn sockets_on(
+    port: Port,
+    transports: TransportSet,
+    gaps: &mut Vec<Gap>,
+) -> Result<SocketTable> {
     let registry = registry::load().into_value(gaps);
     let words = ["sport".to_owned(), "=".to_owned(), format!(":{port}")];
     let request = sockets::Request {

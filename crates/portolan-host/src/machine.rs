@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use portolan_core::net::{Gap, Observed, Port, PortRange, PortSet, Prefix, Why};
-use portolan_core::socket::{InterfaceAddress, LocalPorts, Machine};
+use portolan_core::socket::{InterfaceAddress, LocalPorts, Machine, TurnedAway};
 use portolan_core::wire::rtnetlink::{self, Link, LinkAddress};
 use rustix::net::{AddressFamily, SocketType, netdevice};
 use rustix::system::uname;
@@ -101,6 +101,12 @@ pub fn local_ports() -> Observed<LocalPorts> {
         reserved: setting("ip_local_reserved_ports", list, &mut gaps).unwrap_or(default.reserved),
     };
     Observed { value: ports, gaps }
+}
+
+/// What TCP listeners of this network namespace turned away; `None` where the kernel does not tell.
+#[must_use]
+pub fn turned_away() -> Option<TurnedAway> {
+    TurnedAway::parse(&std::fs::read_to_string("/proc/thread-self/net/netstat").ok()?)
 }
 
 fn setting<T>(name: &str, parse: impl Fn(&str) -> Option<T>, gaps: &mut Vec<Gap>) -> Option<T> {

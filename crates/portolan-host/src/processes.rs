@@ -100,6 +100,8 @@ impl<'p> Reader<'p> {
         let mut target = [MaybeUninit::uninit(); 4096];
         let exe = self.proc.link(pid, "exe", &mut target);
         process.exe = exe.ok().map(procpid::executable);
+        let netns = self.proc.link(pid, "ns/net", &mut target);
+        process.netns = netns.ok().and_then(procpid::network_namespace);
         Ok(())
     }
 

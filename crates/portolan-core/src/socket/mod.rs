@@ -32,7 +32,7 @@ pub use machine::{InterfaceAddress, LocalPorts, Machine};
 pub use owner::{Container, Holder, Placement, Process, Unowned, Via};
 pub use split::{Split, by_precedence, split};
 pub use states::StateSet;
-pub use table::{Engine, Held, Netns, SocketTable};
+pub use table::{Engine, Held, Netns, SocketTable, TurnedAway};
 
 use crate::net::{Endpoint, Port, Scope, Transport};
 

@@ -25,6 +25,8 @@ pub struct Process {
     pub started: Option<Timestamp>,
     /// Its systemd unit and container, from its cgroup.
     pub placement: Placement,
+    /// Inode of the network namespace it lives in; a socket it holds may live in another.
+    pub netns: Option<u64>,
 }
 
 /// One descriptor through which a process holds a socket.
@@ -107,4 +109,15 @@ pub struct Container {
     pub project: Option<Box<str>>,
     /// Compose service or pod.
     pub service: Option<Box<str>>,
+}
+
+impl Container {
+    /// Its name, else the first twelve letters of its id, as docker shows it.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        let id = &self.id;
+        self.name
+            .as_deref()
+            .unwrap_or_else(|| id.char_indices().nth(12).map_or(id, |(i, _)| &id[..i]))
+    }
 }

@@ -85,6 +85,53 @@ pub fn socket_inode(link: &[u8]) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
+/// The inode in `net:[4026531840]`, which is what a link to a network namespace says.
+#[must_use]
+pub fn network_namespace(link: &[u8]) -> Option<u64> {
+    let digits = ascii(link.strip_prefix(b"net:[")?.strip_suffix(b"]")?)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// A network namespace that is mounted somewhere, so that it stays without a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceMount {
+    /// Its inode.
+    pub inode: u64,
+    /// Where, as the mount namespace has it.
+    pub path: Vec<u8>,
+}
+
+impl NamespaceMount {
+    /// Those in a mountinfo (proc_pid_mountinfo(5)): `602 24 0:4 net:[4026532287] /run/netns/lab …`.
+    pub fn all(mountinfo: &[u8]) -> impl Iterator<Item = Self> {
+        mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b' ').skip(3);
+            let inode = network_namespace(fields.next()?)?;
+            Some(Self { inode, path: unescaped(fields.next()?) })
+        })
+    }
+}
+
+/// Blanks, tabs, newlines and backslashes stand as `\040` and the like in a mountinfo.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [byte, after @ ..] = rest {
+        let octal = after.get(..3).filter(|_| *byte == b'\\').and_then(ascii);
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
 /// The inodes of the sockets registered with an io_uring, from its /proc/PID/fdinfo/FD: lines
 /// `    0: socket:[12345]` below `UserFiles:` (io_uring/fdinfo.c). A program may then close the
 /// descriptors and keep the sockets.
@@ -134,6 +181,19 @@ mod tests {
     /// A kernel thread and a shell, from Linux 6.18.
     const KTHREADD: &[u8] = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 24 0 0 18446744073709551615 0 0 0 0 0 0 0 2147483647 0 1 0 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
     const SHELL: &[u8] = b"22818 (bash) S 22814 22814 5660 0 -1 4194304 180 0 0 0 0 0 0 0 20 0 1 0 244173 4464640 783 18446744073709551615 93954949275648 93954950065053 140724791207952 0 0 0 65536 4 65538 1 0 0 17 0 0 0 0 0 0 93954950298352 93954950346596 93955476725760 140724791212560 140724791212592 140724791212592 140724791214058 0\n";
+
+    #[test]
+    fn mounted_network_namespaces_are_told_from_other_mounts() {
+        let text = br"602 24 0:4 net:[4026532287] /run/netns/a\040b rw shared:1 - nsfs nsfs rw
+603 24 0:4 mnt:[4026532288] /run/x rw - nsfs nsfs rw
+24 1 8:1 / / rw - ext4 /dev/sda1 rw
+604 24 0:4 net:[12] /odd\9 rw - nsfs nsfs rw";
+        let found: Vec<_> = NamespaceMount::all(text).collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].inode, &*found[0].path), (4_026_532_287, &b"/run/netns/a b"[..]));
+        assert_eq!(found[1].path, br"/odd\9");
+        assert_eq!(network_namespace(b"net:[]"), None);
+    }
 
     #[test]
     fn descriptors_that_wait_in_a_unix_socket_are_counted() {

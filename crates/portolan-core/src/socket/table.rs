@@ -1,6 +1,7 @@
 //! All sockets that were seen, joined with their owners.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Container, Holder, KernelUse, Placement, Process, Socket, Unowned};
@@ -16,7 +17,7 @@ pub struct SocketTable {
     pub cgroups: HashMap<u64, Placement>,
     /// Login names by user id, for the ids that occur.
     pub users: HashMap<u32, Arc<str>>,
-    /// The network namespaces the sockets live in.
+    /// The network namespaces that were looked into, our own first.
     pub namespaces: Vec<Netns>,
     /// What the kernel itself uses ports for; read only where a socket has no other holder.
     pub kernel_uses: Vec<KernelUse>,
@@ -59,15 +60,95 @@ pub struct Held {
 }
 
 /// A network namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Netns {
-    /// Inode of its nsfs file.
+    /// Inode of its nsfs file; 0 where unknown, or a number that stands in for it.
     pub inode: u64,
-    /// Its name under /run/netns, if it has one.
+    /// What it is called: `host` for that of process 1, its name under /run/netns, or the file it
+    /// is mounted on.
     pub name: Option<Box<str>>,
+    /// The container of its first process.
+    pub container: Option<Arc<Container>>,
+    /// How many processes live in it, where that was looked at.
+    pub processes: Option<usize>,
+    /// The first of them, by id.
+    pub pid: Option<u32>,
+    /// What its TCP listeners turned away, where that was looked at.
+    pub turned_away: Option<TurnedAway>,
+}
+
+/// Connections that TCP listeners turned away since the namespace was made (TcpExt of
+/// /proc/net/netstat).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// ListenOverflows: the accept queue was full.
+    pub overflows: u64,
+    /// ListenDrops: for any reason, overflows among them.
+    pub drops: u64,
+}
+
+impl Netns {
+    /// A number for a namespace whose inode may not be asked for, from one that tells it apart.
+    #[must_use]
+    pub const fn stand_in(id: u64) -> u64 {
+        id | STAND_IN
+    }
+
+    /// The inode, where it is known.
+    #[must_use]
+    pub const fn known_inode(&self) -> Option<u64> {
+        if self.inode == 0 || self.inode & STAND_IN != 0 { None } else { Some(self.inode) }
+    }
+}
+
+impl fmt::Display for Netns {
+    /// `network namespace lab`; by inode or first process where it has no name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("network namespace ")?;
+        match (&self.name, &self.container, self.known_inode(), self.pid) {
+            (Some(name), ..) => f.write_str(name),
+            (_, Some(container), ..) => {
+                write!(f, "of {} {}", container.runtime, container.short_name())
+            }
+            (.., Some(inode), _) => inode.fmt(f),
+            (.., Some(pid)) => write!(f, "of process {pid}"),
+            _ => f.write_str("unknown"),
+        }
+    }
+}
+
+impl TurnedAway {
+    /// Reads the two lines of `TcpExt:` in /proc/net/netstat: names, then numbers.
+    #[must_use]
+    pub fn parse(netstat: &str) -> Option<Self> {
+        let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+        let (names, numbers) = (lines.next()?, lines.next()?);
+        let counters = || names.split_whitespace().zip(numbers.split_whitespace());
+        let counter = |wanted| counters().find(|(name, _)| *name == wanted)?.1.parse().ok();
+        Some(Self { overflows: counter("ListenOverflows")?, drops: counter("ListenDrops")? })
+    }
 }
 
 impl SocketTable {
+    /// The namespace with this inode, or this number that stands in for it.
+    #[must_use]
+    pub fn namespace(&self, inode: u64) -> Option<&Netns> {
+        self.namespaces.iter().find(|netns| netns.inode == inode)
+    }
+
+    /// The namespace of a socket that is in another one than whoever asked.
+    #[must_use]
+    pub fn elsewhere(&self, held: &Held) -> Option<&Netns> {
+        let own = self.namespaces.first().map(|own| own.inode);
+        self.namespace(held.socket.netns).filter(|netns| Some(netns.inode) != own)
+    }
+
+    /// The namespace a process lives in, where that is not the one of the socket it holds.
+    #[must_use]
+    pub fn namespace_apart(&self, held: &Held, process: &Process) -> Option<u64> {
+        process.netns.filter(|inode| held.socket.netns != 0 && *inode != held.socket.netns)
+    }
+
     /// The processes that hold `held`, each once, by pid.
     pub fn owners<'a>(&'a self, held: &'a Held) -> impl Iterator<Item = &'a Process> {
         let mut last = None;
@@ -111,5 +192,30 @@ impl SocketTable {
         let of_holder = self.owners(held).next().map(|p| &p.placement);
         let of_cgroup = held.socket.cgroup.and_then(|id| self.cgroups.get(&id));
         of_holder.into_iter().chain(of_cgroup)
+    }
+}
+
+/// No inode of nsfs is that large: they are 32 bits (fs/nsfs.c).
+const STAND_IN: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_by_their_names() {
+        let text = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 9 2 3\nIpExt: A\nIpExt: 1\n";
+        assert_eq!(TurnedAway::parse(text), Some(TurnedAway { overflows: 2, drops: 3 }));
+        for odd in ["", "TcpExt: ListenDrops\n", "TcpExt: ListenOverflows ListenDrops\nTcpExt: 1\n"]
+        {
+            assert_eq!(TurnedAway::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_stand_in_is_no_inode() {
+        let with = |inode| Netns { inode, ..Netns::default() }.known_inode();
+        assert_eq!(with(4_026_531_840), Some(4_026_531_840));
+        assert_eq!((with(0), with(Netns::stand_in(7))), (None, None));
     }
 }

@@ -49,12 +49,12 @@ pub fn attach(
 ) -> Result<Observed<SocketTable>, Unavailable> {
     let mut join = Join::new(sockets, details);
     join.search(choice)?;
-    join.recognise_kernel(query.netns);
+    join.recognise_kernel(query);
     if join.may_find_more() {
         join.look_again(query);
     }
     join.conclude();
-    join.name_kernel(query.netns);
+    join.name_kernel(query);
     Ok(join.finish())
 }
 
@@ -226,11 +226,11 @@ impl Join {
 
     /// Sockets that the kernel holds for a tunnel (VXLAN, wireguard …) or a service of its own: it
     /// tells their ports, so that no process need be asked.
-    fn recognise_kernel(&mut self, netns: u64) {
+    fn recognise_kernel(&mut self, query: &Query) {
         if !self.open().any(|h| h.socket.local_port().is_some()) {
             return;
         }
-        let uses = kernel_uses::read(netns);
+        let uses = in_each_namespace(query, kernel_uses::read);
         self.settle(|socket| {
             let (transport, port) = (socket.transport.with_ports()?, socket.local_port()?);
             let serves =
@@ -241,12 +241,12 @@ impl Join {
     }
 
     /// What else the kernel has bound is likely what its settings say.
-    fn name_kernel(&mut self, netns: u64) {
+    fn name_kernel(&mut self, query: &Query) {
         let is_nameless = |held: &Held| {
             held.unowned == Some(Unowned::Kernel) && self.table.kernel_use(held).is_none()
         };
         if self.table.sockets.iter().any(is_nameless) {
-            self.table.kernel_uses.extend(kernel_uses::likely(netns));
+            self.table.kernel_uses.extend(in_each_namespace(query, kernel_uses::likely));
         }
     }
 
@@ -391,6 +391,16 @@ impl Learn for Socket {
     }
 }
 
+/// What the kernel tells of itself in every network namespace that is looked into.
+fn in_each_namespace(query: &Query, read: fn(u64) -> Vec<KernelUse>) -> Vec<KernelUse> {
+    let mut uses = read(query.netns);
+    for place in &query.elsewhere {
+        // Where we may not enter, its sockets stay without a name.
+        uses.extend(place.enter(|| read(place.netns.inode)).unwrap_or_default());
+    }
+    uses
+}
+
 /// Whether a file stands for it, and who holds that is not known yet.
 trait Open {
     fn is_open(&self) -> bool;
@@ -438,6 +448,7 @@ mod tests {
             choice_of: StateSet::NONE,
             ephemeral: PortRange::ALL,
             netns: 0,
+            elsewhere: Vec::new(),
         }
     }
 

@@ -228,6 +228,11 @@ pub(super) struct Interfaces {
 }
 
 impl Interfaces {
+    /// Where names cannot be had: each is called by its number.
+    pub(super) fn nameless() -> Self {
+        Self { names: Some(HashMap::new()) }
+    }
+
     /// The name of an interface; 0 is none, and one that has just gone is called by its number.
     pub(super) fn name(&mut self, index: u32) -> Option<Arc<str>> {
         if index == 0 {

@@ -1,10 +1,11 @@
-//! The sockets of this network namespace, as the kernel tells of them.
+//! The sockets of this network namespace and of others, as the kernel tells of them.
 //!
 //! sock_diag first; /proc/net only where a diag module or netlink itself is missing, with a gap
 //! for what it cannot tell.
 
 mod destroy;
 mod diag;
+mod elsewhere;
 mod procnet;
 
 use std::io;
@@ -17,6 +18,7 @@ pub use portolan_core::wire::sock_diag::InetFamily;
 
 use rustix::system::uname;
 
+use crate::namespace::Place;
 use crate::netlink::Dump;
 
 /// Which sockets are wanted, and how much of them.
@@ -34,11 +36,22 @@ pub struct Query {
     pub ephemeral: PortRange,
     /// The network namespace, as its inode; 0 where unknown.
     pub netns: u64,
+    /// Other network namespaces to read as well.
+    pub elsewhere: Vec<Place>,
 }
 
-/// Reads the sockets that `query` wants, in the kernel's order.
+/// Reads the sockets that `query` wants, in the kernel's order, namespace by namespace.
 #[must_use]
 pub fn read(query: &Query) -> Observed<Vec<Socket>> {
+    let mut seen = read_here(query);
+    for place in &query.elsewhere {
+        seen.value.extend(elsewhere::read(place, query).into_value(&mut seen.gaps));
+    }
+    seen
+}
+
+/// Reads those of the network namespace this thread is in.
+fn read_here(query: &Query) -> Observed<Vec<Socket>> {
     let mut reading = Reading { query, sockets: Vec::new(), gaps: Vec::new() };
     match Diag::open(query) {
         Ok(mut diag) => query.transports.iter().for_each(|t| reading.ask(*t, &mut diag)),
@@ -139,7 +152,7 @@ const TELLS_BOUND: (u32, u32) = (6, 8);
 fn may_ask(transport: SocketTransport) -> bool {
     match transport {
         SocketTransport::Icmp => false,
-        SocketTransport::Sctp => std::path::Path::new("/proc/net/sctp").exists(),
+        SocketTransport::Sctp => std::path::Path::new("/proc/thread-self/net/sctp").exists(),
         _ => true,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use portolan_core::socket::procnet::Table;
 use portolan_core::socket::{Family, Socket, SocketTransport};
@@ -23,11 +24,32 @@ pub(super) struct Files {
 
 /// Appends the sockets of `transport` to `sockets`.
 pub(super) fn read(query: &Query, transport: SocketTransport, sockets: &mut Vec<Socket>) -> Files {
+    // Of this thread, which may have entered another namespace than the process.
+    let (folder, interfaces) = (Path::new("/proc/thread-self/net"), Interfaces::default());
+    read_in(folder, interfaces, query, transport, sockets)
+}
+
+/// The same from the tables of another namespace, whose interfaces have no names here.
+pub(super) fn read_from(
+    folder: &Path,
+    query: &Query,
+    transport: SocketTransport,
+    sockets: &mut Vec<Socket>,
+) -> Files {
+    read_in(folder, Interfaces::nameless(), query, transport, sockets)
+}
+
+fn read_in(
+    folder: &Path,
+    mut interfaces: Interfaces,
+    query: &Query,
+    transport: SocketTransport,
+    sockets: &mut Vec<Socket>,
+) -> Files {
     let mut files = Files::default();
     for table in Table::of(transport).filter(|t| is_wanted(query, t.family)) {
-        // Of this thread, which may have entered another namespace than the process.
-        match fs::read(format!("/proc/thread-self/net/{}", table.file)) {
-            Ok(text) => files.take(query, table, &text, sockets),
+        match fs::read(folder.join(table.file)) {
+            Ok(text) => files.take(query, table, &text, &mut interfaces, sockets),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => files.refused += 1,
         }
@@ -36,9 +58,15 @@ pub(super) fn read(query: &Query, transport: SocketTransport, sockets: &mut Vec<
 }
 
 impl Files {
-    fn take(&mut self, query: &Query, table: Table, text: &[u8], sockets: &mut Vec<Socket>) {
+    fn take(
+        &mut self,
+        query: &Query,
+        table: Table,
+        text: &[u8],
+        interfaces: &mut Interfaces,
+        sockets: &mut Vec<Socket>,
+    ) {
         self.found = true;
-        let mut interfaces = Interfaces::default();
         for row in table.rows(text, query.netns) {
             let Ok(row) = row else {
                 self.bad_lines += 1;
@@ -79,6 +107,7 @@ mod tests {
             choice_of: StateSet::NONE,
             ephemeral: PortRange::ALL,
             netns: 0,
+            elsewhere: Vec::new(),
         };
         let mut sockets = Vec::new();
         let files = read(&query, SocketTransport::Tcp, &mut sockets);

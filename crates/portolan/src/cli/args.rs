@@ -131,6 +131,7 @@ range.")]
           portolan who pid:812
           portolan who unit:ssh.service
           portolan who container:web
+          portolan who 80 --all-netns
 
 Exit code 1 when nobody holds it, 3 when somebody does but the owner is not
 visible.")]
@@ -296,7 +297,8 @@ parentheses.
 Examples: portolan sockets
           portolan sockets -tulpn
           portolan sockets -a state established dport = :443
-          portolan ls -a state time-wait --json";
+          portolan ls -a state time-wait --json
+          portolan ls --all-netns";
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "the letters of ss, one each")]
@@ -344,6 +346,9 @@ pub(crate) struct Sockets {
     /// Also TCP sockets that are bound but do not listen (Linux 6.8 and later)
     #[arg(long)]
     pub(crate) inactive: bool,
+    /// Also the sockets of every other network namespace: named, containers', unnamed
+    #[arg(long)]
+    pub(crate) all_netns: bool,
     /// Whole command lines; they can hold passwords
     #[arg(long)]
     pub(crate) cmdline: bool,
@@ -378,6 +383,9 @@ pub(crate) struct Who {
     /// container:C
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
+    /// In every network namespace, containers' and unnamed ones among them
+    #[arg(long)]
+    pub(crate) all_netns: bool,
     /// Whole command lines; they can hold passwords
     #[arg(long)]
     pub(crate) cmdline: bool,

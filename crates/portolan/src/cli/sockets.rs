@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Sockets, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().value;
     let filter = ops::sockets::filter(&arguments.filter, &registry)?;
     let states = filter.states().unwrap_or_else(|| states(arguments));
-    let full = global.json || arguments.cmdline;
+    let full = global.json || arguments.cmdline || arguments.all_netns;
     let request = Request {
         transports: transports(arguments, filter.families()),
         families: families(arguments),
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &Sockets, global: &Global) -> Result<Exit> {
         details: if full { Details::Full } else { Details::Brief },
         engine: engine(arguments.engine),
         filter,
+        namespaces: arguments.all_netns.into(),
     };
     let observed = ops::sockets::observe(&request)?;
     let view = View {

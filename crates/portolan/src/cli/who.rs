@@ -7,7 +7,7 @@ use portolan_host::processes::{Details, ancestry};
 
 use crate::cli::args::{Global, Who};
 use crate::exit::Exit;
-use crate::ops::sockets::{Request, WITH_PORTS};
+use crate::ops::sockets::{Namespaces, Request, WITH_PORTS};
 use crate::ops::who::{Query, answer, service_ports};
 use crate::render::screen::Screen;
 use crate::{ops, render};
@@ -17,7 +17,8 @@ pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
     let mut gaps = Vec::new();
     let registry = ops::registry::load().into_value(&mut gaps);
     let query = Query::parse(&arguments.what, &registry)?;
-    let table = ops::sockets::observe(&request(&query))?.into_value(&mut gaps);
+    let table =
+        ops::sockets::observe(&request(&query, arguments.all_netns.into()))?.into_value(&mut gaps);
     let mut report = answer(&arguments.what, &query, &table, ancestry);
     if report.groups.is_empty() {
         report.service_ports = service_ports(&query, &registry);
@@ -44,8 +45,8 @@ pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
 }
 
 /// Sockets with ports when a port is asked for; whoever else is asked for may hold any kind.
-fn request(query: &Query) -> Request {
-    let mut request = Request::every_state(Details::Full);
+fn request(query: &Query, namespaces: Namespaces) -> Request {
+    let mut request = Request { namespaces, ..Request::every_state(Details::Full) };
     if !matches!(query, Query::Ports { .. }) {
         request.transports = WITH_PORTS
             .into_iter()

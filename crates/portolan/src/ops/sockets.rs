@@ -1,5 +1,6 @@
 //! The sockets of this machine and who holds them.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use anyhow::Result;
 use portolan_core::net::Observed;
 use portolan_core::registry::Registry;
 use portolan_core::socket::filter::{Filter, Names};
-use portolan_core::socket::{SocketTable, SocketTransport, State, StateSet};
+use portolan_core::socket::{Backlog, Held, SocketTable, SocketTransport, State, StateSet};
+use portolan_host::namespace::Place;
 use portolan_host::owners::Choice;
 use portolan_host::processes::Details;
 use portolan_host::sockets::{self, InetFamily, Query};
@@ -32,6 +34,24 @@ pub(crate) struct Request {
     pub(crate) engine: Choice,
     /// Which of them to keep; owners are looked for only for those.
     pub(crate) filter: Filter,
+    /// In which network namespaces.
+    pub(crate) namespaces: Namespaces,
+}
+
+/// Which network namespaces are looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Namespaces {
+    /// The one this process lives in: what a machine offers to others.
+    Own,
+    /// Every one that can be found.
+    All,
+}
+
+impl From<bool> for Namespaces {
+    /// From the flag `--all-netns`.
+    fn from(all: bool) -> Self {
+        if all { Self::All } else { Self::Own }
+    }
 }
 
 impl Request {
@@ -45,6 +65,7 @@ impl Request {
             details,
             engine: Choice::Auto,
             filter: Filter::default(),
+            namespaces: Namespaces::Own,
         }
     }
 
@@ -64,7 +85,9 @@ pub(crate) const WITH_PORTS: [SocketTransport; 4] =
 /// When an engine was asked for that does not run here; what cannot be seen is a gap.
 pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
     let mut gaps = Vec::new();
-    let netns = namespace::network();
+    let places = places(request.namespaces).into_value(&mut gaps);
+    let (own, elsewhere): (Vec<_>, Vec<_>) = places.into_iter().partition(Place::is_own);
+    let netns = own.into_iter().next().map_or_else(namespace::network, |place| place.netns);
     let query = Query {
         transports: request.transports.clone(),
         families: request.families.clone(),
@@ -72,6 +95,7 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         choice_of: request.choice_of,
         ephemeral: machine::local_ports().into_value(&mut gaps).ephemeral,
         netns: netns.inode,
+        elsewhere,
     };
     let read = sockets::read(&query);
     let may_lack_sockets = read.is_partial();
@@ -85,9 +109,33 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         Err::<(), _>(error).hinted("find owners with the bpf engine", hint).unwrap_err()
     });
     let mut table = attached?.into_value(&mut gaps);
-    table.namespaces.push(netns);
+    table.namespaces = std::iter::once(netns)
+        .chain(query.elsewhere.iter().map(|place| place.netns.clone()))
+        .collect();
+    ask_for_full_queues(&mut table, &query.elsewhere);
     table.may_lack_sockets = may_lack_sockets;
     Ok(Observed { value: table, gaps })
+}
+
+fn places(namespaces: Namespaces) -> Observed<Vec<Place>> {
+    match namespaces {
+        Namespaces::Own => Observed::whole(Vec::new()),
+        Namespaces::All => namespace::all(),
+    }
+}
+
+/// Where an accept queue is full, finds out how many connections were turned away.
+fn ask_for_full_queues(table: &mut SocketTable, elsewhere: &[Place]) {
+    let is_full = |held: &&Held| held.socket.backlog.is_some_and(Backlog::is_full);
+    let full = table.sockets.iter().filter(is_full).map(|held| held.socket.netns);
+    for inode in full.collect::<HashSet<_>>() {
+        let Some(netns) = table.namespaces.iter_mut().find(|n| n.inode == inode) else { continue };
+        let place = elsewhere.iter().find(|place| place.netns.inode == inode);
+        netns.turned_away = match place {
+            None => machine::turned_away(),
+            Some(place) => place.enter(machine::turned_away).ok().flatten(),
+        };
+    }
 }
 
 /// Reads a filter in the language of ss; names are those of this machine.

@@ -12,7 +12,9 @@ use portolan_core::audit::{Finding, Judgement, Listening, Reach, Rule};
 use portolan_core::inventory::{Declared, Host, Inventory, Status};
 use portolan_core::net::{Gap, Port, Scope, Severity, Transport, Why};
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Backlog, Held, Machine, Placement, Process, SocketTable, Unowned};
+use portolan_core::socket::{
+    Backlog, Held, Machine, Placement, Process, SocketTable, TurnedAway, Unowned,
+};
 
 use crate::ops::inventory::Intent;
 
@@ -40,6 +42,8 @@ pub(crate) struct Chart<'a> {
     pub(crate) intent: &'a Intent,
     /// The rows, widest reach first, then by number.
     pub(crate) ports: Vec<Row<'a>>,
+    /// What listeners turned away, where an accept queue is full.
+    pub(crate) turned_away: Option<TurnedAway>,
     /// Findings about ports that are not open, such as a service that does not listen.
     pub(crate) elsewhere: Vec<Finding>,
 }
@@ -169,7 +173,8 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
     ports.sort_by_key(|row| (Reverse(row.reach()), row.port, row.transport));
     let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
     elsewhere.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.subject.cmp(&b.subject)));
-    Chart { machine: sources.machine, intent: sources.intent, ports, elsewhere }
+    let turned_away = sources.table.namespaces.first().and_then(|own| own.turned_away);
+    Chart { machine: sources.machine, intent: sources.intent, ports, turned_away, elsewhere }
 }
 
 fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {

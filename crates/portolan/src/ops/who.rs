@@ -6,7 +6,9 @@ use anyhow::Result;
 use portolan_core::net::{PortSet, TransportSet};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::{self, PortSelection};
-use portolan_core::socket::{Container, Held, Placement, Process, SocketTable, Unowned};
+use portolan_core::socket::{
+    Container, Held, Netns, Placement, Process, SocketTable, TurnedAway, Unowned,
+};
 
 use crate::fault::Fault;
 
@@ -80,6 +82,8 @@ pub(crate) struct Report<'a> {
     pub(crate) unattributed: usize,
     /// Whether ports were asked for, and not somebody who may hold some.
     pub(crate) is_of_ports: bool,
+    /// How many network namespaces were looked into.
+    pub(crate) namespaces: usize,
     /// Whether there may be sockets that nobody could tell of.
     pub(crate) may_lack_sockets: bool,
     /// The ports of the service that is called like the program nobody runs.
@@ -105,6 +109,12 @@ pub(crate) struct Group<'a> {
     pub(crate) connections: Vec<&'a Held>,
     /// What the kernel holds them for: `vxlan vx0`.
     pub(crate) kernel_use: Option<String>,
+    /// The network namespace of the sockets, where it is not ours.
+    pub(crate) elsewhere: Option<&'a Netns>,
+    /// What the listeners of that namespace turned away, where an accept queue is full.
+    pub(crate) turned_away: Option<TurnedAway>,
+    /// The network namespace the first process lives in, where that is not the sockets'.
+    pub(crate) lives_in: Option<Netns>,
 }
 
 impl Report<'_> {
@@ -133,7 +143,7 @@ pub(crate) fn answer<'a>(
         let pids: Vec<u32> = table.owners(held).map(|p| p.pid).collect();
         let unowned = held.unowned.filter(|_| pids.is_empty());
         let alone = unowned.map(|u| (u as u8, held.socket.uid, kernel_use(held, table)));
-        by_holders.entry((pids, alone)).or_default().push(held);
+        by_holders.entry((pids, alone, held.socket.netns)).or_default().push(held);
     }
     let unattributed =
         table.sockets.iter().filter(|h| h.unowned.is_some_and(|u| query.could_be(u))).count();
@@ -143,12 +153,16 @@ pub(crate) fn answer<'a>(
         group.ancestry = group.owners.first().map(|p| ancestry(p.pid)).unwrap_or_default();
         group.ancestry.drain(..group.ancestry.len().min(1));
     }
-    groups.sort_by_key(|g| (g.holding.is_empty(), g.owners.first().map(|p| p.pid)));
+    groups.sort_by_key(|g| {
+        let first = g.owners.first().map(|p| p.pid);
+        (g.elsewhere.is_some(), g.holding.is_empty(), first)
+    });
     Report {
         query: text,
         groups,
         unattributed,
         is_of_ports: matches!(query, Query::Ports(_)),
+        namespaces: table.namespaces.len(),
         may_lack_sockets: table.may_lack_sockets,
         service_ports: None,
     }
@@ -160,7 +174,11 @@ fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable) -> Group<'a> {
     holding.sort_by_key(|h| (h.socket.local_port(), h.socket.transport, h.socket.local.clone()));
     connections.sort_by_key(|h| (h.socket.state, h.socket.local_port(), h.socket.peer.clone()));
     let first = holding.first().or(connections.first()).copied();
+    let elsewhere = first.and_then(|held| table.elsewhere(held));
     Group {
+        elsewhere,
+        turned_away: first.and_then(|held| table.namespace(held.socket.netns)?.turned_away),
+        lives_in: first.and_then(|held| lives_in(held, table)),
         owners: first.map(|held| table.owners(held).collect()).unwrap_or_default(),
         unowned: first.and_then(|held| held.unowned),
         placement: first.map(|held| table.placement(held)).unwrap_or_default(),
@@ -170,6 +188,12 @@ fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable) -> Group<'a> {
         holding,
         connections,
     }
+}
+
+fn lives_in(held: &Held, table: &SocketTable) -> Option<Netns> {
+    let inode = table.namespace_apart(held, table.owners(held).next()?)?;
+    let known = table.namespace(inode).cloned();
+    Some(known.unwrap_or_else(|| Netns { inode, ..Netns::default() }))
 }
 
 fn holds_its_port(held: &Held) -> bool {

@@ -10,6 +10,7 @@ pub(crate) mod gap;
 pub(crate) mod inventory;
 pub(crate) mod json;
 pub(crate) mod lookup;
+pub(crate) mod namespace;
 pub(crate) mod owner;
 pub(crate) mod pick;
 pub(crate) mod registry;

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use portolan_core::socket::{Container, Held, Process, SocketTable, Unowned, Via};
 use serde::Serialize;
 
+use crate::render::namespace::NetnsJson;
+
 /// A process that holds a socket, or the kernel itself.
 #[derive(Debug, Serialize)]
 pub(crate) struct OwnerJson<'a> {
@@ -15,6 +17,7 @@ pub(crate) struct OwnerJson<'a> {
     started: Option<String>,
     fd: Option<i32>,
     via: &'static str,
+    netns: Option<NetnsJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cmdline: Option<&'a [Box<str>]>,
 }
@@ -47,7 +50,7 @@ pub(crate) fn owners_json<'a>(
     let holders = held.holders.iter();
     holders
         .filter_map(|h| Some((h, table.processes.get(&h.pid)?)))
-        .map(|(h, p)| OwnerJson::new(p, h.fd, h.via, command_lines))
+        .map(|(h, p)| OwnerJson::new(p, h.fd, h.via, command_lines).apart(table, held, p))
         .collect()
 }
 
@@ -68,8 +71,15 @@ impl<'a> OwnerJson<'a> {
             started: process.started.map(|t| t.to_string()),
             fd,
             via: via.as_str(),
+            netns: None,
             cmdline,
         }
+    }
+
+    /// The same with the network namespace the process lives in, where its socket is in another.
+    fn apart(self, table: &'a SocketTable, held: &Held, process: &Process) -> Self {
+        let netns = table.namespace_apart(held, process).map(|inode| NetnsJson::of(inode, table));
+        Self { netns, ..self }
     }
 
     /// The kernel as owner: no process, no file.
@@ -82,6 +92,7 @@ impl<'a> OwnerJson<'a> {
             started: None,
             fd: None,
             via: Via::Kernel.as_str(),
+            netns: None,
             cmdline: None,
         }
     }
@@ -111,11 +122,7 @@ impl<'a> From<&'a Container> for ContainerJson<'a> {
 
 /// A container in a word: its name, else the first twelve letters of its id, as docker shows it.
 pub(crate) fn container_name(container: &Container) -> &str {
-    let id = &container.id;
-    container
-        .name
-        .as_deref()
-        .unwrap_or_else(|| id.char_indices().nth(12).map_or(id, |(i, _)| &id[..i]))
+    container.short_name()
 }
 
 /// Processes in a word: `sshd (812)`, `nginx (812 +4)`, `nginx (812), caddy (99)`.

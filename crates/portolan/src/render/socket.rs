@@ -9,6 +9,7 @@ use portolan_core::socket::{
 };
 use serde::Serialize;
 
+use crate::render::namespace::NetnsJson;
 use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
 
 /// A socket and its owners.
@@ -51,7 +52,6 @@ impl<'a> SocketJson<'a> {
         let socket = &held.socket;
         let transport = socket.transport.with_ports();
         let named = transport.zip(socket.local_port());
-        let namespace = table.namespaces.iter().find(|n| n.inode == socket.netns);
         Self {
             transport: socket.transport.as_str(),
             family: socket.family.as_str(),
@@ -62,10 +62,7 @@ impl<'a> SocketJson<'a> {
             v6only: socket.v6only,
             dual_stack: socket.is_dual_stack(),
             device: socket.device.as_deref(),
-            netns: NetnsJson {
-                inode: socket.netns,
-                name: namespace.and_then(|n| n.name.as_deref()),
-            },
+            netns: NetnsJson::of(socket.netns, table),
             cookie: socket.cookie,
             inode: (socket.inode != 0).then_some(socket.inode),
             uid: socket.uid,
@@ -128,12 +125,6 @@ impl<'a> From<&'a Address> for AddressJson<'a> {
             Address::Packet { protocol } => Self::Packet { protocol: format!("0x{protocol:04x}") },
         }
     }
-}
-
-#[derive(Debug, Serialize)]
-struct NetnsJson<'a> {
-    inode: u64,
-    name: Option<&'a str>,
 }
 
 /// What the kernel holds a socket of its own for.

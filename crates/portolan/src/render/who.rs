@@ -6,11 +6,14 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp, Unit};
 use portolan_core::net::{Gap, Scope};
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Held, PortChoice, Process, SocketTable, State, Unowned, Via};
+use portolan_core::socket::{
+    Backlog, Held, Netns, PortChoice, Process, SocketTable, State, Unowned, Via,
+};
 use serde::Serialize;
 
 use crate::ops::who::{Group, Report, states};
 use crate::render::json::Document;
+use crate::render::namespace::{NamespaceJson, namespaces_json, turned_away};
 use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -52,6 +55,12 @@ fn nobody(report: &Report<'_>) -> String {
         0 if report.may_lack_sockets => {
             format!("Nobody visible holds {query}; there may be sockets that could not be seen.")
         }
+        0 if report.is_of_ports && report.namespaces > 1 => {
+            format!("Nobody holds {query} in any of {} network namespaces.", report.namespaces)
+        }
+        0 if report.namespaces > 1 => {
+            format!("{query} holds no socket in {} network namespaces.", report.namespaces)
+        }
         0 if report.is_of_ports => format!("Nobody holds {query} here."),
         0 => format!("{query} holds no socket in this network namespace."),
         1 => format!("Nobody visible holds {query}; the owner of 1 socket could not be seen."),
@@ -89,6 +98,10 @@ fn holder(group: &Group<'_>) -> String {
 fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     facts.extend(unusual_hold(group));
+    facts.extend(group.elsewhere.map(|netns| ("in", format!("{netns}, not this one"))));
+    facts.extend(
+        group.lives_in.as_ref().map(|netns| ("lives in", format!("{netns}, its sockets not"))),
+    );
     if let Some(first) = group.owners.first() {
         facts.extend(of_process(first, context));
     } else if let Some(creator) = group.creator.as_ref().filter(|_| group.kernel_use.is_none()) {
@@ -185,10 +198,18 @@ fn sockets(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, Strin
         let verb = verb(held);
         let key = if verb == last { "" } else { verb };
         last = verb;
-        facts.push((key, place(held, context)));
+        facts.push((key, place(held, group, context)));
+        if let Some(queue) = held.socket.backlog.filter(|queue| queue.is_full()) {
+            facts.push(("", format!("accept queue {}/{} full", queue.queued, queue.max)));
+        }
     }
     if let Some(more) = group.holding.len().checked_sub(SHOWN).filter(|n| *n > 0) {
         facts.push(("", format!("and {more} more; portolan sockets lists them")));
+    }
+    let is_full = |held: &&Held| held.socket.backlog.is_some_and(Backlog::is_full);
+    if group.holding.iter().any(is_full) {
+        let counters = group.turned_away.map(|c| ("", turned_away(c)));
+        facts.extend(counters);
     }
     if let [only] = group.connections[..] {
         facts.push(("connection", connection(only)));
@@ -208,7 +229,7 @@ fn verb(held: &Held) -> &'static str {
     }
 }
 
-fn place(held: &Held, context: &Context<'_>) -> String {
+fn place(held: &Held, group: &Group<'_>, context: &Context<'_>) -> String {
     let socket = &held.socket;
     let Some(endpoint) = socket.local_endpoint() else {
         return format!("a {} socket", socket.transport);
@@ -220,20 +241,23 @@ fn place(held: &Held, context: &Context<'_>) -> String {
         text = format!("{text} ({name})");
     }
     if socket.state != State::Bound {
-        text = format!("{text}: {}", reach(held));
+        text = format!("{text}: {}", reach(held, group.elsewhere));
     } else {
         text = format!("{text}: bound, not listening; others cannot bind it");
     }
     if socket.port_choice == Some(PortChoice::Kernel) {
         text = format!("{text}; number chosen by the kernel");
     }
-    if let Some(queue) = socket.backlog.filter(|b| b.is_full()) {
-        text = format!("{text}; accept queue {}/{} full", queue.queued, queue.max);
-    }
     text
 }
 
-fn reach(held: &Held) -> String {
+fn reach(held: &Held, elsewhere: Option<&Netns>) -> String {
+    if let Some(netns) = elsewhere {
+        return match held.socket.scope() {
+            Some(Scope::Loopback) => format!("from within {netns} only"),
+            _ => format!("from whatever reaches {netns}"),
+        };
+    }
     let from = held.socket.scope().map_or("unknown", Scope::reachable_from);
     match held.socket.scope() {
         Some(Scope::Loopback) => format!("from {from} only"),
@@ -268,6 +292,7 @@ pub(crate) fn json(
 ) -> Result<()> {
     let body = Body {
         query: report.query,
+        namespaces: namespaces_json(table),
         sockets: report.groups.iter().flat_map(|g| held_json(g, table, context)).collect(),
         unattributed: report.unattributed,
     };
@@ -290,6 +315,7 @@ fn held_json<'a>(
 #[derive(Serialize)]
 struct Body<'a> {
     query: &'a str,
+    namespaces: Vec<NamespaceJson<'a>>,
     sockets: Vec<HeldJson<'a>>,
     /// Sockets whose owner is not visible and that might belong to the answer.
     unattributed: usize,

@@ -45,6 +45,7 @@ fn seen(port: Port, reuse: Reuse) -> Vec<Held> {
         choice_of: StateSet::NONE,
         ephemeral: LocalPorts::default().ephemeral,
         netns: 1,
+        elsewhere: Vec::new(),
     };
     let on_port = read(&query).value.into_iter().filter(|s| s.local_port() == Some(port));
     let with_options = on_port.map(|s| Socket { reuse: Some(reuse), ..s });

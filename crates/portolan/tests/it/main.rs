@@ -17,6 +17,7 @@ mod inventory_init;
 mod inventory_show;
 mod inventory_validate;
 mod lookup;
+mod namespaces;
 mod owners;
 mod reference;
 mod registry;

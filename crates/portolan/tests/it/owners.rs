@@ -253,7 +253,7 @@ fn a_tunnels_port_belongs_to_the_kernel() {
     for socket in sockets(&document) {
         assert_eq!(socket["local"]["port"], 4789);
         let kernel = json!([{"pid": null, "process": "kernel", "exe": null, "user": null,
-            "started": null, "fd": null, "via": "kernel"}]);
+            "started": null, "fd": null, "via": "kernel", "netns": null}]);
         assert_eq!(socket["owners"], kernel);
         assert_eq!(socket["owner_gap"], Value::Null);
     }

@@ -212,9 +212,25 @@ fn a_full_accept_queue_is_flagged() {
 for _ in range(4):
     c = socket.socket(); c.setblocking(False); c.connect_ex(('127.0.0.1', 18080)); kept.append(c)",
     );
-    let ran = Program::line("sockets").inside(&netns).run().expect_code(0);
-    assert!(ran.stdout.contains("accept queue 2/1 full"), "{}", ran.stdout);
-    assert_eq!(only(&listed(&netns, ""))["backlog"], json!({"queued": 2, "max": 1}));
+    for words in ["sockets", "who 18080", "status"] {
+        let text = Program::line(words).inside(&netns).run().expect_code(0).stdout;
+        assert!(text.contains("accept queue 2/1 full"), "{text}");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words.matches("turned away by full queues").count(), 1, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+    let document = listed(&netns, "");
+    assert_eq!(only(&document)["backlog"], json!({"queued": 2, "max": 1}));
+    let counters = netns.output("nstat -asz TcpExtListenOverflows TcpExtListenDrops");
+    let counter = |name: &str| {
+        let line = counters.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(counter("TcpExtListenOverflows") > 0, "{counters}");
+    let told = &document["namespaces"][0]["turned_away"];
+    let at_most = |key: &str, name| told[key].as_u64().is_some_and(|n| 0 < n && n <= counter(name));
+    assert!(at_most("listen_overflows", "TcpExtListenOverflows"), "{told} {counters}");
+    assert!(at_most("listen_drops", "TcpExtListenDrops"), "{told} {counters}");
 }
 
 #[test]
@@ -247,10 +263,10 @@ fn an_empty_machine_has_an_empty_answer_and_no_gap() {
     assert_eq!((&*ran.stdout, &*ran.stderr), ("No such socket.\n", ""));
     let document =
         Program::line("ls -a --json --strict").inside(&netns).run().expect_code(0).json();
-    assert_eq!(
-        document,
-        json!({"portolan": 1, "kind": "sockets", "engine": "procfs", "sockets": [], "gaps": []})
-    );
+    let keys = ["portolan", "kind", "sockets", "gaps"].map(|key| document[key].clone());
+    assert_eq!(keys, [json!(1), json!("sockets"), json!([]), json!([])]);
+    let [own] = &document["namespaces"].as_array().unwrap()[..] else { panic!("{document:#}") };
+    assert_eq!((&own["name"], &own["own"]), (&json!(netns.name()), &json!(true)));
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn listeners() -> Vec<Socket> {
         choice_of: StateSet::NONE,
         ephemeral: LocalPorts::default().ephemeral,
         netns: namespace::network().inode,
+        elsewhere: Vec::new(),
     };
     portolan_host::sockets::read(&query).value
 }

@@ -143,6 +143,7 @@ fn in_use(transports: TransportSet, machine: &Machine, gaps: &mut Vec<Gap>) -> P
         choice_of: StateSet::NONE,
         ephemeral: machine.ports.ephemeral,
         netns: namespace::network().inode,
+        elsewhere: Vec::new(),
     };
     let sockets = sockets::read(&query).into_value(gaps);
     sockets.iter().filter_map(Socket::local_port).map(PortRange::from).collect()

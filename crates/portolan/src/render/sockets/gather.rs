@@ -1,6 +1,7 @@
 //! Which sockets share a row, and in which order the rows stand.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use portolan_core::net::Port;
@@ -20,10 +21,14 @@ pub(super) struct Row<'a> {
     members: Vec<&'a Held>,
 }
 
-/// The sockets in the order people look for them: by port, transport, address, peer.
+/// The sockets in the order people look for them: by namespace, our own first, then by port,
+/// transport, address, peer.
 pub(super) fn sorted(table: &SocketTable) -> Vec<&Held> {
     let mut sockets: Vec<&Held> = table.sockets.iter().collect();
-    sockets.sort_by(|a, b| compare(&a.socket, &b.socket));
+    let order: HashMap<u64, usize> =
+        table.namespaces.iter().enumerate().map(|(rank, netns)| (netns.inode, rank)).collect();
+    let rank = |held: &Held| order.get(&held.socket.netns).copied();
+    sockets.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| compare(&a.socket, &b.socket)));
     sockets
 }
 
@@ -56,6 +61,11 @@ impl<'a> Row<'a> {
         owners
     }
 
+    /// Whether its accept queue is full.
+    pub(super) fn is_full(&self) -> bool {
+        is_full(&self.first.socket)
+    }
+
     /// Whether `next` continues this row with the next port and differs in nothing else.
     fn continues(&self, next: &Self) -> bool {
         let (a, b) = (&self.first.socket, &next.first.socket);
@@ -63,7 +73,7 @@ impl<'a> Row<'a> {
             && next.sharing == 1
             && a.transport.with_ports().is_some()
             && self.last_port.0.checked_add(1) == Some(port(b).0)
-            && a.transport == b.transport
+            && (a.netns, a.transport) == (b.netns, b.transport)
             && address(a) == address(b)
             && (a.state, a.port_choice, a.is_dual_stack())
                 == (b.state, b.port_choice, b.is_dual_stack())
@@ -101,6 +111,7 @@ struct Open {
 }
 
 impl Open {
+    /// Goes on to `port`; a smaller one begins another namespace.
     fn advance(&mut self, port: Port, joined: &[Row<'_>]) {
         if port == self.port {
             return;
@@ -146,7 +157,7 @@ pub(super) fn shares_port(a: &Held, b: &Held) -> bool {
     let (x, y) = (&a.socket, &b.socket);
     x.is_listener()
         && y.is_listener()
-        && x.transport == y.transport
+        && (x.netns, x.transport) == (y.netns, y.transport)
         && x.local == y.local
         && x.device == y.device
         && x.is_dual_stack() == y.is_dual_stack()

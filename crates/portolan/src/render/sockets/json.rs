@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::{View, gather};
 use crate::render::json::Document;
+use crate::render::namespace::{NamespaceJson, namespaces_json};
 use crate::render::screen::Screen;
 use crate::render::socket::SocketJson;
 
@@ -18,7 +19,11 @@ pub(crate) fn json(screen: &mut Screen, view: &View<'_>, gaps: &[Gap]) -> Result
     let sockets = gather::sorted(view.table);
     let groups = Groups::of(&sockets);
     let rows = Rows { view, sockets: &sockets, groups: &groups };
-    let body = Body { engine: view.table.engine.as_str(), sockets: rows };
+    let body = Body {
+        engine: view.table.engine.as_str(),
+        namespaces: namespaces_json(view.table),
+        sockets: rows,
+    };
     screen.json(&Document::new("sockets", body, gaps))?;
     Ok(screen.flush()?)
 }
@@ -26,6 +31,7 @@ pub(crate) fn json(screen: &mut Screen, view: &View<'_>, gaps: &[Gap]) -> Result
 #[derive(Serialize)]
 struct Body<'a> {
     engine: &'static str,
+    namespaces: Vec<NamespaceJson<'a>>,
     sockets: Rows<'a>,
 }
 
@@ -49,7 +55,7 @@ impl Serialize for Rows<'_> {
 /// How many listeners share an address and port.
 struct Groups<'a>(HashMap<Place<'a>, usize>);
 
-type Place<'a> = (&'static str, &'a Address, Option<&'a str>, bool);
+type Place<'a> = (u64, &'static str, &'a Address, Option<&'a str>, bool);
 
 impl<'a> Groups<'a> {
     fn of(sockets: &[&'a Held]) -> Self {
@@ -67,5 +73,7 @@ impl<'a> Groups<'a> {
 }
 
 fn place(socket: &Socket) -> Place<'_> {
-    (socket.transport.as_str(), &socket.local, socket.device.as_deref(), socket.is_dual_stack())
+    let device = socket.device.as_deref();
+    let transport = socket.transport.as_str();
+    (socket.netns, transport, &socket.local, device, socket.is_dual_stack())
 }

@@ -1,19 +1,22 @@
 //! The table of sockets: a row for equal ones, the service's name behind the port.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::net::{Endpoint, Port, Scope};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
-    Address, Held, PortChoice, SocketTable, SocketTransport, State, Unowned, Via,
+    Address, Held, PortChoice, Process, SocketTable, SocketTransport, State, Unowned, Via,
 };
 
 use super::gather::{self, Row};
+use crate::render::namespace;
 use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
+use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
-use crate::render::table::{Cell, Column, Table};
+use crate::render::table::{Cell, Column, Table, wrap};
 
 /// What is shown of a table of sockets.
 pub(crate) struct View<'a> {
@@ -52,13 +55,25 @@ pub(crate) fn text(screen: &mut Screen, view: &View<'_>) -> Result<()> {
         Column::flexible("UNIT", 8),
         Column::left("SCOPE"),
         Column::flexible("SERVICE", 7),
+        Column::left("NETNS"),
     ]);
     let has_peers = rows.iter().any(|row| row.first.socket.peer.is_some());
     let shown = if has_peers && width < WIDE { Columns::Ends } else { Columns::All };
+    let (mut namespace, mut told) = (None, HashSet::new());
     for row in &rows {
+        let is_first = namespace.replace(row.first.socket.netns) != Some(row.first.socket.netns);
+        if is_first {
+            begin(&mut table, row, view);
+        }
         table.push(cells(row, view, shown));
-        for note in notes(row) {
+        for note in notes(row, view) {
             table.push_text(6, Cell::new(Role::Warning, note));
+        }
+        let counters = view.table.namespace(row.first.socket.netns).and_then(|n| n.turned_away);
+        if let Some(counters) = counters.filter(|_| row.is_full())
+            && told.insert(row.first.socket.netns)
+        {
+            table.push_text(6, Cell::new(Role::Dim, namespace::turned_away(counters)));
         }
         for command in commands(row, view) {
             table.push_text(6, Cell::new(Role::Dim, command));
@@ -66,12 +81,54 @@ pub(crate) fn text(screen: &mut Screen, view: &View<'_>) -> Result<()> {
     }
     if table.is_empty() && view.heading {
         writeln!(screen, "No such socket.")?;
+        tell_empty(screen, view)?;
     } else if view.heading {
         table.write(screen, width, style)?;
+        tell_empty(screen, view)?;
     } else {
         table.write_bare(screen, width, style)?;
     }
     Ok(screen.flush()?)
+}
+
+/// Says which network namespace the following rows are of, where there are several.
+fn begin(table: &mut Table, row: &Row<'_>, view: &View<'_>) {
+    let Some(netns) = view.table.namespace(row.first.socket.netns) else { return };
+    if !view.is_of_several() || !view.heading {
+        return;
+    }
+    if !table.is_empty() {
+        table.push_text(0, Cell::default());
+    }
+    let is_own = view.table.elsewhere(row.first).is_none();
+    table.push_text(0, Cell::new(Role::Heading, namespace::title(netns, is_own)));
+}
+
+/// Namespaces that were looked into and have nothing to show.
+fn tell_empty(screen: &mut Screen, view: &View<'_>) -> Result<()> {
+    let used: HashSet<u64> = view.table.sockets.iter().map(|held| held.socket.netns).collect();
+    let empty = view.table.namespaces.iter().filter(|netns| !used.contains(&netns.inode));
+    let names: Vec<String> = empty.map(namespace::short).collect();
+    if !view.is_of_several() || names.is_empty() {
+        return Ok(());
+    }
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let text = format!("No such socket in {shown}{more}.");
+    for line in wrap(&sanitize(&text), screen.width) {
+        writeln!(screen, "{}", screen.style.paint(Role::Dim, line))?;
+    }
+    Ok(())
+}
+
+impl View<'_> {
+    /// Whether other network namespaces were looked into as well.
+    const fn is_of_several(&self) -> bool {
+        self.table.namespaces.len() > 1
+    }
 }
 
 /// How many of a row's cells are filled; a column that is empty in every row is not shown.
@@ -95,8 +152,14 @@ fn cells(row: &Row<'_>, view: &View<'_>, shown: Columns) -> Vec<Cell> {
     if shown == Columns::All {
         cells.push(Cell::from(user(row, view)));
         cells.push(Cell::from(unit(row, view)));
-        cells.push(scope(row.first));
+        cells.push(scope(row.first, view));
         cells.push(Cell::new(Role::Dim, service(row, view)));
+    }
+    if view.is_of_several() && !view.heading {
+        cells.resize_with(NETNS, Cell::default);
+        cells.push(
+            view.table.namespace(socket.netns).map(namespace::short).unwrap_or_default().into(),
+        );
     }
     cells
 }
@@ -218,10 +281,13 @@ fn unit(row: &Row<'_>, view: &View<'_>) -> String {
 }
 
 /// How far what waits for others can be reached; a connection reaches its peer and nobody else.
-fn scope(held: &Held) -> Cell {
+///
+/// What another namespace opens is no exposure of this one, and no warning.
+fn scope(held: &Held, view: &View<'_>) -> Cell {
     let scope = held.socket.scope().filter(|_| held.socket.peer.is_none());
+    let is_here = view.table.elsewhere(held).is_none();
     let role = match scope {
-        Some(Scope::Wildcard | Scope::Global) => Role::Warning,
+        Some(Scope::Wildcard | Scope::Global) if is_here => Role::Warning,
         _ => Role::Plain,
     };
     Cell::new(role, scope.map_or("", Scope::as_str))
@@ -243,11 +309,12 @@ fn service<'a>(row: &Row<'_>, view: &View<'a>) -> &'a str {
 }
 
 /// What somebody should look at.
-fn notes(row: &Row<'_>) -> Vec<String> {
+fn notes(row: &Row<'_>, view: &View<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(queue) = row.first.socket.backlog.filter(|queue| queue.is_full()) {
         notes.push(format!("accept queue {}/{} full", queue.queued, queue.max));
     }
+    notes.extend(held_from_elsewhere(row, view));
     if row.first.holders.first().is_some_and(|holder| holder.via == Via::InFlight) {
         notes.push("in flight over a unix socket, not received yet".to_owned());
     }
@@ -255,6 +322,19 @@ fn notes(row: &Row<'_>) -> Vec<String> {
         notes.push(format!("{} sockets share this port", row.sharing));
     }
     notes
+}
+
+/// Holders that live in another network namespace than the socket: they entered it and went back,
+/// or were handed the socket.
+fn held_from_elsewhere(row: &Row<'_>, view: &View<'_>) -> Option<String> {
+    let apart = |process: &&Process| view.table.namespace_apart(row.first, process).is_some();
+    let owners: Vec<_> = row.owners(view.table).into_iter().filter(apart).collect();
+    let first = view.table.namespace_apart(row.first, owners.first()?)?;
+    let place = match view.table.namespace(first) {
+        Some(netns) => netns.to_string(),
+        None => format!("network namespace {first}"),
+    };
+    Some(format!("held from {place}: {}", process_names(owners)))
 }
 
 fn commands(row: &Row<'_>, view: &View<'_>) -> Vec<String> {
@@ -271,3 +351,7 @@ fn commands(row: &Row<'_>, view: &View<'_>) -> Vec<String> {
 
 /// Columns of a terminal from which on every cell fits beside two ends.
 const WIDE: usize = 120;
+/// Columns before the one for the namespace.
+const NETNS: usize = 9;
+/// Namespaces without sockets that are named before they are counted.
+const SHOWN: usize = 8;

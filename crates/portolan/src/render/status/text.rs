@@ -9,6 +9,7 @@ use portolan_core::net::{Scope, Severity};
 
 use crate::ops::inventory::Intent;
 use crate::ops::status::{Bound, Chart, DeclaredAs, Row};
+use crate::render::namespace::turned_away;
 use crate::render::owner::{container_name, process_names, unowned_word};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -23,6 +24,11 @@ pub(crate) fn text(screen: &mut Screen, chart: &Chart<'_>) -> Result<()> {
         writeln!(screen, "\nNo port is open.")?;
     } else {
         table(chart).write(screen, width, style)?;
+    }
+    if let Some(counters) = chart.turned_away {
+        for line in wrap(&turned_away(counters), width) {
+            writeln!(screen, "{}", style.paint(Role::Dim, line))?;
+        }
     }
     for finding in chart.elsewhere.iter().filter(|f| f.severity > Severity::Note) {
         let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);

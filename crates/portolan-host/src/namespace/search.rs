@@ -1,0 +1,226 @@
+//! Finding every network namespace: those of processes, those a mount keeps (ip-netns(8), docker),
+//! and those a descriptor keeps.
+//!
+//! One whose last process, mount and descriptor are gone may live on by a socket alone; there is no
+//! way into it but that socket.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portolan_core::net::{Gap, Observed, Why};
+use portolan_core::socket::Netns;
+use portolan_core::socket::procpid::{NamespaceMount, network_namespace};
+use rustix::fs::readlinkat_raw;
+use rustix::io::Errno;
+
+use super::{Door, HOST, Place, inode, sees_every_process, tables_id};
+use crate::proc::{Proc, decimal, each_entry, entry_buffer};
+use crate::processes::{self, Details};
+
+/// Every network namespace that can be found, our own first, then by inode.
+#[must_use]
+pub fn all() -> Observed<Vec<Place>> {
+    let mut search = Search::default();
+    search.take_own();
+    if let Ok(proc) = Proc::open() {
+        let pids = proc.pids().unwrap_or_default();
+        search.ask_processes(&pids);
+        search.ask_mounts(&pids);
+        search.ask_descriptors(&proc, &pids);
+    }
+    search.finish()
+}
+
+#[derive(Default)]
+struct Search {
+    own: u64,
+    /// By inode, or by a stand-in where nobody tells it.
+    found: BTreeMap<u64, Found>,
+    /// The inode behind a number of [`tables_id`].
+    by_tables: HashMap<u64, u64>,
+    /// Processes whose descriptors may not be read.
+    refused: usize,
+}
+
+/// What is known of a namespace.
+#[derive(Default)]
+struct Found {
+    name: Option<Box<str>>,
+    /// Files that stand for it, the best first.
+    files: Vec<PathBuf>,
+    processes: usize,
+    pid: Option<u32>,
+}
+
+impl Search {
+    fn take_own(&mut self) {
+        self.own = inode("/proc/thread-self/ns/net").unwrap_or(0);
+        self.found.entry(self.own).or_default();
+        if let Some(id) = tables_id("thread-self") {
+            self.by_tables.insert(id, self.own);
+        }
+    }
+
+    fn ask_processes(&mut self, pids: &[u32]) {
+        let mut silent = Vec::new();
+        for pid in pids {
+            match fs::metadata(format!("/proc/{pid}/ns/net")) {
+                Ok(file) => self.take_process(*pid, file.ino()),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => silent.push(*pid),
+                Err(_) => {} // it has ended
+            }
+        }
+        for pid in silent {
+            let Some(id) = tables_id(&pid.to_string()) else { continue };
+            let inode = self.by_tables.get(&id).copied().unwrap_or(Netns::stand_in(id));
+            self.join(pid, inode);
+        }
+    }
+
+    fn take_process(&mut self, pid: u32, inode: u64) {
+        let is_new = self.found.get(&inode).is_none_or(|found| found.pid.is_none());
+        self.join(pid, inode);
+        if is_new {
+            self.by_tables.extend(tables_id(&pid.to_string()).map(|id| (id, inode)));
+            self.offer(inode, format!("/proc/{pid}/ns/net").into());
+        }
+    }
+
+    fn join(&mut self, pid: u32, inode: u64) {
+        let found = self.found.entry(inode).or_default();
+        found.processes += 1;
+        found.pid.get_or_insert(pid); // they come by number
+    }
+
+    fn offer(&mut self, inode: u64, file: PathBuf) -> &mut Found {
+        let found = self.found.entry(inode).or_default();
+        found.files.push(file);
+        found
+    }
+
+    /// Reads the mounts of every mount namespace, once each.
+    fn ask_mounts(&mut self, pids: &[u32]) {
+        let own = inode("/proc/self/ns/mnt");
+        self.read_mounts("self", Path::new("/"));
+        let mut known: HashSet<u64> = own.into_iter().collect();
+        for pid in pids {
+            let Some(mounts) = inode(&format!("/proc/{pid}/ns/mnt")) else { continue };
+            if known.insert(mounts) {
+                self.read_mounts(&pid.to_string(), Path::new(&format!("/proc/{pid}/root")));
+            }
+        }
+    }
+
+    fn read_mounts(&mut self, process: &str, root: &Path) {
+        let text = fs::read(format!("/proc/{process}/mountinfo")).unwrap_or_default();
+        for mount in NamespaceMount::all(&text) {
+            let path = Path::new(OsStr::from_bytes(&mount.path));
+            let found = self.offer(mount.inode, root.join(path.strip_prefix("/").unwrap_or(path)));
+            let is_named = path.parent().is_some_and(|folder| folder.ends_with("run/netns"));
+            if is_named || found.name.is_none() {
+                found.name = path.file_name().map(|name| name.to_string_lossy().into());
+            }
+        }
+    }
+
+    /// Reads what every descriptor links to, for those of namespaces.
+    fn ask_descriptors(&mut self, proc: &Proc, pids: &[u32]) {
+        let mut entries = entry_buffer();
+        for pid in pids {
+            let mut links = Vec::new();
+            match descriptors(proc, *pid, &mut entries, &mut links) {
+                Ok(()) | Err(Errno::NOENT | Errno::SRCH) => {}
+                Err(_) => self.refused += 1,
+            }
+            for (fd, inode) in links {
+                self.offer(inode, format!("/proc/{pid}/fd/{fd}").into());
+            }
+        }
+    }
+
+    fn finish(mut self) -> Observed<Vec<Place>> {
+        let host = sees_every_process()
+            .then(|| tables_id("1").and_then(|id| self.by_tables.get(&id).copied()))
+            .flatten();
+        let own = self.found.remove(&self.own).unwrap_or_default();
+        let mut places = vec![Place { netns: own.describe(self.own, host), door: Door::Open }];
+        places.extend(self.found.into_iter().map(|(inode, found)| Place {
+            door: found.open(inode),
+            netns: found.describe(inode, host),
+        }));
+        let mut gaps = Vec::new();
+        if self.refused > 0 {
+            let whose = match self.refused {
+                1 => "1 process".to_owned(),
+                n => format!("{n} processes"),
+            };
+            gaps.push(Gap::new(
+                format!("network namespaces that only a descriptor of {whose} keeps"),
+                Why::NotPermitted,
+                if rustix::process::geteuid().is_root() { "" } else { "run with sudo" },
+            ));
+        }
+        Observed { value: places, gaps }
+    }
+}
+
+impl Found {
+    fn describe(self, inode: u64, host: Option<u64>) -> Netns {
+        let is_host = host == Some(inode);
+        let first = self.pid.filter(|_| !is_host);
+        let container = first.and_then(|pid| {
+            let process = processes::read([pid], Details::Brief).pop()?;
+            process.placement.container
+        });
+        Netns {
+            inode,
+            name: if is_host { Some(HOST.into()) } else { self.name },
+            container,
+            processes: Some(self.processes),
+            pid: self.pid,
+            ..Netns::default()
+        }
+    }
+
+    /// Opens the first file that still stands for it.
+    fn open(&self, inode: u64) -> Door {
+        let open = |path: &PathBuf| {
+            let file = File::open(path).ok()?;
+            (file.metadata().ok()?.ino() == inode).then_some(file)
+        };
+        self.files.iter().find_map(open).map_or(Door::Shut, |file| Door::Handle(Arc::new(file)))
+    }
+}
+
+/// The descriptors of a process that stand for a network namespace, with its inode.
+fn descriptors(
+    proc: &Proc,
+    pid: u32,
+    entries: &mut [MaybeUninit<u8>],
+    links: &mut Vec<(u64, u64)>,
+) -> Result<(), Errno> {
+    let folder = proc.folder(pid, "fd")?;
+    let mut refusal = None;
+    each_entry(folder.as_fd(), entries, |name, _, _| {
+        let mut target = [MaybeUninit::uninit(); 32];
+        match readlinkat_raw(&folder, name, &mut target[..]) {
+            Ok((target, _)) => links.extend(decimal(name).zip(network_namespace(target))),
+            Err(Errno::NOENT) => {}
+            Err(error) => {
+                refusal = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    refusal.map_or(Ok(()), Err)
+}

@@ -1,0 +1,201 @@
+//! `--all-netns`: sockets of every network namespace, named, and never taken for this one's.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::ss::sockets;
+use crate::support::{Netns, Program, Server, require_root};
+
+/// A server in a namespace that has no name, and the namespace's inode.
+fn nameless(port: u16) -> (Server, u64) {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net");
+    let up = "import subprocess; subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)";
+    let script =
+        format!("{up}\nlistener('0.0.0.0:{port}')\nprint(os.stat('/proc/self/ns/net').st_ino)");
+    let server = Server::start(unshare, &["setpriv", "--pdeathsig", "KILL"], &script);
+    let inode = server.said.parse().expect("an inode");
+    (server, inode)
+}
+
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn at(document: &Value, port: u16) -> &Value {
+    let found: Vec<&Value> =
+        sockets(document).iter().filter(|s| s["local"]["port"] == port).collect();
+    let [socket] = found[..] else { panic!("one socket at {port}: {found:#?}") };
+    socket
+}
+
+#[test]
+fn listeners_of_named_and_nameless_namespaces_are_found_and_kept_apart() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    let own = here.listen("127.0.0.1:18101");
+    let named = lab.listen("0.0.0.0:18102");
+    let (alone, inode) = nameless(18103);
+
+    let before = Program::line("sockets --json").inside(&here).run().expect_code(0).json();
+    assert_eq!(sockets(&before).len(), 1, "{before:#}");
+
+    let document =
+        Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0).json();
+    let owner = |port| at(&document, port)["owners"][0]["pid"].clone();
+    assert_eq!(owner(18101), own.pid());
+    assert_eq!((owner(18102), owner(18103)), (json!(named.pid()), json!(alone.pid())));
+    assert_eq!(at(&document, 18102)["netns"]["name"], lab.name());
+    assert_eq!(at(&document, 18103)["netns"], json!({"inode": inode, "name": null}));
+    assert_eq!(at(&document, 18102)["owners"][0]["netns"], Value::Null);
+
+    let namespaces = document["namespaces"].as_array().unwrap();
+    assert_eq!(
+        (&namespaces[0]["own"], &namespaces[0]["name"]),
+        (&json!(true), &json!(here.name()))
+    );
+    let of =
+        |inode: &Value| namespaces.iter().find(|n| n["inode"] == *inode).expect("it is listed");
+    let listed = of(&json!(inode));
+    assert_eq!((&listed["processes"], &listed["pid"]), (&json!(1), &json!(alone.pid())));
+    assert_eq!(of(&at(&document, 18102)["netns"]["inode"])["own"], false);
+
+    let text = Program::line("sockets --all-netns").inside(&here).run().expect_code(0).stdout;
+    let line = |needle: &str| text.lines().position(|l| l.contains(needle)).expect("it is shown");
+    assert!(line("This network namespace") < line("18101"), "{text}");
+    assert!(line("18101") < line(&format!("Network namespace {}", lab.name())), "{text}");
+    assert!(line(&format!("Network namespace {inode}, process {}", alone.pid())) < line("18103"));
+    assert!(text.lines().all(|l| l.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn nothing_of_another_namespace_counts_as_exposure_of_this_one() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    let _own = here.listen("127.0.0.1:18111");
+    let _other = lab.listen("0.0.0.0:18112");
+    for words in ["status --json", "sockets --json"] {
+        let ran = Program::line(words).inside(&here).run().expect_code(0);
+        assert!(ran.stdout.contains("18111") && !ran.stdout.contains("18112"), "{}", ran.stdout);
+    }
+    Program::line("who 18112").inside(&here).run().expect_code(1);
+    let who = Program::line("who 18112 --all-netns").inside(&here).run().expect_code(0).stdout;
+    let who = unwrapped(&who);
+    assert!(who.contains(&format!("network namespace {}, not this one", lab.name())), "{who}");
+    assert!(who.contains(&format!("from whatever reaches network namespace {}", lab.name())));
+}
+
+#[test]
+fn a_socket_made_in_another_namespace_than_its_process_lives_in_says_both() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    let script = format!(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def enter(path):
+    with open(path) as place: assert libc.setns(place.fileno(), 0x40000000) == 0
+enter({:?})
+listener('127.0.0.1:18121')
+enter({:?})",
+        lab.path(),
+        here.path()
+    );
+    let server = here.python(&script);
+    let document =
+        Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0).json();
+    let socket = at(&document, 18121);
+    assert_eq!(socket["netns"]["name"], lab.name());
+    let owner = &socket["owners"][0];
+    assert_eq!(
+        (&owner["pid"], &owner["netns"]["name"]),
+        (&json!(server.pid()), &json!(here.name()))
+    );
+    let text = Program::line("sockets --all-netns").inside(&here).run().expect_code(0).stdout;
+    let note = format!("held from network namespace {}", here.name());
+    assert!(unwrapped(&text).contains(&note), "{text}");
+    // Asked from the process's side, the namespace of the socket stays another one.
+    let seen = Program::line("sockets --json").inside(&here).run().expect_code(0).json();
+    assert!(sockets(&seen).is_empty(), "{seen:#}");
+    let who = Program::line("who 18121 --all-netns").inside(&here).run().expect_code(0).stdout;
+    let who = unwrapped(&who);
+    assert!(who.contains(&format!("network namespace {}, its sockets not", here.name())), "{who}");
+}
+
+#[test]
+fn a_namespace_that_only_a_descriptor_keeps_is_found() {
+    require_root!();
+    let here = Netns::new();
+    let server = here.python(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+back = open('/proc/self/ns/net')
+assert libc.unshare(0x40000000) == 0
+kept.append(open('/proc/self/ns/net'))
+datagram('0.0.0.0:18131')
+print(os.fstat(kept[0].fileno()).st_ino)
+assert libc.setns(back.fileno(), 0x40000000) == 0",
+    );
+    let document =
+        Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0).json();
+    let socket = at(&document, 18131);
+    assert_eq!(socket["netns"]["inode"], server.said.parse::<u64>().unwrap());
+    assert_eq!(socket["owners"][0]["pid"], server.pid());
+}
+
+#[test]
+fn each_namespace_has_its_own_range_of_ports_the_kernel_chooses() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    lab.enter(|| std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "20000 20100").unwrap());
+    let server = lab.python("print(listener('127.0.0.1:0').getsockname()[1])");
+    let document =
+        Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0).json();
+    let socket = at(&document, server.said.parse().unwrap());
+    assert_eq!(socket["port_choice"], "kernel");
+}
+
+#[test]
+fn a_stranger_reads_the_tables_of_visible_processes_and_is_told_what_is_missing() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    let empty = Netns::new();
+    let _other = lab.listen("127.0.0.1:18141");
+    let ask = |words: &str| Program::line(words).inside(&here).by_user(65534).run();
+    let document = ask("sockets --all-netns --json").expect_code(0).json();
+    let socket = at(&document, 18141);
+    assert_eq!(
+        (&socket["owner_gap"], &socket["netns"]["inode"]),
+        (&json!("not-permitted"), &Value::Null)
+    );
+    let gaps = document["gaps"].as_array().unwrap();
+    let told = |needle: &str| gaps.iter().any(|g| g["what"].as_str().unwrap().contains(needle));
+    assert!(told("what /proc/PID/net does not tell of network namespace"), "{gaps:#?}");
+    assert!(told(&format!("sockets of network namespace {}", empty.name())), "{gaps:#?}");
+    ask("sockets --all-netns --strict").expect_code(3);
+}
+
+#[test]
+fn ports_that_are_equal_in_two_namespaces_share_nothing() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    let _servers = [here.listen("127.0.0.1:18151"), lab.listen("127.0.0.1:18151")];
+    let ran = Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0);
+    let document = ran.json();
+    let both = sockets(&document).iter().filter(|s| s["local"]["port"] == 18151);
+    assert!(both.map(|s| &s["reuseport_group"]).eq([&Value::Null; 2]), "{document:#}");
+}
+
+#[test]
+fn a_tunnels_port_in_another_namespace_is_the_kernels() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    lab.ip("link add vx0 type vxlan id 1 dstport 4789 local 127.0.0.1");
+    lab.ip("link set vx0 up");
+    let ran = Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0);
+    let document = ran.json();
+    let tunnel = sockets(&document)
+        .iter()
+        .find(|s| s["local"]["port"] == 4789 && s["netns"]["name"] == lab.name());
+    assert_eq!(tunnel.expect("it is listed")["owners"][0]["via"], "kernel");
+}

@@ -1,6 +1,7 @@
 //! What can be asked: one file a question. An operation returns a report and prints nothing.
 
 pub(crate) mod audit;
+pub(crate) mod behind;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod inventory;

@@ -3,6 +3,7 @@
 //! The only place that makes text for people. Text from outside passes `sanitize` on its way.
 
 pub(crate) mod audit;
+pub(crate) mod behind;
 pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod explain;

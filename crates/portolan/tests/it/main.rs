@@ -4,6 +4,7 @@
 //! makes network namespaces and records what could not be tested here.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod around;
 mod audit;
 mod cli;
 mod conflict;

@@ -9,6 +9,7 @@ use portolan_core::socket::conflict::{
 use portolan_core::socket::{Held, Socket, SocketTable, TimerKind};
 
 use super::{Attempt, Report};
+use crate::ops::behind::Behind;
 use crate::ops::reservations::{self, Reserved};
 
 /// A socket in the way.
@@ -22,6 +23,8 @@ pub(crate) struct Blocker {
     pub(crate) why: Option<Unshared>,
     /// The lease of ours that it is held for.
     pub(crate) reserved: Option<Reserved>,
+    /// Who is behind its holder, where that only stands in.
+    pub(crate) behind: Option<Behind>,
     /// Connections it accepted that are on this port too.
     pub(crate) connections: usize,
     /// Whole seconds until it goes by itself, where the kernel runs a clock for that.
@@ -41,6 +44,7 @@ pub(super) fn sort_out(report: &mut Report, listeners: &[Socket]) {
         verdict: cause(&sockets[position], &around),
         why,
         reserved: None,
+        behind: None,
         connections: 0,
         seconds_left: seconds_left(&sockets[position].socket),
     };

@@ -5,6 +5,7 @@
 //! word decides; the model says who and why. Where the two differ the look is taken once more, and
 //! what still differs is told.
 
+mod around;
 mod blocker;
 mod obstacle;
 mod probe;
@@ -24,6 +25,7 @@ use portolan_host::processes::{Details, ancestry};
 use portolan_host::sockets::{InetFamily, Query};
 use portolan_host::{machine, namespace, options};
 
+pub(crate) use around::{Shadow, TwoBehindLocalhost};
 pub(crate) use blocker::Blocker;
 pub(crate) use obstacle::{NotLocal, Obstacle};
 pub(crate) use probe::Attempt;
@@ -133,6 +135,7 @@ fn look(request: &Request) -> Result<Observed<Report>> {
     };
     report.obstacle = obstacle::find(&report);
     blocker::sort_out(&mut report, &listeners());
+    around::look(&mut report, &mut gaps);
     report.verdict = verdict(&report);
     warning::add(&mut report);
     report.ancestries = ancestries(&report);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use portolan_core::nat::Place;
 use portolan_core::net::{Port, PortRange, PortSet};
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Container, Held, Process};
@@ -10,6 +11,7 @@ use portolan_host::processes::{self, Details};
 use rustix::process::geteuid;
 
 use super::{Blocker, NotLocal, Obstacle, Report, Warning, port_words};
+use crate::ops::behind::Behind;
 
 /// One thing that helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,24 @@ pub(crate) enum Action {
         /// Whether a user's own manager runs it.
         of_user: bool,
     },
+    /// Stop what systemd listens for, and what it has started.
+    StopActivation {
+        /// The socket unit.
+        unit: Arc<str>,
+        /// The service it starts.
+        service: Option<Arc<str>>,
+        /// Whether a user's own manager holds it.
+        of_user: bool,
+    },
+    /// Ask the runtime which container has the port.
+    ShowPublisher {
+        /// The runtime.
+        runtime: &'static str,
+        /// The port.
+        port: Port,
+    },
+    /// Look at the rule that diverts the port.
+    ShowRule(Place),
     /// Stop the container behind the port.
     StopContainer(Arc<Container>),
     /// Stop whoever holds it.
@@ -125,6 +145,7 @@ pub(super) fn rank(report: &Report) -> Vec<Remedy> {
         (false, Some(first)) => against(report, first),
         (false, None) => against_obstacle(report),
     };
+    actions.extend(diverting_rules(report));
     let mut seen = Vec::new();
     actions.retain(|action| {
         let is_new = !seen.contains(action);
@@ -132,6 +153,14 @@ pub(super) fn rank(report: &Report) -> Vec<Remedy> {
         is_new
     });
     actions.into_iter().map(|action| with_rights(report, action)).collect()
+}
+
+fn diverting_rules(report: &Report) -> Vec<Action> {
+    let shadows = report.warnings.iter().filter_map(|warning| match warning {
+        Warning::NatShadow(shadows) => Some(shadows),
+        _ => None,
+    });
+    shadows.flatten().map(|shadow| Action::ShowRule(shadow.place.clone())).collect()
 }
 
 fn free(report: &Report) -> Vec<Action> {
@@ -178,6 +207,9 @@ fn against(report: &Report, first: &Blocker) -> Vec<Action> {
 fn stop(report: &Report, blocker: &Blocker) -> Vec<Action> {
     let held = &report.table.sockets[blocker.position];
     let place = report.table.placement(held);
+    if let Some(behind) = &blocker.behind {
+        return vec![stop_behind(behind, report)];
+    }
     if let Some(container) = place.container {
         return vec![Action::StopContainer(container)];
     }
@@ -196,6 +228,23 @@ fn stop(report: &Report, blocker: &Blocker) -> Vec<Action> {
 fn release(report: &Report, blocker: &Blocker) -> Option<Action> {
     let usage = report.table.kernel_use(&report.table.sockets[blocker.position])?;
     usage.device.as_deref().map(|device| Action::LinkDown(device.to_owned()))
+}
+
+fn stop_behind(behind: &Behind, report: &Report) -> Action {
+    let port = report.decisive().bind.port;
+    match behind {
+        Behind::Activation { unit, service, of_user } => Action::StopActivation {
+            unit: unit.clone(),
+            service: service.clone(),
+            of_user: *of_user,
+        },
+        Behind::Published { container: Some(container), .. } => {
+            Action::StopContainer(container.clone())
+        }
+        Behind::Published { by, .. } => {
+            Action::ShowPublisher { runtime: by.runtime.unwrap_or("docker"), port }
+        }
+    }
 }
 
 /// A service of its own, and not the one we run in ourselves: a session, a terminal.
@@ -299,7 +348,7 @@ fn with_rights(report: &Report, action: Action) -> Remedy {
     let is_root = geteuid().is_root();
     let ours = Some(geteuid().as_raw());
     let takes_root = match &action {
-        Action::StopUnit { of_user, .. } => !of_user,
+        Action::StopUnit { of_user, .. } | Action::StopActivation { of_user, .. } => !of_user,
         Action::Kill { owners, .. } | Action::KillClients { owners, .. } => {
             owners.is_empty() || owners.iter().any(|p| p.uid != ours)
         }
@@ -314,6 +363,7 @@ fn with_rights(report: &Report, action: Action) -> Remedy {
         | Action::EnableIpv6
         | Action::WidenRange(_)
         | Action::ShowRefusals
+        | Action::ShowRule(_)
         | Action::LinkDown(_) => true,
         Action::Who(_) => report.blockers.iter().any(|b| b.verdict == Verdict::Unknown),
         _ => false,

@@ -4,7 +4,7 @@ use portolan_core::net::PortRange;
 use portolan_core::socket::Bind;
 use rustix::io::Errno;
 
-use super::{Obstacle, Report};
+use super::{Obstacle, Report, Shadow, TwoBehindLocalhost};
 
 /// Something that is true whatever the verdict is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub(crate) enum Warning {
         /// What it chooses from.
         range: PortRange,
     },
+    /// Rules that send traffic for the port somewhere else, whoever is bound to it.
+    NatShadow(Vec<Shadow>),
+    /// `localhost` leads to two programs.
+    SplitFamily(TwoBehindLocalhost),
     /// When the sockets in the way are gone, this will be.
     Beside(Obstacle),
 }

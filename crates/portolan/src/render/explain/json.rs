@@ -1,5 +1,7 @@
 //! The answer as one document.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 use portolan_core::net::Gap;
 use portolan_core::socket::conflict::Unshared;
@@ -8,7 +10,8 @@ use portolan_host::bind::Refusal;
 use serde::Serialize;
 
 use super::{remedy, words};
-use crate::ops::explain::{Attempt, Blocker, Report};
+use crate::ops::explain::{Attempt, Blocker, Report, Shadow, Warning};
+use crate::render::behind::BehindJson;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::socket::SocketJson;
@@ -39,11 +42,7 @@ pub(crate) fn json(
         remedies: report.remedies.iter().map(RemedyJson::from).collect(),
         probe: ProbeJson::from(decisive),
         probes: report.attempts.iter().map(AttemptJson::from).collect(),
-        warnings: report
-            .warnings
-            .iter()
-            .map(|w| WarningJson::from(words::warning(w, report)))
-            .collect(),
+        warnings: report.warnings.iter().map(|w| WarningJson::new(w, report)).collect(),
     };
     screen.json(&Document::new("explain", body, gaps))?;
     Ok(std::io::Write::flush(screen)?)
@@ -115,10 +114,16 @@ struct BlockerJson<'a> {
     seconds_left: Option<u64>,
     /// Connections that it accepted and that are still open.
     connections: usize,
+    /// The unit or container that its holder stands in for.
+    behind: Option<BehindJson<'a>>,
     ancestry: Vec<AncestorJson<'a>>,
 }
 
-fn blocker<'a>(report: &'a Report, blocker: &Blocker, context: &'a Context<'a>) -> BlockerJson<'a> {
+fn blocker<'a>(
+    report: &'a Report,
+    blocker: &'a Blocker,
+    context: &'a Context<'a>,
+) -> BlockerJson<'a> {
     let held = &report.table.sockets[blocker.position];
     let line = held.holders.first().and_then(|h| report.ancestries.get(&h.pid));
     BlockerJson {
@@ -128,6 +133,7 @@ fn blocker<'a>(report: &'a Report, blocker: &Blocker, context: &'a Context<'a>) 
         reuse: held.socket.reuse.map(ReuseJson::from),
         seconds_left: blocker.seconds_left,
         connections: blocker.connections,
+        behind: blocker.behind.as_ref().map(BehindJson::from),
         ancestry: line.into_iter().flatten().skip(1).map(AncestorJson::from).collect(),
     }
 }
@@ -216,10 +222,55 @@ impl<'a> From<&'a Attempt> for AttemptJson<'a> {
 struct WarningJson {
     kind: &'static str,
     message: String,
+    /// The rules that divert the port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<Vec<RuleJson>>,
+    /// The address that `localhost` means first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached_first: Option<IpAddr>,
 }
 
-impl From<(&'static str, String)> for WarningJson {
-    fn from((kind, message): (&'static str, String)) -> Self {
-        Self { kind, message }
+impl WarningJson {
+    fn new(warning: &Warning, report: &Report) -> Self {
+        let (kind, message) = words::warning(warning, report);
+        let (rules, reached_first) = match warning {
+            Warning::NatShadow(shadows) => {
+                (Some(shadows.iter().map(RuleJson::from).collect()), None)
+            }
+            Warning::SplitFamily(two) => (None, two.reached.map(|(address, _)| address)),
+            _ => (None, None),
+        };
+        Self { kind, message, rules, reached_first }
+    }
+}
+
+/// A rule that diverts the port.
+#[derive(Serialize)]
+struct RuleJson {
+    path: &'static str,
+    family: &'static str,
+    table: String,
+    chain: String,
+    handle: Option<u64>,
+    /// Its place in the chain, from 0.
+    index: usize,
+    text: String,
+    target: String,
+    takes_all: bool,
+}
+
+impl From<&Shadow> for RuleJson {
+    fn from(shadow: &Shadow) -> Self {
+        Self {
+            path: shadow.path.as_str(),
+            family: shadow.place.family.as_str(),
+            table: shadow.place.table.to_string(),
+            chain: shadow.place.chain.to_string(),
+            handle: shadow.place.handle,
+            index: shadow.place.index,
+            text: shadow.text.to_string(),
+            target: shadow.target.to_string(),
+            takes_all: shadow.takes_all,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use portolan_core::nat::{Place, RuleFamily};
 use portolan_core::net::Transport;
 use portolan_core::socket::{Bind, Container, Process};
 
@@ -23,6 +24,19 @@ fn action(action: &Action) -> (Option<String>, String) {
             format!("systemctl{} stop {unit}", if *of_user { " --user" } else { "" }),
             "stops it; systemd may start it again if it is only killed",
         ),
+        Action::StopActivation { unit, service, of_user } => {
+            let service = service.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+            let user = if *of_user { " --user" } else { "" };
+            with(
+                format!("systemctl{user} stop {unit}{service}"),
+                "systemd lets go of the port; stopping the service alone does not do that",
+            )
+        }
+        Action::ShowPublisher { runtime, port } => with(
+            format!("{runtime} ps --filter publish={port}"),
+            "the container behind it; stop that, not the program that stands in for it",
+        ),
+        Action::ShowRule(place) => show_rule(place),
         Action::StopContainer(container) => stop_container(container),
         Action::Kill { port, owners } => (
             Some(format!("portolan kill {port}")),
@@ -138,6 +152,24 @@ fn of_obstacle(action: &Action) -> (Option<String>, String) {
 
 fn names(owners: &[Process]) -> String {
     if owners.is_empty() { "whoever holds it".to_owned() } else { process_names(owners) }
+}
+
+/// Legacy iptables gives its rules no handles, and nft does not show them.
+fn show_rule(place: &Place) -> (Option<String>, String) {
+    let family = place.family.as_str();
+    match place.handle {
+        Some(handle) => (
+            Some(format!("nft -a list chain {family} {} {}", place.table, place.chain)),
+            format!("shows the rule that diverts the port; it has handle {handle}"),
+        ),
+        None => {
+            let tool = if place.family == RuleFamily::Ip6 { "ip6tables" } else { "iptables" };
+            (
+                Some(format!("{tool} -t {} -S {}", place.table, place.chain)),
+                format!("shows the rule that diverts the port: number {}", place.index + 1),
+            )
+        }
+    }
 }
 
 fn stop_container(container: &Container) -> (Option<String>, String) {

@@ -1,15 +1,20 @@
 //! The sentences of `explain`: the same in its text and in its JSON.
 
 use jiff::Unit;
+use portolan_core::container::Publisher;
+use portolan_core::nat::Path;
 use portolan_core::net::{Endpoint, Transport};
 use portolan_core::socket::conflict::{Unshared, Verdict};
-use portolan_core::socket::{Bind, Held, Socket, Unowned};
+use portolan_core::socket::{Bind, Held, Socket, Split, Unowned};
 use portolan_host::bind::Call;
 use rustix::io::Errno;
 
-use crate::ops::explain::{Blocker, NotLocal, Obstacle, Report, Warning};
+use crate::ops::behind::Behind;
+use crate::ops::explain::{
+    Blocker, NotLocal, Obstacle, Report, Shadow, TwoBehindLocalhost, Warning,
+};
 use crate::ops::reservations::Reserved;
-use crate::render::owner::{process_names, unowned_word};
+use crate::render::owner::{container_name, process_names, unowned_word};
 use crate::render::socket::on_device;
 
 /// `tcp [::]:3000 (IPv4 and IPv6)`
@@ -97,6 +102,7 @@ fn of_blocker(report: &Report, first: &Blocker) -> String {
             Some(lease) => reserved(lease),
             None => "It is reserved.".to_owned(),
         },
+        Verdict::SocketActivation | Verdict::ContainerPublish => stands_in(&who, first),
         Verdict::IoUring => format!(
             "{who} holds it through io_uring, without a descriptor: ss and lsof name nobody."
         ),
@@ -123,6 +129,35 @@ fn reserved(lease: &Reserved) -> String {
         "It is reserved{} until {until}: a server that sets SO_REUSEADDR may bind it all the same.",
         project.unwrap_or_default()
     )
+}
+
+/// Who is behind a holder that only stands in.
+fn stands_in(who: &str, blocker: &Blocker) -> String {
+    match &blocker.behind {
+        Some(Behind::Activation { unit, service, .. }) => {
+            let starts = service.as_ref().map_or_else(String::new, |name| {
+                format!(", and starts {name} when somebody connects")
+            });
+            format!("{who} listens there for the unit {unit}{starts}.")
+        }
+        Some(Behind::Published { by, container }) => {
+            let container = container.as_ref().map_or_else(
+                || "a container".to_owned(),
+                |container| format!("the container {}", container_name(container)),
+            );
+            format!("{who} holds it for {container}{}.", inside(by))
+        }
+        None => format!("{who} listens there already."),
+    }
+}
+
+/// Where in the container a publisher leads: ` (172.17.0.2, port 80 inside)`.
+pub(crate) fn inside(by: &Publisher) -> String {
+    match (by.address, by.inside) {
+        (Some(address), Some(port)) => format!(" ({address}, port {port} inside)"),
+        (None, Some(port)) => format!(" (port {port} inside)"),
+        _ => String::new(),
+    }
 }
 
 fn time_wait(report: &Report, connections: &str) -> String {
@@ -247,10 +282,47 @@ pub(super) fn warning(warning: &Warning, report: &Report) -> (&'static str, Stri
             );
             ("ephemeral", text)
         }
+        Warning::NatShadow(shadows) => (Verdict::NatShadow.as_str(), shadowed(shadows, report)),
+        Warning::SplitFamily(two) => (Verdict::SplitFamily.as_str(), split(two, report)),
         Warning::Beside(obstacle) => {
             (obstacle.verdict().as_str(), format!("also: {}", of_obstacle(obstacle, report)))
         }
     }
+}
+
+/// Which rules divert what, and where to.
+fn shadowed(shadows: &[Shadow], report: &Report) -> String {
+    let port = report.decisive().bind.port;
+    let each = shadows.iter().map(|shadow| {
+        let whose = match shadow.path {
+            Path::Prerouting => "from outside",
+            Path::Output => "from this machine",
+        };
+        let traffic = if shadow.takes_all { "connections" } else { "some connections" };
+        format!("{traffic} {whose} go to {} by `{}` ({})", shadow.target, shadow.text, shadow.place)
+    });
+    let each: Vec<String> = each.collect();
+    format!("whoever is bound to {port} does not see all of its traffic: {}", each.join("; "))
+}
+
+/// Who answers at which of the two addresses, and which comes first.
+fn split(two: &TwoBehindLocalhost, report: &Report) -> String {
+    let who = |position: usize| match report.table.sockets.get(position) {
+        Some(held) => holder(report, held),
+        None => "this server".to_owned(),
+    };
+    let Split { port, ipv4, ipv6, .. } = two.split;
+    let first = match two.reached {
+        Some((address, position)) => {
+            format!("`localhost` is {address} first here, so most clients reach {}", who(position))
+        }
+        None => "`localhost` is neither here".to_owned(),
+    };
+    format!(
+        "two programs are behind localhost:{port}: {} at 127.0.0.1, {} at [::1]; {first}",
+        who(ipv4),
+        who(ipv6)
+    )
 }
 
 /// Whether SO_REUSEADDR would have helped, where that was tried.

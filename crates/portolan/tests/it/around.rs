@@ -1,0 +1,181 @@
+//! What stands around a port: rules that divert it, a second program behind `localhost`, the
+//! kernel's own devices, programs that stand in for a container.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Netns, Program, Ran, require_root, skip};
+
+fn warning<'a>(document: &'a Value, kind: &str) -> Option<&'a Value> {
+    document["warnings"].as_array().unwrap().iter().find(|w| w["kind"] == kind)
+}
+
+/// The program with these lines as /etc/hosts.
+fn with_hosts(netns: &Netns, hosts: &str, line: &str) -> Ran {
+    let mount = "mount -t tmpfs none /mnt && printf '%s' \"$0\" > /mnt/hosts && \
+                 mount --bind /mnt/hosts /etc/hosts && exec \"$@\"";
+    let wrapper = ["unshare", "-m", "sh", "-c", mount, hosts];
+    Program::line(line).inside(netns).through(wrapper).run()
+}
+
+const BOTH: &str = "127.0.0.1 localhost\n::1 localhost\n";
+const IPV4_ONLY: &str = "127.0.0.1 localhost\n::1 ip6-localhost\n";
+
+#[test]
+fn a_rule_that_diverts_a_port_is_named_and_really_does() {
+    require_root!();
+    let netns = Netns::new();
+    let rules = "add table ip lab; add chain ip lab out { type nat hook output priority -100; }; \
+                 add rule ip lab out tcp dport 8080 redirect to :9090";
+    let loaded = netns.command("nft").arg(rules).output().expect("nft (scripts/setup)");
+    if !loaded.status.success() {
+        skip!("this kernel has no NAT: {}", String::from_utf8_lossy(&loaded.stderr));
+    }
+    let _servers = netns.python(
+        "import threading
+def serve(port):
+    s = listener(f'127.0.0.1:{port}')
+    while True:
+        c, _ = s.accept(); c.sendall(str(port).encode()); c.close()
+for port in (8080, 9090):
+    threading.Thread(target=serve, args=(port,), daemon=True).start()
+while True:
+    try: socket.create_connection(('127.0.0.1', 9090)).close(); break
+    except OSError: pass",
+    );
+    let reached = netns
+        .python("c = socket.create_connection(('127.0.0.1', 8080)); print(c.recv(9).decode())");
+    assert_eq!(reached.said, "9090");
+
+    let ran = Program::line("explain 8080 --json").inside(&netns).run().expect_code(1);
+    let document = ran.json();
+    assert_eq!(document["verdict"], "listener");
+    let rule = &warning(&document, "nat-shadow").expect("a warning")["rules"][0];
+    assert_eq!(
+        (&rule["family"], &rule["table"], &rule["chain"], &rule["path"]),
+        (&json!("ip"), &json!("lab"), &json!("out"), &json!("output"))
+    );
+    let handle = rule["handle"].as_u64().expect("a handle");
+    let listing = netns.output("nft -a list chain ip lab out");
+    assert!(listing.contains(&format!("redirect to :9090 # handle {handle}")), "{listing}");
+    assert_eq!((&rule["target"], &rule["takes_all"]), (&json!("port 9090"), &json!(true)));
+
+    let text = Program::line("explain 8080").inside(&netns).run().expect_code(1).stdout;
+    assert!(text.contains(&format!("nft -a list chain ip lab out\n")), "{text}");
+    let other = Program::line("explain 9090 --json").inside(&netns).run().json();
+    assert_eq!(warning(&other, "nat-shadow"), None, "9090 is where it leads");
+}
+
+#[test]
+fn a_port_that_can_be_bound_and_is_diverted_is_free_with_a_warning() {
+    require_root!();
+    let netns = Netns::new();
+    let rules = "*nat\n-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination \
+                 10.9.9.9:80\nCOMMIT\n";
+    let script = format!("printf '%s' '{rules}' | iptables-nft-restore 2>&1");
+    let loaded = netns.command("sh").args(["-c", &script]).output().unwrap();
+    if !loaded.status.success() {
+        skip!("no iptables here: {}", String::from_utf8_lossy(&loaded.stdout));
+    }
+    let document = Program::line("explain 8080 --json").inside(&netns).run().expect_code(0).json();
+    assert_eq!((&document["bindable"], &document["verdict"]), (&json!(true), &json!("free")));
+    // Nothing comes from outside to a machine that has loopback addresses alone.
+    assert_eq!(warning(&document, "nat-shadow"), None);
+    netns.ip("address add 10.1.1.1/24 dev lo");
+    let document = Program::line("explain 8080 --json").inside(&netns).run().expect_code(0).json();
+    let rule = &warning(&document, "nat-shadow").expect("a warning")["rules"][0];
+    assert_eq!((&rule["chain"], &rule["target"]), (&json!("PREROUTING"), &json!("10.9.9.9:80")));
+    assert!(rule["handle"].is_u64(), "nft gives the rule of iptables a handle: {rule}");
+    let stranger = Program::line("explain 8080 --json").inside(&netns).by_user(65534).run();
+    let gaps = stranger.expect_code(0).json()["gaps"].to_string();
+    assert!(gaps.contains("NAT rules that could divert a port"), "{gaps}");
+}
+
+#[test]
+fn two_programs_behind_localhost_are_told_with_the_one_that_is_reached() {
+    require_root!();
+    let netns = Netns::new();
+    let _first = netns.listen("127.0.0.1:5173");
+    let second = netns.listen("[::1]:5173");
+    for (hosts, reached) in [(BOTH, "::1"), (IPV4_ONLY, "127.0.0.1")] {
+        let ran = with_hosts(&netns, hosts, "explain 5173 --json").expect_code(1);
+        let document = ran.json();
+        let split = warning(&document, "split-family").expect("a warning");
+        assert_eq!(split["reached_first"], reached, "{split}");
+    }
+    let text = with_hosts(&netns, BOTH, "explain 5173").expect_code(1).stdout;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told =
+        format!("`localhost` is ::1 first here, so most clients reach python3 ({})", second.pid());
+    assert!(text.contains(&told), "{text}");
+}
+
+#[test]
+fn a_server_that_would_split_localhost_is_warned_beforehand() {
+    require_root!();
+    let netns = Netns::new();
+    let _first = netns.listen("127.0.0.1:5173");
+    let document = with_hosts(&netns, BOTH, "explain [::1]:5173 --json").expect_code(0).json();
+    let split = warning(&document, "split-family").expect("a warning");
+    assert!(split["message"].as_str().unwrap().contains("this server at [::1]"), "{split}");
+    let one = with_hosts(&netns, BOTH, "explain 127.0.0.2:5173 --json").expect_code(0).json();
+    assert_eq!(warning(&one, "split-family"), None);
+}
+
+#[test]
+fn one_program_with_both_families_is_no_split() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python("listener('127.0.0.1:5173'); listener('[::1]:5173')");
+    let document = with_hosts(&netns, BOTH, "explain 5173 --json").expect_code(1).json();
+    assert_eq!(warning(&document, "split-family"), None);
+}
+
+#[test]
+fn a_port_of_a_tunnel_is_the_kernels_and_the_tunnel_is_what_can_be_taken_down() {
+    require_root!();
+    let netns = Netns::new();
+    netns.ip("link add vx0 type vxlan id 1 dstport 4789 local 127.0.0.1");
+    netns.ip("link set vx0 up");
+    let document =
+        Program::line("explain 4789/udp --json").inside(&netns).run().expect_code(1).json();
+    assert_eq!(document["verdict"], "kernel");
+    assert_eq!(document["blockers"][0]["kernel_use"], json!({"kind": "vxlan", "device": "vx0"}));
+    assert_eq!(document["remedies"][0]["command"], "ip link set vx0 down");
+    netns.ip("link set vx0 down");
+    Program::line("explain 4789/udp").inside(&netns).run().expect_code(0);
+}
+
+#[test]
+fn docker_proxy_is_not_what_is_in_the_way() {
+    require_root!();
+    let netns = Netns::new();
+    // A program of that name, with that program's arguments, as ss and /proc see it.
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = folder.path().join("docker-proxy");
+    std::fs::copy("/bin/sleep", &proxy).unwrap();
+    let server = netns.python(&format!(
+        "s = listener('0.0.0.0:8080'); os.set_inheritable(s.fileno(), True)
+pid = os.fork()
+if pid == 0:
+    os.execv({proxy:?}, [{proxy:?}, '600'])
+s.close(); kept.clear(); print(pid)",
+        proxy = proxy.to_str().unwrap()
+    ));
+    let _ended = Ended(server.said.parse().unwrap());
+    let document = Program::line("explain 8080 --json").inside(&netns).run().expect_code(1).json();
+    assert_eq!(document["verdict"], "container-publish", "{document:#}");
+    assert_eq!(document["blockers"][0]["behind"]["program"], "docker-proxy");
+    let first = document["remedies"][0]["command"].as_str().unwrap();
+    assert_eq!(first, "docker ps --filter publish=8080");
+}
+
+/// A child of a server of ours, ended with the test.
+struct Ended(u32);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.to_string()).status();
+    }
+}

@@ -12,7 +12,10 @@ use portolan_core::nat::{Destination, RuleFamily, Translations};
 use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::socket::filter::{Filter, Names};
-use portolan_core::socket::{Address, Socket, SocketTransport, cgroup, passwd, procnet, procpid};
+use portolan_core::socket::{
+    Address, Family, Socket, SocketTransport, StateSet, cgroup, passwd, procnet, procpid, task_file,
+};
+use portolan_core::wire::btf::Btf;
 use portolan_core::wire::genetlink;
 use portolan_core::wire::netlink::{self, Payload};
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
@@ -24,6 +27,7 @@ pub type Target = fn(&[u8]);
 /// Every target with the name of its folder in `fuzz/corpus`.
 pub const ALL: &[(&str, Target)] = &[
     ("sock_diag", sock_diag),
+    ("btf", btf),
     ("proc_net", proc_net),
     ("proc_pid", proc_pid),
     ("cgroup", cgroup),
@@ -57,6 +61,27 @@ pub fn sock_diag(bytes: &[u8]) {
         let _ = genetlink::Family::parse(body);
         let _ = (genetlink::wireguard_port(body), genetlink::fou_port(body));
         let _ = genetlink::l2tp_port(body);
+    }
+}
+
+/// A kernel's description of its types, and the program that is made for it; the same bytes as what
+/// such a program wrote.
+pub fn btf(bytes: &[u8]) {
+    for record in task_file::Record::each(bytes) {
+        assert!(record.process_name().len() <= 3 * 16, "a name has 16 bytes");
+    }
+    let Ok(types) = Btf::parse(bytes) else { return };
+    let Ok(layout) = task_file::Layout::read(&types) else { return };
+    let families = vec![Family::Ipv4, Family::Ipv6];
+    for suspects in [false, true] {
+        let selection = task_file::Selection {
+            families: families.clone(),
+            states: StateSet::LISTENING,
+            netns: Some(1),
+            suspects,
+        };
+        let program = task_file::program(&layout, &selection);
+        assert_eq!(program.last().map(|last| last[0]), Some(0x95), "a program ends");
     }
 }
 

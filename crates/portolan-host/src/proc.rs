@@ -71,6 +71,12 @@ impl Proc {
         let stat = fs::statat(&self.0, path(pid, "").as_bytes(), fs::AtFlags::empty())?;
         Ok(stat.st_uid)
     }
+
+    /// Whether a process has more than one thread: the kernel's own have not.
+    pub(crate) fn has_threads(&self, pid: u32) -> bool {
+        let stat = fs::statat(&self.0, path(pid, "task").as_bytes(), fs::AtFlags::empty());
+        stat.is_ok_and(|stat| stat.st_nlink > 3) // a folder a thread, its own entry, and `.`
+    }
 }
 
 /// Reads the whole file `path` below `folder` into `buffer`, whose old content goes.

@@ -251,3 +251,57 @@ const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// More than the kernel gathers before it hands something out (8 pages).
 const BUFFER: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd as _;
+
+    use portolan_core::socket::{Family, Reuse, StateSet};
+    use rustix::fs::fstat;
+
+    use super::*;
+
+    /// The kernel, where we may ask it.
+    fn kernel() -> Option<Kernel> {
+        let may_load = rustix::process::geteuid().is_root();
+        Kernel::open().ok().filter(|_| may_load)
+    }
+
+    fn of(families: Vec<Family>, suspects: bool) -> Selection {
+        Selection { families, states: StateSet::LISTENING, netns: None, suspects }
+    }
+
+    #[test]
+    fn the_kernel_takes_every_program_there_is() {
+        let Some(kernel) = kernel() else { return };
+        let nothing = IdIndex::new([].into_iter());
+        for families in [vec![], vec![Family::Ipv4, Family::Ipv6], vec![Family::Unix]] {
+            for suspects in [false, true] {
+                for (states, netns) in [(StateSet::LISTENING, Some(1)), (StateSet::ALL, None)] {
+                    let selection = Selection { states, netns, ..of(families.clone(), suspects) };
+                    match kernel.search(&nothing, &selection, Details::Brief) {
+                        Ok(found) => assert_eq!(found.witnesses.is_empty(), !suspects),
+                        Err(Unavailable::Load(LoadFailure(LoadError::Refused(_)))) => return,
+                        Err(error) => panic!("{selection:?}: {error}"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_of_ours_is_told_with_its_options_and_our_name() {
+        let Some(kernel) = kernel() else { return };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap(); // sets SO_REUSEADDR
+        let index = IdIndex::new([fstat(&listener).unwrap().st_ino].into_iter());
+        let selection = of(vec![Family::Ipv4], false);
+        let Ok(found) = kernel.search(&index, &selection, Details::Brief) else { return };
+        let pid = std::process::id();
+        let holder = Holder { pid, fd: Some(listener.as_raw_fd()), via: Via::Fd };
+        assert!(found.pass.holdings.contains(&(0, holder)));
+        assert_eq!(found.pass.settings[0].1.reuse, Reuse::ADDRESS);
+        let ourselves = crate::processes::read([pid], Details::Brief);
+        assert_eq!(found.pass.processes, ourselves);
+    }
+}

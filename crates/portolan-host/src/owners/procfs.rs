@@ -27,8 +27,7 @@ use crate::processes::{Details, Reader};
 pub(super) enum Depth {
     /// Descriptors of processes: where nearly every socket is held.
     Descriptors,
-    /// Also what is registered with io_uring or on its way over a unix socket, and processes whose
-    /// first thread has ended.
+    /// Also what is registered with io_uring or on its way over a unix socket.
     Everything,
 }
 
@@ -127,9 +126,9 @@ impl<'a> Worker<'a> {
         if self.depth == Depth::Everything {
             files.rings.iter().for_each(|fd| self.read_ring(pid, *fd));
             files.sockets.iter().for_each(|fd| self.read_mailbox(pid, *fd));
-            if files.count == 0 {
-                self.visit_threads(pid);
-            }
+        }
+        if files.count == 0 && self.proc.has_threads(pid) {
+            self.visit_threads(pid);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod around;
 mod audit;
 mod cli;
 mod conflict;
+mod engines;
 mod floors;
 mod fuzz;
 mod help;

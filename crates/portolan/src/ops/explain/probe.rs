@@ -20,7 +20,10 @@ pub(crate) struct Attempt {
     pub(crate) bind: Bind,
     /// What the kernel said; `None` is yes.
     pub(crate) refusal: Option<Refusal>,
-    /// What it says to the same with SO_REUSEADDR; asked where it was refused without.
+    /// What it says to the same with SO_REUSEADDR; asked where it was refused without any option.
+    /// Not together with SO_REUSEPORT: the kernel remembers the last socket that shared a port by
+    /// that, and then lets the next one in unseen (inet_csk_update_fastreuse), so that asking would
+    /// change the answer.
     pub(crate) with_reuseaddr: Option<Result<(), Refusal>>,
     /// What the model says of the sockets in its way.
     pub(crate) judgement: Judgement,
@@ -49,12 +52,9 @@ pub(super) fn attempts(
     let netns = table.namespaces.first().map_or(0, |namespace| namespace.inode);
     let one = |bind: &Bind| {
         let refusal = answer(bind, user)?.err();
-        let takes_part = !bind.reuse.address && refusal.is_some_and(is_in_use);
+        let takes_part = bind.reuse == Reuse::NONE && refusal.is_some_and(is_in_use);
         let with_reuseaddr = match takes_part {
-            true => {
-                let reuse = Reuse { address: true, ..bind.reuse };
-                Some(answer(&bind.clone().with(reuse), user)?)
-            }
+            true => Some(answer(&bind.clone().with(Reuse::ADDRESS), user)?),
             false => None,
         };
         let judgement = match bind.port.0 {

@@ -8,7 +8,7 @@ use portolan_host::processes::{Details, ancestry};
 use crate::cli::args::{Global, Who};
 use crate::exit::Exit;
 use crate::ops::sockets::{Namespaces, Request, WITH_PORTS};
-use crate::ops::who::{Query, answer, service_ports};
+use crate::ops::who::{Query, answer, look_around, service_ports};
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
     let table =
         ops::sockets::observe(&request(&query, arguments.all_netns.into()))?.into_value(&mut gaps);
     let mut report = answer(&arguments.what, &query, &table, ancestry);
+    look_around(&mut report, &table, &mut gaps);
     if report.groups.is_empty() {
         report.service_ports = service_ports(&query, &registry);
     }
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: &Who, global: &Global) -> Result<Exit> {
     if global.json {
         render::who::json(&mut screen, &report, &table, &context, &gaps)?;
     } else {
-        render::who::text(&mut screen, &report, &context)?;
+        render::who::text(&mut screen, &report, &table, &context)?;
         if report.is_partial() {
             render::gap::print(&gaps, global.color);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use portolan_core::net::{PortSet, TransportSet};
+use portolan_core::net::{Gap, PortSet, TransportSet};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::{self, PortSelection};
 use portolan_core::socket::{
@@ -11,6 +11,8 @@ use portolan_core::socket::{
 };
 
 use crate::fault::Fault;
+use crate::ops::behind::{Asking, Behind};
+use crate::ops::localhost::{TwoBehindLocalhost, every_two};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub(crate) struct Report<'a> {
     pub(crate) groups: Vec<Group<'a>>,
     /// Sockets whose owner is not visible and that might belong here too.
     pub(crate) unattributed: usize,
+    /// Ports at which `localhost` leads to two programs, this holder one of them.
+    pub(crate) splits: Vec<TwoBehindLocalhost>,
     /// Whether ports were asked for, and not somebody who may hold some.
     pub(crate) is_of_ports: bool,
     /// How many network namespaces were looked into.
@@ -107,6 +111,8 @@ pub(crate) struct Group<'a> {
     pub(crate) holding: Vec<&'a Held>,
     /// The rest: connections, by state.
     pub(crate) connections: Vec<&'a Held>,
+    /// Whom its holder stands in for, where it does.
+    pub(crate) behind: Option<Behind>,
     /// What the kernel holds them for: `vxlan vx0`.
     pub(crate) kernel_use: Option<String>,
     /// The network namespace of the sockets, where it is not ours.
@@ -126,6 +132,18 @@ impl Report<'_> {
         let is_in_doubt = self.unattributed > 0 || self.may_lack_sockets;
         self.groups.iter().any(hidden) || (self.groups.is_empty() && is_in_doubt)
     }
+}
+
+/// Adds what stands around the sockets found: whom their holders stand in for, and who else is
+/// behind `localhost`.
+pub(crate) fn look_around(report: &mut Report<'_>, table: &SocketTable, gaps: &mut Vec<Gap>) {
+    let mut asking = Asking::default();
+    for group in &mut report.groups {
+        group.behind = group.holding.iter().find_map(|held| asking.about(table, held));
+    }
+    gaps.append(&mut asking.gaps);
+    let holding = report.groups.iter().flat_map(|group| group.holding.iter().copied());
+    report.splits = every_two(table, holding);
 }
 
 /// Answers a query from a table of sockets in every state.
@@ -161,6 +179,7 @@ pub(crate) fn answer<'a>(
         query: text,
         groups,
         unattributed,
+        splits: Vec::new(),
         is_of_ports: matches!(query, Query::Ports(_)),
         namespaces: table.namespaces.len(),
         may_lack_sockets: table.may_lack_sockets,
@@ -184,6 +203,7 @@ fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable) -> Group<'a> {
         placement: first.map(|held| table.placement(held)).unwrap_or_default(),
         ancestry: Vec::new(),
         creator: first.and_then(|held| creator(held, table)),
+        behind: None,
         kernel_use: first.and_then(|held| kernel_use(held, table)),
         holding,
         connections,

@@ -11,7 +11,9 @@ use portolan_core::socket::{
 };
 use serde::Serialize;
 
+use crate::ops::localhost::TwoBehindLocalhost;
 use crate::ops::who::{Group, Report, states};
+use crate::render::behind::{BehindJson, SplitJson, fact, two_behind_localhost};
 use crate::render::json::Document;
 use crate::render::namespace::{NamespaceJson, namespaces_json, turned_away};
 use crate::render::owner::{CommandLines, container_name, process_names, unowned_word};
@@ -32,7 +34,12 @@ pub(crate) struct Context<'a> {
 }
 
 /// Prints the answer, a paragraph for each holder.
-pub(crate) fn text(screen: &mut Screen, report: &Report<'_>, context: &Context<'_>) -> Result<()> {
+pub(crate) fn text(
+    screen: &mut Screen,
+    report: &Report<'_>,
+    table: &SocketTable,
+    context: &Context<'_>,
+) -> Result<()> {
     if report.groups.is_empty() {
         writeln!(screen, "{}", nobody(report))?;
         if let Some(ports) = &report.service_ports {
@@ -46,7 +53,25 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<'_>, context: &Context<'
         }
         paragraph(screen, group, context)?;
     }
+    for two in &report.splits {
+        let mut lead = format!("\n{} ", screen.style.paint(Role::Warning, "warning:"));
+        for line in wrap(&sanitize(&split(two, table)), screen.width.saturating_sub(10)) {
+            writeln!(screen, "{lead}{line}")?;
+            lead = "  ".to_owned();
+        }
+    }
     Ok(screen.flush()?)
+}
+
+/// Who is at which address behind `localhost`.
+fn split(two: &TwoBehindLocalhost, table: &SocketTable) -> String {
+    two_behind_localhost(two, |position| {
+        let held = &table.sockets[position];
+        match table.owners(held).next() {
+            Some(_) => process_names(table.owners(held)),
+            None => held.unowned.map_or("somebody", unowned_word).to_owned(),
+        }
+    })
 }
 
 fn nobody(report: &Report<'_>) -> String {
@@ -98,6 +123,7 @@ fn holder(group: &Group<'_>) -> String {
 fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     facts.extend(unusual_hold(group));
+    facts.extend(group.behind.as_ref().map(fact));
     facts.extend(group.elsewhere.map(|netns| ("in", format!("{netns}, not this one"))));
     facts.extend(
         group.lives_in.as_ref().map(|netns| ("lives in", format!("{netns}, its sockets not"))),
@@ -295,6 +321,7 @@ pub(crate) fn json(
         namespaces: namespaces_json(table),
         sockets: report.groups.iter().flat_map(|g| held_json(g, table, context)).collect(),
         unattributed: report.unattributed,
+        warnings: report.splits.iter().map(|t| SplitJson::new(t, split(t, table))).collect(),
     };
     screen.json(&Document::new("who", body, gaps))?;
     Ok(screen.flush()?)
@@ -308,6 +335,7 @@ fn held_json<'a>(
     group.holding.iter().chain(&group.connections).map(move |held| HeldJson {
         socket: SocketJson::new(held, table, context.registry, context.command_lines),
         ancestry: group.ancestry.iter().map(AncestorJson::from).collect(),
+        behind: group.behind.as_ref().map(BehindJson::from),
         kernel_device: group.kernel_use.as_deref(),
     })
 }
@@ -319,6 +347,8 @@ struct Body<'a> {
     sockets: Vec<HeldJson<'a>>,
     /// Sockets whose owner is not visible and that might belong to the answer.
     unattributed: usize,
+    /// What to know beside that: a second program behind `localhost`.
+    warnings: Vec<SplitJson>,
 }
 
 /// A socket, and what its first owner descends from.
@@ -327,6 +357,8 @@ struct HeldJson<'a> {
     #[serde(flatten)]
     socket: SocketJson<'a>,
     ancestry: Vec<AncestorJson<'a>>,
+    /// The unit or container that its holder stands in for.
+    behind: Option<BehindJson<'a>>,
     kernel_device: Option<&'a str>,
 }
 

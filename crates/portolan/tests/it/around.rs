@@ -104,6 +104,11 @@ fn two_programs_behind_localhost_are_told_with_the_one_that_is_reached() {
         let split = warning(&document, "split-family").expect("a warning");
         assert_eq!(split["reached_first"], reached, "{split}");
     }
+    let who = with_hosts(&netns, BOTH, "who 5173 --json").expect_code(0).json();
+    let split = warning(&who, "split-family").expect("a warning");
+    assert_eq!((&split["port"], &split["reached_first"]), (&json!(5173), &json!("::1")));
+    let text = with_hosts(&netns, IPV4_ONLY, "who 5173").expect_code(0).stdout;
+    assert!(text.contains("`localhost` is 127.0.0.1 first"), "{text}");
     let text = with_hosts(&netns, BOTH, "explain 5173").expect_code(1).stdout;
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let told =
@@ -167,6 +172,8 @@ s.close(); kept.clear(); print(pid)",
     let document = Program::line("explain 8080 --json").inside(&netns).run().expect_code(1).json();
     assert_eq!(document["verdict"], "container-publish", "{document:#}");
     assert_eq!(document["blockers"][0]["behind"]["program"], "docker-proxy");
+    let who = Program::line("who 8080").inside(&netns).run().expect_code(0).stdout;
+    assert!(who.contains("stands for    a container"), "{who}");
     let first = document["remedies"][0]["command"].as_str().unwrap();
     assert_eq!(first, "docker ps --filter publish=8080");
 }

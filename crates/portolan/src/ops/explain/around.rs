@@ -1,18 +1,17 @@
 //! What stands around the port: who is behind its holders, rules that divert its traffic, and a
 //! second program behind `localhost`.
 
-use std::net::IpAddr;
-
 use portolan_core::nat::{Destination, Diversion, Path, Place, Target, Translations};
 use portolan_core::net::{Endpoint, Gap};
 use portolan_core::socket::conflict::Verdict;
 use portolan_core::socket::{
-    Address, Bind, Family, Held, Socket, SocketTable, SocketTransport, Split, State, split,
+    Address, Bind, Family, Held, Socket, SocketTable, SocketTransport, State,
 };
-use portolan_host::{localhost, machine, namespace, nft};
+use portolan_host::{machine, namespace, nft};
 
 use super::{Report, Warning};
 use crate::ops::behind::{Asking, Behind};
+use crate::ops::localhost::{TwoBehindLocalhost, two_behind};
 
 /// A rule that takes traffic away before a socket on the port sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +38,6 @@ impl From<Diversion<'_>> for Shadow {
             takes_all: diversion.takes_all,
         }
     }
-}
-
-/// Two programs behind `localhost`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TwoBehindLocalhost {
-    /// Their sockets; a position behind the table's end is the one that is wished for.
-    pub(crate) split: Split,
-    /// What `localhost` means first, and whose socket that is.
-    pub(crate) reached: Option<(IpAddr, usize)>,
 }
 
 /// Adds all of it to a report whose blockers are sorted out.
@@ -102,7 +92,7 @@ fn leads_to_published(report: &Report, bind: &Bind, shadow: &Shadow) -> bool {
     })
 }
 
-/// Two programs that are there, or one and the server that is wished for.
+/// Two programs that are there, or one and the server that is wished for, behind the table's end.
 fn two_behind_localhost(report: &Report) -> Option<TwoBehindLocalhost> {
     let bind = &report.decisive().bind;
     if bind.port.0 == 0 {
@@ -118,10 +108,9 @@ fn two_behind_localhost(report: &Report) -> Option<TwoBehindLocalhost> {
         let wished = report.attempts.iter().filter_map(|a| socket(&a.bind, netns));
         table.sockets.extend(wished);
     }
-    let split = split(&table, netns, bind.transport, bind.port)?;
-    let both_wished = split.ipv4.min(split.ipv6) >= report.table.sockets.len();
-    let reached = split.reached(&localhost::addresses());
-    (!both_wished).then_some(TwoBehindLocalhost { split, reached })
+    let two = two_behind(&table, netns, bind.transport, bind.port)?;
+    let both_wished = two.split.ipv4.min(two.split.ipv6) >= report.table.sockets.len();
+    (!both_wished).then_some(two)
 }
 
 /// The socket that a wish would make.

@@ -25,7 +25,7 @@ use portolan_host::processes::{Details, ancestry};
 use portolan_host::sockets::{InetFamily, Query};
 use portolan_host::{machine, namespace, options};
 
-pub(crate) use around::{Shadow, TwoBehindLocalhost};
+pub(crate) use around::Shadow;
 pub(crate) use blocker::Blocker;
 pub(crate) use obstacle::{NotLocal, Obstacle};
 pub(crate) use probe::Attempt;

@@ -4,7 +4,8 @@ use portolan_core::net::PortRange;
 use portolan_core::socket::Bind;
 use rustix::io::Errno;
 
-use super::{Obstacle, Report, Shadow, TwoBehindLocalhost};
+use super::{Obstacle, Report, Shadow};
+use crate::ops::localhost::TwoBehindLocalhost;
 
 /// Something that is true whatever the verdict is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::words::{
     counted, deed, errno_meaning, errno_name, holder, reason, reuseaddr, warning, wish,
 };
 use crate::ops::explain::{Blocker, Obstacle, Report};
+use crate::render::behind;
 use crate::render::owner::container_name;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -121,6 +122,7 @@ fn facts(
     facts.extend(
         place.container.map(|c| ("container", format!("{} ({})", container_name(&c), c.runtime))),
     );
+    facts.extend(group[0].behind.as_ref().map(behind::fact));
     facts.extend(ancestry(report, held));
     let accepted: usize = group.iter().map(|b| b.connections).sum();
     if accepted > 0 {

@@ -1,19 +1,18 @@
 //! The sentences of `explain`: the same in its text and in its JSON.
 
 use jiff::Unit;
-use portolan_core::container::Publisher;
 use portolan_core::nat::Path;
 use portolan_core::net::{Endpoint, Transport};
 use portolan_core::socket::conflict::{Unshared, Verdict};
-use portolan_core::socket::{Bind, Held, Socket, Split, Unowned};
+use portolan_core::socket::{Bind, Held, Socket, Unowned};
 use portolan_host::bind::Call;
 use rustix::io::Errno;
 
 use crate::ops::behind::Behind;
-use crate::ops::explain::{
-    Blocker, NotLocal, Obstacle, Report, Shadow, TwoBehindLocalhost, Warning,
-};
+use crate::ops::explain::{Blocker, NotLocal, Obstacle, Report, Shadow, Warning};
+use crate::ops::localhost::TwoBehindLocalhost;
 use crate::ops::reservations::Reserved;
+use crate::render::behind::{inside, two_behind_localhost};
 use crate::render::owner::{container_name, process_names, unowned_word};
 use crate::render::socket::on_device;
 
@@ -148,15 +147,6 @@ fn stands_in(who: &str, blocker: &Blocker) -> String {
             format!("{who} holds it for {container}{}.", inside(by))
         }
         None => format!("{who} listens there already."),
-    }
-}
-
-/// Where in the container a publisher leads: ` (172.17.0.2, port 80 inside)`.
-pub(crate) fn inside(by: &Publisher) -> String {
-    match (by.address, by.inside) {
-        (Some(address), Some(port)) => format!(" ({address}, port {port} inside)"),
-        (None, Some(port)) => format!(" (port {port} inside)"),
-        _ => String::new(),
     }
 }
 
@@ -305,24 +295,12 @@ fn shadowed(shadows: &[Shadow], report: &Report) -> String {
     format!("whoever is bound to {port} does not see all of its traffic: {}", each.join("; "))
 }
 
-/// Who answers at which of the two addresses, and which comes first.
+/// Who answers at which of the two addresses; behind the table's end stands what is wished for.
 fn split(two: &TwoBehindLocalhost, report: &Report) -> String {
-    let who = |position: usize| match report.table.sockets.get(position) {
+    two_behind_localhost(two, |position| match report.table.sockets.get(position) {
         Some(held) => holder(report, held),
         None => "this server".to_owned(),
-    };
-    let Split { port, ipv4, ipv6, .. } = two.split;
-    let first = match two.reached {
-        Some((address, position)) => {
-            format!("`localhost` is {address} first here, so most clients reach {}", who(position))
-        }
-        None => "`localhost` is neither here".to_owned(),
-    };
-    format!(
-        "two programs are behind localhost:{port}: {} at 127.0.0.1, {} at [::1]; {first}",
-        who(ipv4),
-        who(ipv6)
-    )
+    })
 }
 
 /// Whether SO_REUSEADDR would have helped, where that was tried.

@@ -221,7 +221,7 @@ fn a_port_that_others_share_is_told_with_the_terms() {
     let other = explain(&netns, "18093 --reuseport --as nobody");
     assert_eq!(other["verdict"], "listener-shared");
     assert_eq!(first(&other)["unshared"], "other-user");
-    assert_eq!(other["as"], 65534);
+    assert_eq!(other["uid"], 65534);
     assert!(text(&netns, "18093 --reuseport --as nobody").contains("own user, root"));
     let without = explain(&netns, "18093");
     assert_eq!(
@@ -502,7 +502,7 @@ fn agree(netns: &Netns, wish: &Bind, words: &str, there: &Bind) {
     let really = netns.enter(|| attempt(wish).is_ok());
     assert_eq!(document["bindable"], really, "{there:?}, then {wish:?}: {document:#}");
     assert_eq!(document["probes"][0]["model"], really, "{there:?}, then {wish:?}: {document:#}");
-    assert_eq!(warnings(&document), Vec::<&str>::new(), "{document:#}");
+    assert!(!warnings(&document).contains(&"disagreement"), "{document:#}");
 }
 
 #[test]

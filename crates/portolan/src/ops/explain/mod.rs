@@ -28,6 +28,7 @@ use portolan_host::{machine, namespace, options};
 pub(crate) use around::Shadow;
 pub(crate) use blocker::Blocker;
 pub(crate) use obstacle::{NotLocal, Obstacle};
+pub(crate) use portolan_host::bind::{Call, Refusal};
 pub(crate) use probe::Attempt;
 pub(crate) use remedy::{Action, Remedy};
 pub(crate) use warning::Warning;
@@ -77,8 +78,8 @@ pub(crate) struct Report {
     pub(crate) ancestries: HashMap<u32, Vec<Process>>,
     /// The kernel's settings for port numbers.
     pub(crate) ports: LocalPorts,
-    /// As whom it was tried.
-    pub(crate) user: Option<Account>,
+    /// The user id it was tried with.
+    pub(crate) uid: u32,
 }
 
 impl Report {
@@ -131,7 +132,7 @@ fn look(request: &Request) -> Result<Observed<Report>> {
         remedies: Vec::new(),
         ancestries: HashMap::new(),
         ports,
-        user: request.user,
+        uid: probe::uid(request.user),
     };
     report.obstacle = obstacle::find(&report);
     blocker::sort_out(&mut report, &listeners());

@@ -48,7 +48,7 @@ pub(super) fn attempts(
     user: Option<Account>,
     table: &SocketTable,
 ) -> Result<Vec<Attempt>> {
-    let uid = user.map_or_else(|| geteuid().as_raw(), |account| account.uid);
+    let uid = uid(user);
     let netns = table.namespaces.first().map_or(0, |namespace| namespace.inode);
     let one = |bind: &Bind| {
         let refusal = answer(bind, user)?.err();
@@ -64,6 +64,11 @@ pub(super) fn attempts(
         Ok(Attempt { bind: bind.clone(), refusal, with_reuseaddr, judgement })
     };
     binds.iter().map(one).collect()
+}
+
+/// The user id of a wish.
+pub(super) fn uid(user: Option<Account>) -> u32 {
+    user.map_or_else(|| geteuid().as_raw(), |account| account.uid)
 }
 
 fn is_in_use(refusal: Refusal) -> bool {

@@ -6,11 +6,10 @@ use anyhow::Result;
 use portolan_core::net::Gap;
 use portolan_core::socket::conflict::Unshared;
 use portolan_core::socket::{Bind, Reuse};
-use portolan_host::bind::Refusal;
 use serde::Serialize;
 
 use super::{remedy, words};
-use crate::ops::explain::{Attempt, Blocker, Report, Shadow, Warning};
+use crate::ops::explain::{Attempt, Blocker, Refusal, Report, Shadow, Warning};
 use crate::render::behind::BehindJson;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
@@ -31,7 +30,7 @@ pub(crate) fn json(
         verdict: report.verdict.as_str(),
         reason: (!report.is_bindable()).then(|| words::reason(report)),
         target: TargetJson::from(&decisive.bind),
-        r#as: report.user.map(|account| account.uid),
+        uid: report.uid,
         blockers: report.blockers.iter().map(|b| blocker(report, b, context)).collect(),
         sharers: report.sharers.iter().map(|position| socket(*position)).collect(),
         irrelevant: report
@@ -54,8 +53,8 @@ struct Body<'a> {
     verdict: &'static str,
     reason: Option<String>,
     target: TargetJson<'a>,
-    /// The user id it was tried as, where that was asked for.
-    r#as: Option<u32>,
+    /// The user id it was tried with.
+    uid: u32,
     blockers: Vec<BlockerJson<'a>>,
     sharers: Vec<SocketJson<'a>>,
     irrelevant: Vec<IrrelevantJson<'a>>,

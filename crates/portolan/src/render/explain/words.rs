@@ -5,11 +5,10 @@ use portolan_core::nat::Path;
 use portolan_core::net::{Endpoint, Transport};
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Held, Socket, Unowned};
-use portolan_host::bind::Call;
 use rustix::io::Errno;
 
 use crate::ops::behind::Behind;
-use crate::ops::explain::{Blocker, NotLocal, Obstacle, Report, Shadow, Warning};
+use crate::ops::explain::{Blocker, Call, NotLocal, Obstacle, Report, Shadow, Warning};
 use crate::ops::localhost::TwoBehindLocalhost;
 use crate::ops::reservations::Reserved;
 use crate::render::behind::{inside, two_behind_localhost};
@@ -167,16 +166,12 @@ fn terms(first: &Blocker, report: &Report) -> String {
             "it shares the port by SO_REUSEPORT, but only with sockets of its own user, {}, and \
              this one would be {}'s.",
             user(report, socket.uid),
-            user(report, Some(wisher(report)))
+            user(report, Some(report.uid))
         ),
         _ => {
             "it shares the port only with sockets of its user that set SO_REUSEPORT too.".to_owned()
         }
     }
-}
-
-fn wisher(report: &Report) -> u32 {
-    report.user.map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid)
 }
 
 fn user(report: &Report, uid: Option<u32>) -> String {
@@ -206,7 +201,7 @@ pub(super) fn of_obstacle(obstacle: &Obstacle, report: &Report) -> String {
         Obstacle::Privileged { start } => format!(
             "Ports below {start} are kept for programs with CAP_NET_BIND_SERVICE \
              (net.ipv4.ip_unprivileged_port_start), which {} has not.",
-            user(report, Some(wisher(report)))
+            user(report, Some(report.uid))
         ),
         Obstacle::NotLocal(why) => not_local(*why, bind),
         Obstacle::Exhausted(found) => format!(

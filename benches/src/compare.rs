@@ -8,13 +8,15 @@ use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::load::Load;
+use crate::load::{Each, Load};
 
 /// Measures `portolan` against its peers, prints the ratios, and says whether all bounds hold.
 pub(crate) fn run(portolan: &str) -> io::Result<bool> {
     let mut report = Report { kept: true };
     start_up(portolan, &mut report)?;
     listeners(portolan, &mut report)?;
+    daemons(portolan, &mut report)?;
+    connections(portolan, &mut report)?;
     Ok(report.kept)
 }
 
@@ -31,7 +33,7 @@ fn start_up(portolan: &str, report: &mut Report) -> io::Result<()> {
 
 /// All listeners with their owners, on a machine full of them.
 fn listeners(portolan: &str, report: &mut Report) -> io::Result<()> {
-    let load = Load::start(PROCESSES, LISTENERS)?;
+    let load = Load::start(PROCESSES, Each { listeners: LISTENERS, ..Each::default() })?;
     let ours = || words(load.command(portolan), &["sockets", "-l"]);
 
     report.heading(&format!("{PROCESSES} processes with {LISTENERS} listeners each, 7 pairs"))?;
@@ -49,6 +51,71 @@ fn listeners(portolan: &str, report: &mut Report) -> io::Result<()> {
 
     let memory = peak_memory(&load, portolan)?;
     report.bound("peak memory, MB", memory, 100.0)
+}
+
+/// Owners of listeners on a machine with many processes, each engine beside ss.
+fn daemons(portolan: &str, report: &mut Report) -> io::Result<()> {
+    let load = Load::start(DAEMONS, DAEMON)?;
+    report.heading(&format!("{DAEMONS} processes with 35 descriptors each, 9 pairs"))?;
+    let peer = || words(load.command("ss"), &["-tlnp"]);
+    for (engine, most) in [("bpf", 0.25), ("procfs", 0.6)] {
+        let ours = || words(load.command(portolan), &["sockets", "-l", "--engine", engine]);
+        let (own, other) = pairs(9, ours, peer)?;
+        report.time(&format!("portolan sockets -l, {engine}"), own)?;
+        report.time("ss -tlnp", other)?;
+        report.bound("of the time of ss", own.as_secs_f64() / other.as_secs_f64(), most)?;
+    }
+    Ok(())
+}
+
+const DAEMONS: usize = 1000;
+
+/// 35 descriptors: these and three standard ones.
+const DAEMON: Each = Each { listeners: 2, connections: 0, pairs: 5, files: 20 };
+
+/// Every socket of a busy server with its owner, and its listeners alone.
+fn connections(portolan: &str, report: &mut Report) -> io::Result<()> {
+    let load = Load::start(SERVERS, SERVER)?;
+    let sockets = SERVERS * SERVER.connections * 2;
+    report.heading(&format!("{sockets} connected TCP sockets in {SERVERS} processes, 5 pairs"))?;
+    let ours = || words(load.command(portolan), &["sockets", "-a"]);
+    let (own, other) = pairs(5, ours, || words(load.command("ss"), &["-tanp"]))?;
+    report.time("portolan sockets -a", own)?;
+    report.time("ss -tanp", other)?;
+    report.bound("of the time of ss", own.as_secs_f64() / other.as_secs_f64(), 0.2)?;
+
+    let ours = || words(load.command(portolan), &["sockets", "-l"]);
+    let (own, other) = pairs(9, ours, || words(load.command("ss"), &["-tlnp"]))?;
+    report.time("portolan sockets -l", own)?;
+    report.time("ss -tlnp", other)?;
+    report.bound("of the time of ss", own.as_secs_f64() / other.as_secs_f64(), 0.25)?;
+    report.bound("its socket dump, ms", dump(&load, portolan)?.as_secs_f64() * 1e3, 1.0)
+}
+
+const SERVERS: usize = 6;
+const SERVER: Each = Each { listeners: 1, connections: 4500, pairs: 0, files: 0 };
+
+/// How long `sockets -l` talks to the kernel about its sockets: from the moment it opens netlink to
+/// the answer to the last dump, as strace sees it, so rather too long. The median of 9 runs.
+fn dump(load: &Load, portolan: &str) -> io::Result<Duration> {
+    let times: io::Result<Vec<Duration>> = (0..9).map(|_| dump_once(load, portolan)).collect();
+    Ok(median(times?))
+}
+
+fn dump_once(load: &Load, portolan: &str) -> io::Result<Duration> {
+    let options = ["-r", "-T", "-e", "trace=sendto,recvfrom", portolan, "sockets", "-l", "-n"];
+    let traced = load.command("strace").args(options).output()?;
+    let text = String::from_utf8_lossy(&traced.stderr);
+    // What is asked about sockets is SOCK_DIAG_BY_FAMILY, and so are the answers to it.
+    let calls =
+        text.lines().filter(|line| line.contains("SOCK_DIAG") || line.contains("NLMSG_DONE"));
+    let spent =
+        calls.filter_map(|line| line.rsplit_once('<')?.1.strip_suffix('>')?.parse::<f64>().ok());
+    let spent: f64 = spent.sum();
+    if spent > 0.0 {
+        return Ok(Duration::from_secs_f64(spent));
+    }
+    Err(io::Error::other(format!("strace told nothing: {text}")))
 }
 
 const PROCESSES: usize = 500;

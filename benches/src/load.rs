@@ -1,34 +1,49 @@
-//! A machine full of listeners: many processes that hold many TCP sockets each, in a network
-//! namespace of their own, gone when it is dropped or its maker dies.
+//! A machine full of sockets: many processes that hold many descriptors each, in a network namespace
+//! of their own, gone when it is dropped or its maker dies.
 
 use std::env;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The word that makes this program one of the processes of a load, see [`hold`].
 pub(crate) const HOLD: &str = "hold";
 
-/// Processes with listeners in a namespace of their own.
+/// What each process of a load holds, besides its standard input and outputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Each {
+    /// TCP sockets that listen.
+    pub(crate) listeners: usize,
+    /// TCP connections to the first of them, both ends of each.
+    pub(crate) connections: usize,
+    /// Pairs of unix sockets.
+    pub(crate) pairs: usize,
+    /// Other files.
+    pub(crate) files: usize,
+}
+
+/// Processes with sockets in a namespace of their own.
 pub(crate) struct Load {
     namespace: String,
     children: Vec<Child>,
 }
 
 impl Load {
-    /// Starts `processes` processes that listen on `listeners` ports each. Needs root.
-    pub(crate) fn start(processes: usize, listeners: usize) -> io::Result<Self> {
+    /// Starts `processes` processes that hold `each`. Needs root.
+    pub(crate) fn start(processes: usize, each: Each) -> io::Result<Self> {
         let namespace = format!("portolan-load-{}", std::process::id());
         ip(&["netns", "add", &namespace])?;
         let mut load = Self { namespace, children: Vec::with_capacity(processes) };
         ip(&["-n", &load.namespace, "link", "set", "lo", "up"])?;
-        load.children = load.spawn(processes, listeners)?;
+        load.children = load.spawn(processes, each)?;
         for child in &mut load.children {
             let mut ready = String::new();
             let output = child.stdout.as_mut().expect("it is piped");
@@ -58,12 +73,14 @@ impl Load {
 
     /// A thread enters the namespace, and what it starts is inside: one `nsenter` a process would
     /// take most of the time.
-    fn spawn(&self, processes: usize, listeners: usize) -> io::Result<Vec<Child>> {
+    fn spawn(&self, processes: usize, each: Each) -> io::Result<Vec<Child>> {
         let place = File::open(self.path())?;
         let program = env::current_exe()?;
         let start = |number: usize| {
             let mut command = Command::new(&program);
-            command.args([HOLD, &(number * listeners).to_string(), &listeners.to_string()]);
+            let Each { listeners, connections, pairs, files } = each;
+            let numbers = [number * listeners, listeners, connections, pairs, files];
+            command.arg(HOLD).args(numbers.map(|number| number.to_string()));
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
         };
         thread::scope(|scope| {
@@ -88,11 +105,22 @@ impl Drop for Load {
     }
 }
 
-/// What a process of the load does: listens on `count` ports beginning at number `first` of the
-/// load, says so, and ends with its standard input, that is with its maker.
-pub(crate) fn hold(first: usize, count: usize) -> io::Result<()> {
-    let listeners: io::Result<Vec<TcpListener>> = (first..first + count).map(listen).collect();
-    let _listeners = listeners?;
+/// What a process of the load does: listens on ports beginning at number `first` of the load, holds
+/// the rest, says so, and ends with its standard input, that is with its maker.
+pub(crate) fn hold(first: usize, each: Each) -> io::Result<()> {
+    let allowed = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: allowed.maximum, ..allowed })?;
+    let listeners: io::Result<Vec<TcpListener>> =
+        (first..first + each.listeners).map(listen).collect();
+    let listeners = listeners?;
+    let mut kept = Vec::with_capacity(each.connections);
+    for _ in 0..each.connections {
+        let server = listeners.first().ok_or_else(|| io::Error::other("a server is needed"))?;
+        kept.push((TcpStream::connect(server.local_addr()?)?, server.accept()?));
+    }
+    let pairs: io::Result<Vec<_>> = (0..each.pairs).map(|_| UnixStream::pair()).collect();
+    let files: io::Result<Vec<File>> = (0..each.files).map(|_| File::open("/dev/null")).collect();
+    let _kept = (pairs?, files?, kept);
     say(READY)?;
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

@@ -1,8 +1,10 @@
 //! Whole-process comparisons with the peers portolan replaces: `make bench`.
 //!
 //! `compare PROGRAM` measures and prints the ratios; it ends with 1 where a bound is missed.
-//! `load PROCESSES LISTENERS` makes a machine full of listeners and keeps it until standard input
-//! ends, for measuring by hand: it prints the name of the network namespace. Both need root.
+//! `load PROCESSES LISTENERS CONNECTIONS PAIRS FILES` makes a machine full of processes that hold so
+//! many TCP listeners, connections, pairs of unix sockets and other files each, and keeps it until
+//! standard input ends, for measuring by hand: it prints the name of the network namespace. Both
+//! need root.
 
 mod compare;
 mod load;
@@ -11,25 +13,39 @@ use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-use load::Load;
+use load::{Each, Load};
 
 fn main() -> io::Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let number = |word: &str| word.parse::<usize>().map_err(io::Error::other);
     match words[..] {
-        [load::HOLD, first, count] => load::hold(number(first)?, number(count)?)?,
-        ["load", processes, listeners] => keep(number(processes)?, number(listeners)?)?,
+        [load::HOLD, first, ref each @ ..] => load::hold(number(first)?, read_each(each)?)?,
+        ["load", processes, ref each @ ..] => keep(number(processes)?, read_each(each)?)?,
         ["compare", portolan] if !compare::run(portolan)? => return Ok(ExitCode::FAILURE),
         ["compare", _] => (),
-        _ => return Err(io::Error::other("usage: compare PROGRAM | load PROCESSES LISTENERS")),
+        _ => return Err(io::Error::other(USAGE)),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn keep(processes: usize, listeners: usize) -> io::Result<()> {
-    let load = Load::start(processes, listeners)?;
+/// Listeners, connections, pairs, files.
+fn read_each(words: &[&str]) -> io::Result<Each> {
+    let numbers: Vec<usize> = words.iter().map(|word| number(word)).collect::<Result<_, _>>()?;
+    let [listeners, connections, pairs, files] = numbers[..] else {
+        return Err(io::Error::other(USAGE));
+    };
+    Ok(Each { listeners, connections, pairs, files })
+}
+
+fn number(word: &str) -> io::Result<usize> {
+    word.parse().map_err(io::Error::other)
+}
+
+fn keep(processes: usize, each: Each) -> io::Result<()> {
+    let load = Load::start(processes, each)?;
     writeln!(io::stdout(), "{}", load.namespace())?;
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
+
+const USAGE: &str = "usage: compare PROGRAM | load PROCESSES LISTENERS CONNECTIONS PAIRS FILES";

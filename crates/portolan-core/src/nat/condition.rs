@@ -226,7 +226,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// The number of a transport in an IP header (IANA protocol numbers).
-const fn number(transport: Transport) -> u8 {
+pub(super) const fn number(transport: Transport) -> u8 {
     match transport {
         Transport::Tcp => 6,
         Transport::Udp => 17,

@@ -8,6 +8,7 @@
 mod condition;
 mod diverting;
 mod iptables;
+mod named;
 mod nft;
 
 use std::fmt;

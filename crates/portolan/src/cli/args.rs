@@ -251,8 +251,9 @@ Standard output has the numbers alone, one a line. Left out are, and --json says
 how many for each reason: what the kernel itself chooses from and what
 ip_local_reserved_ports keeps, IANA's assignments, what browsers refuse to open,
 Kubernetes' node ports, the inventory's ports on this host (on every host where
-this one is not in it) and its pools, numbers that portolan gave to others, and
-whatever a socket uses or the kernel refuses to bind, over IPv4 and IPv6.
+this one is not in it) and its pools, ports that NAT rules name (as root) and
+Docker publishes, numbers that portolan gave to others, and whatever a socket
+uses or the kernel refuses to bind, over IPv4 and IPv6.
 
 --for gives a project the same number again under the same name. The first time
 it is decided by both names and the ports others have; then it is remembered for

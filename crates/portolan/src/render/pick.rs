@@ -70,24 +70,26 @@ fn nothing(report: &Report) -> String {
         .iter()
         .map(|(reason, ports)| format!("{} {}", ports.len(), words(*reason)))
         .collect();
-    let reasons = if reasons.is_empty() { "none is left".to_owned() } else { reasons.join(", ") };
-    format!("no free port in {}: of {} {reasons}", report.range, report.range.len())
+    if report.left > 0 {
+        return format!("no such run of free ports in {}: {} are left", report.range, report.left);
+    }
+    format!("no free port in {}: {}", report.range, reasons.join(", "))
 }
 
 /// A reason as one reads it after a count.
 const fn words(reason: Exclusion) -> &'static str {
     match reason {
-        Exclusion::Privileged => "need root",
-        Exclusion::Ephemeral => "are what the kernel itself chooses from",
-        Exclusion::Reserved => "are reserved (ip_local_reserved_ports)",
-        Exclusion::Assigned => "are assigned by IANA",
-        Exclusion::BlockedByBrowsers => "are blocked by browsers",
-        Exclusion::NodePort => "are Kubernetes node ports",
-        Exclusion::Inventory => "are in the inventory",
-        Exclusion::Translated => "are translated by a NAT rule",
-        Exclusion::Leased => "are leased",
-        Exclusion::InUse => "are in use",
-        Exclusion::Refused => "are refused by the kernel",
+        Exclusion::Privileged => "for root alone",
+        Exclusion::Ephemeral => "the kernel itself chooses from",
+        Exclusion::Reserved => "in ip_local_reserved_ports",
+        Exclusion::Assigned => "assigned by IANA",
+        Exclusion::BlockedByBrowsers => "blocked by browsers",
+        Exclusion::NodePort => "node ports of Kubernetes",
+        Exclusion::Inventory => "in the inventory",
+        Exclusion::Translated => "named by NAT rules or containers",
+        Exclusion::Leased => "given to others",
+        Exclusion::InUse => "in use",
+        Exclusion::Refused => "refused by the kernel",
     }
 }
 

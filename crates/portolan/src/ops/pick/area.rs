@@ -1,14 +1,15 @@
 //! Where numbers may be taken from: the range, and what in it is out of the question here.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::inventory::{Declared, Inventory, Pool};
-use portolan_core::net::{Gap, Port, PortRange, PortSet, TransportSet, nearest};
+use portolan_core::net::{Gap, Port, PortRange, PortSet, TransportSet, Why, nearest};
 use portolan_core::socket::choose::{self, Exclusion, Exclusions};
 use portolan_core::socket::{Machine, Socket, StateSet};
 use portolan_host::sockets::{self, InetFamily, Query};
-use portolan_host::{machine, namespace};
+use portolan_host::{containers, machine, namespace, nft};
 use rustix::process::geteuid;
 
 use super::standing::socket_transport;
@@ -58,6 +59,7 @@ impl Area {
             exclusions.add(Exclusion::NodePort, &PortSet::from_iter([node_ports]));
         }
         exclusions.add(Exclusion::Inventory, &declared.ports);
+        exclusions.add(Exclusion::Translated, &translated(request.transports, gaps));
         let in_use = in_use(request.transports, &machine, gaps);
         Ok(Self { range, exclusions, in_use, default_ttl: declared.default_ttl })
     }
@@ -134,6 +136,28 @@ fn below(port: Port) -> PortSet {
 fn assigned(range: PortRange, transports: TransportSet, gaps: &mut Vec<Gap>) -> PortSet {
     registry::load().into_value(gaps).assigned(range, transports)
 }
+
+/// Numbers that NAT rules name or containers publish, those of stopped ones too: they will ask for
+/// them when they are started.
+fn translated(transports: TransportSet, gaps: &mut Vec<Gap>) -> PortSet {
+    let mut ports = PortSet::new();
+    if geteuid().is_root() {
+        let rules = nft::translations().into_value(gaps);
+        transports.iter().for_each(|t| ports.union_with(&rules.named_ports(t)));
+    } else {
+        gaps.push(Gap::aside("NAT rules", Why::NotPermitted, "run with sudo"));
+    }
+    // Asking takes time, and without a daemon there is nobody to ask. What podman runs has sockets.
+    if Path::new(DOCKER).exists() {
+        let runtimes = containers::read().into_value(gaps);
+        let published = runtimes.iter().flat_map(|r| &r.containers).flat_map(|c| &c.published);
+        let asked = published.filter(|p| transports.contains(p.transport));
+        asked.for_each(|p| ports.insert_range(p.ports));
+    }
+    ports
+}
+
+const DOCKER: &str = "/run/docker.sock";
 
 fn in_use(transports: TransportSet, machine: &Machine, gaps: &mut Vec<Gap>) -> PortSet {
     let query = Query {

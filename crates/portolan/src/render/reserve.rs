@@ -6,7 +6,6 @@ use anyhow::Result;
 use portolan_core::net::{Gap, Port, Transport, TransportSet};
 use portolan_core::registry::Registry;
 use portolan_core::socket::LocalPorts;
-use portolan_host::bind::Refusal;
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -105,8 +104,9 @@ pub(crate) fn json(
         Outcome::Kept { holders, until } => {
             body.reserved = true;
             body.expires = Some(until.to_string());
-            let holder = |(t, h): &(Transport, _)| HolderJson::of(*t, h);
-            body.holders = holders.iter().map(holder).collect();
+            let each = holders.iter();
+            let json = each.map(|(t, h)| HolderJson { transport: t.as_str(), pid: h.pid });
+            body.holders = json.collect();
         }
         Outcome::Taken(taken) => {
             body.reason = Some("in-use");
@@ -119,9 +119,9 @@ pub(crate) fn json(
             body.given_to = Some(lease.project.to_string_lossy().into_owned());
             body.expires = lease.expires.map(|end| end.to_string());
         }
-        Outcome::Refused(Refusal { errno, .. }) => {
+        Outcome::Refused(refusal) => {
             body.reason = Some("refused");
-            body.errno = errno_name(*errno);
+            body.errno = errno_name(refusal.errno);
         }
     }
     screen.json(&Document::new("reserve", body, gaps))?;
@@ -146,12 +146,6 @@ struct Body<'a> {
 struct HolderJson {
     transport: &'static str,
     pid: u32,
-}
-
-impl HolderJson {
-    fn of(transport: Transport, holder: &portolan_host::holder::Identity) -> Self {
-        Self { transport: transport.as_str(), pid: holder.pid }
-    }
 }
 
 /// The kernel's name of what bind(2) says of a port.

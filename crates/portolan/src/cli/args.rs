@@ -139,9 +139,13 @@ visible.")]
     /// Can this be bound, and if not, why exactly and what to do
     #[command(after_help = "Examples: portolan explain 3000
           portolan explain 127.0.0.1:5432 --reuseaddr
-          portolan explain 53/udp
+          portolan explain '[::1]:8080/udp'
           portolan explain -- npm start
           npm start 2>&1 | portolan explain -
+
+It is really tried: a socket is bound, and listens for a moment where it is TCP,
+with the same options as the server's. Port 0 asks whether the kernel has one
+left to give. As root the owners and options of everybody's sockets are seen.
 
 Exit code 0 when it can be bound, 1 when not.")]
     Explain(Explain),

@@ -23,7 +23,7 @@ use portolan_core::socket::passwd::Account;
 use portolan_core::socket::{Bind, LocalPorts, Process, Socket, SocketTable, StateSet};
 use portolan_host::processes::{Details, ancestry};
 use portolan_host::sockets::{InetFamily, Query};
-use portolan_host::{machine, namespace, options};
+use portolan_host::{machine, namespace, options, users};
 
 pub(crate) use around::Shadow;
 pub(crate) use blocker::Blocker;
@@ -119,6 +119,8 @@ fn look(request: &Request) -> Result<Observed<Report>> {
     let binds = probe::usable(request, &mut warnings);
     let mut table = sockets_on(&binds, &ports)?.into_value(&mut gaps);
     learn_options(&mut table);
+    let uid = probe::uid(request.user);
+    table.users.extend(users::read().remove(&uid).map(|name| (uid, name)));
     let attempts = probe::attempts(&binds, request.user, &table)?;
     let mut report = Report {
         attempts,
@@ -132,7 +134,7 @@ fn look(request: &Request) -> Result<Observed<Report>> {
         remedies: Vec::new(),
         ancestries: HashMap::new(),
         ports,
-        uid: probe::uid(request.user),
+        uid,
     };
     report.obstacle = obstacle::find(&report);
     blocker::sort_out(&mut report, &listeners());

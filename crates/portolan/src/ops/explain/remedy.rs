@@ -86,8 +86,8 @@ pub(crate) enum Action {
     ReusePort,
     /// Run the server as the user of the one that is there.
     SameUser {
-        /// That user.
-        uid: Option<u32>,
+        /// That user's name, or number.
+        user: String,
     },
     /// Keep the kernel from handing the number out again.
     KeepFromKernel {
@@ -268,9 +268,13 @@ fn shared(first: &Blocker, report: &Report) -> Option<Action> {
     }
     let socket = &report.table.sockets[first.position].socket;
     match first.why {
-        Some(Unshared::OtherUser) => Some(Action::SameUser { uid: socket.uid }),
+        Some(Unshared::OtherUser) => Some(Action::SameUser { user: user(report, socket.uid?) }),
         _ => Some(Action::ReusePort),
     }
+}
+
+fn user(report: &Report, uid: u32) -> String {
+    report.table.users.get(&uid).map_or_else(|| format!("uid {uid}"), ToString::to_string)
 }
 
 fn reuse_address(report: &Report) -> Option<Action> {

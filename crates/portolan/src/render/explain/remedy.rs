@@ -62,13 +62,7 @@ fn action(action: &Action) -> (Option<String>, String) {
         Action::ReusePort => {
             (None, "set SO_REUSEPORT in both servers and run them as one user".to_owned())
         }
-        Action::SameUser { uid } => (
-            None,
-            match uid {
-                Some(uid) => format!("run the server as the same user (uid {uid})"),
-                None => "run the server as the same user".to_owned(),
-            },
-        ),
+        Action::SameUser { user } => (None, format!("run the server as the same user, {user}")),
         Action::KeepFromKernel { reserved } => with(
             format!("sysctl -w net.ipv4.ip_local_reserved_ports={reserved}"),
             "no outgoing connection gets this number any more; binding it still works",

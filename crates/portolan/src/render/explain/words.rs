@@ -15,15 +15,15 @@ use crate::render::behind::{inside, two_behind_localhost};
 use crate::render::owner::{container_name, process_names, unowned_word};
 use crate::render::socket::on_device;
 
-/// `tcp [::]:3000 (IPv4 and IPv6)`
+/// `tcp *:3000` for both families through one socket, as `ss` writes it, else the address.
 pub(super) fn wish(bind: &Bind) -> String {
     let place = on_device(Endpoint::new(bind.address, bind.port), bind.device.as_deref());
-    let families = match bind.address.is_ipv6() && bind.address.is_unspecified() {
-        true if bind.v6only => " (IPv6 only)",
-        true => " (IPv4 and IPv6)",
-        false => "",
-    };
-    format!("{} {place}{families}", bind.transport)
+    let is_wildcard = bind.address.is_ipv6() && bind.address.is_unspecified();
+    match (is_wildcard, bind.v6only, &bind.device) {
+        (true, false, None) => format!("{} *:{}", bind.transport, bind.port),
+        (true, true, _) => format!("{} {place} (IPv6 only)", bind.transport),
+        _ => format!("{} {place}", bind.transport),
+    }
 }
 
 /// The kernel's name of an error, as errno(3) lists it.

@@ -88,7 +88,8 @@ impl Place {
 }
 
 /// Whether this is the network namespace of process 1, as far as that one is the machine's.
-fn is_host() -> bool {
+#[must_use]
+pub fn is_host() -> bool {
     sees_every_process() && tables_id("1").is_some_and(|id| tables_id("thread-self") == Some(id))
 }
 

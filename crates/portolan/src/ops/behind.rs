@@ -65,6 +65,18 @@ impl Asking {
         Some(Behind::Published { by, container })
     }
 
+    /// The containers that do not run and will ask for a port when they are started.
+    pub(crate) fn waiting(&mut self, transport: Transport, port: Port) -> Vec<Container> {
+        let all = self.runtimes().iter().flat_map(|r| r.containers.iter().map(|c| (r.program, c)));
+        let waits = |c: &Described| !c.is_running && c.publishes(transport, port).is_some();
+        all.filter(|(_, c)| waits(c)).map(|(runtime, c)| named(runtime, c)).collect()
+    }
+
+    fn runtimes(&mut self) -> &[Runtime] {
+        let gaps = &mut self.gaps;
+        self.runtimes.get_or_insert_with(|| containers::read().into_value(gaps))
+    }
+
     fn activation(&mut self, held: &Held, port: Port, of_user: bool) -> Option<Behind> {
         let listing = self.listings[usize::from(of_user)].get_or_insert_with(|| listing(of_user));
         let told = socket_units(listing, port, held.socket.transport).into_iter().next();
@@ -81,10 +93,10 @@ impl Asking {
     }
 
     fn container(&mut self, by: &Publisher, transport: Transport, port: Port) -> Option<Container> {
-        let gaps = &mut self.gaps;
-        let runtimes =
-            self.runtimes.get_or_insert_with(|| containers::read().into_value(gaps)).iter();
-        let known = runtimes.filter(|r| by.runtime.is_none_or(|runtime| runtime == r.program));
+        let known = self
+            .runtimes()
+            .iter()
+            .filter(|r| by.runtime.is_none_or(|runtime| runtime == r.program));
         let mut all = known.flat_map(|r| r.containers.iter().map(|c| (r.program, c)));
         let is_it = |c: &Described| match &by.id {
             Some(id) => c.id == *id,
@@ -180,6 +192,19 @@ mod tests {
         let by = Publisher::of("docker-proxy", &["docker-proxy"], Transport::Tcp, port).unwrap();
         let found = asking.container(&by, Transport::Tcp, port).unwrap();
         assert_eq!(found.name.as_deref(), Some(&*web.name));
+    }
+
+    #[test]
+    fn a_stopped_container_waits_for_its_port_and_a_running_one_does_not() {
+        let inspect = include_bytes!("../../../portolan-core/tests/data/docker-inspect.json");
+        let containers = portolan_core::container::parse_inspect(inspect).unwrap();
+        let runtimes = vec![Runtime { program: "docker", containers }];
+        let mut asking = Asking { runtimes: Some(runtimes), ..Asking::default() };
+        let names =
+            |all: Vec<Container>| all.into_iter().filter_map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(asking.waiting(Transport::Tcp, Port(15432))), ["shop-db".into()]);
+        assert_eq!(names(asking.waiting(Transport::Udp, Port(15432))), []);
+        assert_eq!(names(asking.waiting(Transport::Tcp, Port(18080))), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use portolan_core::nat::{Destination, Diversion, Path, Place, Target, Translatio
 use portolan_core::net::{Endpoint, Gap};
 use portolan_core::socket::conflict::Verdict;
 use portolan_core::socket::{
-    Address, Bind, Family, Held, Socket, SocketTable, SocketTransport, State,
+    Address, Bind, Container, Family, Held, Socket, SocketTable, SocketTransport, State,
 };
 use portolan_host::{machine, namespace, nft};
 
@@ -42,7 +42,10 @@ impl From<Diversion<'_>> for Shadow {
 
 /// Adds all of it to a report whose blockers are sorted out.
 pub(super) fn look(report: &mut Report, gaps: &mut Vec<Gap>) {
-    find_behind(report, gaps);
+    let mut asking = Asking::default();
+    find_behind(report, &mut asking);
+    report.warnings.extend(waiting(report, &mut asking).into_iter().map(Warning::StoppedContainer));
+    gaps.append(&mut asking.gaps);
     let rules = nft::translations().into_value(gaps);
     let shadows = shadows(report, &rules);
     report.warnings.extend((!shadows.is_empty()).then_some(Warning::NatShadow(shadows)));
@@ -50,8 +53,7 @@ pub(super) fn look(report: &mut Report, gaps: &mut Vec<Gap>) {
 }
 
 /// Who is behind each blocker decides what it is.
-fn find_behind(report: &mut Report, gaps: &mut Vec<Gap>) {
-    let mut asking = Asking::default();
+fn find_behind(report: &mut Report, asking: &mut Asking) {
     for blocker in &mut report.blockers {
         blocker.behind = asking.about(&report.table, &report.table.sockets[blocker.position]);
         match &blocker.behind {
@@ -61,7 +63,16 @@ fn find_behind(report: &mut Report, gaps: &mut Vec<Gap>) {
         }
     }
     report.blockers.sort_by_key(|b| (b.why.is_none(), b.verdict, b.position));
-    gaps.append(&mut asking.gaps);
+}
+
+/// Stopped containers that will ask for the port. Runtimes publish ports on the machine itself, so
+/// from within another network namespace they are not asked.
+fn waiting(report: &Report, asking: &mut Asking) -> Vec<Container> {
+    let bind = &report.decisive().bind;
+    match bind.port.0 != 0 && namespace::is_host() {
+        true => asking.waiting(bind.transport, bind.port),
+        false => Vec::new(),
+    }
 }
 
 /// What diverts the traffic, but for the rule by which a container's publisher is bypassed.

@@ -1,7 +1,7 @@
 //! What to know beside the verdict.
 
 use portolan_core::net::PortRange;
-use portolan_core::socket::Bind;
+use portolan_core::socket::{Bind, Container};
 use rustix::io::Errno;
 
 use super::{Obstacle, Report, Shadow};
@@ -28,6 +28,8 @@ pub(crate) enum Warning {
     NatShadow(Vec<Shadow>),
     /// `localhost` leads to two programs.
     SplitFamily(TwoBehindLocalhost),
+    /// A container that does not run will ask for the port when it is started.
+    StoppedContainer(Container),
     /// When the sockets in the way are gone, this will be.
     Beside(Obstacle),
 }

@@ -269,6 +269,14 @@ pub(super) fn warning(warning: &Warning, report: &Report) -> (&'static str, Stri
         }
         Warning::NatShadow(shadows) => (Verdict::NatShadow.as_str(), shadowed(shadows, report)),
         Warning::SplitFamily(two) => (Verdict::SplitFamily.as_str(), split(two, report)),
+        Warning::StoppedContainer(container) => {
+            let (name, runtime) = (container_name(container), &container.runtime);
+            let text = format!(
+                "the stopped container {name} publishes this port: `{runtime} start {name}` fails \
+                 while somebody else has it"
+            );
+            ("stopped-container", text)
+        }
         Warning::Beside(obstacle) => {
             (obstacle.verdict().as_str(), format!("also: {}", of_obstacle(obstacle, report)))
         }

@@ -112,7 +112,7 @@ impl Target {
     /// Whether it has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.waits(Duration::ZERO)
+        self.ends_within(Duration::ZERO)
     }
 
     /// Waits until it has ended or has closed the sockets, at most until `deadline`. `false` when
@@ -121,7 +121,7 @@ impl Target {
     pub fn lets_go(&self, deadline: Instant) -> bool {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.waits(left.min(BETWEEN_LOOKS)) || self.check().is_err() {
+            if self.ends_within(left.min(BETWEEN_LOOKS)) || self.check().is_err() {
                 return true;
             }
             if left.is_zero() {
@@ -130,8 +130,9 @@ impl Target {
         }
     }
 
-    /// Waits for its end, for at most `limit`.
-    fn waits(&self, limit: Duration) -> bool {
+    /// Waits for its end, for at most `limit`; whether it has come.
+    #[must_use]
+    pub fn ends_within(&self, limit: Duration) -> bool {
         let mut watched = [PollFd::new(&self.handle, PollFlags::IN)];
         let limit = Timespec::try_from(limit).ok();
         poll(&mut watched, limit.as_ref()).is_ok_and(|ready| ready > 0)

@@ -87,11 +87,12 @@ impl Netlink {
                 }
                 match message.payload {
                     Payload::Entry { kind, body } => entry(kind, body),
-                    Payload::Done(Ok(())) => return Ok(end),
+                    // An acknowledgement comes last, and only where one was asked for.
+                    Payload::Done(Ok(())) | Payload::Acknowledged(Ok(())) => return Ok(end),
                     Payload::Done(Err(errno)) | Payload::Acknowledged(Err(errno)) => {
                         return Ok(Dump::Refused(errno));
                     }
-                    Payload::Acknowledged(Ok(())) | Payload::Nothing => {}
+                    Payload::Nothing => {}
                 }
             }
         }

@@ -49,6 +49,17 @@ pub fn ancestry(pid: u32) -> Vec<Process> {
     line
 }
 
+/// The value of a variable in the environment that the process `pid` was started with; `None` where
+/// it has none or may not be read.
+#[must_use]
+pub fn environment(pid: u32, name: &str) -> Option<String> {
+    let mut buffer = Vec::new();
+    let proc = Proc::open().ok()?;
+    let variables = proc.read(pid, "environ", &mut buffer).ok()?.split(|byte| *byte == 0);
+    let mut values = variables.filter_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    values.next().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
 /// Reads processes one after the other, with buffers that are used again.
 pub(crate) struct Reader<'p> {
     proc: &'p Proc,
@@ -141,6 +152,13 @@ mod tests {
         assert!(line[0].exe.as_deref().is_some_and(|exe| exe.starts_with('/')));
         assert!(line[0].started.is_some_and(|t| t <= crate::clock::now()));
         assert_eq!(line.last().unwrap().parent, Some(0));
+    }
+
+    #[test]
+    fn a_variable_is_found_by_its_whole_name() {
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(environment(std::process::id(), "PATH"), Some(path));
+        assert_eq!(environment(std::process::id(), "PAT"), None);
     }
 
     #[test]

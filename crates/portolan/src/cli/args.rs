@@ -152,9 +152,19 @@ Exit code 0 when it can be bound, 1 when not.")]
     /// Stop whoever listens on a port, never its clients, and prove the port free
     #[command(after_help = "Examples: portolan kill 3000
           portolan kill 3000 --dry-run
-          portolan kill 8080/tcp --sockets
+          portolan kill 3000/tcp --sockets
 
-Exit code 0 only when the port can be bound afterwards, 1 when nobody listened.")]
+A process gets SIGTERM and, if it still holds the port after --grace, SIGKILL. A
+systemd service or a container is stopped by its supervisor instead, which would
+start it again. Left alone: process 1, you and what you descend from, the way
+you came in by (SSH), docker-proxy, the kernel's own sockets.
+
+Asked for before it happens (or --yes): units, containers, processes of other
+users. Your own processes, and for root those of root and of whoever called
+sudo, are ended without a question.
+
+Exit code 0 only when the port can be bound afterwards, 1 when nobody listened,
+2 when it did not work or was refused, 3 when who listens could not be seen.")]
     Kill(Kill),
     /// Choose free port numbers
     #[command(after_help = PICK_HELP)]

@@ -5,9 +5,11 @@
 pub(crate) mod args;
 mod audit;
 mod completions;
+mod confirm;
 mod diff;
 mod explain;
 mod inventory;
+mod kill;
 mod lookup;
 mod man;
 mod pick;
@@ -37,9 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Audit(arguments)) => audit::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
-        Some(Command::Kill(_) | Command::Run(_)) => {
-            Err(crate::fault::Fault::new("under construction", ""))
-        }
+        Some(Command::Run(_)) => Err(crate::fault::Fault::new("under construction", "")),
+        Some(Command::Kill(arguments)) => kill::run(arguments, global),
         Some(Command::Explain(arguments)) => explain::run(arguments, global),
         Some(Command::Pick(arguments)) => pick::run(arguments, global),
         Some(Command::Reserve(arguments)) => reserve::run(arguments, global),

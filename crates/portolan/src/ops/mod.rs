@@ -5,6 +5,7 @@ pub(crate) mod behind;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod inventory;
+pub(crate) mod kill;
 pub(crate) mod localhost;
 pub(crate) mod lookup;
 pub(crate) mod pick;

@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod gap;
 pub(crate) mod inventory;
 pub(crate) mod json;
+pub(crate) mod kill;
 pub(crate) mod lookup;
 pub(crate) mod namespace;
 pub(crate) mod owner;

@@ -162,7 +162,9 @@ fn every_command_in_the_readme_is_understood() {
     let mut tried = 0;
     for words in lines.filter(|words| !words.contains('>')) {
         let folder = tempfile::tempdir().unwrap();
-        let line = format!("exec \"$0\"{words}");
+        // Understood, not done: the machine's own ports are nobody's to free.
+        let dry = if words.starts_with(" kill") { " --dry-run" } else { "" };
+        let line = format!("exec \"$0\"{words}{dry}");
         let ran = Program::new(Vec::<String>::new())
             .folder(folder.path())
             .through(["sh", "-c", &line])

@@ -19,6 +19,7 @@ mod inventory_export;
 mod inventory_init;
 mod inventory_show;
 mod inventory_validate;
+mod kill;
 mod lookup;
 mod namespaces;
 mod owners;

@@ -400,13 +400,13 @@ fn the_cgroup_of_a_socket_names_unit_and_candidate_to_a_stranger() {
 }
 
 /// A cgroup of a service, gone when this is dropped.
-struct Cgroup {
+pub(crate) struct Cgroup {
     top: PathBuf,
-    service: PathBuf,
+    pub(crate) service: PathBuf,
 }
 
 impl Cgroup {
-    fn new(service: &str) -> Option<Self> {
+    pub(crate) fn new(service: &str) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/mounts").ok()?;
         let mount = mounts.lines().find(|l| l.split(' ').nth(2) == Some("cgroup2"))?;
         let top =

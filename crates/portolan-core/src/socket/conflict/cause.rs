@@ -71,7 +71,8 @@ impl Surroundings<'_> {
 /// Whether a connection began here. The kernel does not keep that, so it is told from the ports:
 /// a server is reached at the port of a listener or at a chosen number, a client comes from a
 /// number the kernel gave it.
-fn is_outgoing(socket: &Socket, around: &Surroundings<'_>) -> bool {
+#[must_use]
+pub fn is_outgoing(socket: &Socket, around: &Surroundings<'_>) -> bool {
     let (Some(local), Some(peer)) =
         (socket.local_endpoint(), socket.peer.as_ref().and_then(Address::endpoint))
     else {

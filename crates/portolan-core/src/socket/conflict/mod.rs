@@ -15,7 +15,7 @@ mod claim;
 mod relation;
 mod verdict;
 
-pub use cause::{Surroundings, cause};
+pub use cause::{Surroundings, cause, is_outgoing};
 pub use claim::{Claim, Meeting, Stage};
 pub use relation::{Apart, Relation, Unshared, relation};
 pub use verdict::Verdict;

@@ -164,7 +164,7 @@ pub enum Action {
         /// The process.
         pid: u32,
     },
-    /// The sockets themselves: no process is behind them, or none that listens.
+    /// What is left over, then: no process is behind it, or none that listens.
     Destroy,
 }
 
@@ -452,7 +452,8 @@ impl<'a> Planning<'a> {
             let is_foreign = !self.around.caller.owns(uid);
             steps.push(share.step(Action::Signal { pid }, is_foreign));
         }
-        if wish.sockets && !self.plan.leftovers.is_empty() {
+        // What is stopped may leave something behind in its turn.
+        if wish.sockets && !(steps.is_empty() && self.plan.leftovers.is_empty()) {
             let share = Share {
                 sockets: self.plan.leftovers.iter().copied().collect(),
                 pids: BTreeSet::new(),
@@ -502,9 +503,10 @@ impl Plan {
     }
 }
 
-/// A program that only passes on to a container: Docker's and that of rootless engines.
-fn is_proxy(process: &Process) -> bool {
-    PROXIES.contains(&&*process.name)
+/// A program that only passes on to a container: Docker's and those of rootless engines.
+#[must_use]
+pub fn is_proxy(process: &Process) -> bool {
+    PROXIES.contains(&process.name.split('.').next().unwrap_or_default())
 }
 
 /// The program that stops containers of a runtime by name or id.
@@ -516,7 +518,9 @@ fn runtime_program(container: &Container) -> Option<&'static str> {
     }
 }
 
-const PROXIES: [&str; 4] = ["docker-proxy", "rootlessport", "rootlesskit", "slirp4netns"];
+/// `pasta` runs as `pasta.avx2` too.
+const PROXIES: [&str; 6] =
+    ["docker-proxy", "rootlessport", "rootlesskit", "slirp4netns", "pasta", "conmon"];
 
 #[cfg(test)]
 mod tests;

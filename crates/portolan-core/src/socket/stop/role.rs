@@ -1,12 +1,12 @@
 //! What a socket of the port is to whoever wants the port: a listener, a client, a remainder.
 //!
-//! The kernel does not say whether a connection was made from here or accepted here. What listens
-//! on its two ends tells it; where nothing listens any more, the port does: the kernel gives
-//! clients numbers of its ephemeral range, and servers are seldom put there.
+//! The kernel does not say whether a connection was made from here or accepted here. A listener at
+//! its own end tells it; where none is left, `conflict::is_outgoing` judges as `explain` does.
 
 use std::collections::HashSet;
 
 use crate::net::{Endpoint, Port, PortRange, Transport};
+use crate::socket::conflict::{self, is_outgoing};
 use crate::socket::{Address, Family, Held, PortChoice, Socket, SocketTable, State};
 
 /// What a socket is to the port it is on.
@@ -24,18 +24,18 @@ pub enum Role {
 }
 
 /// The roles in one table.
-pub(super) struct Roles<'a> {
-    listeners: Vec<&'a Socket>,
+pub(super) struct Roles {
+    listeners: Vec<Socket>,
     /// Ports with a listener, to look among the others only when it can matter.
     ports: HashSet<Port>,
     ephemeral: PortRange,
 }
 
-impl<'a> Roles<'a> {
-    pub(super) fn new(table: &'a SocketTable, ephemeral: PortRange) -> Self {
+impl Roles {
+    pub(super) fn new(table: &SocketTable, ephemeral: PortRange) -> Self {
         let sockets = table.sockets.iter().map(|held| &held.socket);
-        let listeners: Vec<&Socket> = sockets.filter(|s| waits(s)).collect();
-        let ports = listeners.iter().filter_map(|s| s.local_port()).collect();
+        let listeners: Vec<Socket> = sockets.filter(|s| waits(s)).cloned().collect();
+        let ports = listeners.iter().filter_map(Socket::local_port).collect();
         Self { listeners, ports, ephemeral }
     }
 
@@ -47,23 +47,25 @@ impl<'a> Roles<'a> {
             (State::TimeWait, _) => Role::Leftover,
             _ if waits(socket) => Role::Listener,
             (State::Bound, _) if socket.port_choice != Some(PortChoice::Kernel) => Role::Listener,
-            (_, Some((local, peer))) => self.of_connection(socket, local, peer),
+            (_, Some((local, _))) => self.of_connection(socket, local),
             _ => Role::Client,
         }
     }
 
-    fn of_connection(&self, socket: &Socket, local: Endpoint, peer: Endpoint) -> Role {
+    fn of_connection(&self, socket: &Socket, local: Endpoint) -> Role {
         let Some(transport) = socket.transport.with_ports() else { return Role::Client };
         let is_orphan = socket.inode == 0;
         let is_closing = !matches!(socket.state, State::Established | State::SynRecv);
-        if self.listens(transport, local) {
-            return if is_orphan && is_closing { Role::Leftover } else { Role::Accepted };
+        match self.listens(transport, local) {
+            true if is_orphan && is_closing => Role::Leftover,
+            true => Role::Accepted,
+            false if !is_orphan && is_outgoing(socket, &self.around()) => Role::Client,
+            false => Role::Leftover,
         }
-        let outgoing = socket.state == State::SynSent
-            || transport != Transport::Tcp
-            || self.listens(transport, peer)
-            || self.ephemeral.contains(local.port);
-        if outgoing && !is_orphan { Role::Client } else { Role::Leftover }
+    }
+
+    fn around(&self) -> conflict::Surroundings<'_> {
+        conflict::Surroundings { listeners: &self.listeners, ephemeral: self.ephemeral }
     }
 
     /// Whether something here listens on this very end.

@@ -62,12 +62,11 @@ pub(super) fn is_user_manager(process: &Process) -> bool {
     unit.starts_with("user@") && matches!(&*process.name, "systemd" | "(sd-pam)")
 }
 
-/// The process of ours that holds a reserved port. `portolan run` holds one too, for a program that
-/// is meant to be stopped with it.
+/// The process of ours that holds a reserved port (`portolan hold-port`, as `reserve` starts it).
 pub(super) fn is_reservation(process: &Process) -> bool {
     let exe = process.exe.as_deref().unwrap_or_default();
-    let runs = process.command_line.iter().any(|word| &**word == "run");
-    exe.rsplit('/').next() == Some("portolan") && !runs
+    let holds = process.command_line.iter().skip(1).any(|word| &**word == "hold-port");
+    exe.rsplit('/').next() == Some("portolan") && holds
 }
 
 fn is_wrapper(process: &Process) -> bool {

@@ -442,7 +442,8 @@ fn a_proxy_is_never_signalled_and_its_container_is_stopped_where_it_is_known() {
 fn a_reservation_of_ours_is_given_back_and_not_killed() {
     let mut scene = Scene::new();
     let exe = Some("/usr/bin/portolan".into());
-    scene.run(Process { exe, ..process(20, "portolan", 1) });
+    let command_line = ["portolan", "hold-port"].map(Into::into).to_vec();
+    scene.run(Process { exe, command_line, ..process(20, "portolan", 1) });
     scene.socket("0.0.0.0:8080", None, State::Bound, &[20]);
     assert_eq!(reasons(&scene.plan(&wish())), [Reason::Reservation]);
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::socket::conflict::{Apart, Verdict};
-use portolan_core::socket::{Held, PortChoice, Reuse, State};
+use portolan_core::socket::{Held, PortChoice, Process, Reuse, State};
 
 use super::remedy;
 use super::words::{
@@ -12,7 +12,7 @@ use super::words::{
 };
 use crate::ops::explain::{Blocker, Obstacle, Report};
 use crate::render::behind;
-use crate::render::owner::container_name;
+use crate::render::owner::{container_name, process_names};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::socket::on_device;
@@ -63,12 +63,16 @@ fn answer(screen: &mut Screen, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Blockers with the same holder, what they are, and on the same terms.
+/// Blockers with the same holder, or that stand in for the same container, and what they are.
 fn groups(report: &Report) -> Vec<Vec<&Blocker>> {
     let mut groups: Vec<(String, Verdict, Vec<&Blocker>)> = Vec::new();
     for blocker in &report.blockers {
         let who = holder(report, &report.table.sockets[blocker.position]);
-        match groups.iter_mut().find(|(w, v, _)| *w == who && *v == blocker.verdict) {
+        let is_like = |(w, v, group): &&mut (String, Verdict, Vec<&Blocker>)| {
+            let one_behind = blocker.behind.is_some() && blocker.behind == group[0].behind;
+            (*w == who || one_behind) && *v == blocker.verdict
+        };
+        match groups.iter_mut().find(is_like) {
             Some((_, _, group)) => group.push(blocker),
             None => groups.push((who, blocker.verdict, vec![blocker])),
         }
@@ -83,7 +87,7 @@ fn paragraph(
     context: &Context<'_>,
 ) -> Result<()> {
     let held = &report.table.sockets[group[0].position];
-    let title = format!("{}: {}", holder(report, held), group[0].verdict);
+    let title = format!("{}: {}", holders(report, group), group[0].verdict);
     writeln!(screen, "{}", screen.style.paint(Role::Strong, sanitize(&title)))?;
     let mut last = "";
     for (key, value) in facts(report, group, context) {
@@ -92,6 +96,21 @@ fn paragraph(
         fact(screen, shown, &value)?;
     }
     Ok(())
+}
+
+/// Everybody who holds one of a group; docker-proxy runs once for each family.
+fn holders(report: &Report, group: &[&Blocker]) -> String {
+    let held = |blocker: &&Blocker| &report.table.sockets[blocker.position];
+    let mut owners: Vec<&Process> = Vec::new();
+    for owner in group.iter().flat_map(|blocker| report.table.owners(held(blocker))) {
+        if owners.iter().all(|known| known.pid != owner.pid) {
+            owners.push(owner);
+        }
+    }
+    match owners.len() {
+        0 | 1 => holder(report, held(&group[0])),
+        _ => process_names(owners),
+    }
 }
 
 fn fact(screen: &mut Screen, key: &str, value: &str) -> Result<()> {

@@ -6,7 +6,6 @@
 //! first pid namespace, whose numbers it speaks in.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -18,6 +17,7 @@ use rustix::io::Errno;
 use super::pass::{Pass, Settings};
 use crate::id_index::IdIndex;
 use crate::kernel::bpf::{LoadError, iterate};
+use crate::kernel::types::{self, Types};
 use crate::proc::Proc;
 use crate::processes::{Details, Reader};
 use crate::{cgroups, namespace};
@@ -29,10 +29,10 @@ pub enum Unavailable {
     #[error("it speaks in the process numbers of the first pid namespace, and this is another")]
     OtherPidNamespace,
     /// The kernel does not describe its types.
-    #[error("read {TYPES}")]
+    #[error("read {}", types::PATH)]
     NoTypes(#[source] io::Error),
     /// It describes them in a way that is not known.
-    #[error("read {TYPES}")]
+    #[error("read {}", types::PATH)]
     BadTypes(#[source] BtfError),
     /// Its structures are not those that are known.
     #[error(transparent)]
@@ -88,7 +88,7 @@ impl Kernel {
         if !namespace::sees_every_process() {
             return Err(Unavailable::OtherPidNamespace);
         }
-        let types = fs::read(TYPES).map_err(Unavailable::NoTypes)?;
+        let types = Types::of_kernel().map_err(Unavailable::NoTypes)?;
         let types = Btf::parse(&types).map_err(Unavailable::BadTypes)?;
         Ok(Self { layout: Layout::read(&types)? })
     }
@@ -211,6 +211,7 @@ fn describe_one(
         pid: record.pid,
         name: record.process_name(),
         uid: Some(record.uid),
+        netns: (record.netns != 0).then_some(record.netns.into()),
         ..Process::default()
     };
     let Some(reader) = reader else { return from_record() };
@@ -246,8 +247,6 @@ fn place(records: &[Record], processes: &mut [Process], places: &HashMap<u64, Pl
 fn group(record: &Record) -> u64 {
     if record.cgroups == 0 { record.pid.into() } else { record.cgroups }
 }
-
-const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// More than the kernel gathers before it hands something out (8 pages).
 const BUFFER: usize = 128 * 1024;
@@ -301,7 +300,8 @@ mod tests {
         let holder = Holder { pid, fd: Some(listener.as_raw_fd()), via: Via::Fd };
         assert!(found.pass.holdings.contains(&(0, holder)));
         assert_eq!(found.pass.settings[0].1.reuse, Reuse::ADDRESS);
-        let ourselves = crate::processes::read([pid], Details::Brief);
+        let mut ourselves = crate::processes::read([pid], Details::Brief);
+        ourselves[0].netns = Some(namespace::network().inode);
         assert_eq!(found.pass.processes, ourselves);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use crate::cli::args::Color;
 
@@ -78,6 +78,16 @@ impl Style {
     /// Whether colour is used, for what paints itself.
     pub(crate) const fn is_colored(self) -> bool {
         self.colored
+    }
+
+    /// Writes `text` in the colour of `role`: what [`Style::paint`] shows, for the many cells of a
+    /// table.
+    pub(crate) fn write(self, out: &mut impl Write, role: Role, text: &str) -> io::Result<()> {
+        let code = if self.colored { role.code() } else { "" };
+        if code.is_empty() {
+            return out.write_all(text.as_bytes());
+        }
+        write!(out, "{code}{text}\x1b[0m")
     }
 
     /// `text` in the colour of `role`.

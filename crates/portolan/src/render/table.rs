@@ -59,21 +59,26 @@ enum Align {
     Right,
 }
 
-/// A cell: its text, harmless by the time it is here, and its role.
+/// A cell: its text, harmless by the time it is here, how many columns it takes, and its role.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
+    width: usize,
     role: Role,
 }
 
 impl Cell {
     /// A cell of text from anywhere.
-    pub(crate) fn new(role: Role, text: impl AsRef<str>) -> Self {
-        Self { text: sanitize(text.as_ref()).into_owned(), role }
+    pub(crate) fn new(role: Role, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if let Cow::Owned(clean) = sanitize(&text) {
+            text = clean;
+        }
+        Self { width: columns(&text), text, role }
     }
 }
 
-impl<T: AsRef<str>> From<T> for Cell {
+impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
         Self::new(Role::Plain, text)
     }
@@ -166,13 +171,15 @@ impl Table {
         let last = shown.clone().rfind(|i| !row[*i].text.is_empty());
         let mut gap = "";
         for i in shown.take_while(|i| Some(*i) <= last) {
-            let text = shorten(&row[i].text, widths[i], self.columns[i].cut);
-            let padding = widths[i].saturating_sub(text.width());
-            let painted = style.paint(row[i].role, &text);
-            match self.columns[i].align {
-                Align::Right => write!(out, "{gap}{:padding$}{painted}", "")?,
-                Align::Left if Some(i) == last => write!(out, "{gap}{painted}")?,
-                Align::Left => write!(out, "{gap}{painted}{:padding$}", "")?,
+            let (text, width) = fit(&row[i], widths[i], self.columns[i].cut);
+            let padding = widths[i].saturating_sub(width);
+            out.write_all(gap.as_bytes())?;
+            if self.columns[i].align == Align::Right {
+                blanks(out, padding)?;
+            }
+            style.write(out, row[i].role, &text)?;
+            if self.columns[i].align == Align::Left && Some(i) != last {
+                blanks(out, padding)?;
             }
             gap = "  ";
         }
@@ -182,7 +189,7 @@ impl Table {
     /// Each column's width; 0 hides a column that is empty in every row.
     fn widths(&self, limit: usize, heading: Heading) -> Vec<usize> {
         let mut widths: Vec<usize> = (0..self.columns.len())
-            .map(|i| self.rows().filter_map(|r| r.get(i)).map(|c| c.text.width()).max())
+            .map(|i| self.rows().filter_map(|r| r.get(i)).map(|c| c.width).max())
             .map(Option::unwrap_or_default)
             .collect();
         if heading == Heading::Shown {
@@ -248,11 +255,33 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `text` in at most `width` columns of the terminal.
-fn shorten(text: &str, width: usize, cut: Cut) -> Cow<'_, str> {
-    if text.width() <= width {
-        return Cow::Borrowed(text);
+/// Columns a text takes in a terminal: of plain ASCII, its bytes.
+fn columns(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
+}
+
+fn blanks(out: &mut impl Write, mut count: usize) -> io::Result<()> {
+    const BLANKS: &[u8] = &[b' '; 64];
+    while count > 0 {
+        let part = count.min(BLANKS.len());
+        out.write_all(&BLANKS[..part])?;
+        count -= part;
     }
+    Ok(())
+}
+
+/// The text of a cell in at most `width` columns of the terminal, and how many it takes.
+fn fit(cell: &Cell, width: usize, cut: Cut) -> (Cow<'_, str>, usize) {
+    if cell.width <= width {
+        return (Cow::Borrowed(&cell.text), cell.width);
+    }
+    let text = shorten(&cell.text, width, cut);
+    let width = columns(&text);
+    (text, width)
+}
+
+/// A text that is too long, in at most `width` columns of the terminal.
+fn shorten(text: &str, width: usize, cut: Cut) -> Cow<'_, str> {
     let tail = match cut {
         Cut::End => "",
         Cut::Middle if text.contains(", ") => "", // the end of a list says nothing of its beginning

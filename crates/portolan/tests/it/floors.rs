@@ -145,6 +145,53 @@ fn core_and_the_program_forbid_unsafe_code() {
     }
 }
 
+/// Where a source says `unsafe`, and whether each block, function and trait of it has its reason in
+/// the lines above.
+fn unsafe_places(source: &Source) -> Vec<(usize, bool)> {
+    let lines: Vec<&str> = source.text.lines().collect();
+    let says = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+    };
+    let explained = |at: usize| {
+        let above = lines[at.saturating_sub(REACH)..at].iter().rev();
+        above.take_while(|l| !l.trim().is_empty()).any(|l| {
+            let text = l.trim_start();
+            text.starts_with("// SAFETY:") || text.starts_with("/// # Safety")
+        })
+    };
+    let places = (0..lines.len()).filter(|at| says(lines[*at]));
+    places.map(|at| (at + 1, explained(at))).collect()
+}
+
+/// Lines from a reason to the code it is for.
+const REACH: usize = 8;
+
+#[test]
+fn unsafe_code_stands_in_one_folder_with_its_reasons() {
+    let mut found = 0;
+    for folder in ["crates", "benches", "fuzz"] {
+        for source in sources(folder).iter().filter(|s| !s.path.ends_with("it/floors.rs")) {
+            for (line, explained) in unsafe_places(source) {
+                let place = format!("{}:{line}", source.path);
+                assert!(source.path.starts_with("crates/portolan-host/src/kernel/"), "{place}");
+                assert!(explained, "{place} has no `// SAFETY:`");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 3, "only {found} places: is the test looking?");
+}
+
+#[test]
+fn an_unsafe_block_without_its_reason_is_found() {
+    let of = |text: &str| unsafe_places(&Source { path: String::new(), text: text.to_owned() });
+    assert_eq!(of("fn a() {\n    unsafe { b() }\n}"), [(2, false)]);
+    assert_eq!(of("// SAFETY: so.\nunsafe { b() }"), [(2, true)]);
+    assert_eq!(of("// SAFETY: so.\n\nlet c = unsafe { b() };"), [(3, false)]);
+    assert_eq!(of("// nothing unsafe here\n#![expect(unsafe_code)]"), []);
+}
+
 #[test]
 fn every_module_begins_by_saying_what_it_is() {
     // A file of unit tests is part of the module it tests.

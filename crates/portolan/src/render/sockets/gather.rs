@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use portolan_core::net::Port;
 use portolan_core::registry::Registry;
-use portolan_core::socket::{Address, Backlog, Held, Process, Socket, SocketTable};
+use portolan_core::socket::{
+    Address, Backlog, Held, Process, Socket, SocketTable, SocketTransport,
+};
 
 /// Sockets that share a row.
 #[derive(Debug)]
@@ -17,19 +19,24 @@ pub(super) struct Row<'a> {
     pub(super) last_port: Port,
     /// How many have the same address and port (SO_REUSEPORT).
     pub(super) sharing: usize,
-    /// Those that share the first one's address and port, the first among them.
-    members: Vec<&'a Held>,
+    /// The others that share its address and port.
+    others: Vec<&'a Held>,
 }
 
 /// The sockets in the order people look for them: by namespace, our own first, then by port,
 /// transport, address, peer.
 pub(super) fn sorted(table: &SocketTable) -> Vec<&Held> {
-    let mut sockets: Vec<&Held> = table.sockets.iter().collect();
     let order: HashMap<u64, usize> =
         table.namespaces.iter().enumerate().map(|(rank, netns)| (netns.inode, rank)).collect();
-    let rank = |held: &Held| order.get(&held.socket.netns).copied();
-    sockets.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| compare(&a.socket, &b.socket)));
-    sockets
+    let rank = |socket: &Socket| order.get(&socket.netns).copied();
+    // What most of them differ in is looked up once, not each time two are compared.
+    let mut sockets: Vec<_> = table
+        .sockets
+        .iter()
+        .map(|held| ((rank(&held.socket), first_key(&held.socket)), held))
+        .collect();
+    sockets.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(&a.1.socket, &b.1.socket)));
+    sockets.into_iter().map(|(_, held)| held).collect()
 }
 
 /// The rows of the table, in that order.
@@ -38,13 +45,13 @@ pub(super) fn rows(table: &SocketTable) -> Vec<Row<'_>> {
     for held in sorted(table) {
         if let Some(row) = rows.last_mut().filter(|row| shares_port(row.first, held)) {
             row.sharing += 1;
-            row.members.push(held);
+            row.others.push(held);
         } else {
             rows.push(Row {
                 first: held,
                 last_port: port(&held.socket),
                 sharing: 1,
-                members: vec![held],
+                others: Vec::new(),
             });
         }
     }
@@ -54,8 +61,8 @@ pub(super) fn rows(table: &SocketTable) -> Vec<Row<'_>> {
 impl<'a> Row<'a> {
     /// The processes that hold them, each once, by id.
     pub(super) fn owners(&self, table: &'a SocketTable) -> Vec<&'a Process> {
-        let mut owners: Vec<&Process> =
-            self.members.iter().flat_map(|held| table.owners(held)).collect();
+        let members = std::iter::once(&self.first).chain(&self.others);
+        let mut owners: Vec<&Process> = members.flat_map(|held| table.owners(held)).collect();
         owners.sort_unstable_by_key(|process| process.pid);
         owners.dedup_by_key(|process| process.pid);
         owners
@@ -133,11 +140,14 @@ pub(super) fn service<'r>(registry: &'r Registry, socket: &Socket) -> Option<&'r
     ports.into_iter().flatten().find_map(|port| registry.service_name(port, transport))
 }
 
+fn first_key(socket: &Socket) -> (bool, Port, SocketTransport) {
+    (socket.transport.with_ports().is_none(), port(socket), socket.transport)
+}
+
+/// The order of those that have the same first key.
 fn compare(a: &Socket, b: &Socket) -> Ordering {
-    let key = |s: &Socket| (s.transport.with_ports().is_none(), port(s), s.transport);
-    key(a)
-        .cmp(&key(b))
-        .then_with(|| a.local.cmp(&b.local))
+    a.local
+        .cmp(&b.local)
         .then_with(|| a.device.cmp(&b.device))
         .then_with(|| a.peer.cmp(&b.peer))
         .then_with(|| a.state.cmp(&b.state))

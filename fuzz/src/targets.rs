@@ -39,6 +39,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("iana_xml", iana_xml),
     ("registry_table", registry_table),
     ("nat", nat),
+    ("complaint", complaint),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links or addresses.
@@ -272,5 +273,17 @@ pub fn nat(bytes: &[u8]) {
             assert!(translations.rules().any(|rule| rule == diversion.rule), "a rule of these");
             let _ = diversion.target.to_string();
         }
+    }
+}
+
+/// What somebody's program printed when it could not have its port.
+pub fn complaint(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let reading = portolan_core::socket::complaint::read(&text);
+    assert!(reading.complaints.is_empty() || reading.refused.is_some(), "a complaint has an error");
+    for complaint in reading.complaints {
+        let line = text.lines().nth(complaint.line - 1).expect("the line is one of the text");
+        assert!(line.get(complaint.span.clone()).is_some(), "the place lies in its line");
+        assert_ne!(complaint.port.0, 0, "nobody is refused port 0 for being in use");
     }
 }

@@ -6,6 +6,7 @@
 mod bind;
 pub mod cgroup;
 pub mod choose;
+pub mod complaint;
 pub mod conflict;
 pub mod diag;
 pub mod ephemeral;

@@ -125,6 +125,8 @@ pub fn stand_by(name: &std::ffi::CStr) -> io::Result<()> {
     if rustix::fs::FileType::from_raw_mode(input.st_mode) != rustix::fs::FileType::Socket {
         return Err(io::Error::other("standard input is no socket"));
     }
+    // Nobody reads what UDP brings while nothing serves there: the kernel keeps its least, 2 kB.
+    rustix::net::sockopt::set_socket_recv_buffer_size(io::stdin(), 0)?;
     // Started by a shell itself it may lead a group already, and then stays where it is.
     let _ = setsid();
     let _ = rustix::thread::set_name(name);

@@ -146,6 +146,7 @@ mod tests {
             name: Some("web".into()),
             rank: 0,
             holder: None,
+            netns: 0,
             made: now,
             used: now,
             expires: None,

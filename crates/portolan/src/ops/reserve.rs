@@ -19,7 +19,7 @@ use portolan_core::net::{Gap, Observed, Port, Transport, TransportSet};
 use portolan_core::socket::{Bind, LocalPorts, Reuse};
 use portolan_host::bind::{self, Refusal};
 use portolan_host::holder::{self, Identity};
-use portolan_host::{clock, machine};
+use portolan_host::{clock, machine, namespace};
 use rustix::io::Errno;
 
 use crate::fault::Hinted as _;
@@ -83,7 +83,8 @@ pub(crate) fn reserve(request: &Request) -> Result<Observed<Report>> {
     let mut gaps = Vec::new();
     let kernel = machine::local_ports().into_value(&mut gaps);
     let outcome = Store::open()?.alone(|leases| {
-        let keeping = Keeping { request, now, until, leases };
+        let netns = namespace::network().inode;
+        let keeping = Keeping { request, now, until, netns, leases };
         keeping.keep(&mut gaps)
     })?;
     let Request { port, transports, ref project, .. } = *request;
@@ -95,6 +96,7 @@ struct Keeping<'r> {
     request: &'r Request,
     now: Timestamp,
     until: Timestamp,
+    netns: u64,
     leases: &'r Leases<'r>,
 }
 
@@ -121,7 +123,7 @@ impl From<anyhow::Error> for Obstacle {
 impl Keeping<'_> {
     fn keep(&self, gaps: &mut Vec<Gap>) -> Result<Outcome> {
         let mut rows = tidy(self.leases, self.now)?;
-        rows.retain(|row| row.port == self.request.port && self.shares_transport(row));
+        rows.retain(|row| row.port == self.request.port && self.is_about_the_same(row));
         if let Some(other) = rows.iter().find(|row| row.project != self.request.project) {
             return Ok(Outcome::Given(other.clone()));
         }
@@ -150,8 +152,11 @@ impl Keeping<'_> {
         Ok(Outcome::Kept { holders, until: self.until })
     }
 
-    fn shares_transport(&self, row: &Lease) -> bool {
-        row.transports.iter().any(|t| self.request.transports.contains(t))
+    /// Whether a row is about a port that cannot be held twice: another network namespace has its
+    /// own.
+    fn is_about_the_same(&self, row: &Lease) -> bool {
+        let elsewhere = row.kind == Kind::Reservation && row.netns != self.netns;
+        !elsewhere && row.transports.iter().any(|t| self.request.transports.contains(t))
     }
 
     /// Starts the process that holds one transport's socket.
@@ -208,6 +213,7 @@ impl Keeping<'_> {
             name: None,
             rank: 0,
             holder: Some(holder),
+            netns: self.netns,
             made: self.now,
             used: self.now,
             expires: Some(self.until),
@@ -225,8 +231,10 @@ pub(crate) fn release(port: Port, transports: TransportSet) -> Result<Vec<Lease>
         return Ok(Vec::new());
     }
     Store::open()?.alone(|leases| {
+        let here = namespace::network().inode;
         let mut rows = tidy(leases, clock::now())?;
         rows.retain(|r| r.port == port && r.transports.iter().any(|t| transports.contains(t)));
+        rows.retain(|r| r.kind != Kind::Reservation || r.netns == here);
         for row in &rows {
             let ended = row.holder.as_ref().map_or(Ok(()), Identity::end);
             ended.hinted(format!("end the process that holds {port}"), "")?;

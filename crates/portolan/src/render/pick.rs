@@ -71,7 +71,7 @@ fn nothing(report: &Report) -> String {
         .map(|(reason, ports)| format!("{} {}", ports.len(), words(*reason)))
         .collect();
     if report.left > 0 {
-        return format!("no such run of free ports in {}: {} are left", report.range, report.left);
+        return format!("not as many free ports in {}: {} are left", report.range, report.left);
     }
     format!("no free port in {}: {}", report.range, reasons.join(", "))
 }

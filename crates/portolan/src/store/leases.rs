@@ -29,6 +29,8 @@ pub(crate) struct Lease {
     pub(crate) rank: u32,
     /// The process that holds it.
     pub(crate) holder: Option<Identity>,
+    /// In which network namespace it was given, as its inode; 0 where unknown.
+    pub(crate) netns: u64,
     /// When it was given.
     pub(crate) made: Timestamp,
     /// When it was last asked for.
@@ -91,6 +93,7 @@ impl<'c> Leases<'c> {
             ":holder_pid": holder.map(|h| h.pid),
             ":holder_start": holder.map(|h| h.start_ticks.cast_signed()),
             ":holder_boot": holder.map(|h| &h.boot),
+            ":netns": lease.netns.cast_signed(),
             ":made": lease.made.as_millisecond(),
             ":used": lease.used.as_millisecond(),
             ":expires": lease.expires.map(Timestamp::as_millisecond),
@@ -113,9 +116,9 @@ impl<'c> Leases<'c> {
 
 const INSERT: &str = "
     INSERT INTO lease (port, transports, kind, project, name, rank, holder_pid, holder_start,
-                       holder_boot, made, used, expires)
+                       holder_boot, netns, made, used, expires)
     VALUES (:port, :transports, :kind, :project, :name, :rank, :holder_pid, :holder_start,
-            :holder_boot, :made, :used, :expires)";
+            :holder_boot, :netns, :made, :used, :expires)";
 
 fn read(row: &Row<'_>) -> Result<Lease> {
     let project: Vec<u8> = row.get("project")?;
@@ -136,6 +139,7 @@ fn read(row: &Row<'_>) -> Result<Lease> {
         name: row.get("name")?,
         rank: row.get("rank")?,
         holder,
+        netns: row.get::<_, i64>("netns")?.cast_unsigned(),
         made: time(row, "made")?.unwrap_or_default(),
         used: time(row, "used")?.unwrap_or_default(),
         expires: time(row, "expires")?,
@@ -172,6 +176,7 @@ pub(super) mod tests {
             name: None,
             rank: 0,
             holder: None,
+            netns: 7,
             made: Timestamp::UNIX_EPOCH,
             used: Timestamp::UNIX_EPOCH,
             expires: None,

@@ -22,6 +22,7 @@ const STEPS: [&str; VERSION as usize] = ["
         holder_pid   INTEGER,           -- the process that holds it, and what tells it
         holder_start INTEGER,           -- from a later one with the same id
         holder_boot  TEXT,
+        netns        INTEGER NOT NULL,  -- inode of the network namespace it was given in
         made         INTEGER NOT NULL,  -- milliseconds since 1970
         used         INTEGER NOT NULL,
         expires      INTEGER

@@ -260,6 +260,18 @@ fn every_number_left_out_has_its_reason() {
 }
 
 #[test]
+fn fewer_than_asked_for_are_none_and_nothing_is_kept() {
+    require_root!();
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = place.pick("--count 3 --range 26100-26101 --lease 30s", folder.path()).run();
+    let ran = ran.expect_code(1);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("26100-26101: 2 are left"), "{}", ran.stderr);
+    assert!(place.reservations().is_empty());
+}
+
+#[test]
 fn browsers_ports_are_never_given() {
     require_root!();
     let place = Place::new();

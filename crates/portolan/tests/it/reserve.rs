@@ -254,6 +254,19 @@ fn a_reservation_whose_process_was_killed_counts_no_longer() {
     place.reserve("40003 --ttl 60s");
 }
 
+#[test]
+fn another_network_namespace_has_its_own_ports() {
+    require_root!();
+    let place = Place::new();
+    let here = place.reserve("40003 --ttl 60s");
+    let other = Netns::new();
+    let there = |line: &str| place.portolan(line).inside(&other).run();
+    there("reserve 40003 --ttl 60s").expect_code(0);
+    assert!(is_alive(here), "the other one's is left alone");
+    there("reserve 40003 --release").expect_code(0);
+    assert!(is_alive(here), "the other one's is left alone");
+}
+
 /// What SO_REUSEADDR means for UDP, measured: the help says so.
 #[test]
 fn a_udp_server_beside_the_holder_is_given_every_datagram() {

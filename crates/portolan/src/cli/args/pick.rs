@@ -31,6 +31,7 @@ pub(crate) struct Pick {
     pub(crate) lease: Option<Duration>,
     /// The same number again for the same project (worktree, else folder) and name
     #[arg(long = "for", value_name = "NAME", conflicts_with_all = ["count", "consecutive"])]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
     /// Fail when the number that belongs to --for is taken, instead of giving another
     #[arg(long, requires = "name")]

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use portolan_core::net::{Gap, Observed, Port, PortRange, PortSet, Transport, TransportSet};
 use portolan_core::socket::choose::{Exclusion, Exclusions, Order, Wish, choose};
 use portolan_host::bind::{self, Call};
-use portolan_host::clock;
+use portolan_host::{clock, namespace};
 use rustix::io::Errno;
 
 use crate::fault::{Fault, Hinted as _};
@@ -112,7 +112,7 @@ impl Request {
 /// What was chosen, and what was not.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// The numbers, ascending; none or too few when there are no more.
+    /// The numbers, ascending; none when there are not as many.
     pub(crate) ports: Vec<Port>,
     /// Where they were looked for.
     pub(crate) range: PortRange,
@@ -291,15 +291,16 @@ impl Picker<'_> {
     }
 
     fn standing(&self, port: Port, others: &[Lease], gaps: &mut Vec<Gap>) -> Result<Standing> {
-        if !self.area.in_use.contains(port) {
-            return Ok(Standing::of_unused(port, self.request.transports));
+        // Sockets were looked at before it was our turn: the kernel is asked again.
+        let transports = self.request.transports;
+        if !self.area.in_use.contains(port) && Standing::is_unused(port, transports) {
+            return Ok(Standing::Free);
         }
         let reserved = others
             .iter()
             .filter(|row| row.kind == Kind::Reservation && row.project == self.request.project)
             .filter_map(|row| row.holder.as_ref().map(|holder| holder.pid));
-        let (transports, project) = (self.request.transports, &self.request.project);
-        Standing::of(port, transports, project, &reserved.collect::<Vec<_>>(), gaps)
+        Standing::of(port, transports, &self.request.project, &reserved.collect::<Vec<_>>(), gaps)
     }
 
     /// What is out of the question before any socket is looked at.
@@ -328,6 +329,8 @@ impl Picker<'_> {
                 "try whether a port is free",
                 "the machine is short of descriptors or memory, or forbids sockets",
             ),
+            // Some of what was asked for is not what was asked for.
+            None if ports.len() < usize::from(wish.count) => Ok((Vec::new(), exclusions)),
             None => Ok((ports, exclusions)),
         }
     }
@@ -347,6 +350,7 @@ impl Picker<'_> {
             name: None,
             rank: 0,
             holder: None,
+            netns: namespace::network().inode,
             made: self.now,
             used: self.now,
             expires: None,

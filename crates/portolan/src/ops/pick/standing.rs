@@ -36,15 +36,12 @@ pub(crate) struct Taken {
 }
 
 impl Standing {
-    /// How a number stands that no socket uses.
-    pub(super) fn of_unused(port: Port, transports: TransportSet) -> Self {
-        if can_be_served(port, transports) {
-            return Self::Free;
-        }
-        Self::Taken(Taken { port, by: Box::default() })
+    /// Whether a number that no socket is known to use can be had.
+    pub(super) fn is_unused(port: Port, transports: TransportSet) -> bool {
+        can_be_served(port, transports)
     }
 
-    /// How a number stands that some socket uses. `reserved` are the processes that hold ports for
+    /// How a number stands, whatever is on it. `reserved` are the processes that hold ports for
     /// the project.
     pub(super) fn of(
         port: Port,
@@ -65,7 +62,7 @@ impl Standing {
         match () {
             () if !foreign && served => Ok(Self::Ours),
             () if !foreign && can_be_served(port, transports) => Ok(Self::Free),
-            () if left => Ok(Self::Leftover),
+            () if left && !table.sockets.is_empty() => Ok(Self::Leftover),
             () => {
                 let mut own = own.into_iter();
                 table.sockets.retain(|held| own.next() == Some(false) || is_held_open(held));

@@ -127,6 +127,10 @@ const FILES: &[(&str, &str)] = &[
         "The inventory, when neither --inventory nor $PORTOLAN_INVENTORY names one.",
     ),
     ("/etc/portolan/portolan.toml", "The inventory of the machine."),
+    (
+        "$XDG_STATE_HOME/portolan, ~/.local/state/portolan",
+        "Numbers that pick and reserve gave, one SQLite file for each host name.",
+    ),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[

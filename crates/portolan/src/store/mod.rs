@@ -42,6 +42,10 @@ impl Store {
     /// No home, a folder that cannot be made, a file that is damaged or of a newer portolan.
     pub(crate) fn open() -> Result<Self> {
         let path = path()?;
+        if is_homeless() {
+            let message = format!("keep leases in {}: that home is not there", path.display());
+            return Err(Fault::new(message, WRITABLE));
+        }
         prepare(&path).hinted(format!("keep leases in {}", path.display()), WRITABLE)?;
         Self::connect(path)
     }
@@ -159,9 +163,17 @@ fn path() -> Result<PathBuf> {
 /// `$XDG_STATE_HOME/portolan`, else below `~/.local/state`; the specification wants absolute paths
 /// and has others ignored.
 fn folder() -> Option<PathBuf> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
     state.map(|folder| folder.join("portolan"))
+}
+
+fn absolute(name: &str) -> Option<PathBuf> {
+    env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// A home that is not there is not for us to make: the error says so.
+fn is_homeless() -> bool {
+    absolute("XDG_STATE_HOME").is_none() && absolute("HOME").is_some_and(|home| !home.is_dir())
 }
 
 /// This host's name as a part of a file's name.

@@ -334,6 +334,13 @@ fn without_a_home_a_lease_says_what_is_missing() {
 }
 
 #[test]
+fn a_home_that_is_not_there_is_not_made() {
+    let ran = Program::line("pick --for web").env("HOME", "/nonexistent").run().expect_code(2);
+    assert!(ran.stderr.contains("that home is not there"), "{}", ran.stderr);
+    assert!(!Path::new("/nonexistent").exists());
+}
+
+#[test]
 fn a_user_who_may_see_little_still_gets_a_port() {
     require_root!();
     let place = Place::new();

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use portolan_core::net::{Gap, Observed, Port, PortRange, PortSet, Prefix, Why};
+use portolan_core::socket::ephemeral::{ClosingSettings, ReusePolicy, TimeWaitReuse};
 use portolan_core::socket::{InterfaceAddress, LocalPorts, Machine, TurnedAway};
 use portolan_core::wire::rtnetlink::{self, Link, LinkAddress};
 use rustix::net::{AddressFamily, SocketType, netdevice};
@@ -101,6 +103,27 @@ pub fn local_ports() -> Observed<LocalPorts> {
         reserved: setting("ip_local_reserved_ports", list, &mut gaps).unwrap_or(default.reserved),
     };
     Observed { value: ports, gaps }
+}
+
+/// The settings of this network namespace that decide when a connection gives its port back.
+#[must_use]
+pub fn closing_settings() -> Observed<ClosingSettings> {
+    let mut gaps = Vec::new();
+    let default = ClosingSettings::default();
+    let mut number = |name: &str| setting::<u32>(name, |t| t.parse().ok(), &mut gaps);
+    let policy = number("tcp_tw_reuse").and_then(ReusePolicy::from_number);
+    let reuse = TimeWaitReuse {
+        policy: policy.unwrap_or(default.reuse.policy),
+        timestamps: number("tcp_timestamps").map_or(default.reuse.timestamps, |on| on != 0),
+        // Linux 6.14 and later have it; a second is what it was before, and the default.
+        after: std::fs::read_to_string("/proc/sys/net/ipv4/tcp_tw_reuse_delay")
+            .ok()
+            .and_then(|text| text.trim().parse().ok().map(Duration::from_millis))
+            .unwrap_or(default.reuse.after),
+    };
+    let fin_timeout = number("tcp_fin_timeout").map(|s| Duration::from_secs(s.into()));
+    let fin_timeout = fin_timeout.unwrap_or(default.fin_timeout);
+    Observed { value: ClosingSettings { reuse, fin_timeout }, gaps }
 }
 
 /// What TCP listeners of this network namespace turned away; `None` where the kernel does not tell.

@@ -73,6 +73,8 @@ pub struct Netns {
     pub processes: Option<usize>,
     /// The first of them, by id.
     pub pid: Option<u32>,
+    /// Whether nothing of it could be seen: that no socket is told of it then says nothing.
+    pub is_unseen: bool,
     /// What its TCP listeners turned away, where that was looked at.
     pub turned_away: Option<TurnedAway>,
 }

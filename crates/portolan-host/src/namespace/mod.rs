@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread;
 
 use portolan_core::socket::Netns;
+use rustix::process::geteuid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use search::all;
@@ -85,6 +86,11 @@ impl Place {
         let pid = self.netns.pid?;
         Some(format!("/proc/{pid}/net").into())
     }
+}
+
+/// What may help where we are refused: nothing when we are root already.
+pub(crate) fn more_rights() -> &'static str {
+    if geteuid().is_root() { "" } else { "run with sudo" }
 }
 
 /// Whether this is the network namespace of process 1, as far as that one is the machine's.

@@ -22,7 +22,7 @@ use portolan_core::socket::procpid::{NamespaceMount, network_namespace};
 use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
 
-use super::{Door, HOST, Place, inode, sees_every_process, tables_id};
+use super::{Door, HOST, Place, inode, more_rights, sees_every_process, tables_id};
 use crate::proc::{Proc, decimal, each_entry, entry_buffer};
 use crate::processes::{self, Details};
 
@@ -153,9 +153,11 @@ impl Search {
             .flatten();
         let own = self.found.remove(&self.own).unwrap_or_default();
         let mut places = vec![Place { netns: own.describe(self.own, host), door: Door::Open }];
-        places.extend(self.found.into_iter().map(|(inode, found)| Place {
-            door: found.open(inode),
-            netns: found.describe(inode, host),
+        places.extend(self.found.into_iter().map(|(inode, found)| {
+            let door = found.open(inode);
+            let mut place = Place { netns: found.describe(inode, host), door };
+            place.netns.is_unseen = place.tables().is_none() && place.enter(|| ()).is_err();
+            place
         }));
         let mut gaps = Vec::new();
         if self.refused > 0 {
@@ -166,7 +168,7 @@ impl Search {
             gaps.push(Gap::new(
                 format!("network namespaces that only a descriptor of {whose} keeps"),
                 Why::NotPermitted,
-                if rustix::process::geteuid().is_root() { "" } else { "run with sudo" },
+                more_rights(),
             ));
         }
         Observed { value: places, gaps }

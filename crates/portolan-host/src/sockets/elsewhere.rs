@@ -8,7 +8,7 @@ use portolan_core::socket::Socket;
 
 use super::{Query, procnet, read_here};
 use crate::machine;
-use crate::namespace::Place;
+use crate::namespace::{Place, more_rights};
 
 /// Reads the sockets that `query` wants in `place`.
 pub(super) fn read(place: &Place, query: &Query) -> Observed<Vec<Socket>> {
@@ -48,5 +48,5 @@ fn read_tables(place: &Place, query: &Query, error: &io::Error) -> Observed<Vec<
             "what /proc/PID/net does not tell of {name}: sockets bound without listening, accept queues, who chose a port"
         )
     };
-    Observed { value: sockets, gaps: vec![Gap::new(what, why, "run with sudo")] }
+    Observed { value: sockets, gaps: vec![Gap::new(what, why, more_rights())] }
 }

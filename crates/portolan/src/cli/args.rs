@@ -305,6 +305,11 @@ Examples: portolan reserve 8080 --ttl 10m
 Exit code 1 when it is taken, or there is nothing to give back.";
 
 const SOCKETS_HELP: &str = "\
+--ephemeral counts what the kernel has given away of the ports it chooses from:
+for connect() by source address and destination, for a bind to port 0 by
+address. A line it advises lasts until the next boot; in a file of
+/etc/sysctl.d, without `sysctl -w`, it stays.
+
 Filters are those of ss(8): state established ( sport = :22 or dport = :443 ),
 dst 10.0.0.0/8, src 127.0.0.1, dev eth0, autobound, and, or, not, &, |, !,
 parentheses.
@@ -313,7 +318,8 @@ Examples: portolan sockets
           portolan sockets -tulpn
           portolan sockets -a state established dport = :443
           portolan ls -a state time-wait --json
-          portolan ls --all-netns";
+          portolan ls --all-netns
+          portolan sockets --ephemeral";
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "the letters of ss, one each")]
@@ -361,6 +367,9 @@ pub(crate) struct Sockets {
     /// Also TCP sockets that are bound but do not listen (Linux 6.8 and later)
     #[arg(long)]
     pub(crate) inactive: bool,
+    /// Instead: how close the kernel is to having no port left to choose, and what helps
+    #[arg(long, conflicts_with_all = ["filter", "unix", "raw", "packet", "inactive", "cmdline"])]
+    pub(crate) ephemeral: bool,
     /// Also the sockets of every other network namespace: named, containers', unnamed
     #[arg(long)]
     pub(crate) all_netns: bool,

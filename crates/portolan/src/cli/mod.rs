@@ -7,6 +7,7 @@ mod audit;
 mod completions;
 mod confirm;
 mod diff;
+mod ephemeral;
 mod explain;
 mod inventory;
 mod kill;

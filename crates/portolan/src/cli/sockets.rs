@@ -17,6 +17,9 @@ use crate::{ops, render};
 
 /// Lists the sockets asked for; with `--strict` 3 when something could not be seen.
 pub(crate) fn run(arguments: &Sockets, global: &Global) -> Result<Exit> {
+    if arguments.ephemeral {
+        return super::ephemeral::run(arguments, global);
+    }
     let registry = ops::registry::load().value;
     let filter = ops::sockets::filter(&arguments.filter, &registry)?;
     let states = filter.states().unwrap_or_else(|| states(arguments));
@@ -82,7 +85,7 @@ fn families(arguments: &Sockets) -> Vec<InetFamily> {
     }
 }
 
-const fn engine(asked: Engine) -> Choice {
+pub(super) const fn engine(asked: Engine) -> Choice {
     match asked {
         Engine::Auto => Choice::Auto,
         Engine::Bpf => Choice::Only(socket::Engine::Bpf),

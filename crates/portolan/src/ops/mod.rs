@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod behind;
 pub(crate) mod diff;
+pub(crate) mod ephemeral;
 pub(crate) mod explain;
 pub(crate) mod inventory;
 pub(crate) mod kill;

@@ -86,7 +86,7 @@ pub(crate) struct Report<'a> {
     pub(crate) splits: Vec<TwoBehindLocalhost>,
     /// Whether ports were asked for, and not somebody who may hold some.
     pub(crate) is_of_ports: bool,
-    /// How many network namespaces were looked into.
+    /// How many network namespaces could be looked into.
     pub(crate) namespaces: usize,
     /// Whether there may be sockets that nobody could tell of.
     pub(crate) may_lack_sockets: bool,
@@ -181,7 +181,7 @@ pub(crate) fn answer<'a>(
         unattributed,
         splits: Vec::new(),
         is_of_ports: matches!(query, Query::Ports(_)),
-        namespaces: table.namespaces.len(),
+        namespaces: table.namespaces.iter().filter(|netns| !netns.is_unseen).count(),
         may_lack_sockets: table.may_lack_sockets,
         service_ports: None,
     }

@@ -31,6 +31,8 @@ pub(crate) struct NamespaceJson<'a> {
     /// Whether it is the one the program was run in.
     own: bool,
     container: Option<ContainerJson<'a>>,
+    /// Whether anything of it could be seen; if not, a gap says why.
+    seen: bool,
     /// How many processes live in it, and the first of them; null where that was not looked at.
     processes: Option<usize>,
     pid: Option<u32>,
@@ -52,6 +54,7 @@ pub(crate) fn namespaces_json(table: &SocketTable) -> Vec<NamespaceJson<'_>> {
             inode: netns.known_inode(),
             name: netns.name.as_deref(),
             own: i == 0,
+            seen: !netns.is_unseen,
             container: netns.container.as_deref().map(ContainerJson::from),
             processes: netns.processes,
             pid: netns.pid,

@@ -9,6 +9,7 @@ mod audit;
 mod cli;
 mod conflict;
 mod engines;
+mod ephemeral;
 mod explain;
 mod floors;
 mod fuzz;

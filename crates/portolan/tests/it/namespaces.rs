@@ -172,7 +172,11 @@ fn a_stranger_reads_the_tables_of_visible_processes_and_is_told_what_is_missing(
     let told = |needle: &str| gaps.iter().any(|g| g["what"].as_str().unwrap().contains(needle));
     assert!(told("what /proc/PID/net does not tell of network namespace"), "{gaps:#?}");
     assert!(told(&format!("sockets of network namespace {}", empty.name())), "{gaps:#?}");
-    ask("sockets --all-netns --strict").expect_code(3);
+    let unseen = document["namespaces"].as_array().unwrap().iter();
+    let unseen: Vec<_> = unseen.filter(|n| n["seen"] == false).map(|n| &n["name"]).collect();
+    assert!(unseen.contains(&&json!(empty.name())), "{unseen:?}");
+    let strict = ask("sockets --all-netns --strict").expect_code(3);
+    assert!(!strict.stdout.contains(empty.name()), "{}", strict.stdout);
 }
 
 #[test]

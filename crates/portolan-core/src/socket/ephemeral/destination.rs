@@ -62,11 +62,10 @@ impl Destination {
     }
 
     /// Ports of the odd half, which connect() leaves alone while the even one has room.
-    fn out_of_turn(&self, low: Port, half: usize) -> usize {
-        let is_odd = |port: &&Port| port.0.wrapping_sub(low.0) % 2 == 1;
-        let odd = self.ports.iter().filter(is_odd).count();
+    fn out_of_turn(&self, low: Port, even_room: usize) -> usize {
+        let odd = self.ports.iter().filter(|port| is_odd(low, **port)).count();
         let even = self.ports.len() - odd;
-        if even < half { odd } else { 0 }
+        if even < even_room { odd } else { 0 }
     }
 }
 
@@ -81,6 +80,11 @@ impl TimeWaitReuse {
         };
         by_policy && self.timestamps && TIME_WAIT.saturating_sub(left) > self.after
     }
+}
+
+/// Whether `port` is in the half of the range that bind(0) takes first, counted from its low end.
+pub(super) const fn is_odd(low: Port, port: Port) -> bool {
+    port.0.wrapping_sub(low.0) % 2 == 1
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -107,10 +111,11 @@ impl Destinations {
     }
 
     /// The fullest first, and how many connections look bound before they connected.
-    pub(super) fn finish(self, low: Port, half: usize) -> (Vec<Destination>, usize) {
+    /// `even_room` is how many ports of the even half any connection could have.
+    pub(super) fn finish(self, low: Port, even_room: usize) -> (Vec<Destination>, usize) {
         let mut all: Vec<Destination> = self.found.into_values().collect();
         all.sort_by_key(|d| (Reverse((d.used(), d.connections())), d.source, d.peer));
-        let out_of_turn = all.iter().map(|d| d.out_of_turn(low, half)).sum();
+        let out_of_turn = all.iter().map(|d| d.out_of_turn(low, even_room)).sum();
         (all, out_of_turn)
     }
 }

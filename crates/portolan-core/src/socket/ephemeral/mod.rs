@@ -7,14 +7,16 @@
 //! and destination has the whole range anew. Works on values only; a table of every state comes in,
 //! one namespace at a time.
 
+mod advice;
 mod destination;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+pub use advice::{Advice, Circumstances, PRESSING};
 pub use destination::Destination;
-use destination::Destinations;
+use destination::{Destinations, is_odd};
 
 use super::{LocalPorts, PortChoice, Socket, SocketTransport, State};
 use crate::net::{Endpoint, Port, PortRange, PortSet};
@@ -29,6 +31,7 @@ pub struct Usage {
     taken: HashMap<Place, HashSet<Port>>,
     destinations: Vec<Destination>,
     likely_bound: usize,
+    reuse: TimeWaitReuse,
 }
 
 /// Where a port is taken: of sockets on a place only those that overlap with it matter.
@@ -57,6 +60,16 @@ pub struct TimeWaitReuse {
     pub after: Duration,
     /// Whether net.ipv4.tcp_timestamps is on; without timestamps nothing is used again early.
     pub timestamps: bool,
+}
+
+/// The settings that decide when a connection that has ended gives its port back (ip-sysctl).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosingSettings {
+    /// For connections in TIME-WAIT.
+    pub reuse: TimeWaitReuse,
+    /// net.ipv4.tcp_fin_timeout: for those in FIN-WAIT-2 that no process has open. It does not
+    /// shorten TIME-WAIT.
+    pub fin_timeout: Duration,
 }
 
 /// The values of net.ipv4.tcp_tw_reuse.
@@ -93,9 +106,11 @@ impl Usage {
                 destinations.take(socket, local);
             }
         }
-        let half = ports.ephemeral.len() / 2;
-        let (destinations, likely_bound) = destinations.finish(ports.ephemeral.first(), half);
-        Self { range: ports.ephemeral, choosable, bound, taken, destinations, likely_bound }
+        let low = ports.ephemeral.first();
+        let even = choosable.iter().filter(|p| !is_odd(low, *p) && !bound.contains(*p));
+        let (destinations, likely_bound) = destinations.finish(low, even.count());
+        let range = ports.ephemeral;
+        Self { range, choosable, bound, taken, destinations, likely_bound, reuse }
     }
 
     /// How many ports the kernel chooses from.
@@ -196,6 +211,16 @@ impl Fill {
 }
 
 impl ReusePolicy {
+    /// The number in the file.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Never => 0,
+            Self::Always => 1,
+            Self::Loopback => 2,
+        }
+    }
+
     /// From the number in the file; what the kernel does not know is `None`.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
@@ -205,6 +230,13 @@ impl ReusePolicy {
             2 => Some(Self::Loopback),
             _ => None,
         }
+    }
+}
+
+impl Default for ClosingSettings {
+    /// Linux's own defaults (include/net/tcp.h, TCP_FIN_TIMEOUT).
+    fn default() -> Self {
+        Self { reuse: TimeWaitReuse::default(), fin_timeout: Duration::from_secs(60) }
     }
 }
 
@@ -243,9 +275,7 @@ const fn is_dual(address: Ipv6Addr, v6only: bool) -> bool {
 
 /// The local endpoint of a socket that takes a port out of the range.
 fn port_holder(socket: &Socket) -> Option<Endpoint> {
-    matches!(socket.transport, SocketTransport::Tcp | SocketTransport::Udp)
-        .then(|| socket.local_endpoint())
-        .flatten()
+    TRANSPORTS.contains(&socket.transport).then(|| socket.local_endpoint()).flatten()
 }
 
 /// The ports that a bind() holds: of listeners with all they have accepted, of sockets that are
@@ -259,6 +289,9 @@ fn bound_ports(sockets: &[(&Socket, Endpoint)]) -> PortSet {
     .map(|(_, local)| PortRange::from(local.port))
     .collect()
 }
+
+/// The transports whose ports the kernel chooses from the range.
+pub const TRANSPORTS: [SocketTransport; 2] = [SocketTransport::Tcp, SocketTransport::Udp];
 
 /// How long a connection stays in TIME-WAIT; no setting changes it (include/net/tcp.h,
 /// TCP_TIMEWAIT_LEN).

@@ -18,22 +18,22 @@ fn socket(local: &str, peer: Option<&str>, state: State, choice: PortChoice) -> 
     }
 }
 
-fn outgoing(port: u16, peer: &str) -> Socket {
+pub(super) fn outgoing(port: u16, peer: &str) -> Socket {
     let local = format!("127.0.0.1:{port}");
     socket(&local, Some(peer), State::Established, PortChoice::Kernel)
 }
 
-fn waiting(port: u16, peer: &str, seconds_left: u64) -> Socket {
+pub(super) fn waiting(port: u16, peer: &str, seconds_left: u64) -> Socket {
     let left = Duration::from_secs(seconds_left);
     let timer = Some(Timer { kind: TimerKind::TimeWait, left });
     Socket { state: State::TimeWait, timer, inode: 0, ..outgoing(port, peer) }
 }
 
-fn listener(local: &str) -> Socket {
+pub(super) fn listener(local: &str) -> Socket {
     socket(local, None, State::Listen, PortChoice::Fixed)
 }
 
-fn ports(first: u16, last: u16, reserved: &[u16]) -> LocalPorts {
+pub(super) fn ports(first: u16, last: u16, reserved: &[u16]) -> LocalPorts {
     LocalPorts {
         ephemeral: PortRange::new(Port(first), Port(last)).unwrap(),
         reserved: reserved.iter().map(|p| PortRange::from(Port(*p))).collect(),
@@ -49,7 +49,7 @@ fn at(address: &str) -> IpAddr {
     address.parse().unwrap()
 }
 
-const WEB: &str = "127.0.0.1:25000";
+pub(super) const WEB: &str = "127.0.0.1:25000";
 const DATABASE: &str = "127.0.0.1:25001";
 
 #[test]
@@ -135,6 +135,11 @@ fn odd_numbers_before_the_even_ones_are_gone_were_bound_before_connecting() {
     assert_eq!(usage(&[outgoing(40001, WEB), outgoing(40000, WEB)]).likely_bound(), 1);
     let even_first = [40000, 40002, 40004, 40006, 40001].map(|p| outgoing(p, WEB));
     assert_eq!(usage(&even_first).likely_bound(), 0);
+    // Where the even half is reserved or bound, odd ones are all there is.
+    let reserved = ports(40000, 40003, &[40002]);
+    let all = [listener("127.0.0.1:40000"), outgoing(40001, WEB)];
+    let usage = Usage::of(&all, &reserved, TimeWaitReuse::default());
+    assert_eq!(usage.likely_bound(), 0);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn begin(table: &mut Table, row: &Row<'_>, view: &View<'_>) {
 /// Namespaces that were looked into and have nothing to show.
 fn tell_empty(screen: &mut Screen, view: &View<'_>) -> Result<()> {
     let used: HashSet<u64> = view.table.sockets.iter().map(|held| held.socket.netns).collect();
-    let empty = view.table.namespaces.iter().filter(|netns| !used.contains(&netns.inode));
+    let empty = view.table.namespaces.iter().filter(|n| !n.is_unseen && !used.contains(&n.inode));
     let names: Vec<String> = empty.map(namespace::short).collect();
     if !view.is_of_several() || names.is_empty() {
         return Ok(());
@@ -331,6 +331,9 @@ fn held_from_elsewhere(row: &Row<'_>, view: &View<'_>) -> Option<String> {
     let owners: Vec<_> = row.owners(view.table).into_iter().filter(apart).collect();
     let first = view.table.namespace_apart(row.first, owners.first()?)?;
     let place = match view.table.namespace(first) {
+        Some(netns) if netns.name.is_none() && view.table.namespaces.first() == Some(netns) => {
+            "this network namespace".to_owned()
+        }
         Some(netns) => netns.to_string(),
         None => format!("network namespace {first}"),
     };

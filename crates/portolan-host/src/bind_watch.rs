@@ -157,15 +157,18 @@ impl Asked<'_> {
         }
     }
 
-    /// Binds the socket to another port than it asked for, and to one that is held by a socket with
-    /// SO_REUSEADDR, as ours are: that option is set on it too.
+    /// Binds the socket to another port than it asked for, one that is held by a socket with
+    /// SO_REUSEADDR, as ours are: a TCP socket gets that option too. With UDP it would let strangers
+    /// in.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn perform_at(&self, port: Port) -> Result<(), Errno> {
         let mut address = self.address;
         address.set_port(port.0);
-        sockopt::set_socket_reuseaddr(&self.socket, true)?;
+        if self.bind.transport == Transport::Tcp {
+            sockopt::set_socket_reuseaddr(&self.socket, true)?;
+        }
         net::bind(&self.socket, &address)
     }
 
@@ -208,11 +211,11 @@ fn read_address(thread: u32, at: u64, length: u64) -> io::Result<Option<SocketAd
 /// Reads a `struct sockaddr_in` or `sockaddr_in6`, as long as the kernel wants it at least
 /// (SIN6_LEN_RFC2133 is without the scope).
 fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
-    let four = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
+    let four = |at: usize| <[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok();
     let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
     let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
     if family == AddressFamily::INET.as_raw() && bytes.len() >= 16 {
-        let address = Ipv4Addr::from(<[u8; 4]>::from(four(4)?));
+        let address = Ipv4Addr::from(four(4)?);
         return Some(SocketAddrV4::new(address, port).into());
     }
     if family == AddressFamily::INET6.as_raw() && bytes.len() >= 24 {

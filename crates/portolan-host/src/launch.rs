@@ -147,7 +147,7 @@ pub enum Unstarted {
     #[error("command not found")]
     Missing,
     /// It cannot be run.
-    #[error("run it")]
+    #[error("cannot be run")]
     Refused(#[source] io::Error),
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Partial,
     /// What a monitoring plugin returns: 0, 1, 2, 3 as Nagios reads them.
     Nagios(u8),
+    /// What the command of `run` ended with, or 125 to 127 when it did not get as far.
+    Command(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -24,7 +26,7 @@ impl From<Exit> for ExitCode {
             Exit::No => 1,
             Exit::Failed => 2,
             Exit::Partial => 3,
-            Exit::Nagios(code) => code,
+            Exit::Nagios(code) | Exit::Command(code) => code,
         })
     }
 }

@@ -18,7 +18,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let arguments = match cli::args::Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return render::usage::print(&error).into(),
+        Err(error) => return cli::run::after_bad_usage(render::usage::print(&error)).into(),
     };
     match cli::run(&arguments) {
         Ok(exit) => exit.into(),

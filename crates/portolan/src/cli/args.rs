@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use explain::Explain;
 pub(crate) use kill::Kill;
 pub(crate) use pick::{HoldPort, Pick, Reserve};
-pub(crate) use run::Run;
+pub(crate) use run::{Run, StartCommand};
 
 use crate::ops;
 use crate::ops::inventory::Asked;
@@ -182,13 +182,11 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     #[command(hide = true, name = ops::reservations::HOLD)]
     HoldPort(HoldPort),
     /// Run a command on ports of its own
-    #[command(after_help = "Examples: portolan run --listen web=auto -- ./server
-          portolan run --remap 3000 -- npm start
-          portolan run -- ./uses-PORT
-
-Exit code: that of the command; 125 when portolan itself failed, 126 when the
-command cannot be run, 127 when there is none.")]
+    #[command(after_help = run::HELP)]
     Run(Run),
+    /// What `run` starts to become the command
+    #[command(name = portolan_host::launch::SUBCOMMAND, hide = true)]
+    StartCommand(StartCommand),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
     Inventory(Inventory),

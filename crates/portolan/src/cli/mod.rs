@@ -17,6 +17,7 @@ mod pick;
 mod registry;
 mod reservations;
 mod reserve;
+pub(crate) mod run;
 mod sockets;
 mod status;
 mod who;
@@ -40,9 +41,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Audit(arguments)) => audit::run(arguments, global),
         Some(Command::Completions { shell }) => completions::run(*shell, global),
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
-        Some(Command::Run(_)) => Err(crate::fault::Fault::new("under construction", "")),
         Some(Command::Kill(arguments)) => kill::run(arguments, global),
         Some(Command::Explain(arguments)) => explain::run(arguments, global),
+        Some(Command::Run(arguments)) => Ok(run::run(arguments, global)),
+        Some(Command::StartCommand(arguments)) => Ok(run::start_command(arguments, global)),
         Some(Command::Pick(arguments)) => pick::run(arguments, global),
         Some(Command::Reserve(arguments)) => reserve::run(arguments, global),
         Some(Command::Reservations) => reservations::run(global),

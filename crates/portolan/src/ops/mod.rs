@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod behind;
+pub(crate) mod command;
 pub(crate) mod diff;
 pub(crate) mod ephemeral;
 pub(crate) mod explain;
@@ -14,6 +15,7 @@ pub(crate) mod project;
 pub(crate) mod registry;
 pub(crate) mod reservations;
 pub(crate) mod reserve;
+pub(crate) mod run;
 pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod who;

@@ -19,6 +19,7 @@ pub(crate) mod pick;
 pub(crate) mod registry;
 pub(crate) mod reservations;
 pub(crate) mod reserve;
+pub(crate) mod run;
 pub(crate) mod sanitize;
 pub(crate) mod screen;
 pub(crate) mod socket;

@@ -28,6 +28,7 @@ mod pick;
 mod reference;
 mod registry;
 mod reserve;
+mod run;
 mod sockets;
 mod states;
 mod status;

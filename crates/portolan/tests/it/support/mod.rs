@@ -13,7 +13,7 @@ pub(crate) mod ss;
 mod wait;
 
 pub(crate) use netns::{Netns, Server};
-pub(crate) use program::{Program, Ran, WITHOUT_NETLINK};
+pub(crate) use program::{BINARY, Program, Ran, WITHOUT_NETLINK};
 pub(crate) use skip::{lacks_root, record_skip};
 pub(crate) use wait::eventually;
 

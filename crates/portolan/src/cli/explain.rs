@@ -1,6 +1,7 @@
 //! `portolan explain TARGET`.
 
 use anyhow::Result;
+use portolan_core::net::Gap;
 use portolan_core::socket::Reuse;
 use portolan_host::{clock, users};
 
@@ -43,6 +44,8 @@ pub(crate) fn tell(request: &Request, arguments: &Explain, global: &Global) -> R
     } else {
         render::explain::text(&mut screen, &report, &context)?;
         if !report.is_bindable() {
+            // What does not bear on who holds it (rules that divert) stays in the document.
+            gaps.retain(Gap::is_incomplete);
             render::gap::print(&gaps, global.color);
         }
     }

@@ -170,13 +170,15 @@ fn place(report: &Report, blocker: &Blocker) -> (&'static str, String) {
         State::Bound => "holds, silent",
         _ => "receives on",
     };
-    let place = socket.local_endpoint().map(|end| on_device(end, socket.device.as_deref()));
+    let place = socket.local_endpoint().map(|end| match socket.is_dual_stack() {
+        true => format!("*:{}", end.port),
+        false => on_device(end, socket.device.as_deref()),
+    });
     let chosen = match socket.port_choice {
         Some(PortChoice::Kernel) => ", a number the kernel chose",
         _ => "",
     };
-    let families = if socket.is_dual_stack() { " (IPv4 and IPv6)" } else { "" };
-    (key, format!("{}{families}{chosen}", place.unwrap_or_default()))
+    (key, format!("{}{chosen}", place.unwrap_or_default()))
 }
 
 fn options(held: &Held) -> Option<(&'static str, String)> {

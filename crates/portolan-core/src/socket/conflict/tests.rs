@@ -201,7 +201,7 @@ fn a_table_is_judged_into_blockers_sharers_and_the_rest() {
 /// The cause of the first of `sockets`.
 fn cause_of(sockets: &[Socket]) -> Verdict {
     let ephemeral = PortRange::new(Port(32768), Port(60999)).unwrap();
-    let around = Surroundings { listeners: &sockets, ephemeral };
+    let around = Surroundings { listeners: sockets, ephemeral };
     cause(&held(sockets[0].clone()), &around)
 }
 

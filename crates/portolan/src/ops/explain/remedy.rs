@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portolan_core::nat::Place;
-use portolan_core::net::{Port, PortRange, PortSet};
+use portolan_core::net::{Port, PortRange, PortSet, Scope, Transport};
 use portolan_core::socket::conflict::{Unshared, Verdict};
-use portolan_core::socket::{Bind, Container, Held, Process};
+use portolan_core::socket::{Bind, Container, Held, InterfaceAddress, Process};
+use portolan_host::machine;
 use portolan_host::processes::{self, Details};
 use rustix::process::geteuid;
 
@@ -107,6 +108,8 @@ pub(crate) enum Action {
     LowerThreshold(Port),
     /// Listen on a high port and lead the low one there.
     Redirect {
+        /// Its transport.
+        transport: Transport,
         /// The port that is wished for.
         from: Port,
         /// One that everybody may bind.
@@ -188,7 +191,7 @@ fn against(report: &Report, first: &Blocker) -> Vec<Action> {
             actions.extend(reuse_address(report));
         }
         Verdict::Kernel => {
-            actions.extend(report.blockers.iter().filter_map(|b| release(report, b)))
+            actions.extend(report.blockers.iter().filter_map(|b| release(report, b)));
         }
         Verdict::Reserved => actions.push(Action::Release(port())),
         _ => {
@@ -317,7 +320,11 @@ fn against_obstacle(report: &Report) -> Vec<Action> {
             Action::ActivateSocket(bind.clone()),
             Action::GrantCapability,
             Action::LowerThreshold(bind.port),
-            Action::Redirect { from: bind.port, to: Port(8000 + bind.port.0 % 1000) },
+            Action::Redirect {
+                transport: bind.transport,
+                from: bind.port,
+                to: Port(8000 + bind.port.0 % 1000),
+            },
         ],
         Some(Obstacle::NotLocal(why)) => against_address(*why, bind),
         Some(Obstacle::Exhausted(found)) => {
@@ -344,8 +351,16 @@ fn against_address(why: NotLocal, bind: &Bind) -> Vec<Action> {
         NotLocal::Tentative | NotLocal::NoSuchDevice => vec![Action::ShowAddresses],
         NotLocal::Ipv6Disabled => vec![Action::EnableIpv6, Action::UseIpv4(bind.clone())],
         NotLocal::NoIpv6 => vec![Action::UseIpv4(bind.clone())],
-        NotLocal::NoZone => vec![Action::NameZone(bind.clone())],
+        NotLocal::NoZone => vec![Action::NameZone(Bind { device: zone(bind), ..bind.clone() })],
     }
+}
+
+/// The interface that has the link-local address, or else any that has one.
+fn zone(bind: &Bind) -> Option<Arc<str>> {
+    let all = machine::addresses().ok()?;
+    let is_link_local = |a: &&InterfaceAddress| Scope::of(a.address) == Scope::LinkLocal;
+    let found = all.iter().find(|a| a.address == bind.address);
+    found.or_else(|| all.iter().find(is_link_local)).map(|a| a.interface.as_str().into())
 }
 
 fn with_rights(report: &Report, action: Action) -> Remedy {

@@ -97,12 +97,11 @@ fn of_obstacle(action: &Action) -> (Option<String>, String) {
             format!("sysctl -w net.ipv4.ip_unprivileged_port_start={port}"),
             "every program may bind from there on",
         ),
-        Action::Redirect { from, to } => with(
+        Action::Redirect { transport, from, to } => with(
             format!(
-                "nft 'add table inet low; add chain inet low in {{ type nat hook prerouting \
-                 priority dstnat; }}; add rule inet low in tcp dport {from} redirect to :{to}'"
+                "iptables -t nat -I PREROUTING -p {transport} --dport {from} -j REDIRECT --to-port {to}"
             ),
-            "the server listens on a high port, and connections from other machines find it",
+            "the server binds the high port, and traffic from other machines finds it",
         ),
         Action::ShowAddresses => with("ip address".to_owned(), "the addresses that are here"),
         Action::AddAddress(address) => with(
@@ -121,7 +120,13 @@ fn of_obstacle(action: &Action) -> (Option<String>, String) {
             "bind IPv4 alone",
         ),
         Action::NameZone(bind) => with(
-            format!("portolan explain '[{}%eth0]:{}{}'", bind.address, bind.port, suffix(bind)),
+            format!(
+                "portolan explain '[{}%{}]:{}{}'",
+                bind.address,
+                bind.device.as_deref().unwrap_or("eth0"),
+                bind.port,
+                suffix(bind)
+            ),
             "name the interface; `ip link` lists them",
         ),
         Action::ShowEphemeral => with(

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::socket::conflict::{Apart, Verdict};
-use portolan_core::socket::{Held, PortChoice, Process, Reuse, State};
+use portolan_core::socket::{Held, PortChoice, Process, Reuse, State, Unowned};
 
 use super::remedy;
 use super::words::{
@@ -87,7 +87,11 @@ fn paragraph(
     context: &Context<'_>,
 ) -> Result<()> {
     let held = &report.table.sockets[group[0].position];
-    let title = format!("{}: {}", holders(report, group), group[0].verdict);
+    let who = match report.table.kernel_use(held) {
+        Some(usage) => format!("kernel, for {usage}"),
+        None => holders(report, group),
+    };
+    let title = format!("{who}: {}", group[0].verdict);
     writeln!(screen, "{}", screen.style.paint(Role::Strong, sanitize(&title)))?;
     let mut last = "";
     for (key, value) in facts(report, group, context) {
@@ -182,7 +186,7 @@ fn place(report: &Report, blocker: &Blocker) -> (&'static str, String) {
 }
 
 fn options(held: &Held) -> Option<(&'static str, String)> {
-    if held.socket.inode == 0 {
+    if held.socket.inode == 0 || held.unowned == Some(Unowned::Kernel) {
         return None;
     }
     let text = match held.socket.reuse {

@@ -45,8 +45,11 @@ pub(super) fn errno_name(errno: Errno) -> String {
     name.to_owned()
 }
 
-/// What strerror(3) says, without the number that std puts behind it.
+/// What it means; else what strerror(3) says, without the number that std puts behind it.
 pub(super) fn errno_meaning(errno: Errno) -> String {
+    if errno == Errno::ADDRNOTAVAIL {
+        return "address not available".to_owned();
+    }
     let text = std::io::Error::from(errno).to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     text[..end].to_lowercase()
@@ -122,6 +125,7 @@ fn of_blocker(report: &Report, first: &Blocker) -> String {
 /// For whom, and until when.
 fn reserved(lease: &Reserved) -> String {
     let until = lease.expires.round(Unit::Second).unwrap_or(lease.expires);
+    let until = until.strftime("%Y-%m-%d %H:%M:%S UTC");
     let project = lease.project.as_deref().map(|p| format!(" for {}", p.display()));
     format!(
         "It is reserved{} until {until}: a server that sets SO_REUSEADDR may bind it all the same.",
@@ -325,6 +329,7 @@ pub(super) fn reuseaddr(report: &Report) -> Option<String> {
         (false, _) if is_tcp_listener(socket) => {
             "SO_REUSEADDR does not help against a socket that listens"
         }
+        (false, Verdict::Kernel) => "SO_REUSEADDR does not help against the kernel",
         (false, _) => "SO_REUSEADDR does not help: the other socket has not set it",
     };
     Some(text.to_owned())

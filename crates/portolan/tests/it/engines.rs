@@ -193,3 +193,30 @@ fn a_process_that_left_a_namespace_still_holds_its_socket_there() {
 fn runs_here(netns: &Netns) -> bool {
     Program::line("sockets --engine bpf").inside(netns).run().code == 0
 }
+
+/// Walking the text tables makes the kernel format every connection of the machine.
+#[test]
+fn a_list_of_listeners_opens_no_table_of_proc_net() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python("listener('127.0.0.1:18080'); datagram('[::1]:18081')");
+    for engine in ["auto", "procfs"] {
+        let trace = ["strace", "-f", "-qq", "-e", "trace=open,openat", "-o", "|cat >&2"];
+        let ran =
+            Program::line("sockets -l --engine").arg(engine).inside(&netns).through(trace).run();
+        if ran.stdout.is_empty() {
+            skip!("strace cannot be run: {}", ran.stderr);
+        }
+        assert!(ran.stdout.contains(":18080"), "{}", ran.stdout);
+        assert!(ran.stderr.contains("openat("), "{}", ran.stderr);
+        let tables: Vec<&str> = ran.stderr.lines().filter(|l| is_socket_table(l)).collect();
+        assert!(tables.is_empty(), "{engine}: {tables:#?}");
+    }
+}
+
+/// `/proc/net/tcp`, `/proc/thread-self/net/udp6` …
+fn is_socket_table(line: &str) -> bool {
+    ["tcp", "udp", "raw", "unix", "packet", "icmp", "netlink"]
+        .iter()
+        .any(|table| line.contains(&format!("/net/{table}")))
+}

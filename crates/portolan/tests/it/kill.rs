@@ -291,6 +291,49 @@ fn root_ends_somebody_elses_process_only_when_it_is_confirmed() {
     assert!(!lives(of_caller.pid()));
 }
 
+/// Runs its arguments on a terminal and types what the environment says when it is asked.
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+said = b""
+while True:
+    try:
+        part = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    said += part
+    if b"[y/N]" in said and os.environ.get("ANSWER") is not None:
+        os.write(terminal, os.environb.pop(b"ANSWER"))
+sys.stdout.buffer.write(said.replace(b"\r\n", b"\n"))
+sys.stdout.flush()
+os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn on_a_terminal_a_person_is_asked_and_only_a_yes_is_one() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python_as(65534, "listener('127.0.0.1:18111')");
+    let answer = |answer: &str| {
+        let asked = kill(&netns, "18111").env("ANSWER", answer).env("NO_COLOR", "1");
+        asked.through(["/usr/bin/python3", "-c", ON_A_TERMINAL]).run()
+    };
+    // The last is what control-D types: the end of input.
+    for no in ["\n", "n\n", "\u{4}"] {
+        let ran = answer(no).expect_code(2);
+        assert!(ran.stdout.contains("Free 18111 this way? [y/N]"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("nothing was done"), "{}", ran.stdout);
+        assert!(lives(server.pid()));
+    }
+    let ran = answer("y\n").expect_code(0);
+    assert!(ran.stdout.contains("127.0.0.1:18111/tcp can be bound"), "{}", ran.stdout);
+    assert!(!lives(server.pid()));
+}
+
 #[test]
 fn a_stranger_ends_nothing_and_is_told_that_he_did_not_see() {
     require_root!();

@@ -61,6 +61,9 @@ pub(crate) fn carry_out(survey: &Survey, grace: Duration) -> Report {
             *outcome = await_end(target, started, grace);
         }
     }
+    if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Stopped { .. })) {
+        proof::await_listeners_gone(survey, started + grace);
+    }
     let restart = proof::restart(survey, &parents);
     for (step, outcome) in steps.iter().zip(&mut outcomes) {
         if step.action == Action::Destroy {

@@ -79,6 +79,25 @@ pub(super) fn sockets(survey: &Survey) -> SocketTable {
     SocketTable { sockets: value.into_iter().map(held).collect(), ..SocketTable::default() }
 }
 
+/// Waits until no listener that was to go is there, at most until `deadline`: a supervisor may be
+/// done before its last process, or its proxy, is gone.
+pub(super) fn await_listeners_gone(survey: &Survey, deadline: Instant) {
+    let old: HashSet<_> = survey.plan.listeners.iter().map(|s| cookie(&survey.table, *s)).collect();
+    loop {
+        let table = sockets(survey);
+        let [listeners, ..] = stop::roles(&survey.wish, &table, survey.ephemeral);
+        let stays = listeners.iter().any(|socket| old.contains(&cookie(&table, *socket)));
+        if !stays || Instant::now() > deadline {
+            return;
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+fn cookie(table: &SocketTable, socket: usize) -> Option<u64> {
+    table.sockets[socket].socket.cookie
+}
+
 /// What is left over on the port: how many sockets, and how long those in TIME-WAIT wait yet.
 pub(super) fn left(survey: &Survey) -> (usize, Option<Duration>) {
     let table = sockets(survey);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use portolan_core::net::Transport;
 use portolan_core::registry::Registry;
 use portolan_core::socket::stop::{Action, Manager, Step};
 use rustix::io::Errno;
@@ -30,7 +31,7 @@ pub(crate) fn json(
     };
     let body = Body {
         port: survey.wish.port.0,
-        transports: survey.wish.transports.iter().map(|t| t.as_str()).collect(),
+        transports: survey.wish.transports.iter().map(Transport::as_str).collect(),
         dry_run,
         verdict: verdict(survey, report),
         reason: reason(survey),

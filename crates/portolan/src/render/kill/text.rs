@@ -17,13 +17,11 @@ use crate::render::table::wrap;
 
 /// Prints who holds the port and what would be done about it.
 pub(crate) fn plan(screen: &mut Screen, survey: &Survey, grace: Duration) -> Result<()> {
-    for socket in &survey.plan.listeners {
-        let held = &survey.table.sockets[*socket];
-        let label = if held.socket.is_listener() { "listens" } else { "holds" };
-        line(screen, Role::Strong, label, &holder(held, survey))?;
+    for (label, text) in holders(survey) {
+        line(screen, Role::Strong, label, &text)?;
     }
-    for socket in &survey.plan.clients {
-        line(screen, Role::Dim, "client", &client(&survey.table.sockets[*socket], survey))?;
+    for (label, text) in clients(survey) {
+        line(screen, Role::Dim, label, &text)?;
     }
     if !survey.plan.leftovers.is_empty() {
         line(screen, Role::Dim, "left over", &left_over(survey, &survey.plan.leftovers))?;
@@ -88,25 +86,49 @@ fn nothing_to_do(screen: &mut Screen, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
-/// `node (4121) of ann on [::]:3000/tcp`
-fn holder(held: &Held, survey: &Survey) -> String {
-    let first = survey.table.owners(held).next();
-    let user = first.and_then(|process| process.user.as_ref());
-    let of = user.map(|user| format!(" of {user}")).unwrap_or_default();
-    let silent = if held.socket.is_listener() { "" } else { ", not listening" };
-    format!("{}{of} on {}{silent}", holder_name(held, survey), place(held))
+/// `node (4121 +3) of ann on [::]:3000/tcp`: a line for each place, whoever shares it.
+fn holders(survey: &Survey) -> Vec<(&'static str, String)> {
+    let mut places: Vec<(&'static str, String, Vec<&Held>)> = Vec::new();
+    for held in survey.plan.listeners.iter().map(|socket| &survey.table.sockets[*socket]) {
+        let label = if held.socket.is_listener() { "listens" } else { "holds" };
+        let place = place(held);
+        match places.iter_mut().find(|(l, p, _)| (*l, &*p) == (label, &place)) {
+            Some((_, _, sharing)) => sharing.push(held),
+            None => places.push((label, place, vec![held])),
+        }
+    }
+    let told = |(label, place, sharing): (&'static str, String, Vec<&Held>)| {
+        let user = sharing.iter().find_map(|held| survey.table.owners(held).next()?.user.clone());
+        let of = user.map(|user| format!(" of {user}")).unwrap_or_default();
+        let silent = if label == "holds" { ", not listening" } else { "" };
+        (label, format!("{}{of} on {place}{silent}", names(&sharing, survey)))
+    };
+    places.into_iter().map(told).collect()
 }
 
 /// `curl (99) from 127.0.0.1:40001/tcp to 127.0.0.1:80`
-fn client(held: &Held, survey: &Survey) -> String {
-    let peer = held.socket.peer.as_ref().and_then(Address::endpoint);
-    let to = peer.map(|peer| format!(" to {peer}")).unwrap_or_default();
-    format!("{} from {}{to}", holder_name(held, survey), place(held))
+fn clients(survey: &Survey) -> Vec<(&'static str, String)> {
+    let all = &survey.plan.clients;
+    let told = |socket: &usize| {
+        let held = &survey.table.sockets[*socket];
+        let peer = held.socket.peer.as_ref().and_then(Address::endpoint);
+        let to = peer.map(|peer| format!(" to {peer}")).unwrap_or_default();
+        ("client", format!("{} from {}{to}", names(&[held], survey), place(held)))
+    };
+    let mut lines: Vec<_> = all.iter().take(CLIENTS_SHOWN).map(told).collect();
+    if let Some(more) = all.len().checked_sub(CLIENTS_SHOWN).filter(|more| *more > 0) {
+        lines.push(("", format!("and {more} more; portolan who {} lists them", port(survey))));
+    }
+    lines
 }
 
-fn holder_name(held: &Held, survey: &Survey) -> String {
-    let owners: Vec<&Process> = survey.table.owners(held).collect();
-    match held.unowned {
+/// Who holds some sockets, each process once, or why nobody can be named.
+fn names(sharing: &[&Held], survey: &Survey) -> String {
+    let mut owners: Vec<&Process> =
+        sharing.iter().flat_map(|held| survey.table.owners(held)).collect();
+    owners.sort_by_key(|process| process.pid);
+    owners.dedup_by_key(|process| process.pid);
+    match sharing.iter().find_map(|held| held.unowned) {
         Some(unowned) if owners.is_empty() => unowned_word(unowned).to_owned(),
         _ => process_names(owners),
     }
@@ -204,7 +226,9 @@ fn again(screen: &mut Screen, survey: &Survey, restart: &Restart) -> Result<()> 
     };
     line(screen, Role::Bad, "taken", &text)?;
     if let Some(by) = &restart.by {
-        line(screen, Role::Hint, "next", &format!("stop the parent first: kill {}", by.pid))?;
+        let text =
+            format!("end {} ({}) first, then: portolan kill {}", by.name, by.pid, port(survey));
+        line(screen, Role::Hint, "next", &text)?;
     }
     Ok(())
 }
@@ -258,11 +282,14 @@ fn line(screen: &mut Screen, role: Role, label: &str, text: &str) -> Result<()> 
 
 /// `3 s`, `0.1 s`
 fn seconds(duration: Duration) -> String {
-    match duration.as_millis() {
+    match duration.as_millis().max(100) {
         whole if whole % 1000 == 0 => format!("{} s", whole / 1000),
-        millis => format!("{:.1} s", (millis.max(50) as f64) / 1000.0),
+        millis => format!("{:.1} s", (millis as f64) / 1000.0),
     }
 }
+
+/// More clients than that are counted.
+const CLIENTS_SHOWN: usize = 5;
 
 /// Columns of the longest label, `left alone`.
 const LABEL: usize = 10;

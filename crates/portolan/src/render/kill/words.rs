@@ -172,7 +172,7 @@ pub(crate) fn refusal(survey: &Survey) -> (String, String) {
 
 /// What a person is asked before others are touched.
 pub(crate) fn question(survey: &Survey) -> String {
-    format!("Free {} so?", port(survey))
+    format!("Free {} this way?", port(survey))
 }
 
 /// The word of an outcome in JSON, kebab-case.

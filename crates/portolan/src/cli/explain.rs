@@ -1,6 +1,8 @@
 //! `portolan explain TARGET`.
 
-use anyhow::Result;
+use std::io::{self, Read as _};
+
+use anyhow::{Context as _, Result};
 use portolan_core::net::Gap;
 use portolan_core::socket::Reuse;
 use portolan_host::{clock, users};
@@ -9,7 +11,7 @@ use crate::cli::args::{Explain, Global};
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::ops::explain::wish::{Options, Wish};
-use crate::ops::explain::{Report, Request};
+use crate::ops::explain::{Pasted, Report, Request};
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
@@ -19,14 +21,28 @@ pub(crate) fn run(arguments: &Explain, global: &Global) -> Result<Exit> {
         return Err(Fault::new("explain -- COMMAND is not there yet", "name a port"));
     };
     let registry = ops::registry::load().value; // its gaps are told with the answer
-    let wish = Wish::parse(target, options(arguments), &registry)?;
+    let pasted = if target == "-" { Some(Pasted::read(&pasted_text()?)?) } else { None };
+    let target = pasted.as_ref().map_or_else(|| target.clone(), Pasted::target);
+    let wish = Wish::parse(&target, options(arguments), &registry)?;
     let request = Request {
         binds: wish.binds,
         may_fall_back: wish.is_anywhere && !arguments.v6only,
         user: arguments.r#as.as_deref().map(account).transpose()?,
+        pasted,
     };
     tell(&request, arguments, global)
 }
+
+/// The beginning of standard input. Nobody pastes more, and a log of gigabytes may be piped in.
+fn pasted_text() -> Result<String> {
+    let mut bytes = Vec::new();
+    let input = io::stdin().lock();
+    input.take(MOST).read_to_end(&mut bytes).context("read standard input")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Bytes of an error text that are read.
+const MOST: u64 = 1024 * 1024;
 
 /// Explains and prints.
 pub(crate) fn tell(request: &Request, arguments: &Explain, global: &Global) -> Result<Exit> {

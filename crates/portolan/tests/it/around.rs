@@ -186,3 +186,58 @@ impl Drop for Ended {
         let _ = Command::new("kill").arg(self.0.to_string()).status();
     }
 }
+
+/// What nginx printed, captured once.
+const NGINX: &str = include_str!("../../../portolan-core/tests/data/complaints/nginx.txt");
+
+fn pasted(netns: &Netns, text: &str) -> Ran {
+    Program::line("explain - --json").inside(netns).input(text).run()
+}
+
+#[test]
+fn a_pasted_error_is_explained_for_the_place_it_names() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.listen("0.0.0.0:8080");
+    let document = pasted(&netns, NGINX).expect_code(1).json();
+    let complaint = &document["complaint"];
+    assert_eq!((&complaint["error"], &complaint["line"]), (&json!("EADDRINUSE"), &json!(1)));
+    assert_eq!(complaint["others"], json!(["[::]:3000"]));
+    assert_eq!(document["target"]["address"], "0.0.0.0");
+    assert_eq!(document["blockers"][0]["owners"][0]["pid"], server.pid());
+    let text = Program::line("explain -").inside(&netns).input(NGINX).run().expect_code(1).stdout;
+    assert!(
+        text.starts_with("The text tells of EADDRINUSE for 0.0.0.0:8080 (line 1).\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("portolan explain '[::]:3000'\n"), "{text}");
+    drop(server);
+    let text = Program::line("explain -").inside(&netns).input(NGINX).run().expect_code(0).stdout;
+    assert!(text.contains("What stood in the way when the text was written is gone."), "{text}");
+}
+
+#[test]
+fn a_program_that_really_fails_is_explained_by_what_it_printed() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.listen("127.0.0.1:5000");
+    let script = "import asyncio
+async def main(): await asyncio.start_server(lambda r, w: None, '127.0.0.1', 5000)
+asyncio.run(main())";
+    let failed = netns.command("python3").args(["-c", script]).output().unwrap();
+    assert!(!failed.status.success());
+    let printed = String::from_utf8(failed.stderr).unwrap();
+    let document = pasted(&netns, &printed).expect_code(1).json();
+    assert_eq!(document["complaint"]["target"], "127.0.0.1:5000");
+    assert_eq!(document["verdict"], "listener");
+}
+
+#[test]
+fn a_pasted_text_without_a_port_ends_with_2_and_says_so() {
+    require_root!();
+    let netns = Netns::new();
+    let ran = pasted(&netns, "OSError: [Errno 98] Address already in use").expect_code(2);
+    assert!(ran.stderr.contains("EADDRINUSE in line 1, but names no port"), "{}", ran.stderr);
+    let ran = pasted(&netns, "").expect_code(2);
+    assert!(ran.stderr.contains("tells of no port"), "{}", ran.stderr);
+}

@@ -1,7 +1,7 @@
 //! The help of every command: what it says, and that it fits.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -74,6 +74,11 @@ fn surroundings(folder: &Path, chart_of_the_machine: &str) {
     fs::copy(iana, folder.join("service-names-port-numbers.csv")).unwrap();
     fs::create_dir(folder.join("bin")).unwrap();
     symlink(env!("CARGO_BIN_EXE_portolan"), folder.join("bin/portolan")).unwrap();
+    // A server that fails as Node does.
+    let npm = folder.join("bin/npm");
+    let complaint = "Error: listen EADDRINUSE: address already in use 127.0.0.1:8080";
+    fs::write(&npm, format!("#!/bin/sh\necho '{complaint}' >&2\nexit 1\n")).unwrap();
+    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
     for chart in ["before.json", "after.json"] {
         fs::write(folder.join(chart), chart_of_the_machine).unwrap();
     }

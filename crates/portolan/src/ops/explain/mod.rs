@@ -8,6 +8,7 @@
 mod around;
 mod blocker;
 mod obstacle;
+mod pasted;
 mod probe;
 mod remedy;
 mod warning;
@@ -28,6 +29,7 @@ use portolan_host::{machine, namespace, options, users};
 pub(crate) use around::Shadow;
 pub(crate) use blocker::Blocker;
 pub(crate) use obstacle::{NotLocal, Obstacle};
+pub(crate) use pasted::Pasted;
 pub(crate) use portolan_host::bind::{Call, Refusal};
 pub(crate) use probe::Attempt;
 pub(crate) use remedy::{Action, Remedy};
@@ -44,12 +46,14 @@ pub(crate) struct Request {
     pub(crate) may_fall_back: bool,
     /// As whom; `None` is as we are.
     pub(crate) user: Option<Account>,
+    /// The error text that the wish was read from.
+    pub(crate) pasted: Option<Pasted>,
 }
 
 impl From<Bind> for Request {
     /// One wish, as ourselves.
     fn from(bind: Bind) -> Self {
-        Self { binds: vec![bind], may_fall_back: false, user: None }
+        Self { binds: vec![bind], may_fall_back: false, user: None, pasted: None }
     }
 }
 
@@ -80,6 +84,8 @@ pub(crate) struct Report {
     pub(crate) ports: LocalPorts,
     /// The user id it was tried with.
     pub(crate) uid: u32,
+    /// The error text that it was read from.
+    pub(crate) pasted: Option<Pasted>,
 }
 
 impl Report {
@@ -135,6 +141,7 @@ fn look(request: &Request) -> Result<Observed<Report>> {
         ancestries: HashMap::new(),
         ports,
         uid,
+        pasted: request.pasted.clone(),
     };
     report.obstacle = obstacle::find(&report);
     blocker::sort_out(&mut report, &listeners());

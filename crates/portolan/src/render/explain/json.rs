@@ -9,7 +9,7 @@ use portolan_core::socket::{Bind, Reuse};
 use serde::Serialize;
 
 use super::{remedy, words};
-use crate::ops::explain::{Attempt, Blocker, Refusal, Report, Shadow, Warning};
+use crate::ops::explain::{Attempt, Blocker, Pasted, Refusal, Report, Shadow, Warning};
 use crate::render::behind::BehindJson;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
@@ -29,6 +29,7 @@ pub(crate) fn json(
         bindable: report.is_bindable(),
         verdict: report.verdict.as_str(),
         reason: (!report.is_bindable()).then(|| words::reason(report)),
+        complaint: report.pasted.as_ref().map(ComplaintJson::from),
         target: TargetJson::from(&decisive.bind),
         uid: report.uid,
         blockers: report.blockers.iter().map(|b| blocker(report, b, context)).collect(),
@@ -52,6 +53,8 @@ struct Body<'a> {
     bindable: bool,
     verdict: &'static str,
     reason: Option<String>,
+    /// What a pasted text says; null where a target was named.
+    complaint: Option<ComplaintJson<'a>>,
     target: TargetJson<'a>,
     /// The user id it was tried with.
     uid: u32,
@@ -64,6 +67,31 @@ struct Body<'a> {
     /// All of them, where a name has several addresses.
     probes: Vec<AttemptJson<'a>>,
     warnings: Vec<WarningJson>,
+}
+
+#[derive(Serialize)]
+struct ComplaintJson<'a> {
+    error: &'static str,
+    target: String,
+    line: usize,
+    text: &'a str,
+    /// Whether the place stands in another line than the error.
+    apart: bool,
+    /// Other places of the text.
+    others: &'a [String],
+}
+
+impl<'a> From<&'a Pasted> for ComplaintJson<'a> {
+    fn from(pasted: &'a Pasted) -> Self {
+        Self {
+            error: pasted.complaint.refused.as_str(),
+            target: pasted.target(),
+            line: pasted.complaint.line,
+            text: &pasted.line,
+            apart: pasted.complaint.is_apart,
+            others: &pasted.others,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -6,10 +6,10 @@ use anyhow::Result;
 use portolan_core::socket::conflict::{Apart, Verdict};
 use portolan_core::socket::{Held, PortChoice, Process, Reuse, State, Unowned};
 
-use super::remedy;
 use super::words::{
     counted, deed, errno_meaning, errno_name, holder, reason, reuseaddr, warning, wish,
 };
+use super::{remedy, words};
 use crate::ops::explain::{Blocker, Obstacle, Report};
 use crate::render::behind;
 use crate::render::owner::{container_name, process_names};
@@ -22,7 +22,14 @@ use crate::render::who::{Context, connection, line_of_descent, of_process};
 
 /// Prints the answer.
 pub(crate) fn text(screen: &mut Screen, report: &Report, context: &Context<'_>) -> Result<()> {
+    let pasted = report.pasted.as_ref();
+    if let Some(pasted) = pasted {
+        lines(screen, "", &words::told(pasted))?;
+    }
     answer(screen, report)?;
+    if let Some(pasted) = pasted.filter(|_| report.is_bindable()) {
+        lines(screen, "", words::gone(pasted.complaint.refused))?;
+    }
     for group in groups(report).iter().take(SHOWN) {
         writeln!(screen)?;
         paragraph(screen, report, group, context)?;
@@ -33,6 +40,11 @@ pub(crate) fn text(screen: &mut Screen, report: &Report, context: &Context<'_>) 
     exhaustion(screen, report)?;
     notes(screen, report)?;
     remedies(screen, report)?;
+    for other in pasted.iter().flat_map(|pasted| &pasted.others) {
+        let next = screen.style.paint(Role::Hint, "next:").to_string();
+        let other = sanitize(other);
+        writeln!(screen, "\n{next} the text also names {other}: portolan explain '{other}'")?;
+    }
     Ok(screen.flush()?)
 }
 

@@ -3,12 +3,13 @@
 use jiff::Unit;
 use portolan_core::nat::Path;
 use portolan_core::net::{Endpoint, Transport};
+use portolan_core::socket::complaint::Refused;
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Held, Socket, Unowned};
 use rustix::io::Errno;
 
 use crate::ops::behind::Behind;
-use crate::ops::explain::{Blocker, Call, NotLocal, Obstacle, Report, Shadow, Warning};
+use crate::ops::explain::{Blocker, Call, NotLocal, Obstacle, Pasted, Report, Shadow, Warning};
 use crate::ops::localhost::TwoBehindLocalhost;
 use crate::ops::reservations::Reserved;
 use crate::render::behind::{inside, two_behind_localhost};
@@ -23,6 +24,36 @@ pub(super) fn wish(bind: &Bind) -> String {
         (true, false, None) => format!("{} *:{}", bind.transport, bind.port),
         (true, true, _) => format!("{} {place} (IPv6 only)", bind.transport),
         _ => format!("{} {place}", bind.transport),
+    }
+}
+
+/// What a pasted text says, and where.
+pub(super) fn told(pasted: &Pasted) -> String {
+    let complaint = &pasted.complaint;
+    let apart = if complaint.is_apart { ", not in the line of the error" } else { "" };
+    let windows = match complaint.refused {
+        Refused::WindowsDenied => {
+            "; if that was Windows, a service may have set the number aside: netsh interface ipv4 \
+             show excludedportrange tcp"
+        }
+        Refused::WindowsInUse => "; if that was Windows, ask there",
+        _ => "",
+    };
+    format!(
+        "The text tells of {} for {} (line {}{apart}){windows}.",
+        complaint.refused.as_str(),
+        pasted.target(),
+        complaint.line
+    )
+}
+
+/// What has become of a pasted error that cannot be met any more.
+pub(super) const fn gone(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Denied => "The program's user may not bind it, you may: try again with --as USER.",
+        Refused::NotAvailable => "The address is there now.",
+        Refused::WindowsDenied | Refused::WindowsInUse => "On this machine nothing is in the way.",
+        Refused::InUse => "What stood in the way when the text was written is gone.",
     }
 }
 

@@ -177,6 +177,10 @@ fn while_a_stranger_has_the_number_another_is_given_and_then_the_old_one_again()
     let strict = place.json("--for web --strict", folder, 1);
     assert_eq!((&strict["wanted"], &strict["got"]), (&port.into(), &Value::Null));
     assert_eq!(strict["ports"], Value::Array(Vec::new()));
+    // The same for one that asks for the first time: its number is known before it is remembered.
+    let anew = place.pick("--for web --strict --json", folder);
+    let anew = anew.env("XDG_STATE_HOME", place.state.path().join("new")).run().expect_code(1);
+    assert_eq!(anew.json()["wanted"], port);
     drop(stranger);
     assert_eq!(place.number("--for web --strict", folder), port);
     assert_eq!(place.reservations().len(), 1, "nobody needs the other number any more");

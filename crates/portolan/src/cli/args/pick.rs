@@ -17,7 +17,7 @@ pub(crate) struct Pick {
     /// One after the other
     #[arg(long)]
     pub(crate) consecutive: bool,
-    /// As near to this port as possible
+    /// As near to this port as possible; without --range from 1024 on
     #[arg(long, value_name = "PORT")]
     pub(crate) near: Option<u16>,
     /// From this range [default: 20000-29999]
@@ -26,7 +26,8 @@ pub(crate) struct Pick {
     /// From this pool of the inventory
     #[arg(long, value_name = "NAME", conflicts_with = "range")]
     pub(crate) pool: Option<String>,
-    /// Keep others who ask portolan from getting it for this long
+    /// Keep others who ask portolan from getting it for this long [default: that of
+    /// --pool]; --for keeps it anyway
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) lease: Option<Duration>,
     /// The same number again for the same project (worktree, else folder) and name

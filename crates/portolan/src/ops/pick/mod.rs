@@ -229,6 +229,7 @@ impl Picker<'_> {
             Some(at) if at == 0 || self.request.if_taken == IfTaken::Another => {
                 let row = &own[at];
                 let transports = row.transports.iter().chain(self.request.transports.iter());
+                leases.touch(first.id, first.transports, self.now)?;
                 leases.touch(row.id, transports.collect(), self.now)?;
                 if at == 0 {
                     // The number is free for its project again: nobody needs the stand-ins.

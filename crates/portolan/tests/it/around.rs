@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::owners::Cgroup;
 use crate::support::{Netns, Program, Ran, require_root, skip};
 
 fn warning<'a>(document: &'a Value, kind: &str) -> Option<&'a Value> {
@@ -240,4 +241,32 @@ fn a_pasted_text_without_a_port_ends_with_2_and_says_so() {
     assert!(ran.stderr.contains("EADDRINUSE in line 1, but names no port"), "{}", ran.stderr);
     let ran = pasted(&netns, "").expect_code(2);
     assert!(ran.stderr.contains("tells of no port"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_port_that_systemd_holds_leads_to_the_socket_unit() {
+    require_root!();
+    let Some(cgroup) = Cgroup::new("portolan-web.socket") else {
+        skip!("no unified cgroup hierarchy")
+    };
+    let netns = Netns::new();
+    let procs = cgroup.service.join("cgroup.procs");
+    // systemd makes the socket in the cgroup of its unit and holds it outside of that.
+    let _server = netns.python(&format!(
+        "home = open('/proc/self/cgroup').read().strip().split('::')[-1]
+open({procs:?}, 'w').write(str(os.getpid()))
+listener('127.0.0.1:8080')
+open('/proc/self/comm', 'w').write('systemd')
+mount = {procs:?}.split('/portolan-it-')[0]
+open(mount + home.rstrip('/') + '/cgroup.procs', 'w').write(str(os.getpid()))"
+    ));
+    let document = Program::line("explain 8080 --json").inside(&netns).run().expect_code(1).json();
+    assert_eq!(document["verdict"], "socket-activation", "{document:#}");
+    let behind =
+        json!({"kind": "socket-activation", "unit": "portolan-web.socket", "starts": null});
+    assert_eq!(document["blockers"][0]["behind"], behind);
+    let command = document["remedies"][0]["command"].as_str().unwrap();
+    assert_eq!(command, "systemctl --user stop portolan-web.socket");
+    let text = Program::line("who 8080").inside(&netns).run().expect_code(0).stdout;
+    assert!(text.contains("listens for   portolan-web.socket"), "{text}");
 }

@@ -40,6 +40,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("registry_table", registry_table),
     ("nat", nat),
     ("complaint", complaint),
+    ("socket_units", socket_units),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links or addresses.
@@ -285,5 +286,20 @@ pub fn complaint(bytes: &[u8]) {
         let line = text.lines().nth(complaint.line - 1).expect("the line is one of the text");
         assert!(line.get(complaint.span.clone()).is_some(), "the place lies in its line");
         assert_ne!(complaint.port.0, 0, "nobody is refused port 0 for being in use");
+    }
+}
+
+/// What `systemctl list-sockets` prints, and the value of SSH_CONNECTION.
+pub fn socket_units(bytes: &[u8]) {
+    use portolan_core::socket::stop;
+    let text = String::from_utf8_lossy(bytes);
+    let listing = stop::socket_units(&text, Port(8080), SocketTransport::Tcp);
+    for (unit, service) in listing {
+        assert!(unit.ends_with(".socket"), "it is a socket unit");
+        assert_ne!(&*service, "-", "nothing is no name");
+    }
+    if let Some(end) = stop::ssh_connection(&text) {
+        let again = format!("192.0.2.7 50000 {} {}", end.address, end.port);
+        assert_eq!(stop::ssh_connection(&again), Some(end), "an end is read as it is written");
     }
 }

@@ -401,6 +401,41 @@ fn a_containers_proxy_is_never_ended() {
 }
 
 #[test]
+fn a_server_whose_listener_only_an_io_uring_holds_is_ended() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+SETUP, REGISTER, FILES = 425, 427, 2
+ring = libc.syscall(SETUP, 8, ctypes.create_string_buffer(120))
+s = listener('127.0.0.1:18112')
+files = (ctypes.c_int * 1)(s.fileno())
+done = ring >= 0 and libc.syscall(REGISTER, ring, FILES, files, 1) == 0
+s.close()
+print(ring if done else 'no')",
+    );
+    if server.said == "no" {
+        skip!("io_uring is not to be had");
+    }
+    kill(&netns, "18112").run().expect_code(0);
+    assert!(!lives(server.pid()) && binds_plainly(&netns, 18112));
+}
+
+#[test]
+fn a_reserved_port_is_given_back_and_its_holder_not_killed() {
+    require_root!();
+    let netns = Netns::new();
+    let state = tempfile::tempdir().unwrap();
+    let run = |line: &str| Program::line(line).inside(&netns).env("XDG_STATE_HOME", state.path());
+    run("reserve 18113 --ttl 1m").run().expect_code(0);
+    let ran = run("kill 18113/tcp --yes").run().expect_code(2);
+    assert!(ran.stderr.contains("hint: portolan reserve 18113 --release"), "{}", ran.stderr);
+    run("reserve 18113 --release").run().expect_code(0);
+    run("kill 18113/tcp").run().expect_code(1);
+}
+
+#[test]
 fn what_is_not_one_port_is_refused() {
     for what in ["70000", "80,81", "8000-8010", "0/tpc", ""] {
         let ran = Program::new(["kill", what]).run().expect_code(2);

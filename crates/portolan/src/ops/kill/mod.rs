@@ -27,7 +27,7 @@ use portolan_host::{containers, machine};
 use rustix::process::geteuid;
 
 pub(crate) use act::{Outcome, carry_out, systemctl_words};
-pub(crate) use proof::{Bindable, Proof, Restart};
+pub(crate) use proof::{Bindable, Proof, Restart, longest_wait};
 
 use crate::ops::sockets::{Request, observe};
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use portolan_core::socket::stop::{Action, Step};
 use portolan_core::socket::{Address, Held, Process};
 
-use super::words::{bound_at, command, count, left_over, nothing, place, port, spared, why};
+use super::words::{bound_at, command, count, nothing, place, port, spared, states, why};
 use crate::ops::kill::{Bindable, Outcome, Proof, Report, Restart, Standing, Survey};
 use crate::render::owner::{process_names, unowned_word};
 use crate::render::sanitize::sanitize;
@@ -24,7 +24,7 @@ pub(crate) fn plan(screen: &mut Screen, survey: &Survey, grace: Duration) -> Res
         line(screen, Role::Dim, label, &text)?;
     }
     if !survey.plan.leftovers.is_empty() {
-        line(screen, Role::Dim, "left over", &left_over(survey, &survey.plan.leftovers))?;
+        line(screen, Role::Dim, "left over", &states(survey, &survey.plan.leftovers))?;
     }
     match survey.standing() {
         Standing::Ready => steps(screen, survey, grace)?,
@@ -52,7 +52,11 @@ fn steps(screen: &mut Screen, survey: &Survey, grace: Duration) -> Result<()> {
         line(screen, Role::Plain, "plan", &text)?;
     }
     for step in survey.plan.steps.iter().filter(|step| is_last(step)) {
-        let text = format!("destroy {}; no process is signalled for it", why(step, survey));
+        let what = match step.sockets.is_empty() {
+            true => "whatever is left over then".to_owned(),
+            false => states(survey, &step.sockets),
+        };
+        let text = format!("destroy {what}; no process is signalled for that");
         line(screen, Role::Plain, "plan", &text)?;
     }
     Ok(())
@@ -92,7 +96,7 @@ fn holders(survey: &Survey) -> Vec<(&'static str, String)> {
     for held in survey.plan.listeners.iter().map(|socket| &survey.table.sockets[*socket]) {
         let label = if held.socket.is_listener() { "listens" } else { "holds" };
         let place = place(held);
-        match places.iter_mut().find(|(l, p, _)| (*l, &*p) == (label, &place)) {
+        match places.iter_mut().find(|(l, p, _)| *l == label && *p == place) {
             Some((_, _, sharing)) => sharing.push(held),
             None => places.push((label, place, vec![held])),
         }

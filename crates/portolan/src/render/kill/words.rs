@@ -6,7 +6,7 @@ use portolan_core::net::Transport;
 use portolan_core::socket::stop::{Action, Reason, Spared, Step};
 use portolan_core::socket::{Bind, Held, State};
 
-use crate::ops::kill::{Outcome, Standing, Survey, systemctl_words};
+use crate::ops::kill::{Outcome, Standing, Survey, longest_wait, systemctl_words};
 use crate::render::owner::process_names;
 use crate::render::socket::on_device;
 
@@ -66,12 +66,21 @@ pub(super) fn why(step: &Step, survey: &Survey) -> String {
     format!("{verb} {}", places.join(", "))
 }
 
-/// `3 sockets left over: 2 time-wait, 1 fin-wait-2`
+/// `3 sockets left over: 2 time-wait (57 s), 1 fin-wait-2`
 pub(super) fn left_over(survey: &Survey, sockets: &[usize]) -> String {
+    format!("{} left over: {}", count(sockets.len(), "socket"), states(survey, sockets))
+}
+
+/// `2 time-wait (57 s), 1 fin-wait-2`: how many in which state, and the longest wait.
+pub(super) fn states(survey: &Survey, sockets: &[usize]) -> String {
     let held: Vec<&Held> = sockets.iter().map(|socket| &survey.table.sockets[*socket]).collect();
-    let states = crate::ops::who::states(&held).into_iter();
-    let states: Vec<String> = states.map(|(state, n)| format!("{n} {state}")).collect();
-    format!("{} left over: {}", count(sockets.len(), "socket"), states.join(", "))
+    let told = |(state, n): (&str, usize)| match longest_wait(&survey.table, sockets) {
+        Some(wait) if state == State::TimeWait.as_str() => {
+            format!("{n} {state} ({} s)", wait.as_secs() + 1)
+        }
+        _ => format!("{n} {state}"),
+    };
+    crate::ops::who::states(&held).into_iter().map(told).collect::<Vec<_>>().join(", ")
 }
 
 /// Why there is nothing to stop.

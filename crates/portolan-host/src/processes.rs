@@ -4,14 +4,15 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use jiff::Timestamp;
 use portolan_core::socket::procpid::{self, Stat};
 use portolan_core::socket::{Placement, Process, cgroup};
 use rustix::fs::CWD;
-use rustix::io;
+use rustix::io::{self, Errno};
 use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::proc::{Proc, read_at};
 
@@ -58,6 +59,16 @@ pub fn environment(pid: u32, name: &str) -> Option<String> {
     let variables = proc.read(pid, "environ", &mut buffer).ok()?.split(|byte| *byte == 0);
     let mut values = variables.filter_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
     values.next().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// A duplicate of a descriptor of another process (pidfd_getfd(2)).
+///
+/// # Errors
+/// When it is gone, or we may not trace the process.
+pub(crate) fn duplicate(pid: u32, fd: i32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
 }
 
 /// Reads processes one after the other, with buffers that are used again.

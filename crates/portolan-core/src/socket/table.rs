@@ -99,7 +99,13 @@ impl Netns {
     /// The inode, where it is known.
     #[must_use]
     pub const fn known_inode(&self) -> Option<u64> {
-        if self.inode == 0 || self.inode & STAND_IN != 0 { None } else { Some(self.inode) }
+        if self.inode == 0 || Self::is_stand_in(self.inode) { None } else { Some(self.inode) }
+    }
+
+    /// Whether a number only stands in for an inode.
+    #[must_use]
+    pub const fn is_stand_in(inode: u64) -> bool {
+        inode & STAND_IN != 0
     }
 }
 

@@ -19,6 +19,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use search::all;
 
+use crate::owners::Stray;
+
 /// The network namespace of this process; its inode is 0 where /proc does not tell.
 #[must_use]
 pub fn network() -> Netns {
@@ -40,6 +42,8 @@ pub struct Place {
     /// The namespace.
     pub netns: Netns,
     door: Door,
+    /// Sockets inside, where nothing else leads there.
+    pub(crate) strays: Vec<Stray>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +93,8 @@ impl Place {
 }
 
 /// What may help where we are refused: nothing when we are root already.
-pub(crate) fn more_rights() -> &'static str {
+#[must_use]
+pub fn more_rights() -> &'static str {
     if geteuid().is_root() { "" } else { "run with sudo" }
 }
 

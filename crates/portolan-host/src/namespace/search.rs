@@ -1,8 +1,9 @@
 //! Finding every network namespace: those of processes, those a mount keeps (ip-netns(8), docker),
 //! and those a descriptor keeps.
 //!
-//! One whose last process, mount and descriptor are gone may live on by a socket alone; there is no
-//! way into it but that socket.
+//! One whose last process, mount and descriptor are gone may live on by sockets alone, which a
+//! process made there before it left. The bpf engine tells of those; there is no way into such a
+//! namespace, but its sockets can be asked one by one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -23,6 +24,7 @@ use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
 
 use super::{Door, HOST, Place, inode, more_rights, sees_every_process, tables_id};
+use crate::owners::{Stray, strays};
 use crate::proc::{Proc, decimal, each_entry, entry_buffer};
 use crate::processes::{self, Details};
 
@@ -37,6 +39,7 @@ pub fn all() -> Observed<Vec<Place>> {
         search.ask_mounts(&pids);
         search.ask_descriptors(&proc, &pids);
     }
+    search.ask_sockets();
     search.finish()
 }
 
@@ -57,6 +60,7 @@ struct Found {
     name: Option<Box<str>>,
     /// Files that stand for it, the best first.
     files: Vec<PathBuf>,
+    strays: Vec<Stray>,
     processes: usize,
     pid: Option<u32>,
 }
@@ -147,16 +151,30 @@ impl Search {
         }
     }
 
+    /// Asks every socket for its namespace, where the kernel tells us. One that is known by a
+    /// stand-in only would be counted twice, so then nothing is asked.
+    fn ask_sockets(&mut self) {
+        let known: HashSet<u64> = self.found.keys().copied().collect();
+        if known.iter().any(|inode| Netns::is_stand_in(*inode)) {
+            return;
+        }
+        for stray in strays(&known).unwrap_or_default() {
+            self.found.entry(stray.netns).or_default().strays.push(stray);
+        }
+    }
+
     fn finish(mut self) -> Observed<Vec<Place>> {
         let host = sees_every_process()
             .then(|| tables_id("1").and_then(|id| self.by_tables.get(&id).copied()))
             .flatten();
         let own = self.found.remove(&self.own).unwrap_or_default();
-        let mut places = vec![Place { netns: own.describe(self.own, host), door: Door::Open }];
+        let netns = own.describe(self.own, host);
+        let mut places = vec![Place { netns, door: Door::Open, strays: Vec::new() }];
         places.extend(self.found.into_iter().map(|(inode, found)| {
-            let door = found.open(inode);
-            let mut place = Place { netns: found.describe(inode, host), door };
-            place.netns.is_unseen = place.tables().is_none() && place.enter(|| ()).is_err();
+            let (door, strays) = (found.open(inode), found.strays.clone());
+            let mut place = Place { netns: found.describe(inode, host), door, strays };
+            place.netns.is_unseen =
+                place.tables().is_none() && place.strays.is_empty() && place.enter(|| ()).is_err();
             place
         }));
         let mut gaps = Vec::new();

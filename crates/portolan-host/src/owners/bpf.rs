@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use portolan_core::socket::task_file::{self, Layout, Missing, Record, Selection, Subject};
-use portolan_core::socket::{Holder, Placement, Process, Via};
+use portolan_core::socket::{Family, Holder, Placement, Process, StateSet, Via};
 use portolan_core::wire::btf::{Btf, BtfError};
 use rustix::io::Errno;
 
@@ -109,6 +109,41 @@ impl Kernel {
         each_record(&iterator, |record| census.take(&record)).map_err(Unavailable::Read)?;
         Ok(census.finish(details))
     }
+}
+
+/// A descriptor of a socket in a network namespace that nothing else leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stray {
+    /// The process.
+    pub(crate) pid: u32,
+    /// Its descriptor.
+    pub(crate) fd: i32,
+    /// The socket's inode.
+    pub(crate) inode: u64,
+    /// Inode of the namespace.
+    pub(crate) netns: u64,
+}
+
+/// The descriptors of IP sockets in other network namespaces than the `known` ones.
+///
+/// # Errors
+/// When the program may not be loaded, or not be read.
+pub(crate) fn strays(known: &HashSet<u64>) -> Result<Vec<Stray>, Unavailable> {
+    let layout = Kernel::open()?.layout;
+    let families = vec![Family::Ipv4, Family::Ipv6];
+    let selection = Selection { families, states: StateSet::ALL, netns: None, suspects: false };
+    let program = task_file::program(&layout, &selection);
+    let iterator = iterate(&program, layout.attach).map_err(LoadFailure)?;
+    let mut found = Vec::new();
+    let mut take = |record: Record| {
+        let Record { pid, fd, inode, .. } = record;
+        let netns = u64::from(record.socket_netns);
+        if record.subject == Subject::Socket && netns != 0 && !known.contains(&netns) {
+            found.push(Stray { pid, fd, inode, netns });
+        }
+    };
+    each_record(&iterator, &mut take).map_err(Unavailable::Read)?;
+    Ok(found)
 }
 
 /// Reads what the program writes, as it writes it.
@@ -256,7 +291,7 @@ mod tests {
     use std::net::TcpListener;
     use std::os::fd::AsRawFd as _;
 
-    use portolan_core::socket::{Family, Reuse, StateSet};
+    use portolan_core::socket::Reuse;
     use rustix::fs::fstat;
 
     use super::*;

@@ -12,7 +12,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{FileType, fstat};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::processes;
 
 /// A descriptor of a unix socket in which other descriptors wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +49,7 @@ impl Mailbox {
 
     /// The descriptors in the next message, as duplicates of our own.
     fn first_message(self) -> Option<Vec<OwnedFd>> {
-        let process = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
-        let process = pidfd_open(process, PidfdFlags::empty()).ok()?;
-        let socket = pidfd_getfd(process, self.fd, PidfdGetfdFlags::empty()).ok()?;
+        let socket = processes::duplicate(self.pid, self.fd).ok()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;

@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use bpf::Kernel;
 pub use bpf::Unavailable;
+pub(crate) use bpf::{Stray, strays};
 use in_flight::Mailbox;
 use pass::{Pass, Settings};
 use portolan_core::net::{Gap, Observed, Why};

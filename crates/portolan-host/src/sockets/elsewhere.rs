@@ -6,7 +6,7 @@ use std::io;
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::socket::Socket;
 
-use super::{Query, procnet, read_here};
+use super::{Query, procnet, read_here, stray};
 use crate::machine;
 use crate::namespace::{Place, more_rights};
 
@@ -24,6 +24,7 @@ pub(super) fn read(place: &Place, query: &Query) -> Observed<Vec<Socket>> {
             seen.gaps.iter_mut().for_each(|gap| gap.what = format!("{}, {name}", gap.what));
             seen
         }
+        Err(_) if !place.strays.is_empty() => stray::read(place, &inside),
         Err(error) => read_tables(place, &inside, &error),
     }
 }

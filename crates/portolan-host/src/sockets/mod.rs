@@ -7,6 +7,7 @@ mod destroy;
 mod diag;
 mod elsewhere;
 mod procnet;
+mod stray;
 
 use std::io;
 

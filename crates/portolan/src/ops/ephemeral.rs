@@ -104,7 +104,7 @@ fn settings(
     };
     let Some((ports, closing)) = asked else {
         let what = format!("the range the kernel chooses ports from in {netns}");
-        gaps.push(Gap::new(what, Why::NotPermitted, "run with sudo"));
+        gaps.push(Gap::new(what, Why::NotPermitted, namespace::more_rights()));
         return None;
     };
     Some((ports.into_value(gaps), closing.into_value(gaps)))

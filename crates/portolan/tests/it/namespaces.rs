@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::ss::sockets;
-use crate::support::{Netns, Program, Server, require_root};
+use crate::support::{Netns, Program, Server, require_root, skip};
 
 /// A server in a namespace that has no name, and the namespace's inode.
 fn nameless(port: u16) -> (Server, u64) {
@@ -141,6 +141,39 @@ assert libc.setns(back.fileno(), 0x40000000) == 0",
     let socket = at(&document, 18131);
     assert_eq!(socket["netns"]["inode"], server.said.parse::<u64>().unwrap());
     assert_eq!(socket["owners"][0]["pid"], server.pid());
+}
+
+#[test]
+fn a_namespace_that_only_its_sockets_keep_is_found_by_them() {
+    require_root!();
+    let here = Netns::new();
+    let engine = Program::line("sockets --engine bpf").inside(&here).run();
+    if engine.code != 0 {
+        skip!("the bpf engine does not run here: {}", engine.stderr);
+    }
+    let server = here.python(
+        "import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+with open('/proc/self/ns/net') as back:
+    assert libc.unshare(0x40000000) == 0
+    print(os.stat('/proc/self/ns/net').st_ino)
+    datagram('0.0.0.0:18161'); listener('[::]:18162'); bound('0.0.0.0:18163')
+    assert libc.setns(back.fileno(), 0x40000000) == 0",
+    );
+    let document =
+        Program::line("sockets --all-netns --inactive --json").inside(&here).run().expect_code(0);
+    let document = document.json();
+    let inode: u64 = server.said.parse().unwrap();
+    for (port, state) in [(18161, "unconn"), (18162, "listen"), (18163, "bound")] {
+        let socket = at(&document, port);
+        assert_eq!((&socket["netns"]["inode"], &socket["state"]), (&json!(inode), &json!(state)));
+        let owner = &socket["owners"][0];
+        assert_eq!(owner["pid"], server.pid());
+        assert_eq!(owner["netns"]["name"], here.name());
+    }
+    let listed = document["namespaces"].as_array().unwrap().iter();
+    let listed: Vec<_> = listed.filter(|n| n["inode"] == inode).collect();
+    assert_eq!((&listed[0]["seen"], &listed[0]["processes"]), (&json!(true), &json!(0)));
 }
 
 #[test]

@@ -63,7 +63,7 @@ while True:
     assert_eq!((&rule["target"], &rule["takes_all"]), (&json!("port 9090"), &json!(true)));
 
     let text = Program::line("explain 8080").inside(&netns).run().expect_code(1).stdout;
-    assert!(text.contains(&format!("nft -a list chain ip lab out\n")), "{text}");
+    assert!(text.contains("nft -a list chain ip lab out\n"), "{text}");
     let other = Program::line("explain 9090 --json").inside(&netns).run().json();
     assert_eq!(warning(&other, "nat-shadow"), None, "9090 is where it leads");
 }

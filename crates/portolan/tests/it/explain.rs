@@ -7,6 +7,7 @@ use portolan_core::socket::{Bind, Reuse};
 use portolan_host::bind::{attempt, hold};
 use serde_json::{Value, json};
 
+use crate::owners::Cgroup;
 use crate::support::{Netns, Program, require_root, skip};
 
 /// The document of `explain WORDS --json`; its exit code must agree with it.
@@ -400,6 +401,60 @@ print('yes' if done else 'no')",
     let document = explain(&netns, "18040");
     assert_eq!(document["verdict"], "io-uring");
     assert_eq!(first(&document)["owners"][0]["pid"], server.pid());
+}
+
+#[test]
+fn what_would_start_it_again_is_stopped_rather_than_the_process() {
+    require_root!();
+    let netns = Netns::new();
+    let container = "0123456789abcdef".repeat(4);
+    for (group, port, command) in [
+        ("shop-x.service".to_owned(), 18030, "systemctl stop shop-x.service".to_owned()),
+        (format!("docker-{container}.scope"), 18031, format!("docker stop {}", &container[..12])),
+    ] {
+        let Some(cgroup) = Cgroup::new(&group) else { skip!("no unified cgroup hierarchy") };
+        let procs = cgroup.service.join("cgroup.procs");
+        let _server = netns.python(&format!(
+            "open({procs:?}, 'w').write(str(os.getpid()))\nlistener('0.0.0.0:{port}')"
+        ));
+        let document = explain(&netns, &port.to_string());
+        assert_eq!(document["verdict"], "listener");
+        assert_eq!(commands(&document)[0], command, "{document:#}");
+    }
+}
+
+#[test]
+fn asking_with_reuseport_takes_no_connection_from_those_who_share() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python(
+        "import threading
+server = listener('127.0.0.1:18020', backlog=64, options=[(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)])
+def serve():
+    while True:
+        c, _ = server.accept(); c.sendall(b'x'); c.close()
+threading.Thread(target=serve, daemon=True).start()",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let stop = folder.path().join("stop");
+    let client = format!(
+        "import time
+done = 0
+while not os.path.exists({stop:?}):
+    c = socket.create_connection(('127.0.0.1', 18020)); assert c.recv(1) == b'x'; c.close()
+    done += 1; time.sleep(0.001)
+print(done)"
+    );
+    let connections = std::thread::scope(|scope| {
+        let client = scope.spawn(|| netns.python(&client).said.clone());
+        for _ in 0..5 {
+            let line = "explain 127.0.0.1:18020 --reuseport";
+            Program::line(line).inside(&netns).run().expect_code(0);
+        }
+        std::fs::write(&stop, "").unwrap();
+        client.join().unwrap()
+    });
+    assert!(connections.parse::<u32>().unwrap() > 0, "{connections}");
 }
 
 /// Runs its arguments under a seccomp filter that answers system call `call` with an error where

@@ -21,7 +21,7 @@ use portolan_core::net::{Observed, Transport};
 use portolan_core::registry::Registry;
 use portolan_core::socket::conflict::{Apart, Verdict};
 use portolan_core::socket::passwd::Account;
-use portolan_core::socket::{Bind, LocalPorts, Process, Socket, SocketTable, StateSet};
+use portolan_core::socket::{Bind, Held, LocalPorts, Process, Socket, SocketTable, StateSet};
 use portolan_host::processes::{Details, ancestry};
 use portolan_host::sockets::{InetFamily, Query};
 use portolan_host::{machine, namespace, options, users};
@@ -177,10 +177,13 @@ fn sockets_on(binds: &[Bind], ports: &LocalPorts) -> Result<Observed<SocketTable
     ops::sockets::observe(&ops::sockets::Request { choice_of: StateSet::ALL, filter, ..every })
 }
 
-/// Fills in how far the sockets that have a descriptor are willing to share.
+/// Fills in how far the sockets that have a descriptor are willing to share; listeners first, as
+/// there may be more connections than are worth asking for.
 fn learn_options(table: &mut SocketTable) {
-    let unknown = table.sockets.iter_mut().filter(|held| held.socket.reuse.is_none());
-    for held in unknown.take(OPTIONS_READ) {
+    let mut unknown: Vec<&mut Held> =
+        table.sockets.iter_mut().filter(|held| held.socket.reuse.is_none()).collect();
+    unknown.sort_by_key(|held| held.socket.peer.is_some());
+    for held in unknown.into_iter().take(OPTIONS_READ) {
         held.socket.reuse = options::of(held);
     }
 }

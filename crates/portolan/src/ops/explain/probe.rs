@@ -6,7 +6,7 @@ use portolan_core::socket::conflict::{Claim, Judgement, judge};
 use portolan_core::socket::passwd::Account;
 use portolan_core::socket::{Bind, Reuse, SocketTable};
 use portolan_host::as_user::as_user;
-use portolan_host::bind::{Call, Refusal, attempt};
+use portolan_host::bind::{Call, Refusal, attempt, hold};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -78,9 +78,12 @@ fn is_in_use(refusal: Refusal) -> bool {
 /// What the kernel says.
 fn answer(bind: &Bind, user: Option<Account>) -> Result<Result<(), Refusal>> {
     let ourselves = geteuid().as_raw();
+    // A listener that joins others by SO_REUSEPORT gets its share of their connections at once,
+    // and would take them along when it is closed. The kernel asks the same of a bind alone.
+    let attempt = || if bind.reuse.port { hold(bind) } else { attempt(bind) };
     let said = match user.filter(|account| account.uid != ourselves) {
-        None => attempt(bind),
-        Some(account) => as_user(account, || attempt(bind))
+        None => attempt(),
+        Some(account) => as_user(account, attempt)
             .hinted(format!("try as user {}", account.uid), "--as needs root: run with sudo")?,
     };
     match said {

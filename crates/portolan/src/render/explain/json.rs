@@ -31,6 +31,7 @@ pub(crate) fn json(
         reason: (!report.is_bindable()).then(|| words::reason(report)),
         complaint: report.pasted.as_ref().map(ComplaintJson::from),
         target: TargetJson::from(&decisive.bind),
+        reuseaddr: words::reuseaddr(report),
         uid: report.uid,
         blockers: report.blockers.iter().map(|b| blocker(report, b, context)).collect(),
         sharers: report.sharers.iter().map(|position| socket(*position)).collect(),
@@ -56,6 +57,8 @@ struct Body<'a> {
     /// What a pasted text says; null where a target was named.
     complaint: Option<ComplaintJson<'a>>,
     target: TargetJson<'a>,
+    /// Whether SO_REUSEADDR would help, where that was tried.
+    reuseaddr: Option<String>,
     /// The user id it was tried with.
     uid: u32,
     blockers: Vec<BlockerJson<'a>>,

@@ -14,7 +14,7 @@ use portolan_core::socket::{Family, Holder, Placement, Process, StateSet, Via};
 use portolan_core::wire::btf::{Btf, BtfError};
 use rustix::io::Errno;
 
-use super::pass::{Pass, Settings};
+use super::pass::{Holding, Pass, Settings};
 use crate::id_index::IdIndex;
 use crate::kernel::bpf::{LoadError, iterate};
 use crate::kernel::types::{self, Types};
@@ -203,9 +203,8 @@ impl<'w> Census<'w> {
     fn take_socket(&mut self, record: &Record) {
         let Some(position) = self.wanted.position(record.inode) else { return };
         let holder = Holder { pid: record.pid, fd: Some(record.fd), via: Via::Fd };
-        self.pass.holdings.push((position, holder));
-        let settings = Settings { reuse: record.reuse, v6only: record.v6only };
-        self.pass.settings.push((position, settings));
+        let settings = Some(Settings { reuse: record.reuse, v6only: record.v6only });
+        self.pass.holdings.push(Holding { position, holder, settings });
         // A process's files come one after the other, so it is mostly the one before.
         let is_same = self.processes.last().is_some_and(|last| last.pid == record.pid);
         if !is_same && self.known.insert(record.pid) {
@@ -333,8 +332,8 @@ mod tests {
         let Ok(found) = kernel.search(&index, &selection, Details::Brief) else { return };
         let pid = std::process::id();
         let holder = Holder { pid, fd: Some(listener.as_raw_fd()), via: Via::Fd };
-        assert!(found.pass.holdings.contains(&(0, holder)));
-        assert_eq!(found.pass.settings[0].1.reuse, Reuse::ADDRESS);
+        let settings = Some(Settings { reuse: Reuse::ADDRESS, v6only: false });
+        assert!(found.pass.holdings.contains(&Holding { position: 0, holder, settings }));
         let mut ourselves = crate::processes::read([pid], Details::Brief);
         ourselves[0].netns = Some(namespace::network().inode);
         assert_eq!(found.pass.processes, ourselves);

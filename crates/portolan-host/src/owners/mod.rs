@@ -14,7 +14,7 @@ use bpf::Kernel;
 pub use bpf::Unavailable;
 pub(crate) use bpf::{Stray, strays};
 use in_flight::Mailbox;
-use pass::{Pass, Settings};
+use pass::{Holding, Pass, Settings};
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::socket::task_file::Selection;
 use portolan_core::socket::{
@@ -188,15 +188,16 @@ impl Join {
     }
 
     fn take(&mut self, pass: Pass) {
-        for (position, holder) in pass.holdings {
-            self.table.sockets[position as usize].holders.push(holder);
+        for Holding { position, holder, settings } in pass.holdings {
+            let held = &mut self.table.sockets[position as usize];
+            held.holders.push(holder);
+            if let Some(settings) = settings {
+                held.socket.learn(settings);
+            }
         }
         for held in self.table.sockets.iter_mut().filter(|h| h.holders.len() > 1) {
             held.holders.sort_unstable();
             held.holders.dedup(); // threads that outlive their first one are asked one by one
-        }
-        for (position, settings) in pass.settings {
-            self.table.sockets[position as usize].socket.learn(settings);
         }
         self.table.processes.extend(pass.processes.into_iter().map(|p| (p.pid, p)));
         self.mailboxes = pass.mailboxes;

@@ -17,7 +17,7 @@ use rustix::fs;
 use rustix::io::{self, Errno};
 
 use super::in_flight::Mailbox;
-use super::pass::Pass;
+use super::pass::{Holding, Pass};
 use crate::id_index::IdIndex;
 use crate::proc::{Proc, decimal, each_entry, entry_buffer};
 use crate::processes::{Details, Reader};
@@ -154,7 +154,8 @@ impl<'a> Worker<'a> {
             files.count += 1;
             let inode = socket_inode(target);
             if let Some(position) = inode.and_then(|i| wanted.position(i)) {
-                holdings.push((position, Holder { pid, fd: fd(), via: Via::Fd }));
+                let holder = Holder { pid, fd: fd(), via: Via::Fd };
+                holdings.push(Holding { position, holder, settings: None });
             } else if inode.is_some() && depth == Depth::Everything {
                 files.sockets.extend(fd());
             } else if depth == Depth::Everything && target == b"anon_inode:[io_uring]" {
@@ -171,7 +172,7 @@ impl<'a> Worker<'a> {
         let Ok(text) = self.proc.read(pid, &format!("fdinfo/{fd}"), &mut text) else { return };
         for position in io_uring_sockets(text).filter_map(|inode| self.wanted.position(inode)) {
             let holder = Holder { pid, fd: Some(fd), via: Via::IoUring };
-            self.pass.holdings.push((position, holder));
+            self.pass.holdings.push(Holding { position, holder, settings: None });
         }
     }
 

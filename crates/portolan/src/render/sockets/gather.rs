@@ -61,8 +61,11 @@ pub(super) fn rows(table: &SocketTable) -> Vec<Row<'_>> {
 impl<'a> Row<'a> {
     /// The processes that hold them, each once, by id.
     pub(super) fn owners(&self, table: &'a SocketTable) -> Vec<&'a Process> {
-        let members = std::iter::once(&self.first).chain(&self.others);
-        let mut owners: Vec<&Process> = members.flat_map(|held| table.owners(held)).collect();
+        let mut owners: Vec<&Process> = table.owners(self.first).collect();
+        if self.others.is_empty() {
+            return owners; // they are in order already
+        }
+        owners.extend(self.others.iter().flat_map(|held| table.owners(held)));
         owners.sort_unstable_by_key(|process| process.pid);
         owners.dedup_by_key(|process| process.pid);
         owners
@@ -128,7 +131,11 @@ impl Open {
         std::mem::swap(&mut self.previous, &mut self.current);
         let follows = |i: &usize| joined[*i].last_port.0.checked_add(1) == Some(port.0);
         self.previous.retain(follows);
-        self.previous.truncate(REMEMBERED);
+        if self.previous.len() > REMEMBERED {
+            // Many connections of one server: what listens may still go on at the next port.
+            self.previous.retain(|i| joined[*i].first.socket.peer.is_none());
+            self.previous.truncate(REMEMBERED);
+        }
     }
 }
 

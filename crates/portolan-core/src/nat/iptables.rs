@@ -84,6 +84,7 @@ impl Reader {
             chain: name.into(),
             handle: None,
             index: chain.rules.len(),
+            is_legacy: chain.is_legacy,
         };
         let branches = branch(options).into_iter().collect();
         chain.rules.push(Rule { place, text: text.into(), branches });

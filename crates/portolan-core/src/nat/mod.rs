@@ -99,6 +99,8 @@ pub struct Place {
     pub handle: Option<u64>,
     /// Its place in the chain, from 0.
     pub index: usize,
+    /// Whether it is of legacy iptables, whose rules nft does not show.
+    pub is_legacy: bool,
 }
 
 impl fmt::Display for Place {

@@ -195,3 +195,25 @@ fn an_answer_that_is_no_listing_is_refused() {
     assert!(matches!(Translations::from_nft(b"{}"), Err(NatError::Shape)));
     assert!(matches!(Translations::from_nft(b"Error"), Err(NatError::Json(_))));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_line_of_a_rule_makes_it_panic(
+        line in "(-A OUTPUT |-j |-g |! |-p tcp |--dport |-d |:|-|,|\\[|\\]|\"|\\\\|OUTPUT|DNAT|REDIRECT|--to-ports |--to-destination |[0-9a-f.]| ){0,30}",
+    ) {
+        let text = format!("*nat\n:OUTPUT ACCEPT [0:0]\n{line}\nCOMMIT\n");
+        let found = Translations::from_iptables_save(&text, RuleFamily::Ip);
+        for diversion in found.diverting(&at("127.0.0.1", Transport::Tcp, 80)) {
+            proptest::prop_assert_eq!(diversion.path, Path::Output);
+        }
+    }
+
+    #[test]
+    fn a_redirect_of_a_port_diverts_that_port_and_no_other(port in 2u16.., other in 1u16..) {
+        let text = format!("*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --dport {port} -j REDIRECT --to-ports 1\nCOMMIT\n");
+        let found = Translations::from_iptables_save(&text, RuleFamily::Ip);
+        let diverted = |port| found.diverting(&at("127.0.0.1", Transport::Tcp, port)).len();
+        proptest::prop_assert_eq!(diverted(port), 1);
+        proptest::prop_assert_eq!(diverted(other), usize::from(other == port));
+    }
+}

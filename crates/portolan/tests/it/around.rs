@@ -94,6 +94,23 @@ fn a_port_that_can_be_bound_and_is_diverted_is_free_with_a_warning() {
 }
 
 #[test]
+fn a_rule_of_legacy_iptables_is_found_where_nft_shows_none() {
+    require_root!();
+    let netns = Netns::new();
+    let rule = "-t nat -A OUTPUT -o lo -p tcp --dport 3000 -j REDIRECT --to-ports 3001";
+    let loaded = netns.command("iptables-legacy").args(rule.split(' ')).output();
+    if !loaded.is_ok_and(|output| output.status.success()) {
+        skip!("no legacy iptables here");
+    }
+    let ran = Program::line("explain 127.0.0.1:3000 --json").inside(&netns).run().expect_code(0);
+    let document = ran.json();
+    let rule = &warning(&document, "nat-shadow").expect("a warning")["rules"][0];
+    assert_eq!((&rule["chain"], &rule["handle"]), (&json!("OUTPUT"), &Value::Null));
+    assert_eq!((&rule["target"], &rule["takes_all"]), (&json!("port 3001"), &json!(true)));
+    assert_eq!(document["remedies"][0]["command"], "iptables-legacy -t nat -S OUTPUT");
+}
+
+#[test]
 fn two_programs_behind_localhost_are_told_with_the_one_that_is_reached() {
     require_root!();
     let netns = Netns::new();

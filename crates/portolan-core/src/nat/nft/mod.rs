@@ -84,6 +84,7 @@ impl<'a> Reader<'a> {
                 chain: chain.name.clone(),
                 handle: rule.get("handle").and_then(Value::as_u64),
                 index: chain.rules.len(),
+                is_legacy: false,
             };
             chain.rules.push(scope.rule(place, rule));
         }

@@ -153,22 +153,21 @@ fn names(owners: &[Process]) -> String {
     if owners.is_empty() { "whoever holds it".to_owned() } else { process_names(owners) }
 }
 
-/// Legacy iptables gives its rules no handles, and nft does not show them.
+/// Only nft gives handles, and legacy iptables has a program of its own for what nft does not see.
 fn show_rule(place: &Place) -> (Option<String>, String) {
     let family = place.family.as_str();
-    match place.handle {
-        Some(handle) => (
+    if let Some(handle) = place.handle {
+        return (
             Some(format!("nft -a list chain {family} {} {}", place.table, place.chain)),
             format!("shows the rule that diverts the port; it has handle {handle}"),
-        ),
-        None => {
-            let tool = if place.family == RuleFamily::Ip6 { "ip6tables" } else { "iptables" };
-            (
-                Some(format!("{tool} -t {} -S {}", place.table, place.chain)),
-                format!("shows the rule that diverts the port: number {}", place.index + 1),
-            )
-        }
+        );
     }
+    let tool = if place.family == RuleFamily::Ip6 { "ip6tables" } else { "iptables" };
+    let legacy = if place.is_legacy { "-legacy" } else { "" };
+    (
+        Some(format!("{tool}{legacy} -t {} -S {}", place.table, place.chain)),
+        format!("shows the rule that diverts the port: number {}", place.index + 1),
+    )
 }
 
 fn stop_container(container: &Container) -> (Option<String>, String) {

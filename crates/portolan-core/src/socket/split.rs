@@ -70,8 +70,12 @@ fn answering(
         }
     };
     let scored = table.sockets.iter().enumerate().filter_map(|(at, h)| Some((score(h)?, at)));
-    // The first of several that share the port by SO_REUSEPORT stands for all.
-    scored.max_by_key(|(score, at)| (*score, std::cmp::Reverse(*at))).map(|(_, at)| at)
+    let mut scored: Vec<(u8, usize)> = scored.collect();
+    scored.sort_by_key(|(score, at)| (std::cmp::Reverse(*score), *at));
+    // Of several that share a TCP port the first stands for all: each serves the same. Several
+    // that share a UDP port mostly listen to a multicast group (mDNS): none of them answers alone.
+    let is_shared = scored.len() > 1 && scored[0].0 == scored[1].0;
+    scored.first().filter(|_| transport == Transport::Tcp || !is_shared).map(|(_, at)| *at)
 }
 
 /// Whether two sockets are of one program: they share a process, are processes of the same name in
@@ -167,6 +171,18 @@ mod tests {
         assert_eq!(found(vec![listener("127.0.0.1", false, 1), listener("::1", false, 1)]), None);
         assert_eq!(found(vec![listener("127.0.0.1", false, 1)]), None);
         assert_eq!(found(vec![listener("::", false, 1)]), None);
+    }
+
+    #[test]
+    fn of_several_that_share_a_udp_port_none_answers_alone() {
+        let all = [("0.0.0.0", 1), ("0.0.0.0", 2), ("::", 3)];
+        let mut sockets: Vec<Held> = all.map(|(a, pid)| listener(a, true, pid)).into();
+        assert_eq!(found(sockets.clone()), Some((0, 2)));
+        for held in &mut sockets {
+            held.socket.transport = SocketTransport::Udp;
+        }
+        let table = table(sockets);
+        assert_eq!(split(&table, 0, Transport::Udp, Port(5173)), None);
     }
 
     #[test]

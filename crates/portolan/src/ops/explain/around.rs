@@ -79,7 +79,8 @@ fn waiting(report: &Report, asking: &mut Asking) -> Vec<Container> {
 fn shadows(report: &Report, rules: &Translations) -> Vec<Shadow> {
     let local = machine::addresses().unwrap_or_default();
     let mut found: Vec<Shadow> = Vec::new();
-    for attempt in &report.attempts {
+    // Port 0 is a number that is not known yet.
+    for attempt in report.attempts.iter().filter(|attempt| attempt.bind.port.0 != 0) {
         let bind = &attempt.bind;
         let addresses = local.iter().map(|a| a.address);
         let to = Destination::new(bind.transport, bind.address, bind.v6only, bind.port, addresses);

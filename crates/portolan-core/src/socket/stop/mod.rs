@@ -13,7 +13,7 @@
 mod role;
 mod supervisor;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use role::Role;
@@ -72,6 +72,10 @@ impl Caller {
         self.line.iter().any(|process| process.pid == pid)
     }
 
+    fn is_in_unit(&self, unit: &str) -> bool {
+        self.line.iter().any(|process| process.placement.unit.as_deref() == Some(unit))
+    }
+
     fn is_inside(&self, container: &Container) -> bool {
         self.line.iter().any(|process| process.placement.container.as_deref() == Some(container))
     }
@@ -97,21 +101,22 @@ pub struct Surroundings<'a> {
     pub ancestry: &'a dyn Fn(u32) -> Vec<Process>,
     /// Whether the program of a supervisor is here and in charge: `systemctl`, `docker` …
     pub has_tool: &'a dyn Fn(&str) -> bool,
-    /// The socket units of the port, each with the service it starts, where process 1 listens.
-    pub socket_units: &'a [(Arc<str>, Arc<str>)],
-    /// The containers that publish the port, where a proxy listens.
-    pub publishers: &'a [Publisher],
+    /// For whom systemd or a container's proxy holds a socket, by the socket's position.
+    pub stand_ins: &'a HashMap<usize, StandsFor>,
 }
 
-/// A container that publishes the port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Publisher {
-    /// In which transport.
-    pub transport: Transport,
-    /// The runtime's program: `docker`, `podman`, `nerdctl`.
-    pub program: Box<str>,
-    /// The container's name.
-    pub name: Box<str>,
+/// For whom somebody only stands in as the holder of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StandsFor {
+    /// Systemd units: the socket unit, and what it starts where that is known.
+    Units(Vec<Arc<str>>),
+    /// A container that publishes the port.
+    Container {
+        /// The runtime's program: `docker`, `podman`, `nerdctl`.
+        program: Box<str>,
+        /// The container's name, else its id.
+        name: Box<str>,
+    },
 }
 
 /// What is to be done, in this order, and what is left alone.
@@ -335,8 +340,8 @@ impl<'a> Planning<'a> {
     fn stop_holders(&mut self, socket: usize) {
         let held = self.held(socket);
         let owners: Vec<&Process> = self.around.table.owners(held).collect();
-        if owners.iter().any(|owner| owner.pid == 1) {
-            return self.stop_activated(socket, &owners);
+        if let Some(manager) = owners.iter().find(|owner| supervisor::is_manager(owner)) {
+            return self.stop_activated(socket, manager, &owners);
         }
         for owner in owners {
             let proved =
@@ -352,37 +357,43 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Process 1 listens for a service that it starts when somebody comes: the socket unit has to
-    /// be stopped first, or the next connection starts the service again.
-    fn stop_activated(&mut self, socket: usize, owners: &[&Process]) {
-        let others = owners.iter().filter(|owner| owner.pid != 1);
-        let protected = others.clone().find_map(|o| Some((o.pid, self.protection(o)?)));
-        let known = self.around.socket_units;
-        if let Some((pid, reason)) = protected {
-            self.spare(socket, Some(pid), reason);
-        } else if known.is_empty() || !(self.around.has_tool)("systemctl") {
-            self.spare(socket, Some(1), Reason::Init);
-        } else {
-            let (sockets, services): (Vec<_>, Vec<_>) = known.iter().cloned().unzip();
-            let mut units: Vec<Arc<str>> = Vec::new();
-            for unit in sockets.into_iter().chain(services).filter(|unit| !unit.is_empty()) {
-                if !units.contains(&unit) {
-                    units.push(unit);
+    /// systemd listens for a service that it starts when somebody comes: the socket unit has to be
+    /// stopped first, or the next connection starts the service again.
+    fn stop_activated(&mut self, socket: usize, manager: &Process, owners: &[&Process]) {
+        let others: Vec<&Process> =
+            owners.iter().filter(|owner| owner.pid != manager.pid).copied().collect();
+        if let Some((pid, reason)) = others.iter().find_map(|o| Some((o.pid, self.protection(o)?)))
+        {
+            return self.spare(socket, Some(pid), reason);
+        }
+        let (whose, reason) = match manager.pid {
+            1 => (Manager::System, Reason::Init),
+            _ => (Manager::User(manager.uid.unwrap_or_default()), Reason::UserManager),
+        };
+        match self.around.stand_ins.get(&socket) {
+            Some(StandsFor::Units(known)) if (self.around.has_tool)("systemctl") => {
+                let running = others.iter().filter_map(|owner| owner.placement.unit.clone());
+                let mut units = known.clone();
+                for unit in running.filter(|unit| unit.ends_with(".service")) {
+                    if !units.contains(&unit) {
+                        units.push(unit);
+                    }
                 }
+                if units.iter().any(|unit| self.around.caller.is_in_unit(unit)) {
+                    return self.spare(socket, Some(manager.pid), Reason::WayIn);
+                }
+                let pids: Vec<u32> = others.iter().map(|owner| owner.pid).collect();
+                self.units.entry((whose, units)).or_default().add(socket, pids);
             }
-            let pids: Vec<u32> = others.map(|owner| owner.pid).collect();
-            self.units.entry((Manager::System, units)).or_default().add(socket, pids);
+            _ => self.spare(socket, Some(manager.pid), reason),
         }
     }
 
     /// A proxy goes with its container; ended alone it would leave a container that nobody reaches.
     fn stop_published(&mut self, socket: usize, owner: &Process) {
-        let transport = self.held(socket).socket.transport.with_ports();
-        let mut publishers =
-            self.around.publishers.iter().filter(|p| Some(p.transport) == transport);
-        match (publishers.next(), publishers.next()) {
-            (Some(one), None) if (self.around.has_tool)(&one.program) => {
-                let key = (one.program.clone(), one.name.clone());
+        match self.around.stand_ins.get(&socket) {
+            Some(StandsFor::Container { program, name }) if (self.around.has_tool)(program) => {
+                let key = (program.clone(), name.clone());
                 self.containers.entry(key).or_default().add(socket, [owner.pid]);
             }
             _ => self.spare(socket, Some(owner.pid), Reason::Proxy),
@@ -411,7 +422,7 @@ impl<'a> Planning<'a> {
         match process {
             Process { pid: 1, .. } => Some(Reason::Init),
             p if self.around.caller.descends_from(p.pid) => Some(Reason::Ancestor),
-            p if supervisor::is_user_manager(p) => Some(Reason::UserManager),
+            p if supervisor::is_manager(p) => Some(Reason::UserManager),
             p if supervisor::is_reservation(p) => Some(Reason::Reservation),
             _ => None,
         }
@@ -504,8 +515,7 @@ impl Plan {
 }
 
 /// A program that only passes on to a container: Docker's and those of rootless engines.
-#[must_use]
-pub fn is_proxy(process: &Process) -> bool {
+fn is_proxy(process: &Process) -> bool {
     PROXIES.contains(&process.name.split('.').next().unwrap_or_default())
 }
 

@@ -25,8 +25,7 @@ pub enum Manager {
 /// way to stop the process.
 pub(super) fn unit_of(process: &Process, around: &Surroundings<'_>) -> Option<(Arc<str>, Manager)> {
     let unit = process.placement.unit.as_ref().filter(|unit| unit.ends_with(".service"))?;
-    let carries_caller = around.caller.line.iter().any(|p| p.placement.unit.as_ref() == Some(unit));
-    if carries_caller || !(around.has_tool)("systemctl") {
+    if around.caller.is_in_unit(unit) || !(around.has_tool)("systemctl") {
         return None;
     }
     let line = (around.ancestry)(process.pid);
@@ -56,8 +55,13 @@ fn manager(line: &[Process]) -> Manager {
     of_user.map_or(Manager::System, Manager::User)
 }
 
+/// Process 1, or the systemd of a user.
+pub(super) fn is_manager(process: &Process) -> bool {
+    process.pid == 1 || is_user_manager(process)
+}
+
 /// `systemd --user`, and its helper `(sd-pam)`.
-pub(super) fn is_user_manager(process: &Process) -> bool {
+fn is_user_manager(process: &Process) -> bool {
     let unit = process.placement.unit.as_deref().unwrap_or_default();
     unit.starts_with("user@") && matches!(&*process.name, "systemd" | "(sd-pam)")
 }

@@ -17,8 +17,7 @@ struct Scene {
     /// Processes that hold nothing, as parents of those that do.
     others: HashMap<u32, Process>,
     tools: Vec<&'static str>,
-    socket_units: Vec<(Arc<str>, Arc<str>)>,
-    publishers: Vec<Publisher>,
+    stand_ins: HashMap<usize, StandsFor>,
 }
 
 impl Scene {
@@ -65,8 +64,7 @@ impl Scene {
                 caller: &self.caller,
                 ancestry: &line,
                 has_tool: &|name| self.tools.contains(&name),
-                socket_units: &self.socket_units,
-                publishers: &self.publishers,
+                stand_ins: &self.stand_ins,
             },
         )
     }
@@ -395,11 +393,37 @@ fn what_process_one_listens_for_is_stopped_with_its_socket_unit_first() {
     scene.tools = vec!["systemctl"];
     scene.run(process(1, "systemd", 0));
     scene.run(in_unit(process(20, "cupsd", 1), "cups.service"));
-    scene.listener(&[1, 20]);
-    scene.socket_units = vec![("cups.socket".into(), "cups.service".into())];
+    let socket = scene.listener(&[1, 20]);
+    scene.stand_ins = [(socket, StandsFor::Units(vec!["cups.socket".into()]))].into();
     let plan = scene.plan(&wish());
     assert_eq!(actions(&plan), [&units(&["cups.socket", "cups.service"])]);
     assert_eq!(plan.steps[0].pids, [20]);
+}
+
+#[test]
+fn a_socket_unit_whose_service_carries_the_caller_is_left_alone() {
+    let mut scene = Scene::new();
+    scene.tools = vec!["systemctl"];
+    let shell = scene.caller.line[1].clone();
+    scene.caller.line[1] = in_unit(shell, "cockpit.service");
+    scene.run(process(1, "systemd", 0));
+    let socket = scene.listener(&[1]);
+    let units = vec!["cockpit.socket".into(), "cockpit.service".into()];
+    scene.stand_ins = [(socket, StandsFor::Units(units))].into();
+    assert_eq!(reasons(&scene.plan(&wish())), [Reason::WayIn]);
+}
+
+#[test]
+fn what_a_users_systemd_listens_for_is_stopped_at_that_systemd() {
+    let mut scene = Scene::new();
+    scene.tools = vec!["systemctl"];
+    scene.run(in_unit(process(20, "systemd", 1), "user@1000.service"));
+    let socket = scene.listener(&[20]);
+    scene.stand_ins = [(socket, StandsFor::Units(vec!["web.socket".into()]))].into();
+    let plan = scene.plan(&wish());
+    let [Action::StopUnits { manager, units }] = actions(&plan)[..] else { panic!("{plan:?}") };
+    assert_eq!((*manager, &*units[0]), (Manager::User(1000), "web.socket"));
+    assert!(plan.steps[0].pids.is_empty());
 }
 
 #[test]
@@ -428,11 +452,11 @@ fn a_proxy_is_never_signalled_and_its_container_is_stopped_where_it_is_known() {
     let mut scene = Scene::new();
     scene.tools = vec!["docker"];
     scene.run(process(20, "docker-proxy", 7));
-    scene.listener(&[20]);
+    let socket = scene.listener(&[20]);
     assert_eq!(reasons(&scene.plan(&wish())), [Reason::Proxy]);
     let (program, name): (Box<str>, Box<str>) = ("docker".into(), "shop-web-1".into());
-    let transport = Transport::Tcp;
-    scene.publishers = vec![Publisher { transport, program: program.clone(), name: name.clone() }];
+    let container = StandsFor::Container { program: program.clone(), name: name.clone() };
+    scene.stand_ins = [(socket, container)].into();
     let plan = scene.plan(&wish());
     assert_eq!(actions(&plan), [&Action::StopContainer { program, name }]);
     assert!(plan.spared.is_empty());

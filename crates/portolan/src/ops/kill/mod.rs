@@ -9,26 +9,24 @@ mod proof;
 use std::collections::HashMap;
 use std::env;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::container;
 use portolan_core::net::{Endpoint, Gap, PortRange};
 use portolan_core::socket::stop::{
-    self, Action, Caller, Plan, Publisher, Surroundings, Wish, is_proxy, socket_units,
-    ssh_connection,
+    self, Action, Caller, Plan, StandsFor, Surroundings, Wish, ssh_connection,
 };
 use portolan_core::socket::{Process, SocketTable};
 use portolan_host::ending::{SignalError, Target};
+use portolan_host::machine;
 use portolan_host::processes::{self, Details};
 use portolan_host::tool::Tool;
-use portolan_host::{containers, machine};
 use rustix::process::geteuid;
 
 pub(crate) use act::{Outcome, carry_out, systemctl_words};
 pub(crate) use proof::{Bindable, Proof, Restart, longest_wait};
 
+use crate::ops::behind::{Asking, Behind};
 use crate::ops::sockets::{Request, observe};
 
 /// What was found and what would be done.
@@ -132,8 +130,7 @@ pub(crate) fn survey(wish: Wish) -> Result<Survey> {
             caller: &caller(),
             ancestry: &processes::ancestry,
             has_tool: &has_tool,
-            socket_units: &units_listening(&wish, &table, &listeners),
-            publishers: &publishers(&wish, &table, &listeners, &mut gaps),
+            stand_ins: &stand_ins(&table, &listeners, &mut gaps),
         },
     );
     let targets = hold(&plan, &table);
@@ -172,57 +169,34 @@ fn has_tool(name: &str) -> bool {
     in_charge && Tool::find(name).is_some()
 }
 
-/// The socket units through which process 1 listens on the port.
-fn units_listening(
-    wish: &Wish,
-    table: &SocketTable,
-    listeners: &[usize],
-) -> Vec<(Arc<str>, Arc<str>)> {
-    let by_init = listeners
-        .iter()
-        .map(|socket| &table.sockets[*socket])
-        .find(|held| held.holders.iter().any(|holder| holder.pid == 1));
-    let (Some(held), true) = (by_init, has_tool("systemctl")) else { return Vec::new() };
-    let Some(systemctl) = Tool::find("systemctl") else { return Vec::new() };
-    let words = ["list-sockets", "--all", "--show-types", "--plain", "--no-legend", "--no-pager"];
-    let said = systemctl.run(words, ANSWER).map(|said| said.output).unwrap_or_default();
-    socket_units(&String::from_utf8_lossy(&said), wish.port, held.socket.transport)
-}
-
-/// The containers that publish the port, asked for only where a proxy listens.
-fn publishers(
-    wish: &Wish,
+/// For whom systemd or a proxy holds the listeners. Both are asked only where they hold one.
+fn stand_ins(
     table: &SocketTable,
     listeners: &[usize],
     gaps: &mut Vec<Gap>,
-) -> Vec<Publisher> {
-    let held = listeners.iter().map(|socket| &table.sockets[*socket]);
-    let mut proxies = held.flat_map(|held| table.owners(held)).filter(|p| is_proxy(p));
-    if proxies.next().is_none() {
-        return Vec::new();
-    }
-    let mut publishers = Vec::new();
-    for runtime in containers::read().into_value(gaps) {
-        for described in runtime.containers.iter().filter(|c| c.is_running) {
-            publishers.extend(publisher(wish, runtime.program, described));
-        }
-    }
-    publishers
+) -> HashMap<usize, StandsFor> {
+    let mut asking = Asking::default();
+    let stand_ins = listeners.iter().filter_map(|socket| {
+        let behind = asking.about(table, &table.sockets[*socket])?;
+        Some((*socket, stands_for(behind)?))
+    });
+    let stand_ins = stand_ins.collect();
+    gaps.append(&mut asking.gaps);
+    stand_ins
 }
 
-fn publisher<'a>(
-    wish: &'a Wish,
-    program: &'a str,
-    described: &'a container::Described,
-) -> impl Iterator<Item = Publisher> {
-    let transports = wish.transports.iter();
-    transports.filter(|t| described.publishes(*t, wish.port).is_some()).map(move |transport| {
-        Publisher { transport, program: program.into(), name: described.name.clone() }
-    })
+fn stands_for(behind: Behind) -> Option<StandsFor> {
+    match behind {
+        Behind::Activation { unit, service, .. } => {
+            Some(StandsFor::Units(std::iter::once(unit).chain(service).collect()))
+        }
+        Behind::Published { container, .. } => {
+            let container = container?;
+            let name = container.name.as_ref().unwrap_or(&container.id).clone();
+            Some(StandsFor::Container { program: container.runtime.clone(), name })
+        }
+    }
 }
 
 /// sd_booted(3): whether process 1 is systemd.
 const BOOTED_WITH_SYSTEMD: &str = "/run/systemd/system";
-
-/// systemctl answers at once, or its bus is stuck.
-const ANSWER: Duration = Duration::from_secs(3);

@@ -13,7 +13,8 @@ use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{
-    Address, Family, Socket, SocketTransport, StateSet, cgroup, passwd, procnet, procpid, task_file,
+    Address, Family, Socket, SocketTransport, StateSet, TurnedAway, cgroup, passwd, procnet,
+    procpid, task_file,
 };
 use portolan_core::wire::btf::Btf;
 use portolan_core::wire::genetlink;
@@ -109,6 +110,11 @@ pub fn proc_pid(bytes: &[u8]) {
     let _ = procpid::command_line(bytes);
     let _ = procpid::executable(bytes);
     let _ = procpid::boot_time(bytes);
+    let _ = procpid::descriptors_in_flight(bytes);
+    for mount in procpid::NamespaceMount::all(bytes) {
+        assert!(mount.path.len() <= bytes.len());
+    }
+    let _ = std::str::from_utf8(bytes).map(TurnedAway::parse);
     let _ = passwd::users(bytes);
 }
 

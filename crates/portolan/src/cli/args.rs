@@ -302,6 +302,24 @@ Examples: portolan reserve 8080 --ttl 10m
 
 Exit code 1 when it is taken, or there is nothing to give back.";
 
+/// What selects or shapes a list of sockets: --ephemeral counts them all and is no list.
+const NOT_EPHEMERAL: [&str; 14] = [
+    "filter",
+    "listening",
+    "all",
+    "tcp",
+    "udp",
+    "unix",
+    "raw",
+    "packet",
+    "ipv4",
+    "ipv6",
+    "numeric",
+    "no_header",
+    "inactive",
+    "cmdline",
+];
+
 const SOCKETS_HELP: &str = "\
 --ephemeral counts what the kernel has given away of the ports it chooses from:
 for connect() by source address and destination, for a bind to port 0 by
@@ -366,7 +384,7 @@ pub(crate) struct Sockets {
     #[arg(long)]
     pub(crate) inactive: bool,
     /// Instead: how close the kernel is to having no port left to choose, and what helps
-    #[arg(long, conflicts_with_all = ["filter", "unix", "raw", "packet", "inactive", "cmdline"])]
+    #[arg(long, conflicts_with_all = NOT_EPHEMERAL)]
     pub(crate) ephemeral: bool,
     /// Also the sockets of every other network namespace: named, containers', unnamed
     #[arg(long)]

@@ -10,7 +10,7 @@ use portolan_core::registry::Registry;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{Backlog, Held, SocketTable, SocketTransport, State, StateSet};
 use portolan_host::namespace::Place;
-use portolan_host::owners::Choice;
+use portolan_host::owners::{Choice, Unavailable};
 use portolan_host::processes::Details;
 use portolan_host::sockets::{self, InetFamily, Query};
 use portolan_host::{cgroups, machine, namespace, owners};
@@ -104,11 +104,9 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         sockets.retain(|socket| request.filter.matches(socket));
     }
     let attached = owners::attach(sockets, &query, request.details, request.engine);
-    let attached = attached.map_err(|error| {
-        let hint = error.hint();
-        Err::<(), _>(error).hinted("find owners with the bpf engine", hint).unwrap_err()
-    });
-    let mut table = attached?.into_value(&mut gaps);
+    let hint = attached.as_ref().err().map_or("", Unavailable::hint);
+    let attached = attached.hinted("find owners with the bpf engine", hint)?;
+    let mut table = attached.into_value(&mut gaps);
     table.namespaces = std::iter::once(netns)
         .chain(query.elsewhere.iter().map(|place| place.netns.clone()))
         .collect();

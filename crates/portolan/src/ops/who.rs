@@ -120,7 +120,16 @@ pub(crate) struct Group<'a> {
     /// What the listeners of that namespace turned away, where an accept queue is full.
     pub(crate) turned_away: Option<TurnedAway>,
     /// The network namespace the first process lives in, where that is not the sockets'.
-    pub(crate) lives_in: Option<Netns>,
+    pub(crate) lives_in: Option<LivesIn>,
+}
+
+/// The network namespace of a process whose sockets are in another.
+#[derive(Debug)]
+pub(crate) enum LivesIn {
+    /// Ours, which has no name.
+    Here,
+    /// This one.
+    There(Netns),
 }
 
 impl Report<'_> {
@@ -210,10 +219,12 @@ fn group<'a>(sockets: Vec<&'a Held>, table: &'a SocketTable) -> Group<'a> {
     }
 }
 
-fn lives_in(held: &Held, table: &SocketTable) -> Option<Netns> {
+fn lives_in(held: &Held, table: &SocketTable) -> Option<LivesIn> {
     let inode = table.namespace_apart(held, table.owners(held).next()?)?;
     let known = table.namespace(inode).cloned();
-    Some(known.unwrap_or_else(|| Netns { inode, ..Netns::default() }))
+    let netns = known.unwrap_or_else(|| Netns { inode, ..Netns::default() });
+    let is_own = table.namespaces.first().is_some_and(|own| own.inode == inode);
+    Some(if is_own && netns.name.is_none() { LivesIn::Here } else { LivesIn::There(netns) })
 }
 
 fn holds_its_port(held: &Held) -> bool {

@@ -12,7 +12,7 @@ use portolan_core::socket::{
 use serde::Serialize;
 
 use crate::ops::localhost::TwoBehindLocalhost;
-use crate::ops::who::{Group, Report, states};
+use crate::ops::who::{Group, LivesIn, Report, states};
 use crate::render::behind::{BehindJson, SplitJson, fact, two_behind_localhost};
 use crate::render::json::Document;
 use crate::render::namespace::{NamespaceJson, namespaces_json, turned_away};
@@ -125,9 +125,7 @@ fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)
     facts.extend(unusual_hold(group));
     facts.extend(group.behind.as_ref().map(fact));
     facts.extend(group.elsewhere.map(|netns| ("in", format!("{netns}, not this one"))));
-    facts.extend(
-        group.lives_in.as_ref().map(|netns| ("lives in", format!("{netns}, its sockets not"))),
-    );
+    facts.extend(group.lives_in.as_ref().map(|place| ("lives in", lives_in(place))));
     if let Some(first) = group.owners.first() {
         facts.extend(of_process(first, context));
     } else if let Some(creator) = group.creator.as_ref().filter(|_| group.kernel_use.is_none()) {
@@ -147,6 +145,13 @@ fn facts(group: &Group<'_>, context: &Context<'_>) -> Vec<(&'static str, String)
     }
     facts.extend(sockets(group, context));
     facts
+}
+
+fn lives_in(place: &LivesIn) -> String {
+    match place {
+        LivesIn::Here => "this network namespace, its sockets not".to_owned(),
+        LivesIn::There(netns) => format!("{netns}, its sockets not"),
+    }
 }
 
 /// How it is held, where that is not by a descriptor, and how sure that is.

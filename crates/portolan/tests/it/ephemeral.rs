@@ -242,3 +242,22 @@ fn each_namespace_is_counted_with_its_own_range() {
         (&json!(50000), &json!(true))
     );
 }
+
+#[test]
+fn a_stranger_gets_the_counts_and_is_told_that_holders_are_hidden() {
+    require_root!();
+    let netns = narrow("40000 40007", "");
+    let _server = netns.python(&format!("{TOOLS}\nfill(plain(25000), 3)"));
+    let ran = Program::line("sockets --ephemeral --strict").inside(&netns).by_user(65534).run();
+    let ran = ran.expect_code(3);
+    assert!(ran.stdout.contains("not visible"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("hint: run with sudo"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_shapes_a_list_is_refused_beside_the_count() {
+    for words in ["-t", "-a", "--inactive", "state established"] {
+        let ran = Program::line(&format!("sockets --ephemeral {words}")).run().expect_code(2);
+        assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
+    }
+}

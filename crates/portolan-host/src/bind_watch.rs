@@ -25,6 +25,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use crate::bind::Call;
 use crate::kernel::seccomp::{self, Answer};
+use crate::machine;
 
 /// The end at which stopped calls arrive.
 #[derive(Debug)]
@@ -53,8 +54,8 @@ pub struct Asked<'w> {
     watch: &'w BindWatch,
     id: u64,
     answered: bool,
-    /// The process whose thread calls.
-    pub pid: u32,
+    /// Whose thread calls.
+    pub caller: Caller,
     /// [`Call::Bind`] or [`Call::Listen`].
     pub call: Call,
     /// The address with the options of this very socket; for listen, the address it is bound to.
@@ -62,6 +63,19 @@ pub struct Asked<'w> {
     address: SocketAddr,
     backlog: c_int,
     socket: OwnedFd,
+}
+
+/// A process that calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its id.
+    pub pid: u32,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+    /// Its effective capabilities, as a mask (capabilities(7)).
+    capabilities: u64,
 }
 
 impl BindWatch {
@@ -119,8 +133,8 @@ impl BindWatch {
                 None => return Ok(None),
             }
         };
-        let pid = process_of(stopped.pid)?;
-        let Some(socket) = fetch(pid, number)? else { return Ok(None) };
+        let caller = Caller::of(stopped.pid)?;
+        let Some(socket) = fetch(caller.pid, number)? else { return Ok(None) };
         let Some(transport) = transport(&socket)? else { return Ok(None) };
         let address = match asked_for {
             Some(address) => address,
@@ -130,7 +144,7 @@ impl BindWatch {
             watch: self,
             id: stopped.id,
             answered: false,
-            pid,
+            caller,
             call: if is_listen { Call::Listen } else { Call::Bind },
             bind: with_options(&socket, transport, address)?,
             address,
@@ -153,8 +167,25 @@ impl Asked<'_> {
     pub fn perform(&self) -> Result<(), Errno> {
         match self.call {
             Call::Listen => net::listen(&self.socket, self.backlog),
+            // Ours would be the rights the kernel judges by.
+            _ if self.is_beyond_caller() => Err(Errno::ACCESS),
             _ => net::bind(&self.socket, &self.address),
         }
+    }
+
+    /// Where the socket is bound now.
+    #[must_use]
+    pub fn bound(&self) -> Bind {
+        let address = net::getsockname(&self.socket).and_then(SocketAddr::try_from);
+        let address = address.unwrap_or(self.address);
+        Bind { address: address.ip(), port: Port(address.port()), ..self.bind.clone() }
+    }
+
+    /// Whether the port wants CAP_NET_BIND_SERVICE (ip(7)) and the caller has not got it.
+    fn is_beyond_caller(&self) -> bool {
+        let port = self.bind.port;
+        let may = self.caller.capabilities & (1 << CAP_NET_BIND_SERVICE) != 0;
+        port.0 != 0 && !may && port < machine::local_ports().value.unprivileged_start
     }
 
     /// Binds the socket to another port than it asked for, one that is held by a socket with
@@ -228,11 +259,24 @@ fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
     None
 }
 
-/// The process a thread belongs to: pidfd_open(2) wants its leader.
-fn process_of(thread: u32) -> io::Result<u32> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
-    let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-    leader.and_then(|l| l.trim().parse().ok()).ok_or_else(|| io::Error::other("no Tgid"))
+impl Caller {
+    /// The process of a thread: pidfd_open(2) wants its leader.
+    fn of(thread: u32) -> io::Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
+        Self::parse(&status).ok_or_else(|| io::Error::other("/proc/PID/status is not understood"))
+    }
+
+    /// Out of /proc/PID/status: proc_pid_status(5).
+    fn parse(status: &str) -> Option<Self> {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let effective = |name: &str| field(name)?.split_whitespace().nth(1)?.parse().ok();
+        Some(Self {
+            pid: field("Tgid:")?.trim().parse().ok()?,
+            uid: effective("Uid:")?,
+            gid: effective("Gid:")?,
+            capabilities: u64::from_str_radix(field("CapEff:")?.trim(), 16).ok()?,
+        })
+    }
 }
 
 /// Our own descriptor for the socket that another process has under a number; `None` where it has
@@ -282,6 +326,9 @@ fn int(argument: u64) -> RawFd {
     RawFd::from_le_bytes([a, b, c, d])
 }
 
+/// `linux/capability.h`.
+const CAP_NET_BIND_SERVICE: u32 = 10;
+
 /// `struct sockaddr_storage`: the kernel takes no longer address.
 const LONGEST: usize = 128;
 
@@ -325,7 +372,7 @@ mod tests {
             TcpListener::bind(("127.0.0.1", wanted)).unwrap().local_addr().unwrap()
         });
         let bind = asked(&watch);
-        assert_eq!((bind.call, bind.pid), (Call::Bind, std::process::id()));
+        assert_eq!((bind.call, bind.caller.pid), (Call::Bind, std::process::id()));
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         let expected = Bind::at(Transport::Tcp, loopback, Port(wanted)).with(Reuse::ADDRESS);
         assert_eq!(bind.bind, expected);
@@ -362,6 +409,15 @@ mod tests {
         assert_eq!(asked(&watch).bind.port, Port(0));
         assert_eq!(asked(&watch).call, Call::Listen);
         assert_eq!(thread.join().unwrap(), IpAddr::from(Ipv6Addr::LOCALHOST));
+    }
+
+    #[test]
+    fn a_caller_is_known_by_what_counts_now() {
+        let status = "Name:\ta\nTgid:\t812\nPid:\t813\nUid:\t0\t33\t33\t33\nGid:\t0\t34\t0\t0\n\
+                      CapPrm:\tffff\nCapEff:\t0000000000000400\n";
+        let caller = Caller { pid: 812, uid: 33, gid: 34, capabilities: 1 << 10 };
+        assert_eq!(Caller::parse(status), Some(caller));
+        assert_eq!(Caller::parse("Tgid:\t812\n"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use portolan_core::socket::Reuse;
 use portolan_host::{clock, users};
 
 use crate::cli::args::{Explain, Global};
+use crate::cli::explain_command;
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::ops::explain::wish::{Options, Wish};
@@ -18,7 +19,7 @@ use crate::{ops, render};
 /// Tells whether it can be bound: 0 yes, 1 no.
 pub(crate) fn run(arguments: &Explain, global: &Global) -> Result<Exit> {
     let Some(target) = &arguments.target else {
-        return Err(Fault::new("explain -- COMMAND is not there yet", "name a port"));
+        return explain_command::run(arguments, global);
     };
     let registry = ops::registry::load().value; // its gaps are told with the answer
     let pasted = if target == "-" { Some(Pasted::read(&pasted_text()?)?) } else { None };
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &Explain, global: &Global) -> Result<Exit> {
         may_fall_back: wish.is_anywhere && !arguments.v6only,
         user: arguments.r#as.as_deref().map(account).transpose()?,
         pasted,
+        told: None,
     };
     tell(&request, arguments, global)
 }

@@ -9,6 +9,7 @@ mod confirm;
 mod diff;
 mod ephemeral;
 mod explain;
+mod explain_command;
 mod inventory;
 mod kill;
 mod lookup;

@@ -6,7 +6,7 @@
 use std::ffi::c_int;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -74,9 +74,8 @@ impl<T: Send + 'static> Attendance<T> {
                 }
                 return Ok(status);
             }
-            match self.next(meanwhile.again()) {
-                Some(event) => self.take(event, Some(child), meanwhile),
-                None => continue,
+            if let Some(event) = self.next(meanwhile.again()) {
+                self.take(event, Some(child), meanwhile);
             }
         }
     }
@@ -97,11 +96,8 @@ impl<T: Send + 'static> Attendance<T> {
 
     fn next(&self, patience: Option<Duration>) -> Option<Event<T>> {
         let Some(patience) = patience else { return self.events.recv().ok() };
-        match self.events.recv_timeout(patience) {
-            Ok(event) => Some(event),
-            // We hold a sender ourselves.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        // We hold a sender ourselves, so none is a lapse of time.
+        self.events.recv_timeout(patience).ok()
     }
 
     fn take(&mut self, event: Event<T>, child: Option<&Child>, meanwhile: &mut impl Meanwhile<T>) {

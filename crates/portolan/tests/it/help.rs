@@ -77,8 +77,13 @@ fn surroundings(folder: &Path, chart_of_the_machine: &str) {
     // A server that fails as Node does.
     let npm = folder.join("bin/npm");
     let complaint = "Error: listen EADDRINUSE: address already in use 127.0.0.1:8080";
-    fs::write(&npm, format!("#!/bin/sh\necho '{complaint}' >&2\nexit 1\n")).unwrap();
-    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
+    let bind = "import socket; socket.socket().bind(('127.0.0.1', 8080))";
+    let npm_script = format!("echo '{complaint}' >&2\nexec python3 -c \"{bind}\" 2>/dev/null");
+    let server = folder.join("server");
+    for (program, script) in [(npm, npm_script.as_str()), (server, "test -n \"$PORT\"")] {
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     for chart in ["before.json", "after.json"] {
         fs::write(folder.join(chart), chart_of_the_machine).unwrap();
     }

@@ -11,6 +11,7 @@ mod conflict;
 mod engines;
 mod ephemeral;
 mod explain;
+mod explain_command;
 mod floors;
 mod fuzz;
 mod help;

@@ -26,6 +26,6 @@ pub(crate) struct Explain {
     #[arg(long)]
     pub(crate) cmdline: bool,
     /// A command to run; what it fails to bind is explained
-    #[arg(last = true, value_name = "COMMAND", conflicts_with = "target")]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["target", "reuseaddr", "reuseport", "v6only", "as"])]
     pub(crate) command: Vec<OsString>,
 }

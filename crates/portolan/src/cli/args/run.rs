@@ -45,9 +45,9 @@ Three ways, chosen by what is asked for:
             32-bit programs, binds through io_uring. It is no sandbox.
 
 Examples: portolan run --listen web=auto -- ./server
-          portolan run --listen web=8080 --restart -- ./server
           portolan run --remap 3000 -- npm start
-          portolan run -- ./uses-PORT
+          portolan run --listen web=9090 --listen api=auto -- ./server
+          portolan run -- ./server
 
 A number of its own stays with the project (git worktree or folder): `auto` is
 that of `portolan pick --for NAME`, --remap 3000 that of `pick --for 3000`,

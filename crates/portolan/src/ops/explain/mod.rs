@@ -7,6 +7,7 @@
 
 mod around;
 mod blocker;
+pub(crate) mod command;
 mod obstacle;
 mod pasted;
 mod probe;
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use portolan_core::net::{Observed, Transport};
 use portolan_core::registry::Registry;
-use portolan_core::socket::conflict::{Apart, Verdict};
+use portolan_core::socket::conflict::{Apart, Judgement, Verdict};
 use portolan_core::socket::passwd::Account;
 use portolan_core::socket::{Bind, Held, LocalPorts, Process, Socket, SocketTable, StateSet};
 use portolan_host::processes::{Details, ancestry};
@@ -48,12 +49,15 @@ pub(crate) struct Request {
     pub(crate) user: Option<Account>,
     /// The error text that the wish was read from.
     pub(crate) pasted: Option<Pasted>,
+    /// What the kernel has just told somebody else who wished for the same: it stands instead of an
+    /// attempt of ours.
+    pub(crate) told: Option<Refusal>,
 }
 
 impl From<Bind> for Request {
     /// One wish, as ourselves.
     fn from(bind: Bind) -> Self {
-        Self { binds: vec![bind], may_fall_back: false, user: None, pasted: None }
+        Self { binds: vec![bind], may_fall_back: false, user: None, pasted: None, told: None }
     }
 }
 
@@ -100,6 +104,36 @@ impl Report {
         refused.unwrap_or(&self.attempts[0])
     }
 
+    /// What there is to say of binds that somebody else was granted.
+    pub(crate) fn granted(binds: &[Bind]) -> Self {
+        let attempt = |bind: &Bind| Attempt {
+            bind: bind.clone(),
+            refusal: None,
+            with_reuseaddr: None,
+            judgement: Judgement::default(),
+        };
+        Self::new(binds.iter().map(attempt).collect(), SocketTable::default(), probe::uid(None))
+    }
+
+    /// What was tried, with nothing found out yet.
+    fn new(attempts: Vec<Attempt>, table: SocketTable, uid: u32) -> Self {
+        Self {
+            attempts,
+            verdict: Verdict::Free,
+            table,
+            blockers: Vec::new(),
+            sharers: Vec::new(),
+            irrelevant: Vec::new(),
+            obstacle: None,
+            warnings: Vec::new(),
+            remedies: Vec::new(),
+            ancestries: HashMap::new(),
+            ports: LocalPorts::default(),
+            uid,
+            pasted: None,
+        }
+    }
+
     fn has_disagreement(&self) -> bool {
         self.warnings.iter().any(|w| matches!(w, Warning::Disagreement { .. }))
     }
@@ -127,21 +161,12 @@ fn look(request: &Request) -> Result<Observed<Report>> {
     learn_options(&mut table);
     let uid = probe::uid(request.user);
     table.users.extend(users::read().remove(&uid).map(|name| (uid, name)));
-    let attempts = probe::attempts(&binds, request.user, &table)?;
+    let attempts = probe::attempts(&binds, request, &table)?;
     let mut report = Report {
-        attempts,
-        verdict: Verdict::Free,
-        table,
-        blockers: Vec::new(),
-        sharers: Vec::new(),
-        irrelevant: Vec::new(),
-        obstacle: None,
         warnings,
-        remedies: Vec::new(),
-        ancestries: HashMap::new(),
         ports,
-        uid,
         pasted: request.pasted.clone(),
+        ..Report::new(attempts, table, uid)
     };
     report.obstacle = obstacle::find(&report);
     blocker::sort_out(&mut report, &listeners());

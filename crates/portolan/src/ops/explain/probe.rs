@@ -45,13 +45,17 @@ pub(super) fn usable(request: &Request, warnings: &mut Vec<Warning>) -> Vec<Bind
 /// Tries each.
 pub(super) fn attempts(
     binds: &[Bind],
-    user: Option<Account>,
+    request: &Request,
     table: &SocketTable,
 ) -> Result<Vec<Attempt>> {
+    let user = request.user;
     let uid = uid(user);
     let netns = table.namespaces.first().map_or(0, |namespace| namespace.inode);
     let one = |bind: &Bind| {
-        let refusal = answer(bind, user)?.err();
+        let refusal = match request.told {
+            None => answer(bind, user)?.err(),
+            told => told,
+        };
         let takes_part = bind.reuse == Reuse::NONE && refusal.is_some_and(is_in_use);
         let with_reuseaddr = match takes_part {
             true => Some(answer(&bind.clone().with(Reuse::ADDRESS), user)?),

@@ -9,6 +9,7 @@ use portolan_core::socket::{Bind, Reuse};
 use serde::Serialize;
 
 use super::{remedy, words};
+use crate::ops::explain::command::{Ran, Refused};
 use crate::ops::explain::{Attempt, Blocker, Pasted, Refusal, Report, Shadow, Warning};
 use crate::render::behind::BehindJson;
 use crate::render::json::Document;
@@ -22,6 +23,17 @@ pub(crate) fn json(
     report: &Report,
     context: &Context<'_>,
     gaps: &[Gap],
+) -> Result<()> {
+    of_command(screen, report, context, gaps, None)
+}
+
+/// The same with what became of the command it is about.
+pub(super) fn of_command(
+    screen: &mut Screen,
+    report: &Report,
+    context: &Context<'_>,
+    gaps: &[Gap],
+    command: Option<CommandJson<'_>>,
 ) -> Result<()> {
     let socket = |position: usize| socket(report, position, context);
     let decisive = report.decisive();
@@ -44,6 +56,7 @@ pub(crate) fn json(
         probe: ProbeJson::from(decisive),
         probes: report.attempts.iter().map(AttemptJson::from).collect(),
         warnings: report.warnings.iter().map(|w| WarningJson::new(w, report)).collect(),
+        command,
     };
     screen.json(&Document::new("explain", body, gaps))?;
     Ok(std::io::Write::flush(screen)?)
@@ -70,6 +83,39 @@ struct Body<'a> {
     /// All of them, where a name has several addresses.
     probes: Vec<AttemptJson<'a>>,
     warnings: Vec<WarningJson>,
+    /// Of `explain -- COMMAND`.
+    command: Option<CommandJson<'a>>,
+}
+
+/// A command that was run to see what it cannot bind.
+#[derive(Serialize)]
+pub(super) struct CommandJson<'a> {
+    /// 128 and the signal where one ended it; null while it runs.
+    exit_code: Option<u8>,
+    bound: Vec<TargetJson<'a>>,
+    refused: Vec<RefusedJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct RefusedJson<'a> {
+    target: TargetJson<'a>,
+    errno: String,
+    call: String,
+}
+
+impl<'a> From<&'a Ran> for CommandJson<'a> {
+    fn from(ran: &'a Ran) -> Self {
+        let refused = |refused: &'a Refused| RefusedJson {
+            target: TargetJson::from(&refused.bind),
+            errno: words::errno_name(refused.refusal.errno),
+            call: refused.refusal.call.to_string(),
+        };
+        Self {
+            exit_code: ran.code,
+            bound: ran.bound.iter().map(TargetJson::from).collect(),
+            refused: ran.refused.iter().map(refused).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]

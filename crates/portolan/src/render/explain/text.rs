@@ -309,7 +309,7 @@ fn remedies(screen: &mut Screen, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn lines(screen: &mut Screen, indent: &str, text: &str) -> Result<()> {
+pub(super) fn lines(screen: &mut Screen, indent: &str, text: &str) -> Result<()> {
     for line in wrap(&sanitize(text), screen.width.saturating_sub(indent.len() + 1)) {
         writeln!(screen, "{indent}{line}")?;
     }

@@ -423,40 +423,6 @@ fn what_would_start_it_again_is_stopped_rather_than_the_process() {
     }
 }
 
-#[test]
-fn asking_with_reuseport_takes_no_connection_from_those_who_share() {
-    require_root!();
-    let netns = Netns::new();
-    let _server = netns.python(
-        "import threading
-server = listener('127.0.0.1:18020', backlog=64, options=[(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)])
-def serve():
-    while True:
-        c, _ = server.accept(); c.sendall(b'x'); c.close()
-threading.Thread(target=serve, daemon=True).start()",
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let stop = folder.path().join("stop");
-    let client = format!(
-        "import time
-done = 0
-while not os.path.exists({stop:?}):
-    c = socket.create_connection(('127.0.0.1', 18020)); assert c.recv(1) == b'x'; c.close()
-    done += 1; time.sleep(0.001)
-print(done)"
-    );
-    let connections = std::thread::scope(|scope| {
-        let client = scope.spawn(|| netns.python(&client).said.clone());
-        for _ in 0..5 {
-            let line = "explain 127.0.0.1:18020 --reuseport";
-            Program::line(line).inside(&netns).run().expect_code(0);
-        }
-        std::fs::write(&stop, "").unwrap();
-        client.join().unwrap()
-    });
-    assert!(connections.parse::<u32>().unwrap() > 0, "{connections}");
-}
-
 /// Runs its arguments under a seccomp filter that answers system call `call` with an error where
 /// its argument `which` has a value.
 fn refusing(call: [u32; 2], which: u32, value: u32, errno: i32) -> [String; 3] {
@@ -480,8 +446,31 @@ os.execvp(sys.argv[1], sys.argv[1:])"
 
 const BIND: [u32; 2] = [49, 200];
 const SOCKET: [u32; 2] = [41, 198];
+const LISTEN: [u32; 2] = [50, 201];
+/// What the program listens with, the second argument of listen(2).
+const BACKLOG: u32 = 128;
 /// Bytes of a struct sockaddr_in6, the third argument of bind(2).
 const IPV6: u32 = 28;
+
+/// A listener that joins others gets its share of their connections and would take them along.
+#[test]
+fn asking_with_reuseport_joins_no_group_of_listeners() {
+    require_root!();
+    let netns = Netns::new();
+    let _server = netns.python(
+        "listener('127.0.0.1:8080', options=[(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)])",
+    );
+    let without_listen = |words: &str| {
+        let program = Program::line(&format!("explain {words} --json")).inside(&netns);
+        told(program.through(refusing(LISTEN, 1, BACKLOG, libc_errno::EADDRINUSE)))
+    };
+    assert_eq!(without_listen("8080 --reuseport")["verdict"], "free");
+    let elsewhere = without_listen("8081");
+    assert_eq!(
+        (&elsewhere["verdict"], &elsewhere["probe"]["call"]),
+        (&json!("unknown"), &json!("listen"))
+    );
+}
 
 #[test]
 fn a_rule_that_refuses_is_policy() {

@@ -86,6 +86,21 @@ for _ in range(2): kept.append(socket.create_connection(('127.0.0.1', 18080)))",
 }
 
 #[test]
+fn several_listeners_are_all_named_and_stopped_by_one_command() {
+    require_root!();
+    let netns = Netns::new();
+    let servers = ["127.0.0.1:18080", "127.0.0.2:18080"].map(|place| netns.listen(place));
+    let document = explain(&netns, "18080");
+    assert_eq!(document["blockers"].as_array().map(Vec::len), Some(2));
+    let kills = commands(&document).into_iter().filter(|c| c.starts_with("portolan kill"));
+    assert_eq!(kills.collect::<Vec<_>>(), ["portolan kill 18080"]);
+    let shown = text(&netns, "18080");
+    for server in servers {
+        assert!(shown.contains(&server.pid().to_string()), "{shown}");
+    }
+}
+
+#[test]
 fn a_bound_socket_that_never_listened_is_found() {
     require_root!();
     let netns = Netns::new();

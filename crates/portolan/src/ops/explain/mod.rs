@@ -237,7 +237,7 @@ fn ancestries(report: &Report) -> HashMap<u32, Vec<Process>> {
     found
 }
 
-/// Whether two transports are one for the reader of a command line: `kill` takes both by default.
+/// A port as the commands take it: `8080`, `53/udp`.
 pub(crate) fn port_words(bind: &Bind) -> String {
     match bind.transport {
         Transport::Tcp => bind.port.to_string(),

@@ -196,7 +196,8 @@ fn against(report: &Report, first: &Blocker) -> Vec<Action> {
         Verdict::Reserved => actions.push(Action::Release(port())),
         _ => {
             actions.extend(shared(first, report));
-            actions.extend(report.blockers.iter().flat_map(|b| stop(report, b)));
+            actions.extend(stop_all(report));
+            actions.extend(left_over(report));
         }
     }
     if is_chosen_from(report) {
@@ -206,25 +207,54 @@ fn against(report: &Report, first: &Blocker) -> Vec<Action> {
     actions
 }
 
-/// Stops whoever holds a port: through the supervisor that would start it again, else by process.
-fn stop(report: &Report, blocker: &Blocker) -> Vec<Action> {
+/// Stops whoever holds the port; one command ends all who are ended by process.
+fn stop_all(report: &Report) -> Vec<Action> {
+    let is_left_over = |b: &&Blocker| LEFT_OVER.contains(&b.verdict);
+    let holders = report.blockers.iter().filter(|b| !is_left_over(b));
+    let (kills, mut actions): (Vec<Action>, Vec<Action>) =
+        holders.map(|b| stop(report, b)).partition(|a| matches!(a, Action::Kill { .. }));
+    let mut ended: Vec<Process> = Vec::new();
+    for kill in &kills {
+        let Action::Kill { owners, .. } = kill else { continue };
+        let new = owners.iter().filter(|p| ended.iter().all(|known| known.pid != p.pid));
+        let new: Vec<Process> = new.cloned().collect();
+        ended.extend(new);
+    }
+    if !kills.is_empty() {
+        let port = port_words(&report.decisive().bind);
+        actions.push(Action::Kill { port, owners: ended });
+    }
+    actions
+}
+
+/// What would still be there when nobody holds the port any more.
+fn left_over(report: &Report) -> Option<Action> {
+    let count = report.blockers.iter().filter(|b| LEFT_OVER.contains(&b.verdict)).count();
+    let port = port_words(&report.decisive().bind);
+    (count > 0).then_some(Action::KillSockets { port, count })
+}
+
+/// What no process has to be stopped for.
+const LEFT_OVER: [Verdict; 3] = [Verdict::EstablishedLeftover, Verdict::TimeWait, Verdict::FinWait];
+
+/// Stops who holds a socket: through the supervisor that would start it again, else by process.
+fn stop(report: &Report, blocker: &Blocker) -> Action {
     let held = &report.table.sockets[blocker.position];
     let place = report.table.placement(held);
     if let Some(behind) = &blocker.behind {
-        return vec![stop_behind(behind, report)];
+        return stop_behind(behind, report);
     }
     if let Some(container) = place.container {
-        return vec![Action::StopContainer(container)];
+        return Action::StopContainer(container);
     }
     let unit = place.unit.filter(|unit| is_stoppable(unit));
-    let of_user = is_of_user(report, held);
-    let mut actions: Vec<_> =
-        unit.map(|unit| Action::StopUnit { unit, of_user }).into_iter().collect();
-    if actions.is_empty() {
-        let owners = report.table.owners(held).cloned().collect();
-        actions.push(Action::Kill { port: port_words(&report.decisive().bind), owners });
+    match unit {
+        Some(unit) => Action::StopUnit { unit, of_user: is_of_user(report, held) },
+        None => Action::Kill {
+            port: port_words(&report.decisive().bind),
+            owners: report.table.owners(held).cloned().collect(),
+        },
     }
-    actions
 }
 
 /// What makes the kernel let go: its device going down, where it has one.

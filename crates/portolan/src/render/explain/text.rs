@@ -30,11 +30,16 @@ pub(crate) fn text(screen: &mut Screen, report: &Report, context: &Context<'_>) 
     if let Some(pasted) = pasted.filter(|_| report.is_bindable()) {
         lines(screen, "", words::gone(pasted.complaint.refused))?;
     }
-    for group in groups(report).iter().take(SHOWN) {
+    let groups = groups(report);
+    for (number, group) in groups.iter().take(SHOWN).enumerate() {
         writeln!(screen)?;
-        paragraph(screen, report, group, context)?;
+        title(screen, report, group)?;
+        let facts = facts(report, group, context);
+        // The first one in full: who, why, since when and what to do fit on one screen.
+        let is_shown = |key: &str| number == 0 || BRIEF.contains(&key);
+        paragraph(screen, facts.into_iter().filter(|(key, _)| is_shown(key)))?;
     }
-    if let Some(more) = groups(report).len().checked_sub(SHOWN).filter(|n| *n > 0) {
+    if let Some(more) = groups.len().checked_sub(SHOWN).filter(|n| *n > 0) {
         writeln!(screen, "\nand {} more", counted(more, "holder"))?;
     }
     exhaustion(screen, report)?;
@@ -92,12 +97,7 @@ fn groups(report: &Report) -> Vec<Vec<&Blocker>> {
     groups.into_iter().map(|(_, _, group)| group).collect()
 }
 
-fn paragraph(
-    screen: &mut Screen,
-    report: &Report,
-    group: &[&Blocker],
-    context: &Context<'_>,
-) -> Result<()> {
+fn title(screen: &mut Screen, report: &Report, group: &[&Blocker]) -> Result<()> {
     let held = &report.table.sockets[group[0].position];
     let who = match report.table.kernel_use(held) {
         Some(usage) => format!("kernel, for {usage}"),
@@ -105,8 +105,15 @@ fn paragraph(
     };
     let title = format!("{who}: {}", group[0].verdict);
     writeln!(screen, "{}", screen.style.paint(Role::Strong, sanitize(&title)))?;
+    Ok(())
+}
+
+fn paragraph(
+    screen: &mut Screen,
+    facts: impl Iterator<Item = (&'static str, String)>,
+) -> Result<()> {
     let mut last = "";
-    for (key, value) in facts(report, group, context) {
+    for (key, value) in facts {
         let shown = if key == last { "" } else { key };
         last = key;
         fact(screen, shown, &value)?;
@@ -316,6 +323,18 @@ pub(super) fn lines(screen: &mut Screen, indent: &str, text: &str) -> Result<()>
     Ok(())
 }
 
+/// What is told of every holder but the first.
+const BRIEF: [&str; 9] = [
+    "listens on",
+    "receives on",
+    "holds, silent",
+    "connection",
+    "",
+    "user",
+    "unit",
+    "container",
+    "stands in for",
+];
 /// Columns of the longest key, `running since`.
 const KEY: usize = 13;
 /// Holders that are shown one by one.

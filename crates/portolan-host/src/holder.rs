@@ -15,12 +15,15 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use portolan_core::socket::Process;
 use portolan_core::socket::procpid::Stat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, setsid};
 
 use crate::kernel::inheritance;
+use crate::proc::Proc;
+use crate::processes::{self, Details};
 
 /// One process for good: its number, and what tells it from a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +89,18 @@ fn boot() -> String {
 #[must_use]
 pub fn working_folder(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The processes of this program, whoever's, that were started with `subcommand`, by what they say of
+/// themselves: everybody may read their arguments, while only their user sees what they hold.
+#[must_use]
+pub fn started_as(subcommand: &str) -> Vec<Process> {
+    let pids = Proc::open().and_then(|proc| proc.pids()).unwrap_or_default();
+    let is_meant = |pid: &u32| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).nth(1) == Some(subcommand.as_bytes())
+    };
+    processes::read(pids.into_iter().filter(is_meant), Details::Full)
 }
 
 /// Starts this program again with `arguments` and `socket` as its standard input, and waits until
@@ -165,6 +180,15 @@ mod tests {
         assert!(!identity.is_alive(), "one that nobody has waited for");
         child.wait().unwrap();
         identity.end().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_found_by_how_it_was_started() {
+        let mut child = Command::new("sleep").arg("61.25").spawn().unwrap();
+        let found = started_as("61.25");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found.iter().map(|p| p.pid).collect::<Vec<_>>(), [child.id()]);
     }
 
     #[test]

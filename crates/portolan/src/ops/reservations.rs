@@ -7,7 +7,7 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::net::{Port, Transport};
 use portolan_core::socket::Process;
-use portolan_host::clock;
+use portolan_host::{clock, holder};
 
 use crate::store::{Kind, Lease, Leases, Store};
 
@@ -91,6 +91,17 @@ impl Holders {
         let project = self.rows.iter().find(pid).map(|row| row.project.clone());
         Some(Reserved { project, ..told })
     }
+}
+
+/// What another user's process says it holds on a port: to everybody else its socket shows no holder.
+/// It must belong to the user `uid`, who made the socket.
+pub(crate) fn told_by_another(port: Port, transport: Transport, uid: u32) -> Option<Reserved> {
+    let processes = holder::started_as(HOLD);
+    let told = processes
+        .iter()
+        .filter(|process| process.uid == Some(uid))
+        .filter_map(|process| told_by_arguments(&process.command_line));
+    told.into_iter().find(|told| (told.port, told.transport) == (port, transport))
 }
 
 /// The hidden subcommand of a process that holds a port.

@@ -255,6 +255,21 @@ fn a_reservation_whose_process_was_killed_counts_no_longer() {
 }
 
 #[test]
+fn another_users_reservation_tells_of_itself_what_nobody_else_can_see() {
+    require_root!();
+    let place = Place::new();
+    let state = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(state.path(), Some(65534), Some(65534)).unwrap();
+    let reserve = Program::line("reserve 40003 --ttl 5s").inside(&place.ns).by_user(65534);
+    reserve.env("XDG_STATE_HOME", state.path()).run().expect_code(0);
+    let explain = Program::line("explain 40003 --json").inside(&place.ns).by_user(65533);
+    let told = explain.run().expect_code(1).json();
+    assert_eq!(told["verdict"], "reserved", "{told}");
+    let first = told["remedies"][0]["effect"].as_str().unwrap();
+    assert!(first.contains("free by itself"), "it is not ours to give back: {first}");
+}
+
+#[test]
 fn another_network_namespace_has_its_own_ports() {
     require_root!();
     let place = Place::new();

@@ -6,7 +6,7 @@ use portolan_core::net::Transport;
 use portolan_core::socket::conflict::{
     Apart, Claim, Meeting, Surroundings, Unshared, Verdict, cause,
 };
-use portolan_core::socket::{Held, Socket, SocketTable, TimerKind};
+use portolan_core::socket::{Held, Socket, SocketTable, TimerKind, Unowned};
 
 use super::{Attempt, Report};
 use crate::ops::behind::Behind;
@@ -125,10 +125,21 @@ fn recognise_leases(blockers: &mut [Blocker], table: &SocketTable) {
             let holders = holders.get_or_insert_with(reservations::holders);
             blocker.reserved = holders.of(process);
         }
+        if blocker.verdict == Verdict::BoundInactive && blocker.reserved.is_none() {
+            blocker.reserved = told_by_another(&table.sockets[blocker.position]);
+        }
         if blocker.reserved.is_some() {
             blocker.verdict = Verdict::Reserved;
         }
     }
+}
+
+/// What another user's process holds, where nobody's can be seen to.
+fn told_by_another(held: &Held) -> Option<Reserved> {
+    let socket = &held.socket;
+    let (transport, port) = (socket.transport.with_ports()?, socket.local_port()?);
+    let is_hidden = held.unowned == Some(Unowned::NotPermitted);
+    is_hidden.then(|| reservations::told_by_another(port, transport, socket.uid?)).flatten()
 }
 
 fn accepted(listener: &Socket, connection: &Socket) -> bool {

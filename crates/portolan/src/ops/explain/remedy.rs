@@ -7,12 +7,13 @@ use portolan_core::nat::Place;
 use portolan_core::net::{Port, PortRange, PortSet, Scope, Transport};
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Container, Held, InterfaceAddress, Process};
-use portolan_host::machine;
 use portolan_host::processes::{self, Details};
+use portolan_host::{clock, machine};
 use rustix::process::geteuid;
 
 use super::{Blocker, NotLocal, Obstacle, Report, Warning, port_words};
 use crate::ops::behind::Behind;
+use crate::ops::reservations::Reserved;
 
 /// One thing that helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +159,17 @@ pub(super) fn rank(report: &Report) -> Vec<Remedy> {
     actions.into_iter().map(|action| with_rights(report, action)).collect()
 }
 
+/// Ours is given back; another user's ends by itself.
+fn end_reservation(first: &Blocker, port: String) -> Action {
+    match &first.reserved {
+        Some(Reserved { project: None, expires, .. }) => {
+            let left = expires.duration_since(clock::now()).as_secs();
+            Action::Wait { seconds: u64::try_from(left).unwrap_or(0) + 1 }
+        }
+        _ => Action::Release(port),
+    }
+}
+
 fn diverting_rules(report: &Report) -> Vec<Action> {
     let shadows = report.warnings.iter().filter_map(|warning| match warning {
         Warning::NatShadow(shadows) => Some(shadows),
@@ -193,7 +205,7 @@ fn against(report: &Report, first: &Blocker) -> Vec<Action> {
         Verdict::Kernel => {
             actions.extend(report.blockers.iter().filter_map(|b| release(report, b)));
         }
-        Verdict::Reserved => actions.push(Action::Release(port())),
+        Verdict::Reserved => actions.push(end_reservation(first, port())),
         _ => {
             actions.extend(shared(first, report));
             actions.extend(stop_all(report));

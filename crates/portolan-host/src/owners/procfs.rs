@@ -36,15 +36,7 @@ pub(super) enum Depth {
 /// # Errors
 /// When /proc cannot be read at all.
 pub(super) fn search(wanted: &IdIndex, details: Details, depth: Depth) -> io::Result<Pass> {
-    let proc = Proc::open()?;
-    let pids = proc.pids()?;
-    if pids.is_empty() {
-        return Err(Errno::NOENT); // not even ourselves: it is no procfs
-    }
-    let mut pass = visit(&proc, &pids, wanted, details, depth);
-    // Process 1 is there as long as its pid namespace is, so not to see it is not to see others.
-    pass.hidden = pids.first() != Some(&1);
-    Ok(pass)
+    search_where(|_| true, wanted, details, depth)
 }
 
 /// The same in the processes that `is_asked` says yes to.
@@ -59,8 +51,13 @@ pub(super) fn search_where(
 ) -> io::Result<Pass> {
     let proc = Proc::open()?;
     let mut pids = proc.pids()?;
+    if pids.is_empty() {
+        return Err(Errno::NOENT); // not even ourselves: it is no procfs
+    }
+    // Process 1 is there as long as its pid namespace is, so not to see it is not to see others.
+    let hidden = pids.first() != Some(&1);
     pids.retain(is_asked);
-    Ok(visit(&proc, &pids, wanted, details, depth))
+    Ok(Pass { hidden, ..visit(&proc, &pids, wanted, details, depth) })
 }
 
 fn visit(proc: &Proc, pids: &[u32], wanted: &IdIndex, details: Details, depth: Depth) -> Pass {

@@ -33,21 +33,8 @@ fn a_rule_that_diverts_a_port_is_named_and_really_does() {
     if !loaded.status.success() {
         skip!("this kernel has no NAT: {}", String::from_utf8_lossy(&loaded.stderr));
     }
-    let _servers = netns.python(
-        "import threading
-def serve(port):
-    s = listener(f'127.0.0.1:{port}')
-    while True:
-        c, _ = s.accept(); c.sendall(str(port).encode()); c.close()
-for port in (8080, 9090):
-    threading.Thread(target=serve, args=(port,), daemon=True).start()
-while True:
-    try: socket.create_connection(('127.0.0.1', 9090)).close(); break
-    except OSError: pass",
-    );
-    let reached = netns
-        .python("c = socket.create_connection(('127.0.0.1', 8080)); print(c.recv(9).decode())");
-    assert_eq!(reached.said, "9090");
+    let _servers = netns.python(SERVERS);
+    assert_eq!(reached(&netns, "127.0.0.1"), "9090");
 
     let ran = Program::line("explain 8080 --json").inside(&netns).run().expect_code(1);
     let document = ran.json();
@@ -66,6 +53,48 @@ while True:
     assert!(text.contains("nft -a list chain ip lab out\n"), "{text}");
     let other = Program::line("explain 9090 --json").inside(&netns).run().json();
     assert_eq!(warning(&other, "nat-shadow"), None, "9090 is where it leads");
+}
+
+#[test]
+fn a_rule_for_what_comes_from_outside_leaves_this_machine_alone() {
+    require_root!();
+    let (netns, outside) = (Netns::new(), Netns::new());
+    netns.ip(&format!("link add pt0 type veth peer name pt1 netns {}", outside.name()));
+    netns.ip("address add 10.1.1.1/24 dev pt0");
+    netns.ip("link set pt0 up");
+    outside.ip("address add 10.1.1.2/24 dev pt1");
+    outside.ip("link set pt1 up");
+    let rules = "add table inet lab; add chain inet lab in { type nat hook prerouting priority \
+                 dstnat; }; add rule inet lab in tcp dport 8080 redirect to :9090";
+    let loaded = netns.command("nft").arg(rules).output().expect("nft (scripts/setup)");
+    if !loaded.status.success() {
+        skip!("this kernel has no NAT: {}", String::from_utf8_lossy(&loaded.stderr));
+    }
+    let _servers = netns.python(SERVERS);
+    assert_eq!(reached(&outside, "10.1.1.1"), "9090");
+    assert_eq!(reached(&netns, "10.1.1.1"), "8080");
+
+    let document = Program::line("explain 8080 --json").inside(&netns).run().json();
+    let rules = warning(&document, "nat-shadow").expect("a warning")["rules"].clone();
+    let [rule] = &rules.as_array().unwrap()[..] else { panic!("one rule: {rules}") };
+    assert_eq!((&rule["path"], &rule["takes_all"]), (&json!("prerouting"), &json!(true)));
+    let local = Program::line("explain 127.0.0.1:8080 --json").inside(&netns).run().json();
+    assert_eq!(warning(&local, "nat-shadow"), None, "nobody outside reaches loopback");
+}
+
+/// Two servers that answer with their own port.
+const SERVERS: &str = "import threading
+def serve(s, port):
+    while True:
+        c, _ = s.accept(); c.sendall(str(port).encode()); c.close()
+for port in (8080, 9090):
+    threading.Thread(target=serve, args=(listener(f'0.0.0.0:{port}'), port), daemon=True).start()";
+
+/// Which of the two answers whoever connects to 8080.
+fn reached(from: &Netns, address: &str) -> String {
+    let script =
+        format!("c = socket.create_connection(({address:?}, 8080), 5); print(c.recv(9).decode())");
+    from.python(&script).said.clone()
 }
 
 #[test]

@@ -376,6 +376,12 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)";
         .expect_code(2)
         .json();
     assert_eq!(document["protected"][0]["reason"], "callers-way-in");
+    // As under sudo: the variable is gone, and the shell that was logged in has it.
+    let without = "env -u SSH_CONNECTION \"$@\"; exit $?";
+    let logged_in = "SSH_CONNECTION=127.0.0.1 50000 127.0.0.1 18107";
+    let by_sudo = kill(&netns, "18107").through(["env", logged_in, "sh", "-c", without, "sh"]);
+    assert!(by_sudo.run().expect_code(2).stderr.contains("you came in by it"));
+    assert!(lives(sshd.pid()));
 }
 
 #[test]

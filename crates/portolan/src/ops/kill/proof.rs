@@ -137,7 +137,7 @@ pub(super) fn restart(survey: &Survey, parents: &HashMap<u32, HashSet<u32>>) -> 
     let started = Instant::now();
     loop {
         if let Some(held) = listens_again(survey) {
-            return Some(restarted(survey, &held, parents));
+            return Some(restarted(&held, parents));
         }
         let limit = if has_new_children(parents) { CHILD_STARTS } else { PARENT_REACTS };
         if parents.is_empty() || started.elapsed() > limit {
@@ -160,22 +160,14 @@ fn listens_again(survey: &Survey) -> Option<Held> {
     new.find(|held| !known.contains(&held.socket.cookie)).cloned()
 }
 
-fn restarted(survey: &Survey, held: &Held, parents: &HashMap<u32, HashSet<u32>>) -> Restart {
+fn restarted(held: &Held, parents: &HashMap<u32, HashSet<u32>>) -> Restart {
     let request = Request { choice_of: StateSet::NONE, ..Request::every_state(Details::Full) };
     let table = observe(&request).map(|seen| seen.value).unwrap_or_default();
     let again = table.sockets.iter().find(|h| h.socket.cookie == held.socket.cookie);
     let process = again.and_then(|held| table.owners(held).next()).cloned();
     let line = process.as_ref().map(|p| processes::ancestry(p.pid)).unwrap_or_default();
     let by = line.into_iter().skip(1).find(|p| parents.contains_key(&p.pid));
-    // A supervisor that is no parent of it any more has at least started the one before.
-    let by = by.or_else(|| old_parent(survey)).filter(|p| p.pid > 1);
     Restart { process, by }
-}
-
-fn old_parent(survey: &Survey) -> Option<Process> {
-    let mut signalled = survey.plan.steps.iter().filter(|step| signals(&step.action));
-    let parent = survey.process(*signalled.next()?.pids.first()?)?.parent?;
-    processes::read([parent], Details::Full).into_iter().next()
 }
 
 /// A loop in a shell starts its next round within milliseconds.

@@ -324,7 +324,7 @@ pub(super) fn lines(screen: &mut Screen, indent: &str, text: &str) -> Result<()>
 }
 
 /// What is told of every holder but the first.
-const BRIEF: [&str; 9] = [
+const BRIEF: [&str; 10] = [
     "listens on",
     "receives on",
     "holds, silent",
@@ -333,7 +333,8 @@ const BRIEF: [&str; 9] = [
     "user",
     "unit",
     "container",
-    "stands in for",
+    "stands for",
+    "listens for",
 ];
 /// Columns of the longest key, `running since`.
 const KEY: usize = 13;

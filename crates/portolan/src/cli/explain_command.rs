@@ -58,6 +58,7 @@ fn tell(ran: &Ran, arguments: &Explain, global: &Global) -> Result<Exit> {
         render::explain::command_json(&mut screen, ran, report, &context, &gaps)?;
     } else {
         render::explain::command_text(&mut screen, ran, report, &context)?;
+        gaps.retain(Gap::is_incomplete); // as for a port that is asked for
         render::gap::print(&gaps, global.color);
     }
     Ok(match (report, is_whole) {

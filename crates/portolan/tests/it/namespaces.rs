@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::owners::Cgroup;
 use crate::support::ss::sockets;
 use crate::support::{Netns, Program, Server, require_root, skip};
 
@@ -102,15 +103,14 @@ enter({:?})",
         here.path()
     );
     let server = here.python(&script);
-    let document =
-        Program::line("sockets --all-netns --json").inside(&here).run().expect_code(0).json();
-    let socket = at(&document, 18121);
-    assert_eq!(socket["netns"]["name"], lab.name());
-    let owner = &socket["owners"][0];
-    assert_eq!(
-        (&owner["pid"], &owner["netns"]["name"]),
-        (&json!(server.pid()), &json!(here.name()))
-    );
+    for words in ["sockets --all-netns --json", "sockets --all-netns --json --engine procfs"] {
+        let document = Program::line(words).inside(&here).run().expect_code(0).json();
+        let socket = at(&document, 18121);
+        assert_eq!(socket["netns"]["name"], lab.name());
+        let owner = &socket["owners"][0];
+        assert_eq!(owner["pid"], server.pid());
+        assert_eq!(owner["netns"]["name"], here.name(), "{words}");
+    }
     let text = Program::line("sockets --all-netns").inside(&here).run().expect_code(0).stdout;
     let note = format!("held from network namespace {}", here.name());
     assert!(unwrapped(&text).contains(&note), "{text}");
@@ -210,6 +210,33 @@ fn a_stranger_reads_the_tables_of_visible_processes_and_is_told_what_is_missing(
     assert!(unseen.contains(&&json!(empty.name())), "{unseen:?}");
     let strict = ask("sockets --all-netns --strict").expect_code(3);
     assert!(!strict.stdout.contains(empty.name()), "{}", strict.stdout);
+}
+
+#[test]
+fn a_containers_namespace_is_called_by_its_container() {
+    require_root!();
+    let id = "0123456789ab".repeat(6)[..64].to_owned();
+    let Some(cgroup) = Cgroup::new(&format!("docker-{id}.scope")) else {
+        skip!("no unified cgroup hierarchy")
+    };
+    let procs = cgroup.service.join("cgroup.procs");
+    let here = Netns::new();
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net");
+    let script = format!(
+        "open({procs:?}, 'w').write(str(os.getpid()))
+datagram('0.0.0.0:18171')
+print(os.stat('/proc/self/ns/net').st_ino)"
+    );
+    let server = Server::start(unshare, &["setpriv", "--pdeathsig", "KILL"], &script);
+    let inode: u64 = server.said.parse().unwrap();
+    let ask = |words: &str| Program::line(words).inside(&here).run().expect_code(0);
+    let document = ask("sockets --all-netns --json").json();
+    let mut listed = document["namespaces"].as_array().unwrap().iter();
+    let container = &listed.find(|n| n["inode"] == inode).expect("it is listed")["container"];
+    assert_eq!((&container["runtime"], &container["id"]), (&json!("docker"), &json!(id)));
+    let text = ask("sockets --all-netns").stdout;
+    assert!(text.contains("Network namespace of docker 0123456789ab, process"), "{text}");
 }
 
 #[test]

@@ -307,8 +307,9 @@ fn a_socket_on_its_way_belongs_to_the_process_that_may_receive_it() {
         let netns = Netns::new();
         let server = netns.python(&sender(kind, &["127.0.0.1:18080"]));
         let (receiver, fd) = server.said.split_once(' ').expect("two numbers");
-        for _ in 0..2 {
-            let document = listed(&netns); // and looking takes nothing away
+        // By either engine, and looking takes nothing away.
+        for words in ["sockets --json", "sockets --json --engine procfs"] {
+            let document = Program::line(words).inside(&netns).run().expect_code(0).json();
             let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
             let owners = socket["owners"].as_array().unwrap();
             let [owner] = &owners[..] else { panic!("one owner: {socket:#}") };

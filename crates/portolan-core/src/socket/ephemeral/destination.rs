@@ -87,8 +87,13 @@ pub(super) const fn is_odd(low: Port, port: Port) -> bool {
     port.0.wrapping_sub(low.0) % 2 == 1
 }
 
+/// The same endpoint with an IPv4 address where it only maps one.
+pub(super) fn canonical(endpoint: Endpoint) -> Endpoint {
+    Endpoint::new(endpoint.address.to_canonical(), endpoint.port)
+}
+
 fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
+    address.is_loopback()
 }
 
 /// Destinations while they are counted.
@@ -105,7 +110,8 @@ impl Destinations {
     /// Counts a socket, if it is connected.
     pub(super) fn take(&mut self, socket: &Socket, local: Endpoint) {
         let Some(peer) = socket.peer.as_ref().and_then(Address::endpoint) else { return };
-        let key = (local.address, peer);
+        // An IPv6 socket that speaks IPv4 shares the kernel's table with those of IPv4.
+        let key = (local.address.to_canonical(), canonical(peer));
         let destination = self.found.entry(key).or_insert_with(|| Destination::new(key.0, key.1));
         destination.take(socket, local.port, self.reuse);
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use advice::{Advice, Circumstances, PRESSING};
 pub use destination::Destination;
-use destination::{Destinations, is_odd};
+use destination::{Destinations, canonical, is_odd};
 
 use super::{LocalPorts, PortChoice, Socket, SocketTransport, State};
 use crate::net::{Endpoint, Port, PortRange, PortSet};
@@ -188,6 +188,7 @@ impl Usage {
     /// What is left for connect() from `source` to `peer`.
     #[must_use]
     pub fn between(&self, source: IpAddr, peer: Endpoint) -> Fill {
+        let (source, peer) = (source.to_canonical(), canonical(peer));
         let known = self.destinations.iter().find(|d| d.source == source && d.peer == peer);
         known.map_or(Fill { used: self.bound.len(), usable: self.usable() }, |d| self.toward(d))
     }

@@ -68,6 +68,17 @@ fn each_destination_has_the_range_anew() {
 }
 
 #[test]
+fn an_ipv6_socket_that_speaks_ipv4_counts_with_those_of_ipv4() {
+    let (local, peer) = ("[::ffff:127.0.0.1]:40002", "[::ffff:127.0.0.1]:25000");
+    let mapped = socket(local, Some(peer), State::Established, PortChoice::Kernel);
+    let usage = usage(&[outgoing(40000, WEB), mapped]);
+    let [web] = usage.destinations() else { panic!("{usage:?}") };
+    assert_eq!(usage.toward(web).used, 2);
+    let peer = Endpoint::new(at("::ffff:127.0.0.1"), Port(25000));
+    assert_eq!(usage.between(at("::ffff:127.0.0.1"), peer).used, 2);
+}
+
+#[test]
 fn what_a_bind_holds_is_lost_to_every_destination_whatever_its_address() {
     let usage = usage(&[
         listener("127.0.0.9:40000"),

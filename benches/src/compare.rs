@@ -14,6 +14,7 @@ use crate::load::{Each, Load};
 pub(crate) fn run(portolan: &str) -> io::Result<bool> {
     let mut report = Report { kept: true };
     start_up(portolan, &mut report)?;
+    wrapping(portolan, &mut report)?;
     listeners(portolan, &mut report)?;
     daemons(portolan, &mut report)?;
     connections(portolan, &mut report)?;
@@ -29,6 +30,26 @@ fn start_up(portolan: &str, report: &mut Report) -> io::Result<()> {
     report.time("true", peer)?;
     let more = ours.saturating_sub(peer).as_secs_f64() * 1e3;
     report.bound("slower than true, ms", more, 3.0)
+}
+
+/// What `run` costs a command at its start: the project's number, the watch on its binds, and the
+/// second start of portolan that becomes the command.
+fn wrapping(portolan: &str, report: &mut Report) -> io::Result<()> {
+    report.heading("a command under run --remap, 51 pairs")?;
+    let state = std::env::temp_dir().join(format!("portolan-bench-{}", std::process::id()));
+    std::fs::create_dir(&state)?;
+    let ours = || {
+        let mut command = words(Command::new(portolan), &["run", "--remap", "3000", "--", "true"]);
+        command.env("XDG_STATE_HOME", &state);
+        command
+    };
+    let times = pairs(51, ours, || Command::new("true"));
+    std::fs::remove_dir_all(&state)?;
+    let (ours, peer) = times?;
+    report.time("portolan run --remap 3000 -- true", ours)?;
+    report.time("true", peer)?;
+    let more = ours.saturating_sub(peer).as_secs_f64() * 1e3;
+    report.bound("slower than true, ms", more, 5.0)
 }
 
 /// All listeners with their owners, on a machine full of them.

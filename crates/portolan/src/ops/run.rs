@@ -8,15 +8,18 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use jiff::SignedDuration;
 use portolan_core::net::{Port, Transport, TransportSet};
 use portolan_core::socket::{Bind, Reuse, SocketTransport, State, StateSet};
 use portolan_host::bind::{self, Call, Refusal};
 use portolan_host::bind_watch::{Arrival, BindWatch};
+use portolan_host::clock;
 use portolan_host::launch::{Calls, Launch, Output};
 use portolan_host::sockets::{self, InetFamily, Query};
 use rustix::io::Errno;
@@ -24,7 +27,8 @@ use rustix::io::Errno;
 use crate::fault::Fault;
 use crate::ops::command::{self, Attendance, Event, Meanwhile};
 use crate::ops::inventory::Asked;
-use crate::ops::{pick, project};
+use crate::ops::{pick, project, reservations};
+use crate::store::{Kind, Lease};
 
 /// What is to be run, and on which ports.
 #[derive(Clone, Debug)]
@@ -255,15 +259,38 @@ fn number(wanted: Wanted, name: &str, transport: Transport, asked: &Asked) -> Re
     if let Wanted::Port(port) = wanted {
         return Ok(port);
     }
+    let project = project::here()?;
+    if let Some(port) = known(name, transport, &project)? {
+        return Ok(port);
+    }
     let request = pick::Request {
         transports: TransportSet::NONE.with(transport),
-        ..pick::Request::named(name, project::here()?, asked.clone())
+        ..pick::Request::named(name, project, asked.clone())
     };
     // What could not be seen of other programs' ports does not matter: it is bound at once.
     let report = pick::pick(&request)?.value;
     report.ports.first().copied().ok_or_else(|| {
         Fault::new(format!("no number left for {name}"), format!("portolan pick --for {name}"))
     })
+}
+
+/// The number that was given before, not long ago, and is free: whatever rules numbers out was looked
+/// at then, and looking again would cost more than all the rest of the start.
+fn known(name: &str, transport: Transport, project: &Path) -> Result<Option<Port>> {
+    let now = clock::now();
+    let is_fresh = |lease: &Lease| now.duration_since(lease.used) < FRESH;
+    let rows = reservations::list()?.into_iter().filter(|lease| {
+        lease.kind == Kind::Project
+            && lease.project == project
+            && lease.name.as_deref() == Some(name)
+    });
+    let first = rows.min_by_key(|lease| lease.rank);
+    let fresh = first.filter(|l| is_fresh(l) && l.transports.contains(transport));
+    let can_be_had = |port| {
+        let hold = |bind: &Bind| bind::hold(&bind.clone().with(willing(transport)));
+        bind::everywhere(transport, port, hold).is_ok()
+    };
+    Ok(fresh.map(|lease| lease.port).filter(|port| can_be_had(*port)))
 }
 
 fn taken(port: Port, refusal: Refusal) -> anyhow::Error {
@@ -343,6 +370,9 @@ impl Meanwhile<Told> for Running<'_> {
 
 /// What the number in PORT belongs to within its project, for a command without flags.
 const NAME: &str = "run";
+
+/// For how long a number is taken as it was given.
+const FRESH: SignedDuration = SignedDuration::from_hours(1);
 
 /// The codes of a command that was not started: starting it again would change nothing.
 const NOT_STARTED: [u8; 3] = [125, 126, 127];

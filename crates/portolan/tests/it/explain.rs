@@ -8,7 +8,7 @@ use portolan_host::bind::{attempt, hold};
 use serde_json::{Value, json};
 
 use crate::owners::Cgroup;
-use crate::support::{Netns, Program, require_root, skip};
+use crate::support::{Netns, Program, WITHOUT_NETLINK, require_root, skip};
 
 /// The document of `explain WORDS --json`; its exit code must agree with it.
 #[track_caller]
@@ -508,6 +508,21 @@ fn a_refusal_that_nothing_explains_is_told_with_both_answers() {
     assert_eq!((&document["verdict"], &document["blockers"]), (&json!("unknown"), &json!([])));
     assert_eq!(warnings(&document), ["disagreement"]);
     assert_eq!(document["probes"][0]["model"], true);
+}
+
+#[test]
+fn without_netlink_a_holder_that_cannot_be_seen_is_not_denied() {
+    require_root!();
+    let netns = Netns::new();
+    let _servers = netns.python("bound('127.0.0.1:18010'); listener('127.0.0.1:18011')");
+    let ask = |words: &str| {
+        let program = Program::line(&format!("explain {words} --json")).inside(&netns);
+        told(program.through(["/usr/bin/python3", "-c", WITHOUT_NETLINK]))
+    };
+    let hidden = ask("18010");
+    assert_eq!(hidden["verdict"], "unknown");
+    assert!(hidden["reason"].as_str().unwrap().contains("not every socket"), "{hidden:#}");
+    assert_eq!(ask("18011")["verdict"], "listener");
 }
 
 #[test]

@@ -99,6 +99,7 @@ pub(super) fn reason(report: &Report) -> String {
     match (report.blockers.first(), &report.obstacle) {
         (Some(first), _) => of_blocker(report, first),
         (None, Some(obstacle)) => of_obstacle(obstacle, report),
+        (None, None) if report.table.may_lack_sockets => UNSEEN.to_owned(),
         (None, None) => UNEXPLAINED.to_owned(),
     }
 }
@@ -375,5 +376,6 @@ pub(super) fn counted(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
+const UNSEEN: &str = "Some socket is in the way, but not every socket can be seen from here.";
 const UNEXPLAINED: &str = "No socket that can be seen from here is in the way, neither open, nor \
     bound without listening, nor closing; neither a process nor an interface accounts for it.";

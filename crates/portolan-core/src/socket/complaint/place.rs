@@ -73,9 +73,10 @@ fn place(line: &str, at: usize) -> Option<Place> {
 
 /// An address in brackets. `[Errno 98]` is none.
 fn bracketed(rest: &str) -> Option<(Host, usize)> {
+    let rest = rest.strip_prefix('[')?;
     let end = rest.find(']').filter(|end| *end < LONGEST)?;
-    let (inside, _zone) = rest[1..end].split_once('%').unwrap_or((&rest[1..end], ""));
-    Some((Host::Address(inside.parse::<Ipv6Addr>().ok()?.into()), end + 1))
+    let (inside, _zone) = rest[..end].split_once('%').unwrap_or((&rest[..end], ""));
+    Some((Host::Address(inside.parse::<Ipv6Addr>().ok()?.into()), end + 2))
 }
 
 fn localhost(rest: &str) -> Option<(Host, usize)> {
@@ -105,6 +106,8 @@ fn bare(line: &str, at: usize) -> Option<Place> {
         return with_port(line, at, at + run.len(), six(run)?);
     }
     // `:80` after a blank: Go's way to say every address.
+    let before = line[..at].chars().next_back();
+    before.is_none_or(|c| c.is_whitespace() || "'\"`(=,".contains(c)).then_some(())?;
     let digits = rest.strip_prefix(':').map(|rest| length(rest, |c| c.is_ascii_digit()))?;
     let port = number(&rest[1..=digits])?;
     let behind = rest[1 + digits..].chars().next();

@@ -220,6 +220,12 @@ fn times_files_and_numbers_of_errors_are_no_ports() {
 }
 
 #[test]
+fn a_scheme_before_a_letter_of_several_bytes_is_no_bracket() {
+    assert_eq!(told("EADDRINUSE ://\u{e9}::1]:80"), [""; 0]);
+    assert_eq!(told("EADDRINUSE tcp://[::1]:80"), ["EADDRINUSE tcp [::1]:80 line 1"]);
+}
+
+#[test]
 fn the_place_in_the_text_is_told() {
     let text = "first\nlisten tcp 0.0.0.0:5000: bind: address already in use";
     let complaint = &read(text).complaints[0];
@@ -230,7 +236,7 @@ fn the_place_in_the_text_is_told() {
 proptest! {
     #[test]
     fn no_text_makes_it_panic_and_every_place_lies_in_its_line(
-        text in "([ -~]|listen |EADDRINUSE|port |:|\\[|::|'|\"|, |é|\n|0.0.0.0:|80|//){0,60}",
+        text in "([ -~]|listen |EADDRINUSE|port |://|:|\\[|::|'|\"|, |é|\n|0.0.0.0:|80|//){0,60}",
     ) {
         for complaint in read(&text).complaints {
             let line = text.lines().nth(complaint.line - 1).expect("a line of the text");

@@ -103,11 +103,43 @@ impl Kernel {
         selection: &Selection,
         details: Details,
     ) -> Result<Found, Unavailable> {
+        let mut census = Census::new(wanted);
+        let take = |records: &[u8]| Record::each(records).for_each(|record| census.take(&record));
+        self.read(selection, take)?;
+        Ok(census.finish(details))
+    }
+
+    /// Runs the program and hands on its records as it writes them, several at a time.
+    fn read(&self, selection: &Selection, take: impl FnMut(&[u8])) -> Result<(), Unavailable> {
         let program = task_file::program(&self.layout, selection);
         let iterator = iterate(&program, self.layout.attach).map_err(LoadFailure)?;
+        each_part(&iterator, take).map_err(Unavailable::Read)
+    }
+}
+
+/// All that is held, seen before it is known which sockets are wanted.
+pub(super) struct Glance {
+    kernel: Kernel,
+    records: Vec<u8>,
+}
+
+impl Glance {
+    /// Looks.
+    ///
+    /// # Errors
+    /// When the engine cannot run here.
+    pub(super) fn take(selection: &Selection) -> Result<Self, Unavailable> {
+        let kernel = Kernel::open()?;
+        let mut records = Vec::new();
+        kernel.read(selection, |part| records.extend_from_slice(part))?;
+        Ok(Self { kernel, records })
+    }
+
+    /// Those that hold what is wanted.
+    pub(super) fn recognise(self, wanted: &IdIndex, details: Details) -> (Kernel, Found) {
         let mut census = Census::new(wanted);
-        each_record(&iterator, |record| census.take(&record)).map_err(Unavailable::Read)?;
-        Ok(census.finish(details))
+        Record::each(&self.records).for_each(|record| census.take(&record));
+        (self.kernel, census.finish(details))
     }
 }
 
@@ -129,11 +161,9 @@ pub(crate) struct Stray {
 /// # Errors
 /// When the program may not be loaded, or not be read.
 pub(crate) fn strays(known: &HashSet<u64>) -> Result<Vec<Stray>, Unavailable> {
-    let layout = Kernel::open()?.layout;
+    let kernel = Kernel::open()?;
     let families = vec![Family::Ipv4, Family::Ipv6];
     let selection = Selection { families, states: StateSet::ALL, netns: None, suspects: false };
-    let program = task_file::program(&layout, &selection);
-    let iterator = iterate(&program, layout.attach).map_err(LoadFailure)?;
     let mut found = Vec::new();
     let mut take = |record: Record| {
         let Record { pid, fd, inode, .. } = record;
@@ -142,12 +172,12 @@ pub(crate) fn strays(known: &HashSet<u64>) -> Result<Vec<Stray>, Unavailable> {
             found.push(Stray { pid, fd, inode, netns });
         }
     };
-    each_record(&iterator, &mut take).map_err(Unavailable::Read)?;
+    kernel.read(&selection, |records| Record::each(records).for_each(&mut take))?;
     Ok(found)
 }
 
-/// Reads what the program writes, as it writes it.
-fn each_record(iterator: &OwnedFd, mut take: impl FnMut(Record)) -> io::Result<()> {
+/// Reads what the program writes, in whole records.
+fn each_part(iterator: &OwnedFd, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;
     loop {
@@ -159,7 +189,7 @@ fn each_record(iterator: &OwnedFd, mut take: impl FnMut(Record)) -> io::Result<(
             Err(error) => return Err(error.into()),
         }
         let whole = filled - filled % task_file::RECORD;
-        Record::each(&buffer[..whole]).for_each(&mut take);
+        take(&buffer[..whole]);
         buffer.copy_within(whole..filled, 0);
         filled -= whole;
     }

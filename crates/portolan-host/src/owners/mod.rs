@@ -9,16 +9,18 @@ mod pass;
 mod procfs;
 
 use std::collections::{BTreeSet, HashSet};
+use std::thread::{self, JoinHandle};
 
-use bpf::Kernel;
 pub use bpf::Unavailable;
+use bpf::{Glance, Kernel};
 pub(crate) use bpf::{Stray, strays};
 use in_flight::Mailbox;
 use pass::{Holding, Pass, Settings};
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::socket::task_file::Selection;
 use portolan_core::socket::{
-    Engine, Family, Held, Holder, KernelUse, Socket, SocketTable, StateSet, Unowned, Via,
+    Engine, Family, Held, Holder, KernelUse, Socket, SocketTable, SocketTransport, StateSet,
+    Unowned, Via,
 };
 use procfs::Depth;
 use rustix::process::geteuid;
@@ -38,25 +40,61 @@ pub enum Choice {
     Only(Engine),
 }
 
-/// The sockets that `query` gave, joined with their holders.
-///
-/// # Errors
-/// When the bpf engine was asked for and does not run here.
-pub fn attach(
-    sockets: Vec<Socket>,
-    query: &Query,
-    details: Details,
+/// A search for holders. Where there may be many sockets it begins before they are read: either
+/// takes its time in the kernel, and there is more than one processor.
+pub struct Search {
     choice: Choice,
-) -> Result<Observed<SocketTable>, Unavailable> {
-    let mut join = Join::new(sockets, details);
-    join.search(choice)?;
-    join.recognise_kernel(query);
-    if join.may_find_more() {
-        join.look_again(query);
+    early: Option<JoinHandle<Result<Glance, Unavailable>>>,
+}
+
+impl Search {
+    /// Begins to look for holders of the sockets that `query` will give.
+    #[must_use]
+    pub fn begin(query: &Query, choice: Choice) -> Self {
+        let is_large = query.states.without(StateSet::LISTENING) != StateSet::NONE;
+        let may_ask = choice != Choice::Only(Engine::Procfs);
+        let selection = selection_of(query);
+        let look = move || Glance::take(&selection);
+        Self { choice, early: (is_large && may_ask).then(|| thread::spawn(look)) }
     }
-    join.conclude();
-    join.name_kernel(query);
-    Ok(join.finish())
+
+    /// The sockets that `query` gave, joined with their holders.
+    ///
+    /// # Errors
+    /// When the bpf engine was asked for and does not run here.
+    pub fn attach(
+        self,
+        sockets: Vec<Socket>,
+        query: &Query,
+        details: Details,
+    ) -> Result<Observed<SocketTable>, Unavailable> {
+        let mut join = Join::new(sockets, details);
+        join.search(self)?;
+        join.recognise_kernel(query);
+        if join.may_find_more() {
+            join.look_again(query);
+        }
+        join.conclude();
+        join.name_kernel(query);
+        Ok(join.finish())
+    }
+}
+
+/// What covers all the sockets that `query` may give.
+fn selection_of(query: &Query) -> Selection {
+    let mut families = Vec::new();
+    for transport in &query.transports {
+        match transport {
+            SocketTransport::Unix => families.push(Family::Unix),
+            SocketTransport::Packet => families.push(Family::Packet),
+            _ => families.extend([Family::Ipv4, Family::Ipv6]),
+        }
+    }
+    families.sort_unstable();
+    families.dedup();
+    let netns = u32::try_from(query.netns).ok();
+    let netns = netns.filter(|inode| *inode != 0 && query.elsewhere.is_empty());
+    Selection { families, states: StateSet::ALL, netns, suspects: false }
 }
 
 struct Join {
@@ -117,10 +155,11 @@ impl Join {
     }
 
     /// Searches the holders of every socket that a file stands for.
-    fn search(&mut self, choice: Choice) -> Result<(), Unavailable> {
+    fn search(&mut self, search: Search) -> Result<(), Unavailable> {
         let index = self.index();
+        let Search { choice, early } = search;
         if choice != Choice::Only(Engine::Procfs) && (choice != Choice::Auto || !index.is_empty()) {
-            match self.ask_kernel(&index) {
+            match self.ask_kernel(&index, early) {
                 Ok(()) => return Ok(()),
                 Err(error) if choice != Choice::Auto => return Err(error),
                 Err(_) => (),
@@ -136,9 +175,20 @@ impl Join {
         IdIndex::new(sockets.map(|h| if h.is_open() { h.socket.inode } else { 0 }))
     }
 
-    fn ask_kernel(&mut self, index: &IdIndex) -> Result<(), Unavailable> {
-        let kernel = Kernel::open()?;
-        let found = kernel.search(index, &self.selection(), self.details)?;
+    fn ask_kernel(
+        &mut self,
+        index: &IdIndex,
+        early: Option<JoinHandle<Result<Glance, Unavailable>>>,
+    ) -> Result<(), Unavailable> {
+        let (kernel, found) = match early.map(JoinHandle::join) {
+            Some(Ok(glance)) => glance?.recognise(index, self.details),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {
+                let kernel = Kernel::open()?;
+                let found = kernel.search(index, &self.selection(), self.details)?;
+                (kernel, found)
+            }
+        };
         self.take(found.pass);
         self.share(index);
         self.kernel = Some(kernel);
@@ -454,6 +504,10 @@ mod tests {
         }
     }
 
+    fn search() -> Search {
+        Search::begin(&query(), Choice::Auto)
+    }
+
     fn ours(listener: &TcpListener) -> Vec<Socket> {
         let port = listener.local_addr().unwrap().port();
         let mut sockets = sockets::read(&query()).value;
@@ -464,7 +518,7 @@ mod tests {
     #[test]
     fn a_listener_of_our_own_is_held_by_our_own_descriptor() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let observed = attach(ours(&listener), &query(), Details::Full, Choice::Auto).unwrap();
+        let observed = search().attach(ours(&listener), &query(), Details::Full).unwrap();
         let [held] = &observed.value.sockets[..] else { panic!("one socket: {observed:?}") };
         let fd = Some(listener.as_raw_fd());
         assert!(held.holders.contains(&Holder { pid: std::process::id(), fd, via: Via::Fd }));
@@ -475,7 +529,7 @@ mod tests {
     fn sockets_with_one_inode_have_the_same_holders() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let twice = [ours(&listener), ours(&listener)].concat();
-        let table = attach(twice, &query(), Details::Brief, Choice::Auto).unwrap().value;
+        let table = search().attach(twice, &query(), Details::Brief).unwrap().value;
         assert_eq!(table.sockets.len(), 2);
         assert!(!table.sockets[0].holders.is_empty());
         assert_eq!(table.sockets[0].holders, table.sockets[1].holders);
@@ -486,7 +540,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sockets = ours(&listener);
         drop(listener);
-        let observed = attach(sockets, &query(), Details::Brief, Choice::Auto).unwrap();
+        let observed = search().attach(sockets, &query(), Details::Brief).unwrap();
         // Where nobody may look at every process, it could as well be hidden.
         let unowned = observed.value.sockets[0].unowned;
         assert!(matches!(unowned, Some(Unowned::Vanished | Unowned::NotPermitted)));

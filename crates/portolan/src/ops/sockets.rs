@@ -10,10 +10,10 @@ use portolan_core::registry::Registry;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{Backlog, Held, SocketTable, SocketTransport, State, StateSet};
 use portolan_host::namespace::Place;
-use portolan_host::owners::{Choice, Unavailable};
+use portolan_host::owners::{Choice, Search, Unavailable};
 use portolan_host::processes::Details;
 use portolan_host::sockets::{self, InetFamily, Query};
-use portolan_host::{cgroups, machine, namespace, owners};
+use portolan_host::{cgroups, machine, namespace};
 
 use crate::fault::{Fault, Hinted as _};
 
@@ -97,13 +97,14 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         netns: netns.inode,
         elsewhere,
     };
+    let search = Search::begin(&query, request.engine);
     let read = sockets::read(&query);
     let may_lack_sockets = read.is_partial();
     let mut sockets = read.into_value(&mut gaps);
     if !request.filter.is_empty() {
         sockets.retain(|socket| request.filter.matches(socket));
     }
-    let attached = owners::attach(sockets, &query, request.details, request.engine);
+    let attached = search.attach(sockets, &query, request.details);
     let hint = attached.as_ref().err().map_or("", Unavailable::hint);
     let attached = attached.hinted("find owners with the bpf engine", hint)?;
     let mut table = attached.into_value(&mut gaps);

@@ -147,11 +147,11 @@ It is really tried: a socket is bound, and listens for a moment where it is TCP,
 with the same options as the server's. Port 0 asks whether the kernel has one
 left to give. As root the owners and options of everybody's sockets are seen.
 
-With a COMMAND it is run, and what the kernel refuses it, and whatever it starts,
-is explained as it happened: once it has ended, or after 3 s in which it bound
-nothing. A server that serves just runs. Its exit code is told and not ours, and
-with --json its standard output goes to standard error. It gains no privilege:
-no sudo inside.
+With a COMMAND it is run, and what the kernel refuses it, and whatever it
+starts, is explained as it happened: once it has ended, or after 3 s in which it
+bound nothing. A server that serves just runs. Its exit code is told and not
+ours, and with --json its standard output goes to standard error. It gains no
+privilege: no sudo inside.
 
 Exit code 0 when it can be bound, 1 when not, 2 when a COMMAND bound nothing.")]
     Explain(Explain),

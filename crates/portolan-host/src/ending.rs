@@ -187,17 +187,15 @@ fn holds(pid: u32, inodes: &[u64]) -> Result<bool, Errno> {
     if open_in(&proc, pid, "fd", inodes)? {
         return Ok(true);
     }
-    // A process whose first thread has ended shows its descriptors in the others only.
+    // The first thread has none when it ended before the others, and some have their own.
     let mut threads = Vec::new();
     let tasks = proc.folder(pid, "task")?;
     each_entry(tasks.as_fd(), &mut entry_buffer(), |name, _, _| {
         threads.extend(decimal(name).filter(|tid| *tid != u64::from(pid)));
         ControlFlow::Continue(())
     })?;
-    // They share one table, so the first that can be read tells it.
-    let first =
-        threads.iter().find_map(|tid| open_in(&proc, pid, &format!("task/{tid}/fd"), inodes).ok());
-    Ok(first.unwrap_or(false))
+    let holds = |tid: &u64| open_in(&proc, pid, &format!("task/{tid}/fd"), inodes);
+    Ok(threads.iter().any(|tid| holds(tid).unwrap_or(false)))
 }
 
 fn open_in(proc: &Proc, pid: u32, folder: &str, inodes: &[u64]) -> Result<bool, Errno> {

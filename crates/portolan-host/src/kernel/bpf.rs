@@ -18,7 +18,7 @@ pub(crate) enum LoadError {
     #[error("bpf(2)")]
     Refused(#[source] io::Error),
     /// The kernel's verifier does not take the program. What it says is for who wrote it.
-    #[error("bpf(2) does not take the program ({source}): {log}")]
+    #[error("bpf(2) does not take the program (the verifier ends with `{log}`)")]
     Rejected {
         /// What the call answered.
         source: io::Error,
@@ -50,15 +50,15 @@ fn is_refusal(error: &io::Error) -> bool {
 
 fn explain(program: &[Instruction], attach: TypeId, source: io::Error) -> LoadError {
     let mut log = vec![0; LOG];
-    match load(program, attach, &mut log) {
-        Ok(_) => LoadError::Refused(source),
-        Err(_) => {
-            let text = CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
-            let lines: Vec<&str> = text.trim_end().lines().collect();
-            let last = lines[lines.len().saturating_sub(LINES)..].join("; ");
-            LoadError::Rejected { source, log: last }
-        }
+    let is_taken = load(program, attach, &mut log).is_ok();
+    let text = CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let last = lines[lines.len().saturating_sub(LINES)..].join("; ");
+    // A call that something else answers, or that lacks memory, never comes to the verifier.
+    if is_taken || last.is_empty() {
+        return LoadError::Refused(source);
     }
+    LoadError::Rejected { source, log: last }
 }
 
 fn load(program: &[Instruction], attach: TypeId, log: &mut [u8]) -> io::Result<OwnedFd> {

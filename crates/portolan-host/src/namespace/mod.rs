@@ -9,11 +9,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use portolan_core::socket::Netns;
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -50,10 +50,9 @@ pub struct Place {
 enum Door {
     /// We are inside.
     Open,
-    /// An open file that stands for it.
-    Handle(Arc<File>),
-    /// None that we may use.
-    Shut,
+    /// Files that stand for it, the best first. They are opened when it is entered: whoever makes
+    /// namespaces by the thousand must not use up our descriptors.
+    Files(Vec<PathBuf>),
 }
 
 impl Place {
@@ -68,12 +67,10 @@ impl Place {
     ///
     /// # Errors
     /// When it may not be entered: that takes CAP_SYS_ADMIN in both namespaces (setns(2)).
+    /// `NotFound` says that nothing leads there any more.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-        let handle = match &self.door {
-            Door::Open => return Ok(work()),
-            Door::Handle(handle) => handle,
-            Door::Shut => return Err(io::ErrorKind::PermissionDenied.into()),
-        };
+        let Door::Files(files) = &self.door else { return Ok(work()) };
+        let handle = open_first(files, self.netns.inode)?;
         // Only the thread changes its place; it ends with the work.
         let visit = || {
             move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))?;
@@ -90,6 +87,35 @@ impl Place {
         let pid = self.netns.pid?;
         Some(format!("/proc/{pid}/net").into())
     }
+}
+
+/// Opens the first file that still stands for a namespace.
+fn open_first(files: &[PathBuf], inode: u64) -> io::Result<File> {
+    // Without any file it is known by its processes only, which do not show us the way.
+    let is_shut = files.is_empty();
+    let kind = if is_shut { io::ErrorKind::PermissionDenied } else { io::ErrorKind::NotFound };
+    let mut failure = kind.into();
+    for path in files {
+        match open_if(path, inode) {
+            Ok(file) => return Ok(file),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn open_if(path: &Path, inode: u64) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.ino() != inode {
+        return Err(io::ErrorKind::NotFound.into()); // the number went to another process
+    }
+    Ok(file)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 /// What may help where we are refused: nothing when we are root already.
@@ -137,6 +163,17 @@ mod tests {
     #[test]
     fn our_network_namespace_has_an_inode() {
         assert_ne!(network().inode, 0);
+    }
+
+    #[test]
+    fn a_way_that_has_closed_meanwhile_is_no_refusal() {
+        let (own, gone) = (PathBuf::from("/proc/self/ns/net"), PathBuf::from("/proc/0/ns/net"));
+        let inode = network().inode;
+        let kind = |files: &[PathBuf], inode| open_first(files, inode).map_err(|e| e.kind()).err();
+        assert_eq!(kind(&[gone.clone(), own.clone()], inode), None);
+        assert_eq!(kind(&[gone], inode), Some(io::ErrorKind::NotFound));
+        assert_eq!(kind(&[own], inode + 1), Some(io::ErrorKind::NotFound)); // another one by now
+        assert_eq!(kind(&[], inode), Some(io::ErrorKind::PermissionDenied));
     }
 
     #[test]

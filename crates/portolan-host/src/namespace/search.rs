@@ -7,15 +7,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::socket::Netns;
@@ -93,9 +92,9 @@ impl Search {
     fn take_process(&mut self, pid: u32, inode: u64) {
         let is_new = self.found.get(&inode).is_none_or(|found| found.pid.is_none());
         self.join(pid, inode);
+        self.offer(inode, || format!("/proc/{pid}/ns/net").into());
         if is_new {
             self.by_tables.extend(tables_id(&pid.to_string()).map(|id| (id, inode)));
-            self.offer(inode, format!("/proc/{pid}/ns/net").into());
         }
     }
 
@@ -105,9 +104,11 @@ impl Search {
         found.pid.get_or_insert(pid); // they come by number
     }
 
-    fn offer(&mut self, inode: u64, file: PathBuf) -> &mut Found {
+    fn offer(&mut self, inode: u64, file: impl FnOnce() -> PathBuf) -> &mut Found {
         let found = self.found.entry(inode).or_default();
-        found.files.push(file);
+        if found.files.len() < WAYS {
+            found.files.push(file());
+        }
         found
     }
 
@@ -128,7 +129,8 @@ impl Search {
         let text = fs::read(format!("/proc/{process}/mountinfo")).unwrap_or_default();
         for mount in NamespaceMount::all(&text) {
             let path = Path::new(OsStr::from_bytes(&mount.path));
-            let found = self.offer(mount.inode, root.join(path.strip_prefix("/").unwrap_or(path)));
+            let below = path.strip_prefix("/").unwrap_or(path);
+            let found = self.offer(mount.inode, || root.join(below));
             let is_named = path.parent().is_some_and(|folder| folder.ends_with("run/netns"));
             if is_named || found.name.is_none() {
                 found.name = path.file_name().map(|name| name.to_string_lossy().into());
@@ -146,7 +148,7 @@ impl Search {
                 Err(_) => self.refused += 1,
             }
             for (fd, inode) in links {
-                self.offer(inode, format!("/proc/{pid}/fd/{fd}").into());
+                self.offer(inode, || format!("/proc/{pid}/fd/{fd}").into());
             }
         }
     }
@@ -170,8 +172,9 @@ impl Search {
         let own = self.found.remove(&self.own).unwrap_or_default();
         let netns = own.describe(self.own, host);
         let mut places = vec![Place { netns, door: Door::Open, strays: Vec::new() }];
-        places.extend(self.found.into_iter().map(|(inode, found)| {
-            let (door, strays) = (found.open(inode), found.strays.clone());
+        places.extend(self.found.into_iter().map(|(inode, mut found)| {
+            let door = Door::Files(mem::take(&mut found.files));
+            let strays = mem::take(&mut found.strays);
             let mut place = Place { netns: found.describe(inode, host), door, strays };
             place.netns.is_unseen =
                 place.tables().is_none() && place.strays.is_empty() && place.enter(|| ()).is_err();
@@ -210,15 +213,6 @@ impl Found {
             ..Netns::default()
         }
     }
-
-    /// Opens the first file that still stands for it.
-    fn open(&self, inode: u64) -> Door {
-        let open = |path: &PathBuf| {
-            let file = File::open(path).ok()?;
-            (file.metadata().ok()?.ino() == inode).then_some(file)
-        };
-        self.files.iter().find_map(open).map_or(Door::Shut, |file| Door::Handle(Arc::new(file)))
-    }
 }
 
 /// The descriptors of a process that stand for a network namespace, with its inode.
@@ -244,3 +238,6 @@ fn descriptors(
     })?;
     refusal.map_or(Ok(()), Err)
 }
+
+/// So many files of a namespace are kept: the process behind the first may end before we go there.
+const WAYS: usize = 8;

@@ -13,6 +13,7 @@ use portolan_core::socket::task_file::{self, Layout, Missing, Record, Selection,
 use portolan_core::socket::{Family, Holder, Placement, Process, StateSet, Via};
 use portolan_core::wire::btf::{Btf, BtfError};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::pass::{Holding, Pass, Settings};
 use crate::id_index::IdIndex;
@@ -55,6 +56,9 @@ impl Unavailable {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Load(LoadFailure(LoadError::Refused(_))) if geteuid().is_root() => {
+                "a container or the kernel keeps it even from root here: use --engine procfs"
+            }
             Self::Load(LoadFailure(LoadError::Refused(_))) => {
                 "run with sudo (it takes CAP_BPF and CAP_PERFMON), or use --engine procfs"
             }
@@ -327,7 +331,7 @@ mod tests {
 
     /// The kernel, where we may ask it.
     fn kernel() -> Option<Kernel> {
-        let may_load = rustix::process::geteuid().is_root();
+        let may_load = geteuid().is_root();
         Kernel::open().ok().filter(|_| may_load)
     }
 

@@ -5,10 +5,11 @@
 //! allocated for a descriptor, and as many threads as there are processors, up to four. A process
 //! that ends while it is read is no error.
 
+use std::cmp::Ordering;
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{self, AtomicUsize};
 use std::thread;
 
 use portolan_core::socket::procpid::{descriptors_in_flight, io_uring_sockets, socket_inode};
@@ -19,6 +20,7 @@ use rustix::io::{self, Errno};
 use super::in_flight::Mailbox;
 use super::pass::{Holding, Pass};
 use crate::id_index::IdIndex;
+use crate::kernel::tables::compare_files;
 use crate::proc::{Proc, decimal, each_entry, entry_buffer};
 use crate::processes::{Details, Reader};
 
@@ -96,7 +98,7 @@ impl<'a> Worker<'a> {
 
     /// Takes processes off the common list until it is empty.
     fn run(mut self, pids: &[u32], next: &AtomicUsize) -> Pass {
-        while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(pid) = pids.get(next.fetch_add(1, atomic::Ordering::Relaxed)) {
             match self.visit(*pid) {
                 Ok(()) | Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(_) => self.pass.refused += 1,
@@ -124,8 +126,8 @@ impl<'a> Worker<'a> {
             files.rings.iter().for_each(|fd| self.read_ring(pid, *fd));
             files.sockets.iter().for_each(|fd| self.read_mailbox(pid, *fd));
         }
-        if files.count == 0 && self.proc.has_threads(pid) {
-            self.visit_threads(pid);
+        if self.proc.has_threads(pid) {
+            self.visit_threads(pid, files.count);
         }
         Ok(())
     }
@@ -183,18 +185,58 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// A process whose first thread has ended shows no descriptors; its other threads do.
-    fn visit_threads(&mut self, pid: u32) {
-        let Ok(folder) = self.proc.folder(pid, "task") else { return };
+    /// Threads share the table of the first one, which is left with none when it ends before them;
+    /// some gave it up for one of their own (CLONE_FILES of unshare(2)). Each table is read once.
+    fn visit_threads(&mut self, pid: u32, mut seen: usize) {
+        let mut tables = Tables::of(pid);
+        for tid in self.threads(pid) {
+            let is_new = match tables.take(tid) {
+                Ok(is_new) => is_new,
+                // Not to be told apart: a closer look reads them all, a quick one the first.
+                Err(_) => seen == 0 || self.depth == Depth::Everything,
+            };
+            if is_new && let Ok(files) = self.read_folder(pid, &format!("task/{tid}/fd")) {
+                seen += files.count;
+            }
+        }
+    }
+
+    /// The threads of a process but the first.
+    fn threads(&mut self, pid: u32) -> Vec<u32> {
+        let Ok(folder) = self.proc.folder(pid, "task") else { return Vec::new() };
         let mut threads = Vec::new();
         let _ = each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
-            threads.extend(decimal(name).filter(|tid| *tid != u64::from(pid)));
+            let tid = decimal(name).and_then(|tid| u32::try_from(tid).ok());
+            threads.extend(tid.filter(|tid| *tid != pid));
             ControlFlow::Continue(())
         });
-        // They share one table; the first that still stands tells it.
-        for tid in threads {
-            if self.read_folder(pid, &format!("task/{tid}/fd")).is_ok_and(|f| f.count > 0) {
-                return;
+        threads
+    }
+}
+
+/// A thread of each table of descriptors that a process has, in the kernel's order of the tables.
+struct Tables(Vec<u32>);
+
+impl Tables {
+    fn of(pid: u32) -> Self {
+        Self(vec![pid])
+    }
+
+    /// Whether a thread has a table that none before had.
+    fn take(&mut self, tid: u32) -> io::Result<bool> {
+        let mut failure = None;
+        let place = self.0.binary_search_by(|known| {
+            compare_files(*known, tid).unwrap_or_else(|error| {
+                failure = Some(error);
+                Ordering::Equal
+            })
+        });
+        match (failure, place) {
+            (Some(error), _) => Err(error),
+            (None, Ok(_)) => Ok(false),
+            (None, Err(at)) => {
+                self.0.insert(at, tid);
+                Ok(true)
             }
         }
     }

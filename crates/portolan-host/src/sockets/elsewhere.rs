@@ -25,6 +25,11 @@ pub(super) fn read(place: &Place, query: &Query) -> Observed<Vec<Socket>> {
             seen
         }
         Err(_) if !place.strays.is_empty() => stray::read(place, &inside),
+        // Its last process ended since, and its sockets with it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("sockets of {}", place.netns);
+            Observed { value: Vec::new(), gaps: vec![Gap::aside(what, Why::Vanished, "")] }
+        }
         Err(error) => read_tables(place, &inside, &error),
     }
 }

@@ -152,6 +152,11 @@ fn where_the_bpf_engine_cannot_run_it_says_why_and_what_helps() {
         .run()
         .expect_code(2);
     assert!(inside.stderr.contains("pid namespace"), "{}", inside.stderr);
+    let contained = Program::line("sockets --engine bpf")
+        .through(["setpriv", "--bounding-set=-all", "--inh-caps=-all"])
+        .run()
+        .expect_code(2);
+    assert!(!contained.stderr.contains("sudo"), "root already: {}", contained.stderr);
 }
 
 #[test]
@@ -188,6 +193,41 @@ fn a_process_that_left_a_namespace_still_holds_its_socket_there() {
         socket["owners"].as_array().expect("a list").iter().map(|o| &o["pid"]).collect();
     assert!(pids.contains(&&json!(std::process::id())), "{document:#}");
     drop(here);
+}
+
+/// A thread may leave the table of its process for one of its own (unshare(2)), also where the first
+/// thread has ended.
+#[test]
+fn a_socket_that_only_one_thread_holds_has_an_owner_by_either_engine() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(
+        "import ctypes, threading, time
+libc = ctypes.CDLL(None)
+def alone(port, ready):
+    assert libc.unshare(0x400) == 0 # CLONE_FILES
+    listener(f'127.0.0.1:{port}'); ready.wait(); time.sleep(600)
+def start(*ports):
+    ready = threading.Barrier(len(ports) + 1)
+    for port in ports: threading.Thread(target=alone, args=(port, ready), daemon=True).start()
+    ready.wait()
+start(18080)
+child = os.fork()
+if child == 0:
+    start(18081, 18082)
+    libc.syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)
+while open(f'/proc/{child}/stat').read().split(') ')[1][0] != 'Z': time.sleep(0.005)
+print(child)",
+    );
+    let ended = Ended::of(&server);
+    let mut engines = vec!["procfs"];
+    engines.extend(runs_here(&netns).then_some("bpf"));
+    for engine in engines {
+        let document = ask(&netns, "sockets --json", engine);
+        let pids = sockets(&document).iter().map(|s| s["owners"][0]["pid"].clone());
+        let expected = [json!(server.pid()), json!(ended.0), json!(ended.0)];
+        assert_eq!(pids.collect::<Vec<_>>(), expected, "{engine}: {document:#}");
+    }
 }
 
 fn runs_here(netns: &Netns) -> bool {

@@ -185,7 +185,15 @@ mod tests {
     #[test]
     fn a_process_is_found_by_how_it_was_started() {
         let mut child = Command::new("sleep").arg("61.25").spawn().unwrap();
-        let found = started_as("61.25");
+        // spawn() returns a moment before the arguments stand in /proc.
+        let mut found = Vec::new();
+        for _ in 0..200 {
+            found = started_as("61.25");
+            if !found.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(found.iter().map(|p| p.pid).collect::<Vec<_>>(), [child.id()]);

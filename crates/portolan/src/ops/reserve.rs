@@ -82,11 +82,14 @@ pub(crate) fn reserve(request: &Request) -> Result<Observed<Report>> {
     let until = end(now, request.lasts)?;
     let mut gaps = Vec::new();
     let kernel = machine::local_ports().into_value(&mut gaps);
-    let outcome = Store::open()?.alone(|leases| {
+    let mut guard = Guard::default();
+    let kept = Store::open()?.alone(|leases| {
         let netns = namespace::network().inode;
         let keeping = Keeping { request, now, until, netns, leases };
-        keeping.keep(&mut gaps)
-    })?;
+        keeping.keep(&mut guard, &mut gaps)
+    });
+    guard.change(matches!(kept, Ok(Outcome::Kept { .. })));
+    let outcome = kept?;
     let Request { port, transports, ref project, .. } = *request;
     let report = Report { port, transports, project: project.clone(), outcome, kernel };
     Ok(Observed { value: report, gaps })
@@ -98,6 +101,26 @@ struct Keeping<'r> {
     until: Timestamp,
     netns: u64,
     leases: &'r Leases<'r>,
+}
+
+/// The processes of a port while the guard changes. What is written down decides which of them end.
+#[derive(Default)]
+struct Guard {
+    /// Those that were started now.
+    fresh: Vec<(Transport, Identity)>,
+    /// Those that held it before.
+    tired: Vec<Identity>,
+}
+
+impl Guard {
+    /// Ends those that are not needed: the tired ones, or the fresh ones where the port is not
+    /// `kept`, be it for a part of what was asked for only. One that cannot be ended ends by itself
+    /// when its time has come.
+    fn change(self, kept: bool) {
+        let fresh = self.fresh.into_iter().map(|(_, holder)| holder);
+        let needless = if kept { self.tired } else { fresh.collect() };
+        needless.iter().for_each(|holder| drop(holder.end()));
+    }
 }
 
 /// Why a port cannot be kept.
@@ -121,35 +144,29 @@ impl From<anyhow::Error> for Obstacle {
 }
 
 impl Keeping<'_> {
-    fn keep(&self, gaps: &mut Vec<Gap>) -> Result<Outcome> {
+    /// Starts the processes that hold the port, and writes them down.
+    fn keep(&self, guard: &mut Guard, gaps: &mut Vec<Gap>) -> Result<Outcome> {
         let mut rows = tidy(self.leases, self.now)?;
         rows.retain(|row| row.port == self.request.port && self.is_about_the_same(row));
         if let Some(other) = rows.iter().find(|row| row.project != self.request.project) {
             return Ok(Outcome::Given(other.clone()));
         }
         rows.retain(|row| row.kind == Kind::Reservation);
-        let mut holders: Vec<(Transport, Identity)> = Vec::new();
         for transport in self.request.transports.iter() {
             match self.hold(transport, &rows, gaps) {
-                Ok(holder) => holders.push((transport, holder)),
-                Err(obstacle) => {
-                    // All or nothing.
-                    holders.iter().try_for_each(|(_, begun)| begun.end())?;
-                    return match obstacle {
-                        Obstacle::Told(outcome) => Ok(*outcome),
-                        Obstacle::Failure(error) => Err(error),
-                    };
-                }
+                Ok(holder) => guard.fresh.push((transport, holder)),
+                Err(Obstacle::Told(outcome)) => return Ok(*outcome),
+                Err(Obstacle::Failure(error)) => return Err(error),
             }
         }
-        for row in &rows {
+        for row in rows {
             self.leases.remove(row.id)?;
-            row.holder.iter().try_for_each(Identity::end)?;
+            guard.tired.extend(row.holder);
         }
-        for (transport, holder) in &holders {
+        for (transport, holder) in &guard.fresh {
             self.leases.insert(&self.row(*transport, holder.clone()))?;
         }
-        Ok(Outcome::Kept { holders, until: self.until })
+        Ok(Outcome::Kept { holders: guard.fresh.clone(), until: self.until })
     }
 
     /// Whether a row is about a port that cannot be held twice: another network namespace has its

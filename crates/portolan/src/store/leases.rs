@@ -101,9 +101,10 @@ impl<'c> Leases<'c> {
         Ok(self.0.last_insert_rowid())
     }
 
-    /// Writes down that a row was used, and for which transports from now on.
+    /// Writes down that a row was used, and for which transports from now on. A clock that was set
+    /// back, or is not yet set after a start, makes no row older.
     pub(crate) fn touch(self, id: i64, transports: TransportSet, now: Timestamp) -> Result<()> {
-        let update = "UPDATE lease SET used = ?2, transports = ?3 WHERE id = ?1";
+        let update = "UPDATE lease SET used = max(used, ?2), transports = ?3 WHERE id = ?1";
         let values = (id, now.as_millisecond(), transports.to_string());
         self.0.prepare_cached(update)?.execute(values).map(drop)
     }
@@ -205,6 +206,8 @@ pub(super) mod tests {
         let later = Timestamp::from_millisecond(5678).unwrap();
         leases.touch(written.id, written.transports, later).unwrap();
         assert_eq!(leases.all().unwrap()[0].used, later);
+        leases.touch(written.id, written.transports, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(leases.all().unwrap()[0].used, later, "a clock that was set back");
         leases.remove(written.id).unwrap();
         assert!(leases.all().unwrap().is_empty());
     }

@@ -70,16 +70,25 @@ impl Store {
     }
 
     fn connect(path: PathBuf) -> Result<Self> {
+        if fs::symlink_metadata(&path).is_ok_and(|file| !file.is_file()) {
+            let message = format!("use the leases {}: that is a link or no file", path.display());
+            return Err(Fault::new(
+                message,
+                "move it away, or set XDG_STATE_HOME to another folder",
+            ));
+        }
         let connect = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let mut connection = Connection::open_with_flags(&path, flags)?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+            let mut connection = Connection::open_with_flags(without_links(&path), flags)?;
             connection.busy_timeout(PATIENCE)?;
             // Truncating the journal syncs one folder less than deleting it.
             connection.pragma_update(None, "journal_mode", "TRUNCATE")?;
             let version = schema::migrate(&mut connection)?;
             Ok((connection, version))
         };
-        let (connection, version) = connect().map_err(|error| explained(error, &path))?;
+        let (connection, version) = connect().map_err(|error| explained(&error, &path))?;
         if version > schema::VERSION {
             return Err(Fault::new(
                 format!(
@@ -101,12 +110,12 @@ impl Store {
     pub(crate) fn alone<T>(&mut self, work: impl FnOnce(&Leases<'_>) -> Result<T>) -> Result<T> {
         let Self { connection, path } = self;
         let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = begun.map_err(|error| explained(error, path))?;
+        let transaction = begun.map_err(|error| explained(&error, path))?;
         let answer = match work(&Leases::new(&transaction)) {
             Ok(answer) => answer,
             Err(error) => return Err(with_place(error, path)),
         };
-        transaction.commit().map_err(|error| explained(error, path))?;
+        transaction.commit().map_err(|error| explained(&error, path))?;
         Ok(answer)
     }
 
@@ -115,7 +124,7 @@ impl Store {
     /// # Errors
     /// A file that cannot be read.
     pub(crate) fn leases(&self) -> Result<Vec<Lease>> {
-        Leases::new(&self.connection).all().map_err(|error| explained(error, &self.path))
+        Leases::new(&self.connection).all().map_err(|error| explained(&error, &self.path))
     }
 
     /// Where the file is, when sudo runs us and it is not the file of the user who called sudo: that
@@ -130,12 +139,12 @@ impl Store {
 /// An error out of a transaction: those of SQLite are explained, others are told as they are.
 fn with_place(error: anyhow::Error, path: &Path) -> anyhow::Error {
     match error.downcast::<rusqlite::Error>() {
-        Ok(error) => explained(error, path),
+        Ok(error) => explained(&error, path),
         Err(other) => other,
     }
 }
 
-fn explained(error: rusqlite::Error, path: &Path) -> anyhow::Error {
+fn explained(error: &rusqlite::Error, path: &Path) -> anyhow::Error {
     let hint = match error.sqlite_error_code() {
         None | Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             "the file is damaged: move it away, and numbers are chosen anew"
@@ -143,12 +152,26 @@ fn explained(error: rusqlite::Error, path: &Path) -> anyhow::Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process has kept it for half a minute; run it again"
         }
+        Some(ErrorCode::DiskFull) => "make room there, or set XDG_STATE_HOME to another folder",
         _ => WRITABLE,
     };
-    let cause: Result<(), _> = Err(error);
-    match cause.hinted(format!("use the leases {}", path.display()), hint) {
-        Err(error) => error,
-        Ok(()) => Fault::new("use the leases", hint),
+    Fault::new(format!("use the leases {}: {}", path.display(), cause(error)), hint)
+}
+
+/// The same file through its folder's real path: a link on the way there is the user's own affair,
+/// and `SQLITE_OPEN_NOFOLLOW` would refuse it too.
+fn without_links(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    folder.zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
+}
+
+/// What went wrong, once: the error's own text says most of it twice.
+fn cause(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        rusqlite::Error::FromSqlConversionFailure(_, _, cause) => cause.to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -287,5 +310,28 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let _ = prepare(&link);
         assert!(!target.exists());
+    }
+
+    /// As root in another user's folder we would write wherever that user's link leads.
+    #[test]
+    fn a_link_in_the_place_of_the_file_is_not_followed_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("leases.db"), folder.path().join("elsewhere"));
+        Connection::open(&target).unwrap().execute("CREATE TABLE other (x)", []).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let error = Store::connect(link).unwrap_err();
+        assert!(error.to_string().ends_with("that is a link or no file"), "{error}");
+        let tables = "SELECT count(*) FROM sqlite_master";
+        let tables = Connection::open(&target).unwrap().query_row(tables, [], |row| row.get(0));
+        assert_eq!(tables, Ok(1));
+    }
+
+    #[test]
+    fn a_folder_may_be_reached_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
+        store(&folder.path().join("link")).unwrap();
+        assert!(folder.path().join("real/a/b/leases.db").exists());
     }
 }

@@ -254,6 +254,26 @@ fn a_reservation_whose_process_was_killed_counts_no_longer() {
     place.reserve("40003 --ttl 60s");
 }
 
+/// A process without a row would keep the port from everybody, and nobody could give it back.
+#[test]
+fn what_cannot_be_written_down_is_not_held() {
+    require_root!();
+    let place = Place::new();
+    let first = place.reserve("40003 --ttl 60s");
+    let full = "mount -t tmpfs -o size=28k tmpfs \"$XDG_STATE_HOME\" && \
+                \"$1\" pick --lease 60s && \
+                { cat /dev/zero > \"$XDG_STATE_HOME/fill\" || true; } && exec \"$@\"";
+    let ran = place
+        .portolan("reserve 40004 --ttl 60s")
+        .through(["unshare", "-m", "sh", "-c", full, "sh"]);
+    let ran = ran.run().expect_code(2);
+    assert!(ran.stderr.contains("disk is full\nhint: make room there"), "{}", ran.stderr);
+    assert!(!place.ns.output("ss -tanH").contains("40004"));
+    let holders = place.run("sockets --inactive -tn --json", 0).stdout;
+    assert!(holders.contains("40003") && !holders.contains("40004"), "{holders}");
+    assert!(is_alive(first));
+}
+
 #[test]
 fn another_users_reservation_tells_of_itself_what_nobody_else_can_see() {
     require_root!();

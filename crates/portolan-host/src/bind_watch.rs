@@ -301,7 +301,9 @@ fn transport(socket: &OwnedFd) -> io::Result<Option<Transport>> {
     }
     let protocol = sockopt::socket_protocol(socket)?;
     Ok(match (sockopt::socket_type(socket)?, protocol) {
-        (SocketType::STREAM, Some(net::ipproto::TCP)) => Some(Transport::Tcp),
+        // With Multipath TCP (RFC 8684), which Go's servers ask for by default, a listener is one of
+        // TCP to everybody else.
+        (SocketType::STREAM, Some(net::ipproto::TCP | net::ipproto::MPTCP)) => Some(Transport::Tcp),
         (SocketType::DGRAM, Some(net::ipproto::UDP)) => Some(Transport::Udp),
         (_, Some(net::ipproto::SCTP)) => Some(Transport::Sctp),
         _ => None,
@@ -313,7 +315,8 @@ fn with_options(socket: &OwnedFd, transport: Transport, address: SocketAddr) -> 
         address: sockopt::socket_reuseaddr(socket)?,
         port: sockopt::socket_reuseport(socket)?,
     };
-    let v6only = address.is_ipv6() && sockopt::ipv6_v6only(socket)?;
+    // Not every kernel tells it of a Multipath TCP socket (net/mptcp/sockopt.c).
+    let v6only = address.is_ipv6() && sockopt::ipv6_v6only(socket).unwrap_or(false);
     let device = socket2::SockRef::from(socket).device()?;
     let device = device.map(|name| String::from_utf8_lossy(&name).into());
     let bind = Bind::at(transport, address.ip(), Port(address.port())).with(reuse);

@@ -13,8 +13,10 @@ use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 
@@ -146,6 +148,10 @@ pub enum Unstarted {
     /// There is no such program.
     #[error("command not found")]
     Missing,
+    /// The program is there; what is to run it, which it names in its first line or its ELF header,
+    /// is not.
+    #[error("its interpreter is not there")]
+    Uninterpreted,
     /// It cannot be run.
     #[error("cannot be run")]
     Refused(#[source] io::Error),
@@ -170,8 +176,12 @@ pub fn become_it(handed: &Handed, command: &[OsString]) -> Unstarted {
     // Without us nobody answers for its ports any more. It may decide otherwise itself.
     let _ = set_parent_process_death_signal(Some(Signal::TERM));
     match command.exec() {
-        error if error.kind() == io::ErrorKind::NotFound => Unstarted::Missing,
-        error => Unstarted::Refused(error),
+        error if error.kind() != io::ErrorKind::NotFound => Unstarted::Refused(error),
+        // With a slash it was not searched for.
+        _ if program.as_bytes().contains(&b'/') && Path::new(program).exists() => {
+            Unstarted::Uninterpreted
+        }
+        _ => Unstarted::Missing,
     }
 }
 

@@ -75,7 +75,7 @@ fn transport(socket: BorrowedFd<'_>) -> io::Result<Option<SocketTransport>> {
     }
     let protocol = sockopt::socket_protocol(socket)?;
     Ok(match protocol {
-        Some(ipproto::TCP) => Some(SocketTransport::Tcp),
+        Some(ipproto::TCP | ipproto::MPTCP) => Some(SocketTransport::Tcp),
         Some(ipproto::UDP) => Some(SocketTransport::Udp),
         Some(ipproto::UDPLITE) => Some(SocketTransport::UdpLite),
         _ => None,

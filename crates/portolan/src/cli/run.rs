@@ -11,6 +11,7 @@ use portolan_host::launch::{self, Handed, Unstarted};
 
 use crate::cli::args::{Arguments, Color, Global, Run, StartCommand};
 use crate::exit::Exit;
+use crate::fault::Hinted as _;
 use crate::ops::run::{Ending, Request, Told};
 use crate::{ops, render};
 
@@ -49,12 +50,21 @@ pub(crate) fn start_command(arguments: &StartCommand, global: &Global) -> Exit {
     let exit = match unstarted {
         Unstarted::Sockets(_) | Unstarted::Watch(_) => FAILED,
         Unstarted::Refused(_) => Exit::Command(126),
-        Unstarted::Missing => Exit::Command(127),
+        Unstarted::Missing | Unstarted::Uninterpreted => Exit::Command(127),
+    };
+    let hint = match &unstarted {
+        Unstarted::Watch(error) if error.kind() == io::ErrorKind::ResourceBusy => WATCHED_ALREADY,
+        _ => "",
     };
     let name = arguments.command.first().map(|c| c.to_string_lossy().into_owned());
-    render::error::print(&Error::new(unstarted).context(name.unwrap_or_default()), global.color);
+    let error = Err::<(), _>(unstarted).hinted(name.unwrap_or_default(), hint);
+    error.inspect_err(|error| render::error::print(error, global.color)).ok();
     exit
 }
+
+/// The kernel lets one supervisor answer a call.
+const WATCHED_ALREADY: &str = "this runs inside another `portolan run --remap` or `portolan explain --`, \
+                               and calls can be watched only once";
 
 /// How bad usage ends: 125 where it was `run` that was badly used.
 pub(crate) fn after_bad_usage(exit: Exit) -> Exit {

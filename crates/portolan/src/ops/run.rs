@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use jiff::SignedDuration;
 use portolan_core::net::{Port, Transport, TransportSet};
+use portolan_core::socket::conflict::{Claim, Meeting};
 use portolan_core::socket::{Bind, Reuse, SocketTransport, State, StateSet};
 use portolan_host::bind::{self, Call, Refusal};
 use portolan_host::bind_watch::{Arrival, BindWatch};
@@ -163,13 +164,44 @@ impl Passed {
         let mut passed = Self::default();
         for listen in wanted {
             let port = number(listen.port, &listen.name, listen.transport, asked)?;
-            let socket = open(listen, port).map_err(|refusal| taken(port, refusal))?;
+            let socket = open(listen, port).map_err(|refusal| {
+                let earlier = wanted.iter().zip(&passed.names).map(|(l, (_, port))| (l, *port));
+                refused((listen, port), earlier, refusal)
+            })?;
             let address = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
             passed.sockets.push(socket);
             passed.names.push((listen.name.clone(), Port(address.port())));
         }
         Ok(passed)
     }
+}
+
+/// Why a socket cannot be had: one that stands before it on the command line may be in its way.
+fn refused<'l>(
+    (listen, port): (&Listen, Port),
+    mut earlier: impl Iterator<Item = (&'l Listen, Port)>,
+    refusal: Refusal,
+) -> anyhow::Error {
+    let wish = claim(listen, port);
+    let is_in_the_way = |(other, at): &(&Listen, Port)| {
+        (other.transport, *at) == (listen.transport, port)
+            && claim(other, *at).meets(&wish) == Meeting::Meet
+    };
+    match earlier.find(is_in_the_way) {
+        Some((other, _)) if refusal.errno == Errno::ADDRINUSE => Fault::new(
+            format!("--listen {} and --listen {} both want port {port}", other.name, listen.name),
+            "give each a port or an address of its own",
+        ),
+        _ => taken(port, listen.transport, refusal),
+    }
+}
+
+fn claim(listen: &Listen, port: Port) -> Claim {
+    let bind = match listen.address {
+        Some(address) => Bind::at(listen.transport, address, port),
+        None => Bind::dual_stack(listen.transport, port),
+    };
+    Claim::of_bind(&bind, 0, 0)
 }
 
 /// Binds, and listens with as long a queue as the machine allows: it holds whoever connects while
@@ -227,8 +259,8 @@ impl Held {
 
     fn hold(&mut self, port: Port) -> Result<()> {
         let hold = |bind: &Bind| bind::hold(&bind.clone().with(willing(Transport::Tcp)));
-        let holder =
-            bind::everywhere(Transport::Tcp, port, hold).map_err(|refusal| taken(port, refusal))?;
+        let holder = bind::everywhere(Transport::Tcp, port, hold)
+            .map_err(|r| taken(port, Transport::Tcp, r))?;
         self.holders.push((port, holder));
         Ok(())
     }
@@ -293,8 +325,12 @@ fn known(name: &str, transport: Transport, project: &Path) -> Result<Option<Port
     Ok(fresh.map(|lease| lease.port).filter(|port| can_be_had(*port)))
 }
 
-fn taken(port: Port, refusal: Refusal) -> anyhow::Error {
-    Fault::new(format!("port {port}: {refusal}"), format!("portolan explain {port}"))
+fn taken(port: Port, transport: Transport, refusal: Refusal) -> anyhow::Error {
+    let what = match transport {
+        Transport::Tcp => port.to_string(),
+        other => format!("{port}/{other}"),
+    };
+    Fault::new(format!("port {what}: {refusal}"), format!("portolan explain {what}"))
 }
 
 /// What the command is told.

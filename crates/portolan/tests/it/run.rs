@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{BINARY, Netns, Program, eventually, require_root};
+use crate::support::{BINARY, Netns, Program, eventually, require_root, skip};
 
 /// A started command; killed with everything it started when dropped.
 struct Running(Child);
@@ -169,6 +169,27 @@ fn a_port_that_is_taken_ends_it_with_125() {
     }
 }
 
+#[test]
+fn two_sockets_that_want_the_same_are_told_apart_from_a_port_that_is_taken() {
+    let state = state();
+    let words = ["true".to_owned()];
+    let twice = own(&state, "--listen web=auto --listen web=127.0.0.1:auto", &words).run();
+    let stderr = twice.expect_code(125).stderr;
+    assert!(stderr.starts_with("error: --listen web and --listen web both want port"), "{stderr}");
+    own(&state, "--listen web=127.0.0.1:auto --listen web=[::1]:auto", &words).run().expect_code(0);
+    own(&state, "--listen web=auto --listen web=auto/udp", &words).run().expect_code(0);
+}
+
+#[test]
+fn a_udp_port_that_is_taken_is_explained_as_one() {
+    require_root!();
+    let namespace = Netns::new();
+    let _server = namespace.python("datagram('127.0.0.1:5353')");
+    let words = ["true".to_owned()];
+    let ran = run("--listen dns=5353/udp", &words).inside(&namespace).run().expect_code(125);
+    assert!(ran.stderr.contains("hint: portolan explain 5353/udp"), "{}", ran.stderr);
+}
+
 /// Listens on 3000 as address and options say, from a thread, and says its real port to whoever
 /// connects.
 fn hard_coded(address: &str, before: &str) -> [String; 3] {
@@ -211,6 +232,25 @@ fn a_hard_coded_port_becomes_another_for_every_kind_of_address() {
     }
 }
 
+/// Go's servers ask for it by default.
+#[test]
+fn a_hard_coded_port_becomes_another_for_multipath_tcp_too() {
+    require_root!();
+    let namespace = Netns::new();
+    let script = "
+import socket
+try: s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262)
+except OSError as e: print(e)
+else:
+    s.bind(('::', 3000)); s.listen()
+    print(s.getsockname()[1])";
+    let ran = run("--remap 3000=4000", &python(script)).inside(&namespace).run().expect_code(0);
+    if ran.stdout.contains("Protocol not") {
+        skip!("the kernel has no Multipath TCP");
+    }
+    assert_eq!(ran.stdout, "4000\n");
+}
+
 #[test]
 fn another_port_than_the_one_to_change_is_left_alone() {
     require_root!();
@@ -251,6 +291,7 @@ fn a_second_watch_inside_the_first_is_refused() {
     let outer = own(&state, "--remap 4000", &inner);
     let ran = outer.run().expect_code(125);
     assert!(ran.stderr.contains("true: watch its bind()"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("inside another `portolan run --remap`"), "{}", ran.stderr);
 }
 
 #[test]
@@ -265,6 +306,11 @@ fn the_end_of_the_command_is_ours() {
     let missing = ["portolan-no-such-program".to_owned()];
     let ran = own(&state, "", &missing).run().expect_code(127);
     assert_eq!(ran.stderr, "error: portolan-no-such-program: command not found\n");
+    let script = state.path().join("script");
+    std::fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();
+    set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let ran = own(&state, "", &[script.display().to_string()]).run().expect_code(127);
+    assert!(ran.stderr.ends_with("/script: its interpreter is not there\n"), "{}", ran.stderr);
     let refused = ["/".to_owned()];
     own(&state, "--remap 3000", &refused).run().expect_code(126);
     for wrong in ["run", "run --remap 0 -- true", "--color never run --listen x -- true"] {

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::ErrorKind;
 
 use anyhow::Result;
 use portolan_core::net::{Gap, Observed, Port, PortRange, PortSet, Why};
@@ -98,16 +99,21 @@ fn settings(
     let ask = || (machine::local_ports(), machine::closing_settings());
     let place = places.iter().find(|place| place.netns.inode == netns.inode);
     let asked = match place {
-        _ if is_own => Some(ask()),
-        Some(place) => place.enter(ask).ok(),
-        None => None,
+        _ if is_own => Ok(ask()),
+        Some(place) => place.enter(ask),
+        None => Err(ErrorKind::NotFound.into()),
     };
-    let Some((ports, closing)) = asked else {
-        let what = format!("the range the kernel chooses ports from in {netns}");
-        gaps.push(Gap::new(what, Why::NotPermitted, namespace::more_rights()));
-        return None;
-    };
-    Some((ports.into_value(gaps), closing.into_value(gaps)))
+    match asked {
+        Ok((ports, closing)) => Some((ports.into_value(gaps), closing.into_value(gaps))),
+        Err(error) => {
+            let what = format!("the range the kernel chooses ports from in {netns}");
+            gaps.push(match error.kind() {
+                ErrorKind::NotFound => Gap::aside(what, Why::Vanished, ""),
+                _ => Gap::new(what, Why::NotPermitted, namespace::more_rights()),
+            });
+            None
+        }
+    }
 }
 
 fn report<'a>(

@@ -228,6 +228,36 @@ fn a_full_range_is_a_screen_that_says_who_and_what_to_do() {
 }
 
 #[test]
+fn a_range_of_which_every_port_is_reserved_is_not_called_unused() {
+    require_root!();
+    let netns = narrow("40000 40003", "40000-40003");
+    let server = netns
+        .python(&format!("{TOOLS}\nfill(plain(25000)); fill(lambda s: s.bind(('127.0.0.1', 0)))"));
+    assert_eq!(server.said, "0 EADDRNOTAVAIL\n0 EADDRINUSE");
+    assert_eq!(report(&netns)["tightest"]["full"], true);
+    let text = Program::line("sockets --ephemeral").inside(&netns).run().expect_code(0).stdout;
+    assert!(text.contains("left         none, for all are reserved"), "{text}");
+    assert!(!text.contains("in use"), "{text}");
+    assert!(text.contains("sysctl -w net.ipv4.ip_local_port_range="), "{text}");
+}
+
+#[test]
+fn udp_that_connects_is_told_its_own_error() {
+    require_root!();
+    let netns = narrow("40000 40000", "");
+    let server = netns.python(
+        "import errno
+datagram('0.0.0.0:0')
+try: socket.socket(type=socket.SOCK_DGRAM).connect(('127.0.0.1', 53))
+except OSError as e: print(errno.errorcode[e.errno])",
+    );
+    assert_eq!(server.said, "EAGAIN");
+    let text = Program::line("sockets --ephemeral").inside(&netns).run().expect_code(0).stdout;
+    assert!(text.contains("connect() and sendto() with EAGAIN"), "{text}");
+    assert!(text.contains("40000: 1 port\n"), "{text}");
+}
+
+#[test]
 fn each_namespace_is_counted_with_its_own_range() {
     require_root!();
     let (here, there) = (narrow("40000 40007", ""), narrow("50000 50003", ""));

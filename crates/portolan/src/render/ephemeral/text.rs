@@ -71,7 +71,9 @@ fn told(report: &Report<'_>) -> Vec<(&'static str, String)> {
     if !tcp.is_empty() {
         facts.push(("tcp inside", tcp.join(", ")));
     }
-    if report.holders.is_empty() {
+    if usage.usable() == 0 {
+        facts.push(("left", NOTHING_LEFT.to_owned()));
+    } else if report.holders.is_empty() {
         facts.push(("in use", "none".to_owned()));
     }
     if !usage.bound().is_empty() {
@@ -96,10 +98,12 @@ fn range(report: &Report<'_>) -> String {
     };
     let (even, odd) =
         if range.first().0.is_multiple_of(2) { ("even", "odd") } else { ("odd", "even") };
-    format!(
-        "{range}: {} ports{reserved}; connect() takes {even} numbers first, bind to port 0 {odd} ones",
-        range.len()
-    )
+    match range.len() {
+        1 => format!("{range}: 1 port{reserved}"),
+        n => format!(
+            "{range}: {n} ports{reserved}; connect() takes {even} numbers first, bind to port 0 {odd} ones"
+        ),
+    }
 }
 
 /// What is left, where it is tightest first.
@@ -126,7 +130,7 @@ fn left(report: &Report<'_>, registry: &Registry) -> Table {
         for (address, fill) in addresses.iter().take(ADDRESSES) {
             table.push(address_cells(transport, *address, *fill));
             if fill.is_full() {
-                table.push_text(NOTE, Cell::new(Role::Bad, "full: bind() fails with EADDRINUSE"));
+                table.push_text(NOTE, Cell::new(Role::Bad, refusal(transport)));
             }
         }
         if addresses.len() > ADDRESSES {
@@ -176,6 +180,17 @@ fn address_cells(transport: SocketTransport, address: IpAddr, fill: Fill) -> Vec
         vec![Cell::from(address.to_string()), Cell::from(format!("(bind to port 0, {transport})"))];
     cells.extend(fill_cells(fill));
     cells
+}
+
+/// What programs are told when nothing is left at an address.
+const fn refusal(transport: SocketTransport) -> &'static str {
+    match transport {
+        // Who connects or sends without a bind is bound then (net/ipv4/af_inet.c, inet_autobind).
+        SocketTransport::Udp => {
+            "full: bind() fails with EADDRINUSE, connect() and sendto() with EAGAIN"
+        }
+        _ => "full: bind() fails with EADDRINUSE",
+    }
 }
 
 fn fill_cells(fill: Fill) -> [Cell; 3] {
@@ -272,6 +287,8 @@ fn advice(screen: &mut Screen, report: &Report<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What a range says of which every port is reserved.
+const NOTHING_LEFT: &str = "none, for all are reserved: connect() fails with EADDRNOTAVAIL, bind to port 0 with EADDRINUSE";
 /// Columns of the longest key, `held by bind`.
 const KEY: usize = 12;
 /// Columns a note is indented.

@@ -111,6 +111,7 @@ pub fn proc_pid(bytes: &[u8]) {
     let _ = procpid::executable(bytes);
     let _ = procpid::boot_time(bytes);
     let _ = procpid::descriptors_in_flight(bytes);
+    let _ = procpid::mapped_sockets(bytes).count();
     for mount in procpid::NamespaceMount::all(bytes) {
         assert!(mount.path.len() <= bytes.len());
     }

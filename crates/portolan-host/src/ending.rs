@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use portolan_core::socket::procpid::{Stat, io_uring_sockets, socket_inode};
+use portolan_core::socket::procpid::{Stat, io_uring_sockets, mapped_sockets, socket_inode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
@@ -195,7 +195,12 @@ fn holds(pid: u32, inodes: &[u64]) -> Result<bool, Errno> {
         ControlFlow::Continue(())
     })?;
     let holds = |tid: &u64| open_in(&proc, pid, &format!("task/{tid}/fd"), inodes);
-    Ok(threads.iter().any(|tid| holds(tid).unwrap_or(false)))
+    if threads.iter().any(|tid| holds(tid).unwrap_or(false)) {
+        return Ok(true);
+    }
+    let mut maps = Vec::new();
+    let maps = proc.read(pid, "maps", &mut maps).unwrap_or_default();
+    Ok(mapped_sockets(maps).any(|inode| inodes.contains(&inode)))
 }
 
 fn open_in(proc: &Proc, pid: u32, folder: &str, inodes: &[u64]) -> Result<bool, Errno> {

@@ -49,6 +49,8 @@ pub enum Via {
     IoUring,
     /// A descriptor on its way over a unix socket.
     InFlight,
+    /// Memory into which it is mapped, its descriptor closed.
+    Mapping,
     /// A process of the cgroup that made the socket: likely, not proved.
     Cgroup,
     /// The kernel holds it itself.
@@ -63,6 +65,7 @@ impl Via {
             Self::Fd => "fd",
             Self::IoUring => "io-uring",
             Self::InFlight => "in-flight",
+            Self::Mapping => "mapping",
             Self::Cgroup => "cgroup",
             Self::Kernel => "kernel",
         }

@@ -144,6 +144,17 @@ pub fn io_uring_sockets(fdinfo: &[u8]) -> impl Iterator<Item = u64> {
     })
 }
 
+/// The inodes of the sockets in a /proc/PID/maps (proc_pid_maps(5)): TCP and packet sockets can be
+/// mapped (net/ipv4/tcp.c, tcp_mmap) and then live on when their descriptors are closed.
+pub fn mapped_sockets(maps: &[u8]) -> impl Iterator<Item = u64> {
+    maps.split(|byte| *byte == b'\n').filter_map(|line| {
+        // Addresses, rights, offset, device and inode stand before it, filled up with blanks.
+        let mut fields = line.split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+        let path = fields.nth(5)?;
+        fields.next().is_none().then(|| socket_inode(path)).flatten()
+    })
+}
+
 /// How many descriptors wait in a unix socket, from the `scm_fds:` line of its
 /// /proc/PID/fdinfo/FD (net/unix/af_unix.c, unix_show_fdinfo; Linux 5.5 and later). 0 for others.
 #[must_use]
@@ -193,6 +204,20 @@ mod tests {
         assert_eq!((found[0].inode, &*found[0].path), (4_026_532_287, &b"/run/netns/a b"[..]));
         assert_eq!(found[1].path, br"/odd\9");
         assert_eq!(network_namespace(b"net:[]"), None);
+    }
+
+    #[test]
+    fn a_mapped_socket_is_told_from_a_file_that_is_called_like_one() {
+        let maps = b"7fca06872000-7fca06875000 rw-p 0000f000 fe:00 21532          /lib/a b.so
+7fca076be000-7fca076bf000 r--s 00000000 00:09 7850749                    socket:[7850749]
+7fca076bf000-7fca076c0000 r--s 00000000 00:09 12                         /tmp/socket:[12]
+7fca076bf000-7fca076c0000 r--s 00000000 00:09 13                         /tmp/ socket:[13]
+7fff0a1f2000-7fff0a213000 rw-p 00000000 00:00 0                          [stack]
+7fff0a213000-7fff0a214000 rw-p 00000000 00:00 0 \n";
+        assert_eq!(mapped_sockets(maps).collect::<Vec<_>>(), [7_850_749]);
+        for length in 0..maps.len() {
+            let _ = mapped_sockets(&maps[..length]).count();
+        }
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Join {
             held.holders.dedup(); // threads that outlive their first one are asked one by one
         }
         self.table.processes.extend(pass.processes.into_iter().map(|p| (p.pid, p)));
-        self.mailboxes = pass.mailboxes;
+        self.mailboxes.extend(pass.mailboxes);
         self.obstacle = match () {
             () if pass.hidden => Some(Obstacle::Hidden),
             () if pass.refused > 0 && geteuid().is_root() => Some(Obstacle::Protected),
@@ -315,6 +315,7 @@ impl Join {
             }
             None => self.read_proc(&index, Depth::Everything),
         }
+        self.read_proc(&self.index(), Depth::Mappings);
         self.open_mailboxes();
     }
 

@@ -12,7 +12,9 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{self, AtomicUsize};
 use std::thread;
 
-use portolan_core::socket::procpid::{descriptors_in_flight, io_uring_sockets, socket_inode};
+use portolan_core::socket::procpid::{
+    descriptors_in_flight, io_uring_sockets, mapped_sockets, socket_inode,
+};
 use portolan_core::socket::{Holder, Via};
 use rustix::fs;
 use rustix::io::{self, Errno};
@@ -31,6 +33,8 @@ pub(super) enum Depth {
     Descriptors,
     /// Also what is registered with io_uring or on its way over a unix socket.
     Everything,
+    /// Memory of processes, for sockets that are mapped into it.
+    Mappings,
 }
 
 /// Finds every holder of the sockets in `wanted`.
@@ -87,13 +91,15 @@ struct Worker<'a> {
     depth: Depth,
     reader: Reader<'a>,
     entries: Box<[MaybeUninit<u8>]>,
+    text: Vec<u8>,
     pass: Pass,
 }
 
 impl<'a> Worker<'a> {
     fn new(proc: &'a Proc, wanted: &'a IdIndex, details: Details, depth: Depth) -> Self {
         let reader = Reader::new(proc, details);
-        Self { proc, wanted, depth, reader, entries: entry_buffer(), pass: Pass::default() }
+        let (entries, text) = (entry_buffer(), Vec::new());
+        Self { proc, wanted, depth, reader, entries, text, pass: Pass::default() }
     }
 
     /// Takes processes off the common list until it is empty.
@@ -109,7 +115,10 @@ impl<'a> Worker<'a> {
 
     fn visit(&mut self, pid: u32) -> io::Result<()> {
         let before = self.pass.holdings.len();
-        let outcome = self.visit_files(pid);
+        let outcome = match self.depth {
+            Depth::Mappings => self.visit_mappings(pid),
+            Depth::Descriptors | Depth::Everything => self.visit_files(pid),
+        };
         if self.pass.holdings.len() > before {
             match self.reader.process(pid) {
                 Ok(process) => self.pass.processes.push(process),
@@ -167,8 +176,8 @@ impl<'a> Worker<'a> {
 
     /// Sockets that were registered with an io_uring live on when their descriptor is closed.
     fn read_ring(&mut self, pid: u32, fd: i32) {
-        let mut text = Vec::new();
-        let Ok(text) = self.proc.read(pid, &format!("fdinfo/{fd}"), &mut text) else { return };
+        let file = format!("fdinfo/{fd}");
+        let Ok(text) = self.proc.read(pid, &file, &mut self.text) else { return };
         for position in io_uring_sockets(text).filter_map(|inode| self.wanted.position(inode)) {
             let holder = Holder { pid, fd: Some(fd), via: Via::IoUring };
             self.pass.holdings.push(Holding { position, holder, settings: None });
@@ -177,12 +186,22 @@ impl<'a> Worker<'a> {
 
     /// Only unix sockets tell of descriptors that wait in them; which sockets are, no link says.
     fn read_mailbox(&mut self, pid: u32, fd: i32) {
-        let mut text = Vec::new();
-        let Ok(text) = self.proc.read(pid, &format!("fdinfo/{fd}"), &mut text) else { return };
+        let file = format!("fdinfo/{fd}");
+        let Ok(text) = self.proc.read(pid, &file, &mut self.text) else { return };
         let waiting = descriptors_in_flight(text);
         if waiting > 0 {
             self.pass.mailboxes.push(Mailbox { pid, fd, waiting });
         }
+    }
+
+    /// A mapping keeps a socket when its descriptor is closed.
+    fn visit_mappings(&mut self, pid: u32) -> io::Result<()> {
+        let maps = self.proc.read(pid, "maps", &mut self.text)?;
+        for position in mapped_sockets(maps).filter_map(|inode| self.wanted.position(inode)) {
+            let holder = Holder { pid, fd: None, via: Via::Mapping };
+            self.pass.holdings.push(Holding { position, holder, settings: None });
+        }
+        Ok(())
     }
 
     /// Threads share the table of the first one, which is left with none when it ends before them;

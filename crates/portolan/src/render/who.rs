@@ -166,6 +166,9 @@ fn unusual_hold(group: &Group<'_>) -> Option<(&'static str, String)> {
             ("held", format!("in flight: sent over unix socket {fd}, not received yet"))
         }
         (Via::IoUring, _) => ("held", format!("by io_uring {fd}, where it is registered")),
+        (Via::Mapping, _) => {
+            ("held", "by memory it is mapped into, without a descriptor".to_owned())
+        }
         (Via::Fd | Via::Kernel, _) => return None,
     })
 }

@@ -284,6 +284,32 @@ print(ring if done else 'no')",
     assert_eq!((&owner["via"], &socket["owner_gap"]), (&json!("io-uring"), &Value::Null));
 }
 
+/// TCP and packet sockets can be mapped; the mapping keeps them when the descriptor is closed.
+#[test]
+fn a_socket_that_only_a_mapping_holds_has_an_owner() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.python(
+        "import mmap
+s = listener('127.0.0.1:18080')
+libc = __import__('ctypes').CDLL(None)
+libc.mmap.restype = __import__('ctypes').c_void_p
+print(libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, s.fileno(), 0) != 2 ** 64 - 1)
+s.close()",
+    );
+    assert_eq!(server.said, "True");
+    for words in ["sockets --json", "sockets --json --engine procfs"] {
+        let document = Program::line(words).inside(&netns).run().expect_code(0).json();
+        let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
+        let owner = &socket["owners"][0];
+        assert_eq!((&owner["pid"], &owner["fd"]), (&json!(server.pid()), &Value::Null));
+        assert_eq!((&owner["via"], &socket["owner_gap"]), (&json!("mapping"), &Value::Null));
+    }
+    let who = Program::line("who 18080").inside(&netns).run().expect_code(0).stdout;
+    assert!(who.contains("by memory it is mapped into"), "{who}");
+    Program::line("kill 18080 --yes").inside(&netns).run().expect_code(0);
+}
+
 /// A script that has a process send sockets over a unix socket that nobody reads, then close them.
 fn sender(kind: &str, addresses: &[&str]) -> String {
     format!(

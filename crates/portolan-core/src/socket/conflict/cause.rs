@@ -37,7 +37,7 @@ fn by_means(held: &Held) -> Option<Verdict> {
         Via::IoUring => Some(Verdict::IoUring),
         Via::InFlight => Some(Verdict::InFlight),
         Via::Kernel => Some(Verdict::Kernel),
-        Via::Fd | Via::Cgroup => None,
+        Via::Fd | Via::Mapping | Via::Cgroup => None,
     }
 }
 

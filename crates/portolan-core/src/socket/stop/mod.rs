@@ -344,8 +344,9 @@ impl<'a> Planning<'a> {
             return self.stop_activated(socket, manager, &owners);
         }
         for owner in owners {
-            let proved =
-                |h: &super::Holder| h.pid == owner.pid && matches!(h.via, Via::Fd | Via::IoUring);
+            let proved = |h: &super::Holder| {
+                h.pid == owner.pid && matches!(h.via, Via::Fd | Via::IoUring | Via::Mapping)
+            };
             match self.protection(owner) {
                 Some(reason) => self.spare(socket, Some(owner.pid), reason),
                 None if is_proxy(owner) => self.stop_published(socket, owner),

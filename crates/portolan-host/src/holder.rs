@@ -192,7 +192,7 @@ mod tests {
             if !found.is_empty() {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
         child.kill().unwrap();
         child.wait().unwrap();

@@ -32,7 +32,7 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&SocketAddr::new(self.address, self.port.0).to_string())
+        SocketAddr::new(self.address, self.port.0).fmt(f)
     }
 }
 
@@ -44,5 +44,6 @@ mod tests {
     fn an_ipv6_address_stands_in_brackets() {
         let endpoint = Endpoint::new("::1".parse().unwrap(), Port(80));
         assert_eq!(endpoint.to_string(), "[::1]:80");
+        assert_eq!(format!("{endpoint:>10}"), "  [::1]:80");
     }
 }

@@ -61,14 +61,16 @@ pub(super) fn rows(table: &SocketTable) -> Vec<Row<'_>> {
 impl<'a> Row<'a> {
     /// The processes that hold them, each once, by id.
     pub(super) fn owners(&self, table: &'a SocketTable) -> Vec<&'a Process> {
-        let mut owners: Vec<&Process> = table.owners(self.first).collect();
-        if self.others.is_empty() {
-            return owners; // they are in order already
-        }
-        owners.extend(self.others.iter().flat_map(|held| table.owners(held)));
+        let mut owners: Vec<&Process> = self.processes(table).collect();
         owners.sort_unstable_by_key(|process| process.pid);
         owners.dedup_by_key(|process| process.pid);
         owners
+    }
+
+    /// The same, some perhaps several times.
+    pub(super) fn processes(&self, table: &'a SocketTable) -> impl Iterator<Item = &'a Process> {
+        let members = std::iter::once(self.first).chain(self.others.iter().copied());
+        members.flat_map(|held| table.owners(held))
     }
 
     /// Whether its accept queue is full.

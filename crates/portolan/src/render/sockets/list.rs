@@ -1,6 +1,7 @@
 //! The table of sockets: a row for equal ones, the service's name behind the port.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -88,6 +89,9 @@ pub(crate) fn text(screen: &mut Screen, view: &View<'_>) -> Result<()> {
     } else {
         table.write_bare(screen, width, style)?;
     }
+    // The program ends here: giving back each of a few hundred thousand cells would take longer than
+    // making some of them.
+    std::mem::forget(table);
     Ok(screen.flush()?)
 }
 
@@ -176,16 +180,7 @@ fn local(row: &Row<'_>) -> String {
     let socket = &row.first.socket;
     let text = match (&socket.local, socket.transport.with_ports()) {
         (Address::Inet(endpoint), Some(_)) => {
-            let ports = if row.last_port == endpoint.port {
-                endpoint.port.to_string()
-            } else {
-                format!("{}-{}", endpoint.port, row.last_port)
-            };
-            let host = if socket.is_dual_stack() { "*".to_owned() } else { bracketed(*endpoint) };
-            return match &socket.device {
-                Some(device) => format!("{host}%{device}:{ports}"),
-                None => format!("{host}:{ports}"),
-            };
+            return with_ports(row, *endpoint);
         }
         (Address::Inet(endpoint), None) => {
             format!("{}:{}", bracketed(*endpoint), protocol(socket.transport, endpoint.port))
@@ -198,13 +193,32 @@ fn local(row: &Row<'_>) -> String {
     }
 }
 
+/// An address and its port or ports; there may be tens of thousands.
+fn with_ports(row: &Row<'_>, endpoint: Endpoint) -> String {
+    let socket = &row.first.socket;
+    let mut text = if socket.is_dual_stack() { "*".to_owned() } else { bracketed(endpoint) };
+    let _ = match &socket.device {
+        Some(device) => write!(text, "%{device}:{}", endpoint.port),
+        None => write!(text, ":{}", endpoint.port),
+    };
+    if row.last_port != endpoint.port {
+        let _ = write!(text, "-{}", row.last_port);
+    }
+    text
+}
+
 /// An address as it stands before a port.
 fn bracketed(endpoint: Endpoint) -> String {
-    match endpoint.address {
-        std::net::IpAddr::V4(v4) => v4.to_string(),
-        std::net::IpAddr::V6(v6) => format!("[{v6}]"),
-    }
+    let mut text = String::with_capacity(LONG);
+    let _ = match endpoint.address {
+        std::net::IpAddr::V4(v4) => write!(text, "{v4}"),
+        std::net::IpAddr::V6(v6) => write!(text, "[{v6}]"),
+    };
+    text
 }
+
+/// Room for an address of IPv4 with two ports, and for most of IPv6.
+const LONG: usize = 32;
 
 /// A raw socket's "port" is the number of an IP protocol; an echo socket's is its identifier.
 fn protocol(transport: SocketTransport, number: Port) -> String {
@@ -222,7 +236,11 @@ fn protocol(transport: SocketTransport, number: Port) -> String {
 
 fn address(address: &Address) -> String {
     match address {
-        Address::Inet(endpoint) => endpoint.to_string(),
+        Address::Inet(endpoint) => {
+            let mut text = String::with_capacity(LONG);
+            let _ = write!(text, "{endpoint}");
+            text
+        }
         Address::Unix(Some(name)) => name.to_string(),
         Address::Unix(None) => "(no name)".to_owned(),
         Address::Packet { protocol: 3 } => "every protocol".to_owned(),
@@ -328,6 +346,9 @@ fn notes(row: &Row<'_>, view: &View<'_>) -> Vec<String> {
 /// or were handed the socket.
 fn held_from_elsewhere(row: &Row<'_>, view: &View<'_>) -> Option<String> {
     let apart = |process: &&Process| view.table.namespace_apart(row.first, process).is_some();
+    if !row.processes(view.table).any(|process| apart(&process)) {
+        return None;
+    }
     let owners: Vec<_> = row.owners(view.table).into_iter().filter(apart).collect();
     let first = view.table.namespace_apart(row.first, owners.first()?)?;
     let place = match view.table.namespace(first) {

@@ -33,7 +33,12 @@ pub fn network() -> Netns {
 /// From another one a socket's holder may be outside.
 #[must_use]
 pub fn sees_every_process() -> bool {
-    inode("/proc/self/ns/pid") == Some(FIRST_PID_NAMESPACE)
+    has_every_process() == Some(true)
+}
+
+/// The same; `None` where /proc does not tell.
+pub(crate) fn has_every_process() -> Option<bool> {
+    inode("/proc/self/ns/pid").map(|inode| inode == FIRST_PID_NAMESPACE)
 }
 
 /// A network namespace, and the way to look into it.

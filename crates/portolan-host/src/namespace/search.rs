@@ -34,9 +34,12 @@ pub fn all() -> Observed<Vec<Place>> {
     search.take_own();
     if let Ok(proc) = Proc::open() {
         let pids = proc.pids().unwrap_or_default();
+        search.tell_of_hidden(&pids);
         search.ask_processes(&pids);
         search.ask_mounts(&pids);
         search.ask_descriptors(&proc, &pids);
+    } else {
+        search.tell_of_hidden(&[]);
     }
     search.ask_sockets();
     search.finish()
@@ -51,6 +54,7 @@ struct Search {
     by_tables: HashMap<u64, u64>,
     /// Processes whose descriptors may not be read.
     refused: usize,
+    gaps: Vec<Gap>,
 }
 
 /// What is known of a namespace.
@@ -71,6 +75,25 @@ impl Search {
         if let Some(id) = tables_id("thread-self") {
             self.by_tables.insert(id, self.own);
         }
+    }
+
+    /// Namespaces of processes that /proc does not show are found by nothing else that is sure.
+    fn tell_of_hidden(&mut self, pids: &[u32]) {
+        let gap = |what, why, hint| Some(Gap::new(what, why, hint));
+        self.gaps.extend(match pids.first() {
+            None => gap("other network namespaces", Why::Unsupported, "mount /proc"),
+            Some(1) if sees_every_process() => None,
+            Some(1) => gap(
+                "network namespaces of processes outside this pid namespace",
+                Why::NotPermitted,
+                "they may be outside this container: ask the host",
+            ),
+            Some(_) => gap(
+                "network namespaces of hidden processes",
+                Why::NotPermitted,
+                "run with sudo: /proc is mounted with hidepid",
+            ),
+        });
     }
 
     fn ask_processes(&mut self, pids: &[u32]) {
@@ -180,7 +203,7 @@ impl Search {
                 place.tables().is_none() && place.strays.is_empty() && place.enter(|| ()).is_err();
             place
         }));
-        let mut gaps = Vec::new();
+        let mut gaps = self.gaps;
         if self.refused > 0 {
             let whose = match self.refused {
                 1 => "1 process".to_owned(),

@@ -29,6 +29,9 @@ pub enum Unavailable {
     /// Our process numbers are not the kernel's own.
     #[error("it speaks in the process numbers of the first pid namespace, and this is another")]
     OtherPidNamespace,
+    /// Nothing tells whose process numbers ours are.
+    #[error("it speaks in process numbers, and without /proc nothing tells what ours are")]
+    NoProc,
     /// The kernel does not describe its types.
     #[error("read {}", types::PATH)]
     NoTypes(#[source] io::Error),
@@ -62,6 +65,7 @@ impl Unavailable {
             Self::Load(LoadFailure(LoadError::Refused(_))) => {
                 "run with sudo (it takes CAP_BPF and CAP_PERFMON), or use --engine procfs"
             }
+            Self::NoProc => "mount /proc",
             Self::OtherPidNamespace => "ask outside of this container, or use --engine procfs",
             _ => "use --engine procfs, which works everywhere",
         }
@@ -89,8 +93,10 @@ impl Kernel {
     /// # Errors
     /// When the engine cannot run here.
     pub(super) fn open() -> Result<Self, Unavailable> {
-        if !namespace::sees_every_process() {
-            return Err(Unavailable::OtherPidNamespace);
+        match namespace::has_every_process() {
+            Some(true) => {}
+            Some(false) => return Err(Unavailable::OtherPidNamespace),
+            None => return Err(Unavailable::NoProc),
         }
         let types = Types::of_kernel().map_err(Unavailable::NoTypes)?;
         let types = Btf::parse(&types).map_err(Unavailable::BadTypes)?;

@@ -85,7 +85,9 @@ pub(crate) const WITH_PORTS: [SocketTransport; 4] =
 /// When an engine was asked for that does not run here; what cannot be seen is a gap.
 pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
     let mut gaps = Vec::new();
-    let places = places(request.namespaces).into_value(&mut gaps);
+    let places = places(request.namespaces);
+    let may_lack_namespaces = places.is_partial();
+    let places = places.into_value(&mut gaps);
     let (own, elsewhere): (Vec<_>, Vec<_>) = places.into_iter().partition(Place::is_own);
     let netns = own.into_iter().next().map_or_else(namespace::network, |place| place.netns);
     let query = Query {
@@ -112,7 +114,7 @@ pub(crate) fn observe(request: &Request) -> Result<Observed<SocketTable>> {
         .chain(query.elsewhere.iter().map(|place| place.netns.clone()))
         .collect();
     ask_for_full_queues(&mut table, &query.elsewhere);
-    table.may_lack_sockets = may_lack_sockets;
+    table.may_lack_sockets = may_lack_sockets || may_lack_namespaces;
     Ok(Observed { value: table, gaps })
 }
 

@@ -152,6 +152,11 @@ fn where_the_bpf_engine_cannot_run_it_says_why_and_what_helps() {
         .run()
         .expect_code(2);
     assert!(inside.stderr.contains("pid namespace"), "{}", inside.stderr);
+    let blind = Program::line("sockets --engine bpf")
+        .through(["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"])
+        .run()
+        .expect_code(2);
+    assert!(blind.stderr.contains("hint: mount /proc"), "{}", blind.stderr);
     let contained = Program::line("sockets --engine bpf")
         .through(["setpriv", "--bounding-set=-all", "--inh-caps=-all"])
         .run()

@@ -253,6 +253,34 @@ print(os.stat('/proc/self/ns/net').st_ino)"
     assert!(text.contains("Network namespace of docker 0123456789ab, process"), "{text}");
 }
 
+#[test]
+fn namespaces_of_processes_that_proc_does_not_show_are_a_gap() {
+    require_root!();
+    let (here, lab) = (Netns::new(), Netns::new());
+    let _server = lab.listen("127.0.0.1:18191");
+    let missing = "mount -t tmpfs none /proc && exec \"$@\"";
+    let hidden = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"";
+    for (mount, user, what, hint) in [
+        (missing, 0, "other network namespaces", "mount /proc"),
+        (hidden, 65534, "network namespaces of hidden processes", "hidepid"),
+    ] {
+        let ask = |words: &str| {
+            let blind = ["unshare", "--mount", "sh", "-c", mount, "sh"];
+            let program = Program::line(words).inside(&here).through(blind);
+            if user == 0 { program.run() } else { program.by_user(user).run() }
+        };
+        let document = ask("sockets --all-netns --json").expect_code(0).json();
+        let gaps = document["gaps"].as_array().unwrap();
+        let gap = gaps.iter().find(|gap| gap["what"] == what).expect("it is told");
+        assert!(gap["hint"].as_str().unwrap().contains(hint), "{gap:#}");
+        ask("who 18191 --all-netns").expect_code(3);
+    }
+    let contained = Program::line("sockets --all-netns --strict").inside(&here);
+    let contained = contained.through(["unshare", "--pid", "--fork", "--mount-proc"]);
+    let told = contained.run().expect_code(3).stderr;
+    assert!(told.contains("outside this pid namespace"), "{told}");
+}
+
 /// Anybody may make namespaces by the thousand (user_namespaces(7)): that must not hide a listener.
 #[test]
 fn more_namespaces_than_descriptors_hide_nothing() {

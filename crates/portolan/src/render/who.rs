@@ -98,7 +98,7 @@ fn paragraph(screen: &mut Screen, group: &Group<'_>, context: &Context<'_>) -> R
     writeln!(screen, "{}", style.paint(Role::Strong, sanitize(&holder(group))))?;
     for (key, value) in facts(group, context) {
         let mut key = key;
-        for line in wrap(&sanitize(&value), width.saturating_sub(KEY + 2)) {
+        for line in wrap(&sanitize(&value), width.saturating_sub(KEY + 3)) {
             writeln!(screen, "  {} {line}", style.paint(Role::Dim, format!("{key:KEY$}")))?;
             key = "";
         }

@@ -7,18 +7,16 @@
 //! goes through the pidfd, so it reaches that process or none.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use portolan_core::socket::procpid::{Stat, io_uring_sockets, mapped_sockets, socket_inode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::proc::{Proc, decimal, each_entry, entry_buffer};
+use crate::proc::{Descriptor, IO_URING, Proc, each_descriptor, entry_buffer};
 
 /// A process that is held on to, and the sockets for which it is meant.
 #[derive(Debug)]
@@ -188,14 +186,8 @@ fn holds(pid: u32, inodes: &[u64]) -> Result<bool, Errno> {
         return Ok(true);
     }
     // The first thread has none when it ended before the others, and some have their own.
-    let mut threads = Vec::new();
-    let tasks = proc.folder(pid, "task")?;
-    each_entry(tasks.as_fd(), &mut entry_buffer(), |name, _, _| {
-        threads.extend(decimal(name).filter(|tid| *tid != u64::from(pid)));
-        ControlFlow::Continue(())
-    })?;
-    let holds = |tid: &u64| open_in(&proc, pid, &format!("task/{tid}/fd"), inodes);
-    if threads.iter().any(|tid| holds(tid).unwrap_or(false)) {
+    let holds = |tid: &u32| open_in(&proc, pid, &format!("task/{tid}/fd"), inodes);
+    if proc.threads(pid)?.iter().any(|tid| holds(tid).unwrap_or(false)) {
         return Ok(true);
     }
     let mut maps = Vec::new();
@@ -206,26 +198,20 @@ fn holds(pid: u32, inodes: &[u64]) -> Result<bool, Errno> {
 fn open_in(proc: &Proc, pid: u32, folder: &str, inodes: &[u64]) -> Result<bool, Errno> {
     let folder = proc.folder(pid, folder)?;
     let mut found = false;
-    let mut refusal = None;
-    each_entry(folder.as_fd(), &mut entry_buffer(), |name, _, _| {
-        let mut target = [MaybeUninit::uninit(); 32];
-        match readlinkat_raw(&folder, name, &mut target[..]) {
-            Ok((link, _)) => {
-                let is_ring = link == b"anon_inode:[io_uring]";
-                found = socket_inode(link).is_some_and(|inode| inodes.contains(&inode))
-                    || (is_ring && registered(proc, pid, name, inodes));
-            }
-            Err(Errno::NOENT) => {} // closed meanwhile
-            Err(error) => refusal = Some(error),
-        }
-        if found || refusal.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    each_descriptor(folder.as_fd(), &mut entry_buffer(), |descriptor| {
+        found = match socket_inode(descriptor.target) {
+            Some(inode) => inodes.contains(&inode),
+            None => descriptor.target == IO_URING && registered(proc, pid, &descriptor, inodes),
+        };
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    refusal.map_or(Ok(found), Err)
+    Ok(found)
 }
 
-fn registered(proc: &Proc, pid: u32, ring: &[u8], inodes: &[u64]) -> bool {
+fn registered(proc: &Proc, pid: u32, ring: &Descriptor<'_>, inodes: &[u64]) -> bool {
     let mut text = Vec::new();
-    let file = format!("fdinfo/{}", String::from_utf8_lossy(ring));
+    let Some(number) = ring.number() else { return false };
+    let file = format!("fdinfo/{number}");
     let text = proc.read(pid, &file, &mut text).unwrap_or_default();
     io_uring_sockets(text).any(|inode| inodes.contains(&inode))
 }

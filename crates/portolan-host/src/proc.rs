@@ -39,6 +39,20 @@ impl Proc {
         Ok(pids)
     }
 
+    /// The threads of a process but the first.
+    ///
+    /// # Errors
+    /// When it has ended or is hidden.
+    pub(crate) fn threads(&self, pid: u32) -> io::Result<Vec<u32>> {
+        let mut threads = Vec::new();
+        each_entry(self.folder(pid, "task")?.as_fd(), &mut entry_buffer(), |name, _, _| {
+            let tid = decimal(name).and_then(|tid| u32::try_from(tid).ok());
+            threads.extend(tid.filter(|tid| *tid != pid));
+            ControlFlow::Continue(())
+        })?;
+        Ok(threads)
+    }
+
     /// Opens the folder `/proc/PID/name`.
     pub(crate) fn folder(&self, pid: u32, name: &str) -> io::Result<OwnedFd> {
         fs::openat(&self.0, path(pid, name).as_bytes(), FOLDER, Mode::empty())
@@ -118,6 +132,46 @@ pub(crate) fn each_entry(
     Ok(())
 }
 
+/// Calls `visit` with number and target of every link in a folder of descriptors (proc_pid_fd(5)),
+/// until it breaks off. What is closed meanwhile is left out.
+///
+/// # Errors
+/// When the links may not be followed. That the folder is listed does not mean they may: the list
+/// asks for the user, a link for the right to trace (fs/proc/fd.c, fs/proc/base.c).
+pub(crate) fn each_descriptor(
+    folder: BorrowedFd<'_>,
+    buffer: &mut [MaybeUninit<u8>],
+    mut visit: impl FnMut(Descriptor<'_>) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let mut refusal = None;
+    each_entry(folder, buffer, |name, _, _| {
+        let mut target = [MaybeUninit::uninit(); 32];
+        match fs::readlinkat_raw(folder, name, &mut target[..]) {
+            Ok((target, _)) => visit(Descriptor { name, target }),
+            Err(Errno::NOENT) => ControlFlow::Continue(()),
+            Err(error) => {
+                refusal = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    refusal.map_or(Ok(()), Err)
+}
+
+/// A link in a folder of descriptors.
+pub(crate) struct Descriptor<'a> {
+    name: &'a [u8],
+    /// What it is, as far as 32 bytes go: `socket:[12345]`.
+    pub(crate) target: &'a [u8],
+}
+
+impl Descriptor<'_> {
+    /// Its number.
+    pub(crate) fn number(&self) -> Option<i32> {
+        decimal(self.name).and_then(|n| i32::try_from(n).ok())
+    }
+}
+
 /// A buffer that takes some thousand entries a system call.
 pub(crate) fn entry_buffer() -> Box<[MaybeUninit<u8>]> {
     Box::new_uninit_slice(32 * 1024)
@@ -130,6 +184,9 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     }
     digits.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + u64::from(d - b'0')))
 }
+
+/// What the descriptor of an io_uring links to.
+pub(crate) const IO_URING: &[u8] = b"anon_inode:[io_uring]";
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 

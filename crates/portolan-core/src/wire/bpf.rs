@@ -42,18 +42,6 @@ pub enum Width {
 }
 
 impl Width {
-    /// The width of so many bytes.
-    #[must_use]
-    pub const fn of(bytes: u32) -> Option<Self> {
-        match bytes {
-            1 => Some(Self::Byte),
-            2 => Some(Self::Half),
-            4 => Some(Self::Word),
-            8 => Some(Self::Double),
-            _ => None,
-        }
-    }
-
     const fn code(self) -> u8 {
         match self {
             Self::Word => 0x00,
@@ -276,12 +264,5 @@ mod tests {
         assert_eq!(code[0], [0x15, 0x01, 2, 0, 0, 0, 0, 0]);
         assert_eq!(code[1], [0x56, 0x01, 1, 0, 0xff, 0xff, 0xff, 0xff]);
         assert_eq!(code[2], [0x05, 0, 0, 0, 0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn a_width_is_a_power_of_two_up_to_eight_bytes() {
-        let widths = [0, 1, 2, 3, 4, 8, 16].map(Width::of);
-        let [byte, half, word, double] = [Width::Byte, Width::Half, Width::Word, Width::Double];
-        assert_eq!(widths, [None, Some(byte), Some(half), None, Some(word), Some(double), None]);
     }
 }

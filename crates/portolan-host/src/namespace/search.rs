@@ -19,12 +19,11 @@ use std::path::{Path, PathBuf};
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::socket::Netns;
 use portolan_core::socket::procpid::{NamespaceMount, network_namespace};
-use rustix::fs::readlinkat_raw;
 use rustix::io::Errno;
 
 use super::{Door, HOST, Place, inode, more_rights, sees_every_process, tables_id};
 use crate::owners::{Stray, strays};
-use crate::proc::{Proc, decimal, each_entry, entry_buffer};
+use crate::proc::{Proc, each_descriptor, entry_buffer};
 use crate::processes::{self, Details};
 
 /// Every network namespace that can be found, our own first, then by inode.
@@ -243,23 +242,12 @@ fn descriptors(
     proc: &Proc,
     pid: u32,
     entries: &mut [MaybeUninit<u8>],
-    links: &mut Vec<(u64, u64)>,
+    links: &mut Vec<(i32, u64)>,
 ) -> Result<(), Errno> {
-    let folder = proc.folder(pid, "fd")?;
-    let mut refusal = None;
-    each_entry(folder.as_fd(), entries, |name, _, _| {
-        let mut target = [MaybeUninit::uninit(); 32];
-        match readlinkat_raw(&folder, name, &mut target[..]) {
-            Ok((target, _)) => links.extend(decimal(name).zip(network_namespace(target))),
-            Err(Errno::NOENT) => {}
-            Err(error) => {
-                refusal = Some(error);
-                return ControlFlow::Break(());
-            }
-        }
+    each_descriptor(proc.folder(pid, "fd")?.as_fd(), entries, |descriptor| {
+        links.extend(descriptor.number().zip(network_namespace(descriptor.target)));
         ControlFlow::Continue(())
-    })?;
-    refusal.map_or(Ok(()), Err)
+    })
 }
 
 /// So many files of a namespace are kept: the process behind the first may end before we go there.

@@ -16,14 +16,13 @@ use portolan_core::socket::procpid::{
     descriptors_in_flight, io_uring_sockets, mapped_sockets, socket_inode,
 };
 use portolan_core::socket::{Holder, Via};
-use rustix::fs;
 use rustix::io::{self, Errno};
 
 use super::in_flight::Mailbox;
 use super::pass::{Holding, Pass};
 use crate::id_index::IdIndex;
 use crate::kernel::tables::compare_files;
-use crate::proc::{Proc, decimal, each_entry, entry_buffer};
+use crate::proc::{IO_URING, Proc, each_descriptor, entry_buffer};
 use crate::processes::{Details, Reader};
 
 /// Where to look.
@@ -141,37 +140,24 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads one folder of descriptors. That they are listed does not mean they may be followed: the
-    /// list asks for the user, a link for the right to trace (fs/proc/fd.c, fs/proc/base.c).
     fn read_folder(&mut self, pid: u32, folder: &str) -> io::Result<Files> {
         let folder = self.proc.folder(pid, folder)?;
         let (wanted, depth, holdings) = (self.wanted, self.depth, &mut self.pass.holdings);
         let mut files = Files::default();
-        let mut refusal = None;
-        each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
-            let mut target = [MaybeUninit::uninit(); 32];
-            let target = match fs::readlinkat_raw(&folder, name, &mut target[..]) {
-                Ok((target, _)) => target,
-                Err(Errno::NOENT) => return ControlFlow::Continue(()), // closed meanwhile
-                Err(error) => {
-                    refusal = Some(error);
-                    return ControlFlow::Break(());
-                }
-            };
-            let fd = || decimal(name).and_then(|n| i32::try_from(n).ok());
+        each_descriptor(folder.as_fd(), &mut self.entries, |descriptor| {
             files.count += 1;
-            let inode = socket_inode(target);
+            let inode = socket_inode(descriptor.target);
             if let Some(position) = inode.and_then(|i| wanted.position(i)) {
-                let holder = Holder { pid, fd: fd(), via: Via::Fd };
+                let holder = Holder { pid, fd: descriptor.number(), via: Via::Fd };
                 holdings.push(Holding { position, holder, settings: None });
             } else if inode.is_some() && depth == Depth::Everything {
-                files.sockets.extend(fd());
-            } else if depth == Depth::Everything && target == b"anon_inode:[io_uring]" {
-                files.rings.extend(fd());
+                files.sockets.extend(descriptor.number());
+            } else if depth == Depth::Everything && descriptor.target == IO_URING {
+                files.rings.extend(descriptor.number());
             }
             ControlFlow::Continue(())
         })?;
-        refusal.map_or(Ok(files), Err)
+        Ok(files)
     }
 
     /// Sockets that were registered with an io_uring live on when their descriptor is closed.
@@ -208,7 +194,7 @@ impl<'a> Worker<'a> {
     /// some gave it up for one of their own (CLONE_FILES of unshare(2)). Each table is read once.
     fn visit_threads(&mut self, pid: u32, mut seen: usize) {
         let mut tables = Tables::of(pid);
-        for tid in self.threads(pid) {
+        for tid in self.proc.threads(pid).unwrap_or_default() {
             let is_new = match tables.take(tid) {
                 Ok(is_new) => is_new,
                 // Not to be told apart: a closer look reads them all, a quick one the first.
@@ -218,18 +204,6 @@ impl<'a> Worker<'a> {
                 seen += files.count;
             }
         }
-    }
-
-    /// The threads of a process but the first.
-    fn threads(&mut self, pid: u32) -> Vec<u32> {
-        let Ok(folder) = self.proc.folder(pid, "task") else { return Vec::new() };
-        let mut threads = Vec::new();
-        let _ = each_entry(folder.as_fd(), &mut self.entries, |name, _, _| {
-            let tid = decimal(name).and_then(|tid| u32::try_from(tid).ok());
-            threads.extend(tid.filter(|tid| *tid != pid));
-            ControlFlow::Continue(())
-        });
-        threads
     }
 }
 

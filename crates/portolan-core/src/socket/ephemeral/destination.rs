@@ -76,7 +76,7 @@ impl TimeWaitReuse {
         let by_policy = match self.policy {
             ReusePolicy::Never => false,
             ReusePolicy::Always => true,
-            ReusePolicy::Loopback => is_loopback(source) || is_loopback(peer),
+            ReusePolicy::Loopback => source.is_loopback() || peer.is_loopback(),
         };
         by_policy && self.timestamps && TIME_WAIT.saturating_sub(left) > self.after
     }
@@ -90,10 +90,6 @@ pub(super) const fn is_odd(low: Port, port: Port) -> bool {
 /// The same endpoint with an IPv4 address where it only maps one.
 pub(super) fn canonical(endpoint: Endpoint) -> Endpoint {
     Endpoint::new(endpoint.address.to_canonical(), endpoint.port)
-}
-
-fn is_loopback(address: IpAddr) -> bool {
-    address.is_loopback()
 }
 
 /// Destinations while they are counted.

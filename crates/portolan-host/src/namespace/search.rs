@@ -137,22 +137,31 @@ impl Search {
     /// Reads the mounts of every mount namespace, once each.
     fn ask_mounts(&mut self, pids: &[u32]) {
         let own = inode("/proc/self/ns/mnt");
-        self.read_mounts("self", Path::new("/"));
+        self.read_mounts(None);
         let mut known: HashSet<u64> = own.into_iter().collect();
         for pid in pids {
             let Some(mounts) = inode(&format!("/proc/{pid}/ns/mnt")) else { continue };
             if known.insert(mounts) {
-                self.read_mounts(&pid.to_string(), Path::new(&format!("/proc/{pid}/root")));
+                self.read_mounts(Some(*pid));
             }
         }
     }
 
-    fn read_mounts(&mut self, process: &str, root: &Path) {
-        let text = fs::read(format!("/proc/{process}/mountinfo")).unwrap_or_default();
+    /// Reads the mounts as a process sees them, or as we do. Only ours name anything: in a mount
+    /// namespace of their own, anybody may call anything `host` (user_namespaces(7)).
+    fn read_mounts(&mut self, process: Option<u32>) {
+        let (folder, root) = match process {
+            None => ("/proc/self".to_owned(), PathBuf::from("/")),
+            Some(pid) => (format!("/proc/{pid}"), format!("/proc/{pid}/root").into()),
+        };
+        let text = fs::read(format!("{folder}/mountinfo")).unwrap_or_default();
         for mount in NamespaceMount::all(&text) {
             let path = Path::new(OsStr::from_bytes(&mount.path));
             let below = path.strip_prefix("/").unwrap_or(path);
             let found = self.offer(mount.inode, || root.join(below));
+            if process.is_some() {
+                continue;
+            }
             let is_named = path.parent().is_some_and(|folder| folder.ends_with("run/netns"));
             if is_named || found.name.is_none() {
                 found.name = path.file_name().map(|name| name.to_string_lossy().into());

@@ -281,6 +281,33 @@ fn namespaces_of_processes_that_proc_does_not_show_are_a_gap() {
     assert!(told.contains("outside this pid namespace"), "{told}");
 }
 
+/// In a mount namespace of their own anybody may mount theirs at /run/netns/host.
+#[test]
+fn a_stranger_does_not_name_a_namespace() {
+    require_root!();
+    let mut unshare = Command::new("setpriv");
+    unshare.args(["--pdeathsig", "KILL", "--reuid", "65534", "--clear-groups"]);
+    unshare.args(["unshare", "--user", "--map-root-user", "--net", "--mount"]);
+    let mount = "mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/host &&
+        mount --bind /proc/self/ns/net /run/netns/host && exec \"$@\"";
+    if !unshare_works(&unshare) {
+        skip!("strangers may not make user namespaces");
+    }
+    let stranger = Server::start(
+        unshare,
+        &["sh", "-c", mount, "sh", "setpriv", "--pdeathsig", "KILL"],
+        "datagram('0.0.0.0:18196'); print(os.stat('/proc/self/ns/net').st_ino)",
+    );
+    let inode: u64 = stranger.said.parse().expect("an inode");
+    let document = Program::line("sockets --all-netns --json").run().expect_code(0).json();
+    assert_eq!(at(&document, 18196)["netns"], json!({"inode": inode, "name": null}));
+}
+
+fn unshare_works(unshare: &Command) -> bool {
+    let mut tried = Command::new(unshare.get_program());
+    tried.args(unshare.get_args()).arg("true").status().is_ok_and(|status| status.success())
+}
+
 /// Anybody may make namespaces by the thousand (user_namespaces(7)): that must not hide a listener.
 #[test]
 fn more_namespaces_than_descriptors_hide_nothing() {

@@ -131,6 +131,16 @@ impl Exclusions {
         range.iter().filter(|port| !self.contains(*port)).count()
     }
 
+    /// How many numbers of `range` are left in a row, at most.
+    #[must_use]
+    pub fn longest_run_in(&self, range: PortRange) -> usize {
+        let runs = range.iter().scan(0, |run, port| {
+            *run = if self.contains(port) { 0 } else { *run + 1 };
+            Some(*run)
+        });
+        runs.max().unwrap_or(0)
+    }
+
     fn of(&self, reason: Exclusion) -> Option<&PortSet> {
         self.sets.iter().find(|(known, _)| *known == reason).map(|(_, set)| set)
     }
@@ -277,7 +287,11 @@ pub fn choose(
     let mut ports = wish.order.ports(wish.range);
     let mut chosen: Vec<Port> = if wish.consecutive {
         let runs = ports.filter_map(|first| run_from(first, wish));
-        let mut free = runs.filter(|run| run.iter().all(|port| may_have(port, exclusions)));
+        // Trying costs a system call or four: a run that is out of the question anyway is not tried.
+        let mut free = runs.filter(|run| {
+            !run.iter().any(|port| exclusions.contains(port))
+                && run.iter().all(|port| may_have(port, exclusions))
+        });
         free.next().map(|run| run.iter().collect()).unwrap_or_default()
     } else {
         let mut chosen = Vec::with_capacity(count);
@@ -349,6 +363,21 @@ mod tests {
         assert_eq!(chosen, [107, 108, 109].map(Port));
         let none = choose(&Wish { count: 5, ..wish }, &mut exclusions, |_| true);
         assert_eq!(none, []);
+        assert_eq!(exclusions.longest_run_in(wish.range), 4, "107 to 110");
+    }
+
+    #[test]
+    fn a_run_that_is_out_of_the_question_is_not_tried() {
+        let mut exclusions = Exclusions::default();
+        exclusions.add(Exclusion::Assigned, &set(&[104, 109, 114, 119]));
+        let order = Order::Near(Port(100));
+        let wish = Wish { range: range(100, 119), count: 5, consecutive: true, order };
+        let mut tried = 0;
+        let chosen = choose(&wish, &mut exclusions, |_| {
+            tried += 1;
+            true
+        });
+        assert_eq!((chosen, tried), (Vec::new(), 0));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use crate::fault::Hinted as _;
 /// # Errors
 /// When that folder is gone.
 pub(crate) fn here() -> Result<PathBuf> {
-    let folder = env::current_dir().hinted("find the project", "the working folder is gone")?;
+    let folder = env::current_dir()
+        .hinted("find the working folder", "it was removed: cd to one that is there")?;
     Ok(root_of(&folder))
 }
 

@@ -70,6 +70,10 @@ fn nothing(report: &Report) -> String {
         .iter()
         .map(|(reason, ports)| format!("{} {}", ports.len(), words(*reason)))
         .collect();
+    if let Some(longest @ 1..) = report.in_a_row {
+        let range = report.range;
+        return format!("not as many free ports in a row in {range}: {longest} are, at most");
+    }
     if report.left > 0 {
         return format!("not as many free ports in {}: {} are left", report.range, report.left);
     }

@@ -293,6 +293,9 @@ fn a_run_of_ports_near_another_is_what_was_asked_for() {
     let words = "--count 3 --consecutive --near 26500 --range 26000-27000 --json";
     let told = place.pick(words, folder.path()).run().expect_code(0).json();
     assert_eq!(told["ports"], serde_json::json!([26499, 26500, 26501]));
+    let words = "--count 4 --consecutive --range 26500-26504";
+    let none = place.pick(words, folder.path()).run().expect_code(1);
+    assert!(none.stderr.contains("in a row in 26500-26504: 2 are, at most"), "{}", none.stderr);
 }
 
 #[test]

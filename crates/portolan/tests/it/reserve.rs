@@ -361,6 +361,7 @@ fn a_port_or_a_time_that_is_none_is_bad_usage() {
         ("reserve 70000", "for example 8080"),
         ("reserve 80/sctp", "for example 8080"),
         ("reserve 8080 --ttl 0s", "such as 30s"),
+        ("reserve 8080 --ttl 99999999h", "say less"),
         ("pick --lease 0s", "such as 30s"),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -41,7 +41,8 @@ Three ways, chosen by what is asked for:
   --remap   bind() to that port goes to another, for programs that insist on
             their port or lack SO_REUSEADDR; PORT is set too. No privilege is
             needed, and the command cannot gain any (sudo inside will not work).
-            It sees its real port in getsockname(). Not changed: connect(),
+            It sees its real port in getsockname(), which workers of Node's
+            `cluster` take for a failed bind (EADDRINUSE). Not changed: connect(),
             32-bit programs, binds through io_uring. It is no sandbox.
 
 Examples: portolan run --listen web=auto -- ./server

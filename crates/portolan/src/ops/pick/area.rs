@@ -44,7 +44,7 @@ impl Area {
         };
         let set_aside = matches!(request.place, Place::Pool(_)).then_some(range);
         let mut exclusions = choose::of_kernel(&machine.ports, set_aside);
-        exclusions.add_port(Exclusion::Reserved, Port(0));
+        exclusions.add_port(Exclusion::Refused, Port(0));
         if !geteuid().is_root() {
             exclusions.add(Exclusion::Privileged, &below(machine.ports.unprivileged_start));
         }

@@ -17,7 +17,7 @@ use portolan_core::net::{Observed, Port, PortRange, PortSet, Transport, Transpor
 use portolan_core::socket::choose::Exclusion;
 use portolan_host::clock;
 
-use crate::fault::{Fault, Hinted as _};
+use crate::fault::Fault;
 use crate::ops::inventory::Asked;
 use crate::store::Store;
 
@@ -129,6 +129,8 @@ pub(crate) struct Report {
     pub(crate) expires: Option<Timestamp>,
     /// How many numbers of the range could have been given.
     pub(crate) left: usize,
+    /// How many of them follow one another at most, where that was asked for.
+    pub(crate) in_a_row: Option<usize>,
     /// What was excluded, and why.
     pub(crate) excluded: Vec<(Exclusion, PortSet)>,
 }
@@ -158,7 +160,8 @@ pub(crate) fn pick(request: &Request) -> Result<Observed<Report>> {
 /// # Errors
 /// No time at all, or more than the calendar has.
 pub(crate) fn end(now: Timestamp, lasts: Duration) -> Result<Timestamp> {
+    let too_long = || Fault::new("a lease beyond the year 9999", "say less, such as 1h");
     let never = || Fault::new("a lease of no time at all", "say for how long, such as 30s or 5m");
-    let end = now.checked_add(lasts).hinted("a lease that long", "say less, such as 1h")?;
+    let end = now.checked_add(lasts).map_err(|_| too_long())?;
     (end > now).then_some(end).ok_or_else(never)
 }

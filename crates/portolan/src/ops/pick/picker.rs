@@ -110,6 +110,7 @@ impl Picker<'_> {
 
     /// What there is to tell about `ports`.
     pub(super) fn report(&self, ports: Vec<Port>, exclusions: &Exclusions) -> Report {
+        let consecutive = self.request.consecutive;
         Report {
             ports,
             range: self.area.range,
@@ -121,6 +122,7 @@ impl Picker<'_> {
             has_leftovers: false,
             expires: None,
             left: exclusions.left_in(self.area.range),
+            in_a_row: consecutive.then(|| exclusions.longest_run_in(self.area.range)),
             excluded: exclusions.within(self.area.range),
         }
     }

@@ -3,8 +3,10 @@
 //! On Linux user, groups and capabilities belong to a thread. A thread of its own gives them up and
 //! ends with the work; the process around it stays what it was.
 
+use std::thread::Builder;
+
 use portolan_core::socket::passwd::Account;
-use rustix::io;
+use rustix::io::{self, Errno};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -12,10 +14,11 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 /// capabilities too (capabilities(7), "Effect of user ID changes on capabilities").
 ///
 /// # Errors
-/// EPERM for whoever may not change users.
+/// EPERM for whoever may not change users, EAGAIN where no thread is to be had.
 pub fn as_user<T: Send>(account: Account, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| become_user(account).map(|()| work()));
+        let work = || become_user(account).map(|()| work());
+        let other = Builder::new().spawn_scoped(scope, work).map_err(|_| Errno::AGAIN)?;
         other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -43,7 +46,7 @@ mod tests {
                 let (uid, gid, groups) = seen.unwrap();
                 assert_eq!((uid, gid, groups.unwrap().len()), (65534, 65534, 0));
             }
-            false => assert_eq!(seen.unwrap_err(), io::Errno::PERM),
+            false => assert_eq!(seen.unwrap_err(), Errno::PERM),
         }
         assert_eq!(geteuid(), before);
     }

@@ -102,7 +102,14 @@ impl Tool {
         let start = |source| ToolError::Start { program: self.name(), source };
         let mut child = command.spawn().map_err(start)?;
         let output = collect(child.stdout.take());
-        let complaint = collect(child.stderr.take());
+        let readers = output.and_then(|output| Ok((output, collect(child.stderr.take())?)));
+        let (output, complaint) = match readers {
+            Ok(readers) => readers,
+            Err(source) => {
+                end(&mut child);
+                return Err(start(source));
+            }
+        };
         let status = self.wait(&mut child, limit)?;
         let (output, complaint) = (join(output), join(complaint));
         if output.len() as u64 > MOST {
@@ -116,8 +123,7 @@ impl Tool {
         if ends_within(child, limit) {
             return Ok(child.wait().unwrap_or_else(|_| ExitStatus::from_raw(-1)));
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        end(child);
         Err(ToolError::TimedOut { program: self.name(), seconds: limit.as_secs() })
     }
 
@@ -138,9 +144,14 @@ fn ends_within(child: &Child, limit: Duration) -> bool {
     poll(&mut watched, limit.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 /// Reads a pipe to its end on a thread of its own, so that neither pipe can fill up.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
+fn collect(pipe: Option<impl Read + Send + 'static>) -> io::Result<thread::JoinHandle<Vec<u8>>> {
+    thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
             let _ = pipe.take(MOST + 1).read_to_end(&mut bytes);

@@ -23,7 +23,8 @@ pub struct SocketTable {
     pub kernel_uses: Vec<KernelUse>,
     /// How their holders were found.
     pub engine: Engine,
-    /// Whether some of the sockets asked for may be missing: the kernel was not able to tell.
+    /// Whether some of the sockets asked for may be missing: the kernel was not able to tell, or
+    /// there may be network namespaces that could not be found.
     pub may_lack_sockets: bool,
 }
 

@@ -72,7 +72,7 @@ impl Place {
     ///
     /// # Errors
     /// When it may not be entered: that takes CAP_SYS_ADMIN in both namespaces (setns(2)).
-    /// `NotFound` says that nothing leads there any more.
+    /// `NotFound` says that nothing leads there any more; or no thread is to be had.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         let Door::Files(files) = &self.door else { return Ok(work()) };
         let handle = open_first(files, self.netns.inode)?;
@@ -82,7 +82,7 @@ impl Place {
             Ok(work())
         };
         thread::scope(|scope| {
-            let visitor = scope.spawn(visit);
+            let visitor = thread::Builder::new().spawn_scoped(scope, visit)?;
             visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }

@@ -55,7 +55,9 @@ impl Search {
         let may_ask = choice != Choice::Only(Engine::Procfs);
         let selection = selection_of(query);
         let look = move || Glance::take(&selection);
-        Self { choice, early: (is_large && may_ask).then(|| thread::spawn(look)) }
+        // Where no thread is to be had (RLIMIT_NPROC), it is looked for afterwards.
+        let begin = || thread::Builder::new().spawn(look).ok();
+        Self { choice, early: (is_large && may_ask).then(begin).flatten() }
     }
 
     /// The sockets that `query` gave, joined with their holders.

@@ -69,7 +69,9 @@ fn visit(proc: &Proc, pids: &[u32], wanted: &IdIndex, details: Details, depth: D
     let next = AtomicUsize::new(0);
     let work = || Worker::new(proc, wanted, details, depth).run(pids, &next);
     thread::scope(|scope| {
-        let others: Vec<_> = (1..threads(pids.len())).map(|_| scope.spawn(work)).collect();
+        // Where no further thread is to be had (RLIMIT_NPROC), those there are do it all.
+        let more = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads(pids.len())).map_while(more).collect();
         others.into_iter().fold(work(), |pass, other| match other.join() {
             Ok(part) => pass.and(part),
             Err(panic) => std::panic::resume_unwind(panic),

@@ -310,6 +310,21 @@ s.close()",
     Program::line("kill 18080 --yes").inside(&netns).run().expect_code(0);
 }
 
+/// A fork bomb leaves its user nothing, and that is when one asks.
+#[test]
+fn where_no_thread_is_to_be_had_it_is_answered_without() {
+    require_root!();
+    let netns = Netns::new();
+    let user = 64_000; // nobody else's, so that no other process counts
+    let _server = netns.python("listener('127.0.0.1:18080')");
+    for words in ["sockets", "sockets -a", "sockets --all-netns", "status", "who 18080"] {
+        let alone = Program::line(words).inside(&netns).through(["prlimit", "--nproc=1:1"]);
+        let ran = alone.by_user(user).run();
+        assert!(ran.code == 0 || ran.code == 3, "{words}: {}", ran.stderr);
+        assert!(ran.stdout.contains("18080"), "{words}: {}{}", ran.stdout, ran.stderr);
+    }
+}
+
 /// A script that has a process send sockets over a unix socket that nobody reads, then close them.
 fn sender(kind: &str, addresses: &[&str]) -> String {
     format!(

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use portolan_core::container::{Publisher, parse_inspect};
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_core::inventory::file::{Loading, Path, Want};
 use portolan_core::nat::{Destination, RuleFamily, Translations};
@@ -42,6 +43,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("nat", nat),
     ("complaint", complaint),
     ("socket_units", socket_units),
+    ("container", container),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links or addresses.
@@ -308,5 +310,24 @@ pub fn socket_units(bytes: &[u8]) {
     if let Some(end) = stop::ssh_connection(&text) {
         let again = format!("192.0.2.7 50000 {} {}", end.address, end.port);
         assert_eq!(stop::ssh_connection(&again), Some(end), "an end is read as it is written");
+    }
+}
+
+/// What `docker inspect` prints, or the command line of a program that holds a port for a container.
+pub fn container(bytes: &[u8]) {
+    for described in parse_inspect(bytes).into_iter().flatten() {
+        for published in &described.published {
+            let port = published.ports.first();
+            assert_ne!(port, Port(0), "a port that may be any is none");
+            assert!(described.publishes(published.transport, port).is_some(), "it publishes it");
+        }
+    }
+    let line = String::from_utf8_lossy(bytes);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    for name in ["docker-proxy", "conmon", "pasta", "rootlessport"] {
+        for transport in Transport::ALL {
+            let by = Publisher::of(name, &words, transport, Port(8080));
+            assert!(by.is_some_and(|by| by.program == name), "it is known by its name");
+        }
     }
 }

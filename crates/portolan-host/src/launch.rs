@@ -5,7 +5,7 @@
 //! process id. It is told what to do on its command line, by numbers of descriptors it inherits:
 //!
 //! ```text
-//! portolan run …        ── starts ──▶  portolan start-command --sockets 40 --watch bind --tell 41 -- CMD
+//! portolan run …        ── starts ──▶  portolan start-command --parent 7 --sockets 40 --tell 41 … -- CMD
 //!                       ◀─ listener ─  (SCM_RIGHTS over 41)  ── exec ──▶  CMD
 //! ```
 
@@ -25,7 +25,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use crate::bind_watch::{BIND, BIND_AND_LISTEN, BindWatch};
 use crate::kernel::seccomp;
@@ -93,7 +93,8 @@ impl Launch<'_> {
     pub fn start(&self) -> io::Result<(Child, Option<BindWatch>)> {
         // The link itself, not what it says: that file may be replaced, or out of our user's reach.
         let mut this = Command::new("/proc/self/exe");
-        this.arg0("portolan").arg(SUBCOMMAND).envs(self.environment.iter().map(|(n, v)| (n, v)));
+        this.arg0("portolan").arg(SUBCOMMAND).arg("--parent").arg(std::process::id().to_string());
+        this.envs(self.environment.iter().map(|(n, v)| (n, v)));
         let mut inherited = Vec::new();
         for socket in self.sockets {
             let copy = self.inheritable(socket)?;
@@ -128,8 +129,10 @@ impl Launch<'_> {
 }
 
 /// What the hidden subcommand was told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Handed {
+    /// The process that started it.
+    pub parent: u32,
     /// The sockets, by the numbers they were inherited under.
     pub sockets: Vec<RawFd>,
     /// The calls to stop, and the number of the socket over which to tell of them.
@@ -145,6 +148,9 @@ pub enum Unstarted {
     /// Its calls cannot be watched.
     #[error("watch its bind()")]
     Watch(#[source] io::Error),
+    /// Whoever started this has ended already.
+    #[error("not started: portolan has ended")]
+    Orphaned,
     /// There is no such program.
     #[error("command not found")]
     Missing,
@@ -175,6 +181,11 @@ pub fn become_it(handed: &Handed, command: &[OsString]) -> Unstarted {
     }
     // Without us nobody answers for its ports any more. It may decide otherwise itself.
     let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    // Whoever ended before that tells nobody (PR_SET_PDEATHSIG(2const)).
+    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get().cast_unsigned() != handed.parent)
+    {
+        return Unstarted::Orphaned;
+    }
     match command.exec() {
         error if error.kind() != io::ErrorKind::NotFound => Unstarted::Refused(error),
         // With a slash it was not searched for.

@@ -44,11 +44,14 @@ fn failed(error: &Error, color: Color) -> Exit {
 
 /// Becomes the command; an exit code only where that is not possible.
 pub(crate) fn start_command(arguments: &StartCommand, global: &Global) -> Exit {
-    let handed =
-        Handed { sockets: arguments.sockets.clone(), watch: arguments.watch.zip(arguments.tell) };
+    let handed = Handed {
+        parent: arguments.parent,
+        sockets: arguments.sockets.clone(),
+        watch: arguments.watch.zip(arguments.tell),
+    };
     let unstarted = launch::become_it(&handed, &arguments.command);
     let exit = match unstarted {
-        Unstarted::Sockets(_) | Unstarted::Watch(_) => FAILED,
+        Unstarted::Sockets(_) | Unstarted::Watch(_) | Unstarted::Orphaned => FAILED,
         Unstarted::Refused(_) => Exit::Command(126),
         Unstarted::Missing | Unstarted::Uninterpreted => Exit::Command(127),
     };

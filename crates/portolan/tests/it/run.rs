@@ -430,6 +430,14 @@ fn the_command_does_not_outlive_us() {
     eventually("the command to end too", is_gone);
 }
 
+/// Killed just after it has started us, nobody would be told: the kernel tells of later deaths only.
+#[test]
+fn a_command_whose_portolan_is_gone_already_is_not_started() {
+    let ran = Program::line("start-command --parent 4000000000 -- echo started").run().expect_code(125);
+    assert_eq!(ran.stdout, "");
+    assert_eq!(ran.stderr, "error: echo: not started: portolan has ended\n");
+}
+
 const NODE: &str = "
 const server = require('http').createServer((asked, answer) => {
   answer.writeHead(200, { Connection: 'close' });

@@ -42,8 +42,9 @@ Three ways, chosen by what is asked for:
             their port or lack SO_REUSEADDR; PORT is set too. No privilege is
             needed, and the command cannot gain any (sudo inside will not work).
             It sees its real port in getsockname(), which workers of Node's
-            `cluster` take for a failed bind (EADDRINUSE). Not changed: connect(),
-            32-bit programs, binds through io_uring. It is no sandbox.
+            `cluster` take for a failed bind (EADDRINUSE). Not changed:
+            connect(), 32-bit programs, binds through io_uring. It is no
+            sandbox.
 
 Examples: portolan run --listen web=auto -- ./server
           portolan run --remap 3000 -- npm start
@@ -63,6 +64,9 @@ failed, 126 when the command cannot be run, 127 when there is none.";
 /// What `run` tells the process that becomes the command.
 #[derive(Debug, Args)]
 pub(crate) struct StartCommand {
+    /// The process that starts it
+    #[arg(long, value_name = "PID")]
+    pub(crate) parent: u32,
     /// A socket to pass on, by its descriptor
     #[arg(long, value_name = "DESCRIPTOR")]
     pub(crate) sockets: Vec<RawFd>,

@@ -129,7 +129,13 @@ pub(crate) fn run(request: &Request, tell: &mut dyn FnMut(Told)) -> Result<u8> {
         let (mut child, watch) = launch.start().context("start this program once more")?;
         if let Some(watch) = watch {
             let (changes, sender) = (running.held.changes.clone(), attendance.sender());
-            thread::spawn(move || change(&watch, &changes, &sender));
+            let answer = move || change(&watch, &changes, &sender);
+            if let Err(error) = thread::Builder::new().spawn(answer) {
+                // Nobody would answer its first bind().
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error).context("start a thread that answers the command's calls");
+            }
         }
         let status = attendance.wait(&mut child, &mut running)?;
         let code = command::code(status);

@@ -433,7 +433,8 @@ fn the_command_does_not_outlive_us() {
 /// Killed just after it has started us, nobody would be told: the kernel tells of later deaths only.
 #[test]
 fn a_command_whose_portolan_is_gone_already_is_not_started() {
-    let ran = Program::line("start-command --parent 4000000000 -- echo started").run().expect_code(125);
+    let ran =
+        Program::line("start-command --parent 4000000000 -- echo started").run().expect_code(125);
     assert_eq!(ran.stdout, "");
     assert_eq!(ran.stderr, "error: echo: not started: portolan has ended\n");
 }
@@ -536,4 +537,20 @@ fn sockets_of_the_projects_own_number_are_named_as_pick_names_them() {
         program.run().expect_code(0).stdout.trim().to_owned()
     };
     assert_eq!(ran.stdout.trim(), format!("{} {}", picked("web"), picked("admin")));
+}
+
+/// Each process more that its user may have, the command comes one step further.
+#[test]
+fn at_the_limit_of_processes_it_says_what_it_cannot_start() {
+    require_root!();
+    let namespace = Netns::new();
+    let command = ["true".to_owned()];
+    let codes: BTreeSet<i32> = (1..8)
+        .map(|most| {
+            let limit = format!("--nproc={most}:{most}");
+            let program = run("--remap 3000=4000", &command).inside(&namespace);
+            program.through(["prlimit", &limit]).by_user(64_001).run().code // no panic: run() asserts it
+        })
+        .collect();
+    assert_eq!(codes, BTreeSet::from([0, 125]));
 }

@@ -24,7 +24,7 @@ pub(crate) fn text(screen: &mut Screen, leases: &[Lease], now: Timestamp) -> Res
     let mut table = Table::new([
         Column::right("PORT"),
         Column::left("KIND"),
-        Column::left("NAME"),
+        Column::flexible("NAME", 8),
         Column::flexible("PROJECT", 16).keeping_end(),
         Column::left("HELD BY"),
         Column::left("EXPIRES"),

@@ -141,6 +141,17 @@ fn a_project_and_name_have_the_same_number_from_any_folder_inside() {
 }
 
 #[test]
+fn a_long_name_leaves_the_list_as_wide_as_the_terminal() {
+    require_root!();
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    place.number(&format!("--for {}", "n".repeat(300)), folder.path());
+    let list = Program::line("reservations").env("XDG_STATE_HOME", place.state.path());
+    let list = list.run().expect_code(0).stdout;
+    assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+}
+
+#[test]
 fn sixty_worktrees_asking_at_once_get_sixty_numbers_and_keep_them() {
     require_root!();
     let place = Place::new();

@@ -330,3 +330,112 @@ fn a_client_holds_its_port_as_the_model_says() {
     tally.print("bind conflicts, clients");
     assert_eq!((tally.cases, tally.undecided), (4 * 4 * 3, 0));
 }
+
+/// Numbers that look thrown and are the same on every run (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn one<T: Clone>(&mut self, of: &[T]) -> T {
+        let sides = u64::try_from(of.len()).unwrap();
+        of[usize::try_from(self.throw() % sides).unwrap()].clone()
+    }
+
+    /// A bind on a port, and who makes it.
+    fn bind(&mut self, port: Port) -> (Bind, Account) {
+        let transport = self.one(&[Transport::Tcp, Transport::Tcp, Transport::Udp]);
+        let addresses = [&ADDRESSES[..], &[("::1", true), ("127.0.0.1", false)]].concat();
+        let reuse = self.one(&OPTIONS);
+        let address = self.one(&addresses);
+        // IPv6 has [::1] on its own interface only (EADDRNOTAVAIL), whoever is there.
+        let other = Some(if address.0 == "::1" { "lo" } else { "left" });
+        let device = self.one(&[None, None, None, Some("lo"), other]);
+        let there = bind(transport, address, reuse);
+        let uid = self.one(&[0, 0, 0, 65534]);
+        (Bind { port, device: device.map(Into::into), ..there }, Account { uid, gid: uid })
+    }
+}
+
+/// What somebody did on a port: the socket, and its options in the end.
+struct Deed {
+    socket: OwnedFd,
+    reuse: Reuse,
+    said: String,
+}
+
+impl Deed {
+    /// Binds as thrown and goes on as thrown; `None` where the kernel refuses the bind.
+    fn thrown(dice: &mut Dice, port: Port, server: &TcpListener) -> Option<Self> {
+        let (bind, user) = dice.bind(port);
+        let further = dice.one(&["bound", "listens", "listens", "connects", "changes"]);
+        let options = dice.one(&OPTIONS);
+        // Who takes SO_REUSEPORT back is remembered as sharing all the same (tb->fastreuseport),
+        // which nothing tells.
+        let options = Reuse { port: options.port || bind.reuse.port, ..options };
+        let socket = as_user(user, || hold(&bind)).unwrap().ok()?;
+        let is_changed = further == "changes";
+        match further {
+            "listens" if bind.transport == Transport::Tcp => {
+                let _ = rustix::net::listen(&socket, 8);
+            }
+            "connects" => {
+                // From another interface nothing leads to the server.
+                rustix::io::ioctl_fionbio(&socket, true).unwrap();
+                let _ = rustix::net::connect(&socket, &server.local_addr().unwrap());
+                let _ = server.accept();
+            }
+            "changes" => set(&socket, options),
+            _ => {}
+        }
+        let reuse = if is_changed { options } else { bind.reuse };
+        let said = format!("{bind:?} of {} {further} {reuse:?}", user.uid);
+        Some(Self { socket, reuse, said })
+    }
+
+    fn inode(&self) -> u64 {
+        rustix::fs::fstat(&self.socket).unwrap().st_ino
+    }
+}
+
+fn set(socket: &OwnedFd, reuse: Reuse) {
+    rustix::net::sockopt::set_socket_reuseaddr(socket, reuse.address).unwrap();
+    rustix::net::sockopt::set_socket_reuseport(socket, reuse.port).unwrap();
+}
+
+#[test]
+fn what_many_did_on_a_port_blocks_as_the_model_says() {
+    require_root!();
+    let netns = Netns::new();
+    netns.ip("link add left type veth peer name right");
+    netns.ip("link set left up");
+    let tally = netns.enter(|| {
+        let mut tally = Tally::default();
+        let mut dice = Dice(20_000);
+        let server = TcpListener::bind("127.0.0.1:9").unwrap();
+        server.set_nonblocking(true).unwrap();
+        for port in (10_000..12_000).map(Port) {
+            let count = dice.one(&[1, 2, 2, 3, 4]);
+            let deeds: Vec<Deed> =
+                (0..count).filter_map(|_| Deed::thrown(&mut dice, port, &server)).collect();
+            let mut table = seen(port, Reuse::NONE);
+            for held in &mut table {
+                let deed = deeds.iter().find(|deed| held.socket.inode == deed.inode());
+                held.socket.reuse = deed.map(|deed| deed.reuse);
+            }
+            let (wish, user) = dice.bind(port);
+            let really = || as_user(user, || attempt(&wish).is_ok()).unwrap();
+            tally.take(&model(&wish, user.uid, &table), really, || {
+                let said: Vec<&str> = deeds.iter().map(|deed| deed.said.as_str()).collect();
+                format!("{}\n  then {wish:?} of {}", said.join("\n  "), user.uid)
+            });
+        }
+        tally
+    });
+    tally.print("bind conflicts, many on a port");
+}

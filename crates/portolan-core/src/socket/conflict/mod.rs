@@ -27,7 +27,8 @@ use crate::socket::Held;
 pub struct Judgement {
     /// Sockets that refuse to share, and why.
     pub blockers: Vec<(usize, Unshared)>,
-    /// Sockets of which the decisive option is unknown: in the way, or not.
+    /// Sockets of which the decisive option is unknown, or which the kernel may not come to ask: in
+    /// the way, or not.
     pub undecided: Vec<usize>,
     /// Sockets that overlap and share.
     pub sharers: Vec<usize>,
@@ -52,6 +53,7 @@ impl Judgement {
 #[must_use]
 pub fn judge(wish: &Claim, table: &[Held]) -> Judgement {
     let mut judgement = Judgement::default();
+    let mut is_order_decisive = false;
     for (position, held) in table.iter().enumerate() {
         let Some(claim) = Claim::of_socket(&held.socket) else { continue };
         match relation(wish, &claim) {
@@ -61,8 +63,25 @@ pub fn judge(wish: &Claim, table: &[Held]) -> Judgement {
             Relation::Blocks(why) => judgement.blockers.push((position, why)),
             Relation::Undecided => judgement.undecided.push(position),
         }
+        is_order_decisive |= ends_search(wish, &claim);
+    }
+    if is_order_decisive {
+        let in_doubt = judgement.blockers.drain(..).map(|(position, _)| position);
+        judgement.undecided.extend(in_doubt);
+        judgement.undecided.sort_unstable();
     }
     judgement
+}
+
+/// With one that shares by SO_REUSEPORT the kernel may ask no other: for UDP it stops at the first
+/// such socket (udp_lib_lport_inuse), for TCP it remembers the last one that was bound
+/// (sk_reuseport_match). In which order they were bound it does not tell.
+fn ends_search(wish: &Claim, there: &Claim) -> bool {
+    let by_port = |claim: &Claim| claim.reuse.is_some_and(|reuse| reuse.port);
+    by_port(wish)
+        && by_port(there)
+        && wish.uid == there.uid
+        && !matches!(relation(wish, there), Relation::Apart(_))
 }
 
 #[cfg(test)]

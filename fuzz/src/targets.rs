@@ -307,9 +307,10 @@ pub fn socket_units(bytes: &[u8]) {
         assert!(unit.ends_with(".socket"), "it is a socket unit");
         assert_ne!(&*service, "-", "nothing is no name");
     }
-    if let Some(end) = stop::ssh_connection(&text) {
-        let again = format!("192.0.2.7 50000 {} {}", end.address, end.port);
-        assert_eq!(stop::ssh_connection(&again), Some(end), "an end is read as it is written");
+    if let Some(way) = stop::ssh_connection(&text) {
+        let end = |end: Endpoint| format!("{} {}", end.address, end.port);
+        let again = format!("{} {}", end(way.peer), end(way.local));
+        assert_eq!(stop::ssh_connection(&again), Some(way), "ends are read as they are written");
     }
 }
 

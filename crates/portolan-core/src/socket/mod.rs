@@ -84,6 +84,12 @@ impl Socket {
         self.local.endpoint()
     }
 
+    /// The other end of an IP socket that is connected.
+    #[must_use]
+    pub fn peer_endpoint(&self) -> Option<Endpoint> {
+        self.peer.as_ref().and_then(Address::endpoint)
+    }
+
     /// The local port of an IP socket that has ports.
     #[must_use]
     pub fn local_port(&self) -> Option<Port> {

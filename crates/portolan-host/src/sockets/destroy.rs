@@ -4,7 +4,7 @@
 //! wakes whoever still has it open with ECONNABORTED. The socket is named by both ends and by its
 //! cookie, so that another one in its place is never hit.
 
-use portolan_core::socket::{Address, Family, Socket, SocketTransport, State};
+use portolan_core::socket::{Family, Socket, SocketTransport, State};
 use portolan_core::wire::netlink::Errno;
 use portolan_core::wire::sock_diag::{InetFamily, InetRequest, SocketId};
 use rustix::net::netdevice::name_to_index;
@@ -70,7 +70,7 @@ fn request(socket: &Socket) -> Option<(InetRequest, SocketId)> {
     };
     let id = SocketId {
         local: socket.local_endpoint()?,
-        peer: socket.peer.as_ref().and_then(Address::endpoint)?,
+        peer: socket.peer_endpoint()?,
         interface: socket.device.as_deref().and_then(index).unwrap_or(0),
         cookie: socket.cookie?,
     };
@@ -98,6 +98,7 @@ mod tests {
     use std::net::TcpListener;
 
     use portolan_core::net::{Endpoint, Port};
+    use portolan_core::socket::Address;
 
     use super::*;
 

@@ -73,9 +73,7 @@ impl Surroundings<'_> {
 /// number the kernel gave it.
 #[must_use]
 pub fn is_outgoing(socket: &Socket, around: &Surroundings<'_>) -> bool {
-    let (Some(local), Some(peer)) =
-        (socket.local_endpoint(), socket.peer.as_ref().and_then(Address::endpoint))
-    else {
+    let (Some(local), Some(peer)) = (socket.local_endpoint(), socket.peer_endpoint()) else {
         return false;
     };
     let (ours, theirs) =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{ReusePolicy, TIME_WAIT, TimeWaitReuse};
 use crate::net::{Endpoint, Port};
-use crate::socket::{Address, Socket, State};
+use crate::socket::{Socket, State};
 
 /// The connections from one address of this machine to one endpoint, whose ports the kernel chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Destinations {
 
     /// Counts a socket, if it is connected.
     pub(super) fn take(&mut self, socket: &Socket, local: Endpoint) {
-        let Some(peer) = socket.peer.as_ref().and_then(Address::endpoint) else { return };
+        let Some(peer) = socket.peer_endpoint() else { return };
         // An IPv6 socket that speaks IPv4 shares the kernel's table with those of IPv4.
         let key = (local.address.to_canonical(), canonical(peer));
         let destination = self.found.entry(key).or_insert_with(|| Destination::new(key.0, key.1));

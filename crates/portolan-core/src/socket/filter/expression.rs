@@ -98,7 +98,7 @@ impl Side {
     /// The end of an IP socket; a peer that is not there is the unspecified address, port 0.
     fn endpoint(self, socket: &Socket) -> Option<Endpoint> {
         let local = socket.local.endpoint()?;
-        let peer = || socket.peer.as_ref().and_then(Address::endpoint);
+        let peer = || socket.peer_endpoint();
         let nobody = || match local.address {
             IpAddr::V4(_) => Endpoint::new(Ipv4Addr::UNSPECIFIED.into(), Port(0)),
             IpAddr::V6(_) => Endpoint::new(Ipv6Addr::UNSPECIFIED.into(), Port(0)),

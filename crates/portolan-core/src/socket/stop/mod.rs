@@ -53,8 +53,17 @@ pub struct Caller {
     pub uid: u32,
     /// For whom root acts (SUDO_UID).
     pub behalf: Option<u32>,
-    /// Our ends of the connections it came in by (SSH_CONNECTION of it or of an ancestor).
-    pub came_in: Vec<Endpoint>,
+    /// The connections it came in by (SSH_CONNECTION of it or of an ancestor).
+    pub came_in: Vec<WayIn>,
+}
+
+/// A connection that somebody came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WayIn {
+    /// Where it came from.
+    pub peer: Endpoint,
+    /// Our end.
+    pub local: Endpoint,
 }
 
 impl Caller {
@@ -81,12 +90,16 @@ impl Caller {
     }
 }
 
-/// Our end in the value of SSH_CONNECTION, `client port server port` (ssh(1)).
+/// The value of SSH_CONNECTION, `client port server port` (ssh(1)).
 #[must_use]
-pub fn ssh_connection(value: &str) -> Option<Endpoint> {
-    let mut words = value.split_ascii_whitespace().skip(2);
-    let address = words.next()?.parse().ok()?;
-    Some(Endpoint::new(address, words.next()?.parse().ok()?))
+pub fn ssh_connection(value: &str) -> Option<WayIn> {
+    let mut words = value.split_ascii_whitespace();
+    let mut end = || {
+        // A link-local address carries its zone: fe80::7%eth0.
+        let address = words.next()?.split('%').next()?.parse().ok()?;
+        Some(Endpoint::new(address, words.next()?.parse().ok()?))
+    };
+    Some(WayIn { peer: end()?, local: end()? })
 }
 
 /// What a plan rests on.
@@ -240,6 +253,9 @@ pub fn plan(wish: &Wish, around: &Surroundings<'_>) -> Plan {
     let mut planning = Planning::new(wish, around);
     for socket in planning.targets(wish) {
         planning.stop(socket);
+    }
+    if wish.sockets {
+        planning.spare_way_in();
     }
     planning.finish(wish)
 }
@@ -434,16 +450,41 @@ impl<'a> Planning<'a> {
     fn is_way_in(&self, held: &Held) -> bool {
         let is_tcp = held.socket.transport.with_ports() == Some(Transport::Tcp);
         let port = held.socket.local_port();
-        let by_ssh = self.around.caller.came_in.iter().any(|end| Some(end.port) == port);
+        let by_ssh = self.around.caller.came_in.iter().any(|way| Some(way.local.port) == port);
         is_tcp && held.socket.state == State::Listen && (by_ssh || self.carries_caller(port))
     }
 
     fn carries_caller(&self, port: Option<Port>) -> bool {
         let connections = self.around.table.sockets.iter();
         let mut of_port = connections.filter(|h| h.socket.local_port() == port);
-        of_port.any(|h| {
-            h.socket.peer.is_some()
-                && h.holders.iter().any(|holder| self.around.caller.descends_from(holder.pid))
+        of_port.any(|h| h.socket.peer.is_some() && self.holder_above(h).is_some())
+    }
+
+    /// The caller or one it descends from, if it holds a socket.
+    fn holder_above(&self, held: &Held) -> Option<u32> {
+        let mut pids = held.holders.iter().map(|holder| holder.pid);
+        pids.find(|pid| self.around.caller.descends_from(*pid))
+    }
+
+    /// Connections that outlived their listener and carry the caller are not destroyed.
+    fn spare_way_in(&mut self) {
+        for socket in self.plan.leftovers.clone() {
+            let held = self.held(socket);
+            let above = self.holder_above(held);
+            if above.is_some() || self.came_in_by(held) {
+                let pid = above.or(held.holders.first().map(|holder| holder.pid));
+                self.spare(socket, pid, Reason::WayIn);
+            }
+        }
+    }
+
+    fn came_in_by(&self, held: &Held) -> bool {
+        let ends = held.socket.local_endpoint().zip(held.socket.peer_endpoint());
+        let canonical = |end: Endpoint| Endpoint::new(end.address.to_canonical(), end.port);
+        let ends = ends.map(|(local, peer)| (canonical(local), canonical(peer)));
+        let ways = self.around.caller.came_in.iter();
+        ends.is_some_and(|ends| {
+            ways.map(|way| (canonical(way.local), canonical(way.peer))).any(|way| way == ends)
         })
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use crate::net::{Endpoint, Port, PortRange, Transport};
 use crate::socket::conflict::{self, is_outgoing};
-use crate::socket::{Address, Family, Held, PortChoice, Socket, SocketTable, State};
+use crate::socket::{Family, Held, PortChoice, Socket, SocketTable, State};
 
 /// What a socket is to the port it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl Roles {
     /// The role of a socket that has a port.
     pub(super) fn of(&self, held: &Held) -> Role {
         let socket = &held.socket;
-        let ends = socket.local_endpoint().zip(socket.peer.as_ref().and_then(Address::endpoint));
+        let ends = socket.local_endpoint().zip(socket.peer_endpoint());
         match (socket.state, ends) {
             (State::TimeWait, _) => Role::Leftover,
             _ if waits(socket) => Role::Listener,

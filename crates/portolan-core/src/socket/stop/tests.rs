@@ -280,6 +280,29 @@ fn a_listener_whose_connection_carries_the_caller_is_spared() {
 }
 
 #[test]
+fn a_connection_that_outlived_its_listener_and_carries_the_caller_is_spared() {
+    let wish = Wish { sockets: true, ..wish() };
+    let peer = Some("192.0.2.7:50000");
+    let mut held_above = Scene::new();
+    held_above.socket("10.0.0.1:8080", peer, State::Established, &[500]);
+    let mut by_ssh = Scene::new();
+    by_ssh.run(process(20, "sshd", 1));
+    by_ssh.socket(
+        "[::ffff:10.0.0.1]:8080",
+        Some("[::ffff:192.0.2.7]:50000"),
+        State::Established,
+        &[20],
+    );
+    by_ssh.caller.came_in = vec![ssh_connection("192.0.2.7 50000 10.0.0.1 8080").unwrap()];
+    for scene in [&held_above, &by_ssh] {
+        assert_eq!(reasons(&scene.plan(&wish)), [Reason::WayIn]);
+    }
+    let mut of_others = by_ssh;
+    of_others.caller.came_in = vec![ssh_connection("192.0.2.8 50000 10.0.0.1 8080").unwrap()];
+    assert_eq!(actions(&of_others.plan(&wish)), [&Action::Destroy]);
+}
+
+#[test]
 fn the_kernels_own_socket_and_one_nobody_can_look_behind_are_spared() {
     for (unowned, reason) in
         [(Unowned::Kernel, Reason::Kernel), (Unowned::NotPermitted, Reason::NotVisible)]
@@ -487,8 +510,11 @@ fn every_address_that_was_held_is_to_be_proved_once_and_without_options() {
 
 #[test]
 fn our_end_of_an_ssh_connection_is_the_second_pair() {
-    let end = ssh_connection("2001:db8::7 50000 2001:db8::1 22").unwrap();
-    assert_eq!(end.to_string(), "[2001:db8::1]:22");
+    let way = ssh_connection("2001:db8::7 50000 2001:db8::1 22").unwrap();
+    let local = end("[2001:db8::1]:22");
+    assert_eq!(way, WayIn { peer: end("[2001:db8::7]:50000"), local });
+    let way = ssh_connection("fe80::7%eth0 50000 fe80::1%eth0 22").unwrap();
+    assert_eq!(way.local, end("[fe80::1]:22"));
     for text in ["", "192.0.2.7 50000 10.0.0.1", "a b c d", "192.0.2.7 50000 10.0.0.1 70000"] {
         assert_eq!(ssh_connection(text), None, "{text}");
     }

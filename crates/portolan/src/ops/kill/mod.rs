@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::net::{Endpoint, Gap, PortRange};
+use portolan_core::net::{Gap, PortRange};
 use portolan_core::socket::stop::{
     self, Action, Caller, Plan, StandsFor, Surroundings, Wish, ssh_connection,
 };
@@ -157,7 +157,7 @@ fn caller() -> Caller {
         .iter()
         .skip(1)
         .filter_map(|process| processes::environment(process.pid, "SSH_CONNECTION"));
-    let came_in: Vec<Endpoint> =
+    let came_in =
         own.into_iter().chain(inherited).filter_map(|value| ssh_connection(&value)).collect();
     let behalf = env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
     Caller { line, uid: geteuid().as_raw(), behalf, came_in }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::socket::stop::{Action, Step};
-use portolan_core::socket::{Address, Held, Process};
+use portolan_core::socket::{Held, Process};
 
 use super::words::{bound_at, command, count, nothing, place, port, spared, states, why};
 use crate::ops::kill::{Bindable, Outcome, Proof, Report, Restart, Standing, Survey};
@@ -48,7 +48,11 @@ fn steps(screen: &mut Screen, survey: &Survey, grace: Duration) -> Result<()> {
     }
     if !processes.is_empty() {
         let whom = process_names(processes);
-        let text = format!("ask {whom} to end (TERM), kill after {}", seconds(grace));
+        let when = match grace.is_zero() {
+            true => "at once what does not".to_owned(),
+            false => format!("after {}", seconds(grace)),
+        };
+        let text = format!("ask {whom} to end (TERM), kill {when}");
         line(screen, Role::Plain, "plan", &text)?;
     }
     for step in survey.plan.steps.iter().filter(|step| is_last(step)) {
@@ -115,7 +119,7 @@ fn clients(survey: &Survey) -> Vec<(&'static str, String)> {
     let all = &survey.plan.clients;
     let told = |socket: &usize| {
         let held = &survey.table.sockets[*socket];
-        let peer = held.socket.peer.as_ref().and_then(Address::endpoint);
+        let peer = held.socket.peer_endpoint();
         let to = peer.map(|peer| format!(" to {peer}")).unwrap_or_default();
         ("client", format!("{} from {}{to}", names(&[held], survey), place(held)))
     };

@@ -6,9 +6,7 @@ use std::net::IpAddr;
 
 use portolan_core::net::Port;
 use portolan_core::registry::Registry;
-use portolan_core::socket::{
-    Address, Backlog, Held, Process, Socket, SocketTable, SocketTransport,
-};
+use portolan_core::socket::{Backlog, Held, Process, Socket, SocketTable, SocketTransport};
 
 /// Sockets that share a row.
 #[derive(Debug)]
@@ -144,7 +142,7 @@ impl Open {
 /// The service a socket is about: of its own port, or of the one it is connected to.
 pub(super) fn service<'r>(registry: &'r Registry, socket: &Socket) -> Option<&'r str> {
     let transport = socket.transport.with_ports()?;
-    let peer = socket.peer.as_ref().and_then(Address::endpoint).map(|e| e.port);
+    let peer = socket.peer_endpoint().map(|e| e.port);
     let ports = [socket.local_port(), peer];
     ports.into_iter().flatten().find_map(|port| registry.service_name(port, transport))
 }

@@ -49,6 +49,9 @@ fn wish(arguments: &Kill, registry: &Registry) -> Result<Wish> {
     let [port] = ports[..] else {
         return Err(Fault::new(format!("`{}` is not one port", arguments.port), WHAT));
     };
+    if port == Port(0) {
+        return Err(Fault::new("nobody listens on 0: it asks the kernel for another number", WHAT));
+    }
     let Kill { sockets, clients, .. } = *arguments;
     Ok(Wish { port, transports: selection.transports(), sockets, clients })
 }

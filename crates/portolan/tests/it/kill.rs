@@ -443,7 +443,7 @@ fn a_reserved_port_is_given_back_and_its_holder_not_killed() {
 
 #[test]
 fn what_is_not_one_port_is_refused() {
-    for what in ["70000", "80,81", "8000-8010", "0/tpc", ""] {
+    for what in ["70000", "80,81", "8000-8010", "0/tpc", "0", ""] {
         let ran = Program::new(["kill", what]).run().expect_code(2);
         assert!(ran.stderr.contains("hint: name one port"), "{}", ran.stderr);
     }

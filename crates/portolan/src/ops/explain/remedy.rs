@@ -68,6 +68,9 @@ pub(crate) enum Action {
         /// The processes that hold the connection.
         owners: Vec<Process>,
     },
+    /// End who has the unix socket open that a descriptor is on its way over: `kill` does not, as
+    /// it is not proved who will have it.
+    EndReceiver(Process),
     /// Give a lease of ours back.
     Release(String),
     /// End the connections on it, no process with them.
@@ -224,7 +227,7 @@ fn stop_all(report: &Report) -> Vec<Action> {
     let is_left_over = |b: &&Blocker| LEFT_OVER.contains(&b.verdict);
     let holders = report.blockers.iter().filter(|b| !is_left_over(b));
     let (kills, mut actions): (Vec<Action>, Vec<Action>) =
-        holders.map(|b| stop(report, b)).partition(|a| matches!(a, Action::Kill { .. }));
+        holders.filter_map(|b| stop(report, b)).partition(|a| matches!(a, Action::Kill { .. }));
     let mut ended: Vec<Process> = Vec::new();
     for kill in &kills {
         let Action::Kill { owners, .. } = kill else { continue };
@@ -250,22 +253,26 @@ fn left_over(report: &Report) -> Option<Action> {
 const LEFT_OVER: [Verdict; 3] = [Verdict::EstablishedLeftover, Verdict::TimeWait, Verdict::FinWait];
 
 /// Stops who holds a socket: through the supervisor that would start it again, else by process.
-fn stop(report: &Report, blocker: &Blocker) -> Action {
+/// `None` where even root sees nobody: the holder is outside this container.
+fn stop(report: &Report, blocker: &Blocker) -> Option<Action> {
     let held = &report.table.sockets[blocker.position];
     let place = report.table.placement(held);
     if let Some(behind) = &blocker.behind {
-        return stop_behind(behind, report);
+        return Some(stop_behind(behind, report));
     }
     if let Some(container) = place.container {
-        return Action::StopContainer(container);
+        return Some(Action::StopContainer(container));
     }
-    let unit = place.unit.filter(|unit| is_stoppable(unit));
-    match unit {
-        Some(unit) => Action::StopUnit { unit, of_user: is_of_user(report, held) },
-        None => Action::Kill {
-            port: port_words(&report.decisive().bind),
-            owners: report.table.owners(held).cloned().collect(),
-        },
+    if let Some(unit) = place.unit.filter(|unit| is_stoppable(unit)) {
+        return Some(Action::StopUnit { unit, of_user: is_of_user(report, held) });
+    }
+    let owners: Vec<Process> = report.table.owners(held).cloned().collect();
+    match owners.first() {
+        Some(first) if blocker.verdict == Verdict::InFlight => {
+            Some(Action::EndReceiver(first.clone()))
+        }
+        None if geteuid().is_root() => None,
+        _ => Some(Action::Kill { port: port_words(&report.decisive().bind), owners }),
     }
 }
 
@@ -413,6 +420,7 @@ fn with_rights(report: &Report, action: Action) -> Remedy {
         Action::Kill { owners, .. } | Action::KillClients { owners, .. } => {
             owners.is_empty() || owners.iter().any(|p| p.uid != ours)
         }
+        Action::EndReceiver(process) => process.uid != ours,
         Action::KillSockets { .. }
         | Action::KeepFromKernel { .. }
         | Action::GrantCapability

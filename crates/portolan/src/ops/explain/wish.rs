@@ -48,7 +48,8 @@ impl Wish {
             ..Bind::at(transport, address, port).with(options.reuse)
         };
         let binds: Vec<Bind> = addresses.into_iter().map(bind).collect();
-        match binds.iter().any(|b| b.address.is_ipv4()) && options.v6only {
+        let is_ipv4 = |bind: &Bind| bind.address.to_canonical().is_ipv4();
+        match binds.iter().any(is_ipv4) && options.v6only {
             true => Err(Fault::new(
                 format!("`{text}` is IPv4, which --v6only refuses"),
                 "leave --v6only out, or ask for an IPv6 address such as [::1]:8080",
@@ -171,6 +172,8 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         let v6 = Options { v6only: true, ..Options::default() };
-        assert!(Wish::parse("127.0.0.1:80", v6, &Registry::embedded()).is_err());
+        for ipv4 in ["127.0.0.1:80", "[::ffff:127.0.0.1]:80"] {
+            assert!(Wish::parse(ipv4, v6, &Registry::embedded()).is_err(), "{ipv4}");
+        }
     }
 }

@@ -46,6 +46,10 @@ fn action(action: &Action) -> (Option<String>, String) {
             Some(format!("portolan kill {port} --clients")),
             format!("stops {}, whose connection it is; else wait until it closes", names(owners)),
         ),
+        Action::EndReceiver(process) => (
+            Some(format!("kill {}", process.pid)),
+            format!("ends {}; what is on its way goes with it", process_names([process])),
+        ),
         Action::Release(port) => {
             with(format!("portolan reserve {port} --release"), "gives the reservation back")
         }

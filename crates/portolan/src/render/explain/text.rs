@@ -257,7 +257,11 @@ fn notes(screen: &mut Screen, report: &Report) -> Result<()> {
 
 fn sharers(report: &Report) -> Option<String> {
     let first = report.sharers.first()?;
-    let who = holder(report, &report.table.sockets[*first]);
+    let held = &report.table.sockets[*first];
+    let who = match held.unowned {
+        Some(Unowned::NoFile) => format!("what no process has open ({})", held.socket.state),
+        _ => holder(report, held),
+    };
     Some(match report.sharers.len() {
         1 => format!("shares the port with {who}"),
         n => format!("shares the port with {who} and {} more", n - 1),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use portolan_core::net::Transport;
 use portolan_core::socket::stop::{Action, Reason, Spared, Step};
 use portolan_core::socket::{Bind, Held, State};
+use rustix::process::geteuid;
 
 use crate::ops::kill::{Outcome, Standing, Survey, longest_wait, systemctl_words};
 use crate::render::owner::process_names;
@@ -153,6 +154,10 @@ pub(super) fn spared(spared: &Spared, survey: &Survey) -> (String, String) {
             ("the kernel holds it itself", format!("portolan who {port} says for what"))
         }
         Reason::NotPermitted => ("it belongs to another user", "run with sudo".to_owned()),
+        Reason::NotVisible if geteuid().is_root() => (
+            "who holds it could not be seen",
+            "it may be outside this container: ask the host".to_owned(),
+        ),
         Reason::NotVisible => ("who holds it could not be seen", "run with sudo".to_owned()),
         Reason::NotProved => (
             "it may hold it, but that is not proved",

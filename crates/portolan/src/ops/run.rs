@@ -102,7 +102,11 @@ pub(crate) enum Told {
 impl Told {
     /// Whether something did not go as asked.
     pub(crate) const fn is_warning(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Unseen { .. })
+        match self {
+            Self::Refused { .. } | Self::Unseen { .. } => true,
+            Self::Restarts { code, .. } => *code != 0,
+            Self::Remapped { .. } => false,
+        }
     }
 }
 

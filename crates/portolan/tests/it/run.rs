@@ -405,12 +405,19 @@ fn a_command_that_ends_at_once_is_started_again_after_growing_pauses() {
     let lives = state.path().join("lives");
     let script = format!("echo life >> {}; exit 3", lives.display());
     let words = ["sh".to_owned(), "-c".to_owned(), script];
-    let running = Running::start(&own(&state, "--restart", &words));
+    let mut running = Running::start(&own(&state, "--restart", &words));
+    let mut told = running.0.stderr.take().unwrap();
     let count = || std::fs::read_to_string(&lives).unwrap_or_default().lines().count();
     eventually("four lives", || count() >= 4);
     assert_eq!(running.end(Signal::TERM), Some(3));
     // 50 + 100 + 200 ms lie before the fourth; without pauses there would be hundreds.
     assert!(count() < 8, "{} lives", count());
+    let mut log = String::new();
+    told.read_to_string(&mut log).unwrap();
+    assert!(
+        log.starts_with("warning: ended with 3, starts again in 0.1 s\n"),
+        "a log tells: {log}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 
 use anyhow::{Context as _, Result};
-use portolan_core::net::Gap;
+use portolan_core::net::{Gap, Why};
 use portolan_core::socket::Reuse;
 use portolan_host::{clock, users};
 
@@ -35,7 +35,8 @@ pub(crate) fn run(arguments: &Explain, global: &Global) -> Result<Exit> {
     tell(&request, arguments, global)
 }
 
-/// The beginning of standard input. Nobody pastes more, and a log of gigabytes may be piped in.
+/// The beginning of standard input. A build may talk long before it fails, and a log of gigabytes
+/// may be piped in.
 fn pasted_text() -> Result<String> {
     let mut bytes = Vec::new();
     let input = io::stdin().lock();
@@ -44,7 +45,7 @@ fn pasted_text() -> Result<String> {
 }
 
 /// Bytes of an error text that are read.
-const MOST: u64 = 1024 * 1024;
+const MOST: u64 = 16 * 1024 * 1024;
 
 /// Explains and prints.
 pub(crate) fn tell(request: &Request, arguments: &Explain, global: &Global) -> Result<Exit> {
@@ -61,11 +62,11 @@ pub(crate) fn tell(request: &Request, arguments: &Explain, global: &Global) -> R
         render::explain::json(&mut screen, &report, &context, &gaps)?;
     } else {
         render::explain::text(&mut screen, &report, &context)?;
-        if !report.is_bindable() {
-            // What does not bear on who holds it (rules that divert) stays in the document.
-            gaps.retain(Gap::is_incomplete);
-            render::gap::print(&gaps, global.color);
-        }
+        // What does not bear on who holds it (rules that divert) stays in the document, but for
+        // what took too long to be seen: that is nothing to be used to.
+        let bears = |gap: &Gap| !report.is_bindable() && gap.is_incomplete();
+        gaps.retain(|gap| bears(gap) || gap.why == Why::TimedOut);
+        render::gap::print(&gaps, global.color);
     }
     Ok(exit(&report))
 }

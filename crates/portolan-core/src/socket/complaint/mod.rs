@@ -99,12 +99,29 @@ pub fn read(text: &str) -> Reading {
         .iter()
         .enumerate()
         .filter_map(|(at, line)| Some((at, phrase::error(line)?)))
+        .take(ERRORS)
         .collect();
     let Some(&(first, refused)) = errors.first() else { return Reading::default() };
+    // Node's UDP sockets are called dgram, and nothing else in such a text says what they are.
+    let is_dgram =
+        lines.iter().any(|line| line.contains("node:dgram") || line.contains("dgram.js"));
+    let otherwise = is_dgram.then_some(Transport::Udp);
+    let complaint = |refused: Refused, at: usize, place: Place| {
+        let transport = place.transport.or_else(|| phrase::transport(lines[at]));
+        Some(Complaint {
+            refused,
+            transport: transport.or(otherwise),
+            host: place.host,
+            port: place.port.filter(|port| port.0 != 0)?,
+            line: at + 1,
+            span: place.span,
+            is_apart: false,
+        })
+    };
     let mut complaints = Vec::new();
     for &(at, refused) in &errors {
         let named = place::first(lines[at]);
-        complaints.extend(named.and_then(|place| complaint(refused, at, place, &lines)));
+        complaints.extend(named.and_then(|place| complaint(refused, at, place)));
     }
     // postgres: the address with the error, the port in the hint.
     let mut alone = errors.iter().filter(|(at, _)| place::first(lines[*at]).is_none());
@@ -115,27 +132,11 @@ pub fn read(text: &str) -> Reading {
     }
     if complaints.is_empty() {
         complaints.extend(nearest(first, &lines).and_then(|(at, place)| {
-            let apart = complaint(refused, at, place, &lines)?;
+            let apart = complaint(refused, at, place)?;
             Some(Complaint { is_apart: true, ..apart })
         }));
     }
     Reading { complaints: each_once(complaints), refused: Some(refused), line: Some(first + 1) }
-}
-
-fn complaint(refused: Refused, at: usize, place: Place, lines: &[&str]) -> Option<Complaint> {
-    // Node's UDP sockets are called dgram, and nothing else in such a text says what they are.
-    let is_dgram =
-        || lines.iter().any(|line| line.contains("node:dgram") || line.contains("dgram.js"));
-    let transport = place.transport.or_else(|| phrase::transport(lines[at]));
-    Some(Complaint {
-        refused,
-        transport: transport.or_else(|| is_dgram().then_some(Transport::Udp)),
-        host: place.host,
-        port: place.port.filter(|port| port.0 != 0)?,
-        line: at + 1,
-        span: place.span,
-        is_apart: false,
-    })
 }
 
 /// The nearest line that names a port, the following ones first: a hint comes after the error.
@@ -169,7 +170,9 @@ fn each_once(complaints: Vec<Complaint>) -> Vec<Complaint> {
 }
 
 /// A log longer than that is not pasted but piped, and its beginning has the first error.
-const LINES: usize = 10_000;
+const LINES: usize = 1_000_000;
+/// Lines with an error that are told of; who tries again and again says the same.
+const ERRORS: usize = 1000;
 /// How far from the error a port may be named. A Java trace of fifty lines may lie between.
 const AROUND: usize = 120;
 

@@ -254,3 +254,18 @@ proptest! {
         prop_assert_eq!(reading.complaints[0].port, Port(port));
     }
 }
+
+#[test]
+fn an_error_at_the_end_of_a_long_build_is_found() {
+    let text =
+        "compiling\n".repeat(100_000) + "Error: listen EADDRINUSE: address already in use :::3000";
+    let reading = read(&text);
+    assert_eq!((reading.complaints[0].port, reading.complaints[0].line), (Port(3000), 100_001));
+}
+
+/// Every line was once held against every other.
+#[test]
+fn a_program_that_fails_again_and_again_is_read_at_once() {
+    let text = "Error: listen EADDRINUSE: address already in use :::3000\n".repeat(200_000);
+    assert_eq!(read(&text).complaints.len(), 1);
+}

@@ -148,8 +148,8 @@ with the same options as the server's. Port 0 asks whether the kernel has one
 left to give. As root the owners and options of everybody's sockets are seen.
 
 With a COMMAND it is run, and what the kernel refuses it, and whatever it
-starts, is explained as it happened: once it has ended, or after 3 s in which it
-bound nothing. A server that serves just runs. Its exit code is told and not
+starts, is explained as it happened: once it has ended, or after 3 s in which
+it bound nothing. A server that serves just runs. Its exit code is told and not
 ours, and with --json its standard output goes to standard error. It gains no
 privilege: no sudo inside.
 

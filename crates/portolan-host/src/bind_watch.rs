@@ -21,11 +21,11 @@ use portolan_core::net::{Port, Transport};
 use portolan_core::socket::{Bind, Reuse};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::bind::Call;
 use crate::kernel::seccomp::{self, Answer};
 use crate::machine;
+use crate::pidfd;
 
 /// The end at which stopped calls arrive.
 #[derive(Debug)]
@@ -282,13 +282,10 @@ impl Caller {
 /// Our own descriptor for the socket that another process has under a number; `None` where it has
 /// nothing there.
 fn fetch(pid: u32, number: u64) -> io::Result<Option<OwnedFd>> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("a process outside this pid namespace"))?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    match pidfd_getfd(&process, int(number), PidfdGetfdFlags::empty()) {
+    match pidfd::duplicate(pid, int(number)) {
         Ok(socket) => Ok(Some(socket)),
-        Err(Errno::BADF) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::BADF) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

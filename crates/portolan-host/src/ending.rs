@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use portolan_core::socket::procpid::{Stat, io_uring_sockets, mapped_sockets, socket_inode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, pidfd_send_signal};
 
+use crate::pidfd;
 use crate::proc::{Descriptor, IO_URING, Proc, each_descriptor, entry_buffer};
 
 /// A process that is held on to, and the sockets for which it is meant.
@@ -79,9 +80,7 @@ impl Target {
     /// # Errors
     /// [`SignalError`]: it has ended, does not hold them, or may not be looked into.
     pub fn open(pid: u32, inodes: impl IntoIterator<Item = u64>) -> Result<Self, SignalError> {
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let number = number.ok_or(SignalError::Ended { pid })?;
-        let handle = pidfd_open(number, PidfdFlags::empty()).map_err(|e| refused(pid, e))?;
+        let handle = pidfd::open(pid).map_err(|e| refused(pid, e))?;
         let start_ticks = start_ticks(pid).ok_or(SignalError::Ended { pid })?;
         let target = Self { pid, handle, start_ticks, inodes: inodes.into_iter().collect() };
         target.check()?;
@@ -104,7 +103,7 @@ impl Target {
             End::Asked => Signal::TERM,
             End::Forced => Signal::KILL,
         };
-        pidfd_send_signal(&self.handle, signal).map_err(|e| refused(self.pid, e))
+        pidfd_send_signal(&self.handle, signal).map_err(|e| refused(self.pid, e.into()))
     }
 
     /// Whether it has ended.
@@ -148,16 +147,16 @@ impl Target {
             (_, _, Ok(true)) => Ok(()),
             (_, _, Ok(false)) => Err(SignalError::LetGo { pid }),
             (_, _, Err(Errno::NOENT | Errno::SRCH)) => Err(SignalError::Ended { pid }),
-            (_, _, Err(error)) => Err(refused(pid, error)),
+            (_, _, Err(error)) => Err(refused(pid, error.into())),
         }
     }
 }
 
-fn refused(pid: u32, error: Errno) -> SignalError {
-    match error {
-        Errno::SRCH => SignalError::Ended { pid },
-        Errno::PERM | Errno::ACCESS => SignalError::NotPermitted { pid },
-        error => SignalError::Failed { pid, source: error.into() },
+fn refused(pid: u32, error: io::Error) -> SignalError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::SRCH) => SignalError::Ended { pid },
+        Some(Errno::PERM | Errno::ACCESS) => SignalError::NotPermitted { pid },
+        _ => SignalError::Failed { pid, source: error },
     }
 }
 

@@ -19,9 +19,10 @@ use portolan_core::socket::Process;
 use portolan_core::socket::procpid::Stat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, setsid};
+use rustix::process::{Signal, pidfd_send_signal, setsid};
 
 use crate::kernel::inheritance;
+use crate::pidfd;
 use crate::proc::Proc;
 use crate::processes::{self, Details};
 
@@ -66,8 +67,7 @@ impl Identity {
 
     /// A handle on it, taken before it is compared, so that it is the process that was meant.
     fn open(&self) -> Option<OwnedFd> {
-        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
-        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let process = pidfd::open(self.pid).ok()?;
         (Self::of(self.pid).as_ref() == Some(self)).then_some(process)
     }
 }

@@ -24,6 +24,7 @@ pub mod netlink;
 pub mod nft;
 pub mod options;
 pub mod owners;
+mod pidfd;
 mod proc;
 pub mod processes;
 pub mod signals;

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use portolan_core::socket::{Held, Reuse, Via};
 use rustix::io;
 use rustix::net::sockopt;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::pidfd;
 
 /// The options of a socket, through whichever of its holders lets us look; `None` when none does
 /// or no descriptor stands for it.
@@ -17,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 pub fn of(held: &Held) -> Option<Reuse> {
     let by_descriptor = held.holders.iter().filter(|h| h.via == Via::Fd);
     by_descriptor.filter_map(|h| Some((h.pid, h.fd?))).find_map(|(pid, fd)| {
-        let borrowed = borrow(pid, fd).ok()?;
+        let borrowed = pidfd::duplicate(pid, fd).ok()?;
         // The number may stand for another file by now: the cookie is the socket's for good.
         let is_same = sockopt::socket_cookie(&borrowed).ok() == held.socket.cookie;
         is_same.then(|| of_own(borrowed.as_fd()).ok()).flatten()
@@ -33,12 +34,6 @@ pub fn of_own(socket: BorrowedFd<'_>) -> io::Result<Reuse> {
         address: sockopt::socket_reuseaddr(socket)?,
         port: sockopt::socket_reuseport(socket)?,
     })
-}
-
-fn borrow(pid: u32, fd: i32) -> io::Result<std::os::fd::OwnedFd> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::Errno::SRCH)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
 }
 
 #[cfg(test)]

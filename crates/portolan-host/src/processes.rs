@@ -4,17 +4,17 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 
 use jiff::Timestamp;
 use portolan_core::socket::procpid::{self, Stat};
 use portolan_core::socket::{Placement, Process, cgroup};
 use rustix::fs::CWD;
-use rustix::io::{self, Errno};
+use rustix::io;
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::proc::{Proc, read_at};
+use crate::users;
 
 /// How much of a process is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,10 @@ pub fn ancestry(pid: u32) -> Vec<Process> {
         next = process.parent.unwrap_or(0);
         line.push(process);
     }
+    let names = users::read();
+    for process in &mut line {
+        process.user = process.uid.and_then(|uid| names.get(&uid).cloned());
+    }
     line
 }
 
@@ -59,16 +63,6 @@ pub fn environment(pid: u32, name: &str) -> Option<String> {
     let variables = proc.read(pid, "environ", &mut buffer).ok()?.split(|byte| *byte == 0);
     let mut values = variables.filter_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
     values.next().map(|value| String::from_utf8_lossy(value).into_owned())
-}
-
-/// A duplicate of a descriptor of another process (pidfd_getfd(2)).
-///
-/// # Errors
-/// When it is gone, or we may not trace the process.
-pub(crate) fn duplicate(pid: u32, fd: i32) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
 }
 
 /// Reads processes one after the other, with buffers that are used again.

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{FileType, fstat};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::processes;
+use crate::pidfd;
 
 /// A descriptor of a unix socket in which other descriptors wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Mailbox {
 
     /// The descriptors in the next message, as duplicates of our own.
     fn first_message(self) -> Option<Vec<OwnedFd>> {
-        let socket = processes::duplicate(self.pid, self.fd).ok()?;
+        let socket = pidfd::duplicate(self.pid, self.fd).ok()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;

@@ -13,14 +13,14 @@ use rustix::net::{AddressFamily, getpeername, getsockname, ipproto, sockopt};
 
 use super::Query;
 use crate::namespace::Place;
-use crate::processes;
+use crate::pidfd;
 
 /// Reads the sockets that `query` wants of those that are known in `place`.
 pub(super) fn read(place: &Place, query: &Query) -> Observed<Vec<Socket>> {
     let (mut sockets, mut seen, mut lost) = (Vec::new(), HashSet::new(), 0);
     for stray in place.strays.iter().filter(|stray| seen.insert(stray.inode)) {
-        let asked = processes::duplicate(stray.pid, stray.fd)
-            .and_then(|file| ask(file.as_fd(), stray.inode, query.netns));
+        let asked = pidfd::duplicate(stray.pid, stray.fd)
+            .and_then(|file| Ok(ask(file.as_fd(), stray.inode, query.netns)?));
         match asked {
             Ok(socket) => sockets.extend(socket.filter(|socket| is_wanted(socket, query))),
             Err(_) => lost += 1,

@@ -53,6 +53,18 @@ fn a_clients_own_end_is_no_listener_and_nothing_is_killed() {
     assert!(lives(server.pid()) && lives(client.pid()));
 }
 
+/// In a pid namespace without a /proc of its own every number in /proc means another process.
+#[test]
+fn where_proc_numbers_processes_otherwise_than_we_do_nobody_is_signalled() {
+    require_root!();
+    let netns = Netns::new();
+    let server = netns.listen("127.0.0.1:18090");
+    let inside = kill(&netns, "18090 --yes --json").through(["unshare", "--pid", "--fork"]);
+    let ran = inside.run().expect_code(2);
+    assert!(ran.stdout.contains("another pid namespace"), "{}{}", ran.stdout, ran.stderr);
+    assert!(lives(server.pid()));
+}
+
 #[test]
 fn only_the_listener_ends_its_client_lives_and_the_port_can_be_bound() {
     require_root!();

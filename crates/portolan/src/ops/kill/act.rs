@@ -1,5 +1,7 @@
 //! Carrying a plan out: supervisors first, then signals, at last what is left over.
 
+use std::error::Error;
+use std::iter;
 use std::time::{Duration, Instant};
 
 use portolan_core::socket::Socket;
@@ -121,15 +123,22 @@ fn run(program: &str, words: &[String], limit: Duration) -> Outcome {
     match tool.run(words, limit) {
         Ok(said) if said.succeeded => Outcome::Stopped { after: started.elapsed() },
         Ok(said) => Outcome::Failed { reason: format!("{program}: {}", said.reason()) },
-        Err(error) => Outcome::Failed { reason: error.to_string() },
+        Err(error) => failed(&error),
     }
+}
+
+/// A failure with what it came of.
+fn failed(error: &(dyn Error + 'static)) -> Outcome {
+    let causes = iter::successors(Some(error), |&error| error.source());
+    let reason: Vec<String> = causes.map(ToString::to_string).collect();
+    Outcome::Failed { reason: reason.join(": ") }
 }
 
 /// Why nothing was sent: a process that is gone or gave the port up needs nothing more.
 fn unsent(error: &SignalError) -> Outcome {
     match error {
         SignalError::Ended { .. } | SignalError::LetGo { .. } => Outcome::Gone,
-        error => Outcome::Failed { reason: error.to_string() },
+        error => failed(error),
     }
 }
 
@@ -150,7 +159,7 @@ fn await_end(target: &Target, started: Instant, grace: Duration) -> Outcome {
         },
         Err(SignalError::Ended { .. }) => Outcome::Ended { after: started.elapsed() },
         Err(SignalError::LetGo { .. }) => Outcome::LetGo { after: started.elapsed() },
-        Err(error) => Outcome::Failed { reason: error.to_string() },
+        Err(error) => failed(&error),
     }
 }
 

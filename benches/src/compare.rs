@@ -98,9 +98,9 @@ const DAEMON: Each = Each { listeners: 2, connections: 0, pairs: 5, files: 20 };
 fn connections(portolan: &str, report: &mut Report) -> io::Result<()> {
     let load = Load::start(SERVERS, SERVER)?;
     let sockets = SERVERS * SERVER.connections * 2;
-    report.heading(&format!("{sockets} connected TCP sockets in {SERVERS} processes, 5 pairs"))?;
+    report.heading(&format!("{sockets} connected TCP sockets in {SERVERS} processes, 9 pairs"))?;
     let ours = || words(load.command(portolan), &["sockets", "-a"]);
-    let (own, other) = pairs(5, ours, || words(load.command("ss"), &["-tanp"]))?;
+    let (own, other) = pairs(9, ours, || words(load.command("ss"), &["-tanp"]))?;
     report.time("portolan sockets -a", own)?;
     report.time("ss -tanp", other)?;
     report.bound("of the time of ss", own.as_secs_f64() / other.as_secs_f64(), 0.2)?;

@@ -9,6 +9,7 @@ use portolan_core::socket::{Bind, Container, Process};
 use crate::ops::explain::{Action, Remedy};
 use crate::render::explain::words::counted;
 use crate::render::owner::{container_name, process_names};
+use crate::render::shell::operand;
 
 /// The exact command, where there is one, and what it is good for.
 pub(super) fn words(remedy: &Remedy) -> (Option<String>, String) {
@@ -21,14 +22,15 @@ fn action(action: &Action) -> (Option<String>, String) {
     let with = |command: String, effect: &str| (Some(command), effect.to_owned());
     match action {
         Action::StopUnit { unit, of_user } => with(
-            format!("systemctl{} stop {unit}", if *of_user { " --user" } else { "" }),
+            format!("systemctl{} stop {}", if *of_user { " --user" } else { "" }, operand(unit)),
             "stops it; systemd may start it again if it is only killed",
         ),
         Action::StopActivation { unit, service, of_user } => {
-            let service = service.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+            let service =
+                service.as_ref().map_or_else(String::new, |name| format!(" {}", operand(name)));
             let user = if *of_user { " --user" } else { "" };
             with(
-                format!("systemctl{user} stop {unit}{service}"),
+                format!("systemctl{user} stop {}{service}", operand(unit)),
                 "systemd lets go of the port; stopping the service alone does not do that",
             )
         }
@@ -79,7 +81,7 @@ fn action(action: &Action) -> (Option<String>, String) {
         }
         Action::Who(port) => with(format!("portolan who {port}"), "everything on this port"),
         Action::LinkDown(name) => {
-            with(format!("ip link set {name} down"), "the kernel lets go of the port")
+            with(format!("ip link set {} down", operand(name)), "the kernel lets go of the port")
         }
         other => of_obstacle(other),
     }
@@ -160,22 +162,24 @@ fn names(owners: &[Process]) -> String {
 /// Only nft gives handles, and legacy iptables has a program of its own for what nft does not see.
 fn show_rule(place: &Place) -> (Option<String>, String) {
     let family = place.family.as_str();
+    let (table, chain) = (operand(&place.table), operand(&place.chain));
     if let Some(handle) = place.handle {
         return (
-            Some(format!("nft -a list chain {family} {} {}", place.table, place.chain)),
+            Some(format!("nft -a list chain {family} {table} {chain}")),
             format!("shows the rule that diverts the port; it has handle {handle}"),
         );
     }
     let tool = if place.family == RuleFamily::Ip6 { "ip6tables" } else { "iptables" };
     let legacy = if place.is_legacy { "-legacy" } else { "" };
     (
-        Some(format!("{tool}{legacy} -t {} -S {}", place.table, place.chain)),
+        Some(format!("{tool}{legacy} -t {table} -S {chain}")),
         format!("shows the rule that diverts the port: number {}", place.index + 1),
     )
 }
 
 fn stop_container(container: &Container) -> (Option<String>, String) {
-    let name = container_name(container);
+    let shown = container_name(container);
+    let name = operand(shown);
     let command = match &*container.runtime {
         runtime @ ("docker" | "podman" | "nerdctl") => Some(format!("{runtime} stop {name}")),
         "containerd" => Some(format!("nerdctl stop {name}")),
@@ -183,7 +187,7 @@ fn stop_container(container: &Container) -> (Option<String>, String) {
         "nspawn" => Some(format!("machinectl poweroff {name}")),
         _ => None,
     };
-    (command, format!("stops the container {name} ({}) that holds it", container.runtime))
+    (command, format!("stops the container {shown} ({}) that holds it", container.runtime))
 }
 
 /// systemd's way to write a place: `80`, `127.0.0.1:80`, `[::1]:80`.

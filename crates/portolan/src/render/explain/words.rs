@@ -14,6 +14,7 @@ use crate::ops::localhost::TwoBehindLocalhost;
 use crate::ops::reservations::Reserved;
 use crate::render::behind::{inside, two_behind_localhost};
 use crate::render::owner::{container_name, process_names, unowned_word};
+use crate::render::shell::operand;
 use crate::render::socket::on_device;
 
 /// `tcp *:3000` for both families through one socket, as `ss` writes it, else the address.
@@ -308,8 +309,9 @@ pub(super) fn warning(warning: &Warning, report: &Report) -> (&'static str, Stri
         Warning::StoppedContainer(container) => {
             let (name, runtime) = (container_name(container), &container.runtime);
             let text = format!(
-                "the stopped container {name} publishes this port: `{runtime} start {name}` fails \
-                 while somebody else has it"
+                "the stopped container {name} publishes this port: `{runtime} start {}` fails \
+                 while somebody else has it",
+                operand(name)
             );
             ("stopped-container", text)
         }

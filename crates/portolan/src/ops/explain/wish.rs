@@ -1,5 +1,6 @@
 //! From the words of a target to what is to be bound.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs as _};
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// Reads `8080`, `127.0.0.1:8080`, `[::1]:8080/udp`, `[fe80::1%eth0]:80`, `localhost:80`, `:80`.
+    /// Reads `8080`, `127.0.0.1:8080`, `[::1]:8080/udp`, `[fe80::1%eth0]:80`,
+    /// `[fe80::1]%eth0:80`, `localhost:80`, `:80`.
     ///
     /// # Errors
     /// What is wrong with it, and what would be right.
@@ -40,7 +42,7 @@ impl Wish {
         };
         let (host, port) = split(place, text)?;
         let port = port_of(port, transport, registry).ok_or_else(|| no_port(text, port))?;
-        let addresses = addresses(host).ok_or_else(|| unknown_host(host))?;
+        let addresses = addresses(&host).ok_or_else(|| unknown_host(&host))?;
         let is_anywhere = host.is_empty() || host == "*";
         let bind = |(address, device): (IpAddr, Option<Arc<str>>)| Bind {
             v6only: options.v6only,
@@ -60,19 +62,24 @@ impl Wish {
 }
 
 /// Host and port. An IPv6 address stands in brackets, or its last group could be the port.
-fn split<'a>(place: &'a str, text: &str) -> Result<(&'a str, &'a str)> {
+/// ss and our own reports write its zone behind them.
+fn split<'a>(place: &'a str, text: &str) -> Result<(Cow<'a, str>, &'a str)> {
     if let Some(rest) = place.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or_else(|| bad(text, "a `]` is missing"))?;
-        let port = rest.strip_prefix(':').ok_or_else(|| bad(text, "a port is missing"))?;
-        return Ok((host, port));
+        let (zone, port) = rest.split_once(':').ok_or_else(|| bad(text, "a port is missing"))?;
+        let is_zone = zone.is_empty() || zone.starts_with('%') && !host.contains('%');
+        return match is_zone {
+            true => Ok((format!("{host}{zone}").into(), port)),
+            false => Err(bad(text, "a port is missing")),
+        };
     }
     match place.rsplit_once(':') {
         Some((host, _)) if host.contains(':') => {
             let hint = format!("an IPv6 address stands in brackets: [{host}]:PORT");
             Err(Fault::new(format!("`{text}` may be an address or an address and a port"), hint))
         }
-        Some((host, port)) => Ok((host, port)),
-        None => Ok(("", place)),
+        Some((host, port)) => Ok((host.into(), port)),
+        None => Ok(("".into(), place)),
     }
 }
 
@@ -153,6 +160,10 @@ mod tests {
 
     #[test]
     fn a_link_local_address_carries_its_interface() {
+        assert_eq!(parse("[fe80::1]%eth0:80").unwrap(), parse("[fe80::1%eth0]:80").unwrap());
+        for text in ["[fe80::1]eth0:80", "[fe80::1%eth0]%eth1:80", "[fe80::1]%eth0"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
         let wish = parse("[fe80::1%eth0]:80").unwrap();
         assert_eq!(wish.binds[0].device.as_deref(), Some("eth0"));
     }

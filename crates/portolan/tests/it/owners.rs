@@ -265,18 +265,9 @@ fn a_tunnels_port_belongs_to_the_kernel() {
 fn a_socket_that_only_an_io_uring_holds_has_an_owner() {
     require_root!();
     let netns = Netns::new();
-    let server = netns.python(
-        "import ctypes
-libc = ctypes.CDLL(None, use_errno=True)
-SETUP, REGISTER, FILES = 425, 427, 2
-ring = libc.syscall(SETUP, 8, ctypes.create_string_buffer(120))
-s = listener('127.0.0.1:18080')
-files = (ctypes.c_int * 1)(s.fileno())
-done = ring >= 0 and libc.syscall(REGISTER, ring, FILES, files, 1) == 0
-s.close()
-print(ring if done else 'no')",
-    );
-    let Ok(ring) = server.said.parse::<i32>() else { skip!("io_uring is not to be had") };
+    let Some((server, ring)) = netns.listen_in_ring("127.0.0.1:18080") else {
+        skip!("io_uring is not to be had");
+    };
     let document = listed(&netns);
     let [socket] = sockets(&document) else { panic!("one socket: {document:#}") };
     let owner = &socket["owners"][0];

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use portolan_core::net::{Endpoint, Scope};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
-    Address, Backlog, Held, KernelUse, PortChoice, Queues, SocketTable, Unowned,
+    Address, Backlog, Held, KernelUse, PortChoice, Queues, Reuse, SocketTable, Unowned,
 };
 use serde::Serialize;
 
@@ -32,6 +32,7 @@ pub(crate) struct SocketJson<'a> {
     port_choice: Option<&'static str>,
     backlog: Option<BacklogJson>,
     queues: QueuesJson,
+    reuse: Option<ReuseJson>,
     reuseport_group: Option<usize>,
     owners: Vec<OwnerJson<'a>>,
     unit: Option<&'a str>,
@@ -70,6 +71,7 @@ impl<'a> SocketJson<'a> {
             port_choice: socket.port_choice.map(PortChoice::as_str),
             backlog: socket.backlog.map(BacklogJson::from),
             queues: socket.queues.into(),
+            reuse: socket.reuse.map(ReuseJson::from),
             reuseport_group: None,
             owners: owners_json(table, held, command_lines),
             unit: table.unit(held),
@@ -137,6 +139,19 @@ struct KernelUseJson<'a> {
 impl<'a> From<&'a KernelUse> for KernelUseJson<'a> {
     fn from(purpose: &'a KernelUse) -> Self {
         Self { kind: &purpose.kind, device: purpose.device.as_deref() }
+    }
+}
+
+/// SO_REUSEADDR and SO_REUSEPORT: how far a socket is willing to share its port.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReuseJson {
+    address: bool,
+    port: bool,
+}
+
+impl From<Reuse> for ReuseJson {
+    fn from(reuse: Reuse) -> Self {
+        Self { address: reuse.address, port: reuse.port }
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use portolan_core::net::Gap;
+use portolan_core::socket::Bind;
 use portolan_core::socket::conflict::Unshared;
-use portolan_core::socket::{Bind, Reuse};
 use serde::Serialize;
 
 use super::{remedy, words};
@@ -14,7 +14,7 @@ use crate::ops::explain::{Attempt, Blocker, Pasted, Refusal, Report, Shadow, War
 use crate::render::behind::BehindJson;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
-use crate::render::socket::SocketJson;
+use crate::render::socket::{ReuseJson, SocketJson};
 use crate::render::who::{AncestorJson, Context};
 
 /// Prints it.
@@ -166,19 +166,6 @@ impl<'a> From<&'a Bind> for TargetJson<'a> {
     }
 }
 
-/// SO_REUSEADDR and SO_REUSEPORT.
-#[derive(Serialize)]
-struct ReuseJson {
-    address: bool,
-    port: bool,
-}
-
-impl From<Reuse> for ReuseJson {
-    fn from(reuse: Reuse) -> Self {
-        Self { address: reuse.address, port: reuse.port }
-    }
-}
-
 #[derive(Serialize)]
 struct BlockerJson<'a> {
     #[serde(flatten)]
@@ -186,7 +173,6 @@ struct BlockerJson<'a> {
     verdict: &'static str,
     /// Why it does not share; null where that could not be found out.
     unshared: Option<&'static str>,
-    reuse: Option<ReuseJson>,
     seconds_left: Option<u64>,
     /// Connections that it accepted and that are still open.
     connections: usize,
@@ -206,7 +192,6 @@ fn blocker<'a>(
         socket: socket(report, blocker.position, context),
         verdict: blocker.verdict.as_str(),
         unshared: blocker.why.map(unshared_word),
-        reuse: held.socket.reuse.map(ReuseJson::from),
         seconds_left: blocker.seconds_left,
         connections: blocker.connections,
         behind: blocker.behind.as_ref().map(BehindJson::from),

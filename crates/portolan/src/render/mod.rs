@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod behind;
 pub(crate) mod diff;
 pub(crate) mod ephemeral;
+pub(crate) mod errno;
 pub(crate) mod error;
 pub(crate) mod explain;
 pub(crate) mod gap;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli::args::Color;
 use crate::ops::reserve::{Outcome, Report};
+use crate::render::errno::errno_name;
 use crate::render::gap::{hint, warning};
 use crate::render::json::Document;
 use crate::render::owner::CommandLines;
@@ -121,7 +122,7 @@ pub(crate) fn json(
         }
         Outcome::Refused(refusal) => {
             body.reason = Some("refused");
-            body.errno = errno_name(refusal.errno);
+            body.errno = Some(errno_name(refusal.errno));
         }
     }
     screen.json(&Document::new("reserve", body, gaps))?;
@@ -135,7 +136,7 @@ struct Body<'a> {
     project: String,
     reserved: bool,
     reason: Option<&'static str>,
-    errno: Option<&'static str>,
+    errno: Option<String>,
     expires: Option<String>,
     holders: Vec<HolderJson>,
     blockers: Vec<SocketJson<'a>>,
@@ -146,17 +147,6 @@ struct Body<'a> {
 struct HolderJson {
     transport: &'static str,
     pid: u32,
-}
-
-/// The kernel's name of what bind(2) says of a port.
-const fn errno_name(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::ADDRINUSE => Some("EADDRINUSE"),
-        Errno::ACCESS => Some("EACCES"),
-        Errno::PERM => Some("EPERM"),
-        Errno::ADDRNOTAVAIL => Some("EADDRNOTAVAIL"),
-        _ => None,
-    }
 }
 
 /// Prints what was given back.

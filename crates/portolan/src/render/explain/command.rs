@@ -8,9 +8,10 @@ use portolan_core::socket::Bind;
 
 use super::json::{self, CommandJson};
 use super::text::{lines, text};
-use super::words::{deed, errno_name, wish};
+use super::words::{deed, wish};
 use crate::ops::explain::Report;
 use crate::ops::explain::command::{Ran, Refused};
+use crate::render::errno::errno_name;
 use crate::render::screen::Screen;
 use crate::render::who::Context;
 

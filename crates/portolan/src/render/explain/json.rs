@@ -12,6 +12,7 @@ use super::{remedy, words};
 use crate::ops::explain::command::{Ran, Refused};
 use crate::ops::explain::{Attempt, Blocker, Pasted, Refusal, Report, Shadow, Warning};
 use crate::render::behind::BehindJson;
+use crate::render::errno::errno_name;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::socket::{ReuseJson, SocketJson};
@@ -107,7 +108,7 @@ impl<'a> From<&'a Ran> for CommandJson<'a> {
     fn from(ran: &'a Ran) -> Self {
         let refused = |refused: &'a Refused| RefusedJson {
             target: TargetJson::from(&refused.bind),
-            errno: words::errno_name(refused.refusal.errno),
+            errno: errno_name(refused.refusal.errno),
             call: refused.refusal.call.to_string(),
         };
         Self {
@@ -249,7 +250,7 @@ struct ErrnoJson {
 
 impl From<&Attempt> for ProbeJson {
     fn from(attempt: &Attempt) -> Self {
-        let name = |refusal: Refusal| words::errno_name(refusal.errno);
+        let name = |refusal: Refusal| errno_name(refusal.errno);
         Self {
             errno: attempt.refusal.map(name),
             call: attempt.refusal.map(|refusal| refusal.call.to_string()),

@@ -6,12 +6,11 @@ use anyhow::Result;
 use portolan_core::socket::conflict::{Apart, Verdict};
 use portolan_core::socket::{Held, PortChoice, Process, Reuse, State, Unowned};
 
-use super::words::{
-    counted, deed, errno_meaning, errno_name, holder, reason, reuseaddr, warning, wish,
-};
+use super::words::{counted, deed, errno_meaning, holder, reason, reuseaddr, warning, wish};
 use super::{remedy, words};
 use crate::ops::explain::{Blocker, Obstacle, Report};
 use crate::render::behind;
+use crate::render::errno::errno_name;
 use crate::render::owner::{container_name, process_names};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;

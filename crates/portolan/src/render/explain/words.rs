@@ -58,25 +58,6 @@ pub(super) const fn gone(refused: Refused) -> &'static str {
     }
 }
 
-/// The kernel's name of an error, as errno(3) lists it.
-pub(super) fn errno_name(errno: Errno) -> String {
-    let name = match errno {
-        Errno::ADDRINUSE => "EADDRINUSE",
-        Errno::ADDRNOTAVAIL => "EADDRNOTAVAIL",
-        Errno::ACCESS => "EACCES",
-        Errno::PERM => "EPERM",
-        Errno::INVAL => "EINVAL",
-        Errno::AFNOSUPPORT => "EAFNOSUPPORT",
-        Errno::NODEV => "ENODEV",
-        Errno::MFILE => "EMFILE",
-        Errno::NFILE => "ENFILE",
-        Errno::NOBUFS => "ENOBUFS",
-        Errno::NOMEM => "ENOMEM",
-        other => return format!("errno {}", other.raw_os_error()),
-    };
-    name.to_owned()
-}
-
 /// What it means; else what strerror(3) says, without the number that std puts behind it.
 pub(super) fn errno_meaning(errno: Errno) -> String {
     if errno == Errno::ADDRNOTAVAIL {

@@ -6,11 +6,11 @@ use anyhow::Result;
 use portolan_core::net::Transport;
 use portolan_core::registry::Registry;
 use portolan_core::socket::stop::{Action, Manager, Step};
-use rustix::io::Errno;
 use serde::Serialize;
 
 use super::words;
 use crate::ops::kill::{Bindable, Outcome, Proof, Report, Restart, Standing, Survey};
+use crate::render::errno::errno_name;
 use crate::render::json::Document;
 use crate::render::owner::CommandLines;
 use crate::render::screen::Screen;
@@ -253,22 +253,6 @@ impl<'a> From<&'a Proof> for ProofJson<'a> {
             errno: refusal.map(|refusal| errno_name(refusal.errno)),
         }
     }
-}
-
-/// The name of an error number that bind and listen give.
-fn errno_name(errno: Errno) -> String {
-    let name = match errno {
-        Errno::ADDRINUSE => "EADDRINUSE",
-        Errno::ADDRNOTAVAIL => "EADDRNOTAVAIL",
-        Errno::ACCESS => "EACCES",
-        Errno::PERM => "EPERM",
-        Errno::INVAL => "EINVAL",
-        Errno::AFNOSUPPORT => "EAFNOSUPPORT",
-        Errno::PROTONOSUPPORT => "EPROTONOSUPPORT",
-        Errno::NODEV => "ENODEV",
-        other => return format!("errno {}", other.raw_os_error()),
-    };
-    name.to_owned()
 }
 
 /// What is left over on the port afterwards.

@@ -176,7 +176,10 @@ fn facts(
 fn ancestry(report: &Report, held: &Held) -> Option<(&'static str, String)> {
     let line = report.ancestries.get(&held.holders.first()?.pid)?;
     let above = line.get(1..).filter(|above| !above.is_empty())?;
-    Some(("started by", line_of_descent(above)))
+    let near = line_of_descent(&above[..above.len().min(GENERATIONS)]);
+    let further = above.len().saturating_sub(GENERATIONS);
+    let more = if further > 0 { format!(", and {further} further up") } else { String::new() };
+    Some(("started by", format!("{near}{more}")))
 }
 
 /// Where, and how the number came about.
@@ -345,3 +348,6 @@ const KEY: usize = 13;
 const SHOWN: usize = 3;
 /// Sockets of one holder that are shown one by one.
 const PLACES: usize = 3;
+
+/// More of the line of descent would push what to do off the screen; `who` and JSON have it all.
+const GENERATIONS: usize = 4;

@@ -1,3 +1,6 @@
+//! The relation against the tables that were measured on Linux, its symmetry as a property, and what
+//! each kind of socket in the way is called. Real binds are compared in the program's own tests.
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;

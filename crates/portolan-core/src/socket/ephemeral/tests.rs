@@ -1,3 +1,6 @@
+//! What is left of the ports the kernel chooses from, counted by hand and as properties, and the
+//! advice that follows. The kernel itself is asked in the program's own tests.
+
 use proptest::prelude::*;
 
 use super::*;

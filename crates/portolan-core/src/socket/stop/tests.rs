@@ -1,3 +1,6 @@
+//! Plans against tables made up for them: who is stopped and by which means, who is spared and why.
+//! A property holds that no plan ends process 1 or what its caller descends from.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

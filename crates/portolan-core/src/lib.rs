@@ -7,6 +7,7 @@
 //! ```text
 //! 5  audit                       judge: what differs from the intent, and what to do
 //! 4  inventory                   the intent: the user's file, and a draft of it
+//! 3  scan                        act: what to send next, what the answers mean
 //! 2  registry  socket            facts: what a number means, who holds it here,
 //!    container nat               what publishes it, what takes its traffic away
 //! 1  wire                        bytes ⇄ values, one file per format
@@ -20,5 +21,6 @@ pub mod inventory;
 pub mod nat;
 pub mod net;
 pub mod registry;
+pub mod scan;
 pub mod socket;
 pub mod wire;

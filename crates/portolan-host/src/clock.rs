@@ -1,8 +1,11 @@
 //! The only reader of the clock.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use portolan_core::net::Moment;
 
 /// The time of day, UTC.
 #[must_use]
@@ -14,4 +17,22 @@ pub fn now() -> Timestamp {
 #[must_use]
 pub fn today() -> Date {
     now().to_zoned(TimeZone::UTC).date()
+}
+
+/// Moments since it was made, on a clock that only moves forward.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The moment it is.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment::after(self.0.elapsed())
+    }
 }

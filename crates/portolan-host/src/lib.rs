@@ -25,6 +25,7 @@ pub mod nft;
 pub mod options;
 pub mod owners;
 mod pidfd;
+pub mod probe;
 mod proc;
 pub mod processes;
 pub mod signals;

@@ -4,6 +4,7 @@
 //! edge; service names are resolved one floor up, in `registry::port_set`.
 
 mod endpoint;
+mod moment;
 mod nearest;
 mod observed;
 mod port;
@@ -13,6 +14,7 @@ mod severity;
 mod transport;
 
 pub use endpoint::Endpoint;
+pub use moment::Moment;
 pub use nearest::nearest;
 pub use observed::{Gap, Observed, Why};
 pub use port::{Port, PortClass, PortError, PortRange, PortSet};

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("nat", 2),
     ("registry", 2),
     ("socket", 2),
+    ("scan", 3),
     ("inventory", 4),
     ("audit", 5),
 ];

@@ -1,0 +1,23 @@
+//! Floor 3, the wire as a witness: which probe to send next, and what the answers prove.
+//!
+//! Sans-IO: a scan is handed answers and the time, and hands out probes and findings. An engine of
+//! portolan-host (or a simulated network of the tests) carries them. Nothing here opens a socket,
+//! and no failure on our own side ever becomes the state of a port.
+
+mod event;
+mod permutation;
+mod plan;
+mod probe;
+mod scheduler;
+mod siphash;
+mod state;
+pub mod target;
+
+pub use event::{Canary, Cap, Capped, Event, Front, HostReport, Progress};
+pub use permutation::Permutation;
+pub use plan::{Ability, Pace, Plan, Positions, Shard};
+pub use probe::{Answer, LocalError, Manner, Probe, Question, Reply, Signature};
+pub use scheduler::{Cut, Scan};
+pub use siphash::SipHash;
+pub use state::{Icmp, Note, PortState, Reason, Record};
+pub use target::TargetSet;

@@ -80,7 +80,8 @@ pub enum Capped {
 /// Something that answers for ports behind which nothing listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
-    /// A SYN proxy: connections are accepted, then reset at once.
+    /// A SYN proxy: it accepts connections for ports behind which nothing listens, which are reset
+    /// at once then.
     SynProxy {
         /// Its SYN-ACKs offered no window.
         zero_window: bool,

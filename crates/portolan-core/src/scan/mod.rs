@@ -5,6 +5,7 @@
 //! and no failure on our own side ever becomes the state of a port.
 
 mod event;
+mod front;
 mod permutation;
 mod plan;
 mod probe;
@@ -14,6 +15,7 @@ mod state;
 pub mod target;
 
 pub use event::{Canary, Cap, Capped, Event, Front, HostReport, Progress};
+pub use front::Suspicion;
 pub use permutation::Permutation;
 pub use plan::{Ability, Pace, Plan, Positions, Shard};
 pub use probe::{Answer, LocalError, Manner, Probe, Question, Reply, Signature};

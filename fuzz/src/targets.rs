@@ -12,6 +12,8 @@ use portolan_core::inventory::file::{Loading, Path, Want};
 use portolan_core::nat::{Destination, RuleFamily, Translations};
 use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
+use portolan_core::scan::TargetSet;
+use portolan_core::scan::target;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{
     Address, Family, Socket, SocketTransport, StateSet, TurnedAway, cgroup, passwd, procnet,
@@ -44,6 +46,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("complaint", complaint),
     ("socket_units", socket_units),
     ("container", container),
+    ("targets", targets),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links or addresses.
@@ -331,4 +334,27 @@ pub fn container(bytes: &[u8]) {
             assert!(by.is_some_and(|by| by.program == name), "it is known by its name");
         }
     }
+}
+
+/// Targets of a scan, as a file lists them; what follows a line of `!` is left out.
+pub fn targets(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (included, excluded) = text.split_once('!').unwrap_or((&text, ""));
+    let ranges = |text| {
+        let listed = target::list(text).unwrap_or_else(|error| {
+            drop((error.to_string(), error.mistake.hint()));
+            Vec::new()
+        });
+        listed.into_iter().flat_map(|l| match l.target {
+            target::Target::Addresses { ranges, .. } => ranges,
+            target::Target::Name(_) => Vec::new(),
+        })
+    };
+    let Ok(set) = TargetSet::new(ranges(included), ranges(excluded)) else { return };
+    for place in [0, set.len() / 2, set.len().saturating_sub(1)] {
+        if let Some(address) = set.nth(place) {
+            assert_eq!(set.position_of(address), Some(place), "{address} stands where it was");
+        }
+    }
+    assert_eq!(set.nth(set.len()), None, "nothing stands behind the last");
 }

@@ -20,8 +20,11 @@ use portolan_core::socket::{
     procpid, task_file,
 };
 use portolan_core::wire::btf::Btf;
+use portolan_core::wire::device::Device;
 use portolan_core::wire::genetlink;
+use portolan_core::wire::neighbour::Neighbour;
 use portolan_core::wire::netlink::{self, Payload};
+use portolan_core::wire::route::Route;
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
 use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
 
@@ -49,7 +52,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("targets", targets),
 ];
 
-/// A datagram of the kernel's answer to a dump of sockets, links or addresses.
+/// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
 pub fn sock_diag(bytes: &[u8]) {
     for message in netlink::messages(bytes).flatten() {
         let Payload::Entry { body, .. } = message.payload else { continue };
@@ -66,6 +69,7 @@ pub fn sock_diag(bytes: &[u8]) {
         }
         let _ = Link::parse(body);
         let _ = LinkAddress::parse(body);
+        let _ = (Route::parse(body), Neighbour::parse(body), Device::parse(body));
         let _ = genetlink::Family::parse(body);
         let _ = (genetlink::wireguard_port(body), genetlink::fou_port(body));
         let _ = genetlink::l2tp_port(body);

@@ -28,6 +28,7 @@ mod pidfd;
 pub mod probe;
 mod proc;
 pub mod processes;
+pub mod route;
 pub mod signals;
 pub mod sockets;
 pub mod terminal;

@@ -2,7 +2,10 @@
 
 pub mod bpf;
 pub mod btf;
+pub mod device;
 pub mod genetlink;
+pub mod neighbour;
 pub mod netlink;
+pub mod route;
 pub mod rtnetlink;
 pub mod sock_diag;

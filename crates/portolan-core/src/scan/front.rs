@@ -8,6 +8,7 @@
 
 use std::sync::LazyLock;
 
+use super::os_guess::hops;
 use super::{Front, Signature};
 use crate::net::{Port, PortSet, Transport};
 use crate::registry::Registry;
@@ -156,12 +157,6 @@ impl Looks {
     fn hop_limits(&self) -> impl Iterator<Item = u8> {
         self.seen.iter().filter_map(|(look, _)| look.hop_limit)
     }
-}
-
-/// How many routers a packet has passed, if its sender began with the usual 32, 64, 128 or 255.
-fn hops(hop_limit: u8) -> u8 {
-    let initial = [32, 64, 128].into_iter().find(|initial| hop_limit <= *initial);
-    initial.unwrap_or(u8::MAX) - hop_limit
 }
 
 /// Whether nobody expects a port to be open: it is not among the registry's most relevant ones.

@@ -6,6 +6,7 @@
 
 mod event;
 mod front;
+pub mod os_guess;
 mod permutation;
 mod plan;
 mod probe;

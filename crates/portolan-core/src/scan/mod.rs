@@ -7,6 +7,7 @@
 mod event;
 mod front;
 pub mod os_guess;
+pub mod payload;
 mod permutation;
 mod plan;
 mod probe;

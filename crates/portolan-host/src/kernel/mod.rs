@@ -7,5 +7,6 @@ pub(crate) mod bpf;
 pub(crate) mod inheritance;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod seccomp;
+pub(crate) mod socket;
 pub(crate) mod tables;
 pub(crate) mod types;

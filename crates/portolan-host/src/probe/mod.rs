@@ -3,11 +3,20 @@
 //! Two engines: `connect` needs no privilege, `raw` needs CAP_NET_RAW and is faster. Both hand in
 //! the same answers; what they mean is decided in `portolan_core::scan`.
 
+mod connect;
+pub mod driver;
+mod echo;
+mod fault;
+mod udp;
+mod window;
+
 use std::io;
 use std::time::Duration;
 
 use portolan_core::net::Moment;
 use portolan_core::scan::{Ability, Answer, LocalError, Probe};
+
+pub use connect::{ConnectEngine, Options};
 
 /// Something that carries probes.
 pub trait Engine {

@@ -1,0 +1,225 @@
+//! Echo requests: a datagram socket of ICMP where net.ipv4.ping_group_range lets us (icmp(7)), a raw
+//! one where we have CAP_NET_RAW, else none.
+//!
+//! Which reply is ours says a keyed hash in the payload, so nothing is remembered: not even when it
+//! was sent, which stands beside it.
+
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use portolan_core::net::Moment;
+use portolan_core::scan::{LocalError, Manner, Probe, Question, Reply, SipHash};
+use portolan_core::wire::extended_error::ExtendedError;
+use portolan_core::wire::sockaddr;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Protocol, SendFlags, SocketType, ipproto, sendto};
+
+use super::connect::{Key, Post, Way};
+use super::fault;
+use crate::kernel::socket::{Message, set_option};
+
+/// A socket a family, where there may be one.
+#[derive(Debug)]
+pub(crate) struct Echoes {
+    sockets: [Option<Socket>; 2],
+    token: SipHash,
+    message: Message,
+}
+
+#[derive(Debug)]
+struct Socket {
+    socket: OwnedFd,
+    /// A raw socket hears every reply there is, IPv4's with the IP header before it.
+    is_raw: bool,
+    /// Stands in our requests; the kernel sets its own where the socket is not raw.
+    identifier: u16,
+}
+
+impl Echoes {
+    /// Opens what is allowed.
+    pub(crate) fn open(way: &Way, epoll: BorrowedFd<'_>) -> Self {
+        let random = || std::hash::RandomState::new().hash_one(0);
+        let families = [AddressFamily::INET, AddressFamily::INET6];
+        let sockets = families.map(|family| {
+            let place = usize::from(family == AddressFamily::INET6);
+            Socket::open(way, family, (random() & 0xffff) as u16)
+                .filter(|s| epoll::add(epoll, &s.socket, Key::Echo.with(place), IN).is_ok())
+        });
+        let token = SipHash::new(random(), random());
+        Self { sockets, token, message: Message::new(LONGEST) }
+    }
+
+    /// Whether any request can be sent.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.sockets.iter().any(Option::is_some)
+    }
+
+    /// Asks a host.
+    pub(crate) fn send(&mut self, post: &mut Post, now: Moment, probe: Probe) {
+        let place = usize::from(probe.target.is_ipv6());
+        let Some(socket) = &self.sockets[place] else {
+            return post.refuse(&probe, LocalError::NotPermitted);
+        };
+        let request = self.request(socket.identifier, now, &probe);
+        let address = post.way.address(probe.target, 0);
+        let mut last = Errno::AGAIN;
+        for _ in 0..TRIES {
+            let Some(socket) = &self.sockets[place] else { break };
+            match sendto(&socket.socket, &request, SendFlags::empty(), &address) {
+                Ok(_) => return,
+                Err(errno) => last = errno,
+            }
+            if matches!(last, Errno::PERM | Errno::NOBUFS | Errno::AGAIN) {
+                break;
+            }
+            // What another request met makes this one fail, once.
+            self.take_errors(post, place);
+        }
+        post.refuse(&probe, fault::local(last));
+    }
+
+    /// Type, code, checksum, identifier, sequence number (RFC 792, RFC 4443 §4.1); then our token, and
+    /// when it was sent.
+    fn request(&self, identifier: u16, now: Moment, probe: &Probe) -> [u8; REQUEST] {
+        let mut bytes = [0; REQUEST];
+        bytes[0] = if probe.target.is_ipv6() { REQUEST_6 } else { REQUEST_4 };
+        bytes[4..6].copy_from_slice(&identifier.to_be_bytes());
+        bytes[6..8].copy_from_slice(&probe.attempt.to_be_bytes());
+        let sent = u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX);
+        bytes[8..16].copy_from_slice(&self.token(probe.target, probe.attempt, sent).to_be_bytes());
+        bytes[16..24].copy_from_slice(&sent.to_be_bytes());
+        // ICMPv6's is over addresses too, and always the kernel's (RFC 3542 §3.1).
+        let sum = checksum(&bytes);
+        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    fn token(&self, target: IpAddr, attempt: u16, sent: u64) -> u64 {
+        let address = match target {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        let bits = address.to_bits();
+        self.token.hash_words(&[(bits >> 64) as u64, bits as u64, attempt.into(), sent])
+    }
+
+    /// Something has arrived.
+    pub(crate) fn event(&mut self, post: &mut Post, now: Moment, place: usize) {
+        self.take_errors(post, place);
+        while self.next(place, 0) {
+            if let Some((target, attempt, sent)) = self.reply(place) {
+                let rtt = now - Moment::after(Duration::from_nanos(sent));
+                post.answer(&question(target, attempt), Reply::Echo, target, Some(rtt));
+            }
+        }
+    }
+
+    /// Whom the message at hand is a reply of, to which request, and when that was sent.
+    fn reply(&self, place: usize) -> Option<(IpAddr, u16, u64)> {
+        let socket = self.sockets.get(place)?.as_ref()?;
+        let target = sockaddr::parse(self.message.name())?.ip();
+        let data = self.message.data();
+        let data = if socket.is_raw && place == 0 { behind_header(data)? } else { data };
+        let (head, rest) = data.split_first_chunk::<8>()?;
+        let (token, rest) = rest.split_first_chunk()?;
+        let (sent, _) = rest.split_first_chunk()?;
+        let attempt = u16::from_be_bytes([head[6], head[7]]);
+        let sent = u64::from_be_bytes(*sent);
+        let is_ours = head[0] == [REPLY_4, REPLY_6][place]
+            && u64::from_be_bytes(*token) == self.token(target, attempt, sent);
+        is_ours.then_some((target, attempt, sent))
+    }
+
+    fn take_errors(&mut self, post: &mut Post, place: usize) {
+        while self.next(place, libc::MSG_ERRQUEUE) {
+            let Some(error) = ExtendedError::parse(self.message.control()) else { continue };
+            let Some((target, attempt)) = self.quoted(place) else { continue };
+            if let Some(verdict) = post.own.judge(target, &error) {
+                post.judged(&question(target, attempt), verdict, None);
+            }
+        }
+    }
+
+    /// Which of our requests an error is about: its quotation has at least the ICMP header
+    /// (RFC 792).
+    fn quoted(&self, place: usize) -> Option<(IpAddr, u16)> {
+        let socket = self.sockets.get(place)?.as_ref()?;
+        let target = sockaddr::parse(self.message.name())?.ip();
+        let head = self.message.data().first_chunk::<8>()?;
+        let identifier = u16::from_be_bytes([head[4], head[5]]);
+        let is_ours = head[0] == [REQUEST_4, REQUEST_6][place]
+            && (!socket.is_raw || identifier == socket.identifier);
+        is_ours.then_some((target, u16::from_be_bytes([head[6], head[7]])))
+    }
+
+    fn next(&mut self, place: usize, flags: i32) -> bool {
+        let Some(Some(socket)) = self.sockets.get(place) else { return false };
+        loop {
+            match self.message.receive(socket.socket.as_fd(), flags) {
+                Ok(()) => return true,
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::INTR) => {}
+                // An error that stands in the queue is told here first.
+                Err(_) if flags == 0 => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Socket {
+    fn open(way: &Way, family: AddressFamily, identifier: u16) -> Option<Self> {
+        let protocol = protocol(family);
+        if let Ok(socket) = way.socket(family, SocketType::DGRAM, Some(protocol)) {
+            return Some(Self { socket, is_raw: false, identifier });
+        }
+        let socket = way.socket(family, SocketType::RAW, Some(protocol)).ok()?;
+        if family == AddressFamily::INET {
+            // A set bit is a type that is not wanted (raw(7)).
+            let all_but_replies = !(1 << REPLY_4);
+            let _ = set_option(socket.as_fd(), SOL_RAW, ICMP_FILTER, all_but_replies);
+        }
+        Some(Self { socket, is_raw: true, identifier })
+    }
+}
+
+fn protocol(family: AddressFamily) -> Protocol {
+    if family == AddressFamily::INET { ipproto::ICMP } else { ipproto::ICMPV6 }
+}
+
+/// The request as a probe, for what is told of it.
+const fn question(target: IpAddr, attempt: u16) -> Probe {
+    let (question, manner) = (Question::Echo, Manner::Ask);
+    Probe { target, question, attempt, wait: Duration::ZERO, manner }
+}
+
+/// What stands behind an IPv4 header (RFC 791 §3.1).
+fn behind_header(packet: &[u8]) -> Option<&[u8]> {
+    packet.get(usize::from(packet.first()? & 0xf) * 4..)
+}
+
+/// The Internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+const IN: epoll::EventFlags = epoll::EventFlags::IN;
+const REQUEST: usize = 24;
+const REQUEST_4: u8 = 8;
+const REPLY_4: u8 = 0;
+const REQUEST_6: u8 = 128;
+const REPLY_6: u8 = 129;
+const SOL_RAW: i32 = 255;
+const ICMP_FILTER: i32 = 1;
+
+/// Bytes of a reply that are looked at: behind the longest IPv4 header.
+const LONGEST: usize = 60 + REQUEST;
+
+/// Times a request is tried to be sent.
+const TRIES: usize = 8;

@@ -30,13 +30,28 @@ pub struct Accepted {
 /// Takes out what is accepted and puts the rest in order.
 pub(super) fn settle(mut case: Case<'_>) -> Judgement {
     let scene = case.scene;
-    let ignores = &scene.inventory.ignores;
-    let here = |i: &&Ignore| i.on.is_empty() || scene.host.is_meant_by(&i.on);
-    let (ended, counting): (Vec<&Ignore>, Vec<&Ignore>) =
-        ignores.iter().filter(here).partition(|i| has_ended(i, scene.today));
     let mut judgement = Judgement::default();
-    for verdict in each_once(std::mem::take(&mut case.verdicts)) {
-        match counting.iter().find(|ignore| covers(&scene, &ignore.matches, &verdict)) {
+    divide(&scene, std::mem::take(&mut case.verdicts), &mut judgement);
+    sort(&mut judgement.findings);
+    let ended = scene.inventory.ignores.iter().filter(|i| is_here(i, &scene));
+    let ended = ended.filter(|i| has_ended(i, scene.today)).filter_map(|i| {
+        let until = i.until.as_ref()?.value;
+        Some(format!("the [[ignore]] at {} ended on {until} ({})", case.place(&i.at), i.reason))
+    });
+    case.notes.extend(ended.collect::<Vec<_>>());
+    judgement.notes = case.notes;
+    judgement.gaps = case.gaps;
+    judgement
+}
+
+/// Puts each verdict about a host to its findings or, where an `[[ignore]]` covers it, to what is
+/// accepted.
+pub(super) fn divide(scene: &Scene<'_>, verdicts: Vec<Verdict<'_>>, judgement: &mut Judgement) {
+    let ignores = scene.inventory.ignores.iter();
+    let counting: Vec<&Ignore> =
+        ignores.filter(|i| is_here(i, scene) && !has_ended(i, scene.today)).collect();
+    for verdict in each_once(verdicts) {
+        match counting.iter().find(|ignore| covers(scene, &ignore.matches, &verdict)) {
             Some(ignore) => judgement.accepted.push(Accepted {
                 finding: verdict.finding,
                 reason: ignore.reason.clone(),
@@ -46,19 +61,20 @@ pub(super) fn settle(mut case: Case<'_>) -> Judgement {
             None => judgement.findings.push(verdict.finding),
         }
     }
-    judgement.findings.sort_by(|a, b| {
-        b.severity
-            .cmp(&a.severity)
-            .then_with(|| (a.rule, &a.subject, &a.service).cmp(&(b.rule, &b.subject, &b.service)))
+}
+
+/// The most severe first, then by rule, subject, service and host.
+pub(super) fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| {
+        b.severity.cmp(&a.severity).then_with(|| {
+            (a.rule, &a.subject, &a.service, &a.host)
+                .cmp(&(b.rule, &b.subject, &b.service, &b.host))
+        })
     });
-    let ended = ended.into_iter().filter_map(|i| {
-        let until = i.until.as_ref()?.value;
-        Some(format!("the [[ignore]] at {} ended on {until} ({})", case.place(&i.at), i.reason))
-    });
-    case.notes.extend(ended.collect::<Vec<_>>());
-    judgement.notes = case.notes;
-    judgement.gaps = case.gaps;
-    judgement
+}
+
+fn is_here(ignore: &Ignore, scene: &Scene<'_>) -> bool {
+    ignore.on.is_empty() || scene.host.is_meant_by(&ignore.on)
 }
 
 /// The last verdict of each id: a port that an entry names twice is one fact, and of several who

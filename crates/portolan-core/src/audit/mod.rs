@@ -17,6 +17,7 @@ mod paperwork;
 mod reach;
 mod reality;
 mod rule;
+mod wire;
 
 pub use accepted::Accepted;
 pub use case::{Judgement, Scene, judge};
@@ -24,6 +25,7 @@ pub use finding::{FileLine, Finding, Subject};
 pub use listening::Listening;
 pub use reach::Reach;
 pub use rule::Rule;
+pub use wire::{Asked, Sight, WireScene, ask, judge_wire};
 
 pub use crate::net::Severity;
 

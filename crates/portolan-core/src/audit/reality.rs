@@ -303,7 +303,7 @@ fn stop(service: &Service, subject: &Subject) -> String {
 }
 
 /// How bad it is that a service is down: what its owner says.
-fn urgency(service: &Service) -> Severity {
+pub(super) fn urgency(service: &Service) -> Severity {
     match service.docs.criticality {
         Some(Criticality::High) => Severity::High,
         Some(Criticality::Medium) | None => Severity::Medium,

@@ -21,17 +21,21 @@ pub enum Rule {
     P111,
     /// Review overdue, approval expired.
     P112,
+    /// Reachable from a source that `from` does not name.
+    P115,
     /// Risky service without a security note, or risky where it is exposed.
     P116,
     /// TODO or `observed` left by `init`.
     P117,
     /// Retired but listening.
     P118,
+    /// What must never be reachable is.
+    P122,
 }
 
 impl Rule {
     /// All rules that are judged, by number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::P101,
         Self::P102,
         Self::P103,
@@ -40,9 +44,11 @@ impl Rule {
         Self::P110,
         Self::P111,
         Self::P112,
+        Self::P115,
         Self::P116,
         Self::P117,
         Self::P118,
+        Self::P122,
     ];
 
     /// The id: `P101` …
@@ -57,10 +63,18 @@ impl Rule {
             Self::P110 => "P110",
             Self::P111 => "P111",
             Self::P112 => "P112",
+            Self::P115 => "P115",
             Self::P116 => "P116",
             Self::P117 => "P117",
             Self::P118 => "P118",
+            Self::P122 => "P122",
         }
+    }
+
+    /// Whether only a probe can tell, so that an audit without one says nothing of it.
+    #[must_use]
+    pub const fn needs_probe(self) -> bool {
+        matches!(self, Self::P115 | Self::P122)
     }
 
     /// The rule in a few words.
@@ -75,9 +89,11 @@ impl Rule {
             Self::P110 => "planned or reserved number taken",
             Self::P111 => "fixed port inside the ephemeral or NodePort range",
             Self::P112 => "review overdue, approval expired",
+            Self::P115 => "reachable from a source that `from` does not name",
             Self::P116 => "risky service, unexplained or exposed",
             Self::P117 => "left to do by init",
             Self::P118 => "retired but listening",
+            Self::P122 => "what must never be reachable is",
         }
     }
 
@@ -118,6 +134,10 @@ impl Rule {
                 "The entry was to be looked at again by now, or its approval has ended. Review it \
                  and write down when."
             }
+            Self::P115 => {
+                "A port answers a probe from an address that its `from` does not name. Close it \
+                 there, or name the source if it is meant. Judged with --probe alone."
+            }
             Self::P116 => {
                 "The port carries a protocol that is attacked when exposed. Narrow who can come, \
                  use its safer alternative, or write down in `security` what makes it bearable."
@@ -127,6 +147,10 @@ impl Rule {
                  set the status to active, or retire it."
             }
             Self::P118 => "A service that was retired listens again. Stop it, or make it active.",
+            Self::P122 => {
+                "A port that a [[never]] of the inventory forbids answers a probe. Close it before \
+                 anything else. Judged with --probe alone."
+            }
         }
     }
 }

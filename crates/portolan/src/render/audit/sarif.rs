@@ -127,7 +127,10 @@ fn invocation(report: &Report) -> Value {
 /// The severity of a rule that has not spoken.
 const fn usual(rule: Rule) -> Severity {
     match rule {
-        Rule::P101 | Rule::P103 | Rule::P104 | Rule::P116 | Rule::P118 => Severity::High,
+        Rule::P122 => Severity::Critical,
+        Rule::P101 | Rule::P103 | Rule::P104 | Rule::P115 | Rule::P116 | Rule::P118 => {
+            Severity::High
+        }
         Rule::P102 | Rule::P109 | Rule::P110 => Severity::Medium,
         Rule::P111 | Rule::P112 => Severity::Low,
         Rule::P117 => Severity::Note,

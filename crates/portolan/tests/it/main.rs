@@ -30,6 +30,7 @@ mod reference;
 mod registry;
 mod reserve;
 mod run;
+mod scan;
 mod sockets;
 mod states;
 mod status;

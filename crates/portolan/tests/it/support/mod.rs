@@ -5,6 +5,7 @@
 
 #![expect(dead_code, reason = "the toolbox of all modules; each takes what it needs")]
 
+pub(crate) mod lab;
 mod netns;
 mod program;
 pub(crate) mod repository;

@@ -1,0 +1,3 @@
+//! Scans of a network made for it, with each engine: the same states, whoever asks.
+
+mod lab;

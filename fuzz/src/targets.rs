@@ -13,20 +13,25 @@ use portolan_core::nat::{Destination, RuleFamily, Translations};
 use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::scan::TargetSet;
+use portolan_core::scan::cookie::{Cookies, RESET};
 use portolan_core::scan::target;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{
     Address, Family, Socket, SocketTransport, StateSet, TurnedAway, cgroup, passwd, procnet,
     procpid, task_file,
 };
+use portolan_core::wire::arp;
 use portolan_core::wire::btf::Btf;
 use portolan_core::wire::device::Device;
 use portolan_core::wire::genetlink;
+use portolan_core::wire::ipv4::Ipv4;
+use portolan_core::wire::ipv6::Ipv6;
 use portolan_core::wire::neighbour::Neighbour;
 use portolan_core::wire::netlink::{self, Payload};
 use portolan_core::wire::route::Route;
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
 use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
+use portolan_core::wire::udp::Udp;
 
 /// A target: panics where a promise is broken.
 pub type Target = fn(&[u8]);
@@ -50,6 +55,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("socket_units", socket_units),
     ("container", container),
     ("targets", targets),
+    ("packet", packet),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
@@ -361,4 +367,25 @@ pub fn targets(bytes: &[u8]) {
         }
     }
     assert_eq!(set.nth(set.len()), None, "nothing stands behind the last");
+}
+
+/// A packet that arrived while SYNs were sent, from its IP header on, or an answer of ARP.
+pub fn packet(bytes: &[u8]) {
+    let _ = arp::reply(bytes);
+    if let Some((header, inside)) = Ipv6::parse(bytes) {
+        let _ = arp::advertisement(&header, inside);
+    }
+    if let Some((_, datagram)) = Ipv4::parse(bytes) {
+        let _ = Udp::parse(datagram);
+    }
+    let cookies = Cookies::new((1, 2), Port(61_000), 16);
+    let Ok(proof) = cookies.read(bytes) else { return };
+    let cookie = cookies.cookie(proof.source, proof.target, proof.port);
+    assert!((61_000..61_016).contains(&cookie.from.0), "it answers a port of ours");
+    assert_eq!(proof.source.is_ipv4(), proof.target.is_ipv4(), "ends are of one family");
+    if let Some(reset) = proof.reset {
+        let mut out = [0; RESET];
+        let length = reset.write(&mut out);
+        assert!(cookies.read(&out[..length]).is_err(), "our own reset is no answer");
+    }
 }

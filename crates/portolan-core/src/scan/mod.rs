@@ -4,6 +4,7 @@
 //! portolan-host (or a simulated network of the tests) carries them. Nothing here opens a socket,
 //! and no failure on our own side ever becomes the state of a port.
 
+pub mod cookie;
 mod event;
 mod front;
 pub mod os_guess;

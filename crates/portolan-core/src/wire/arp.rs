@@ -71,16 +71,8 @@ pub fn solicitation(
     let checksum = sum.bytes(&message).finish();
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
 
-    let header = Ipv6 {
-        from: source,
-        to: group,
-        protocol: PROTOCOL_V6,
-        hop_limit: HOP_LIMIT,
-        flow: 0,
-        is_fragment: false,
-        is_later_fragment: false,
-        length: 32,
-    };
+    let header = Ipv6::new(source, group, PROTOCOL_V6, message.len());
+    let header = Ipv6 { hop_limit: HOP_LIMIT, ..header };
     let mut packet = [0; SOLICITATION];
     packet[..40].copy_from_slice(&header.bytes());
     packet[40..].copy_from_slice(&message);

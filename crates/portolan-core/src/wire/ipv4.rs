@@ -36,6 +36,25 @@ pub struct Ipv4 {
 }
 
 impl Ipv4 {
+    /// The header of a packet of ours, around `inside` bytes.
+    ///
+    /// # Panics
+    /// When they are more than a packet holds: ours are small.
+    #[must_use]
+    pub fn new(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, inside: usize) -> Self {
+        Self {
+            from,
+            to,
+            protocol,
+            ttl: 64,
+            id: 0,
+            dont_fragment: true,
+            is_fragment: false,
+            is_later_fragment: false,
+            length: u16::try_from(HEADER + inside).expect("our packets are small"),
+        }
+    }
+
     /// Header and what is inside; of a packet that was cut off, what there is of it. `None` for what
     /// is no IPv4.
     #[must_use]
@@ -92,17 +111,8 @@ mod tests {
     use super::*;
 
     fn header(inside: usize) -> Ipv4 {
-        Ipv4 {
-            from: Ipv4Addr::new(10, 0, 0, 1),
-            to: Ipv4Addr::new(10, 0, 0, 2),
-            protocol: 6,
-            ttl: 64,
-            id: 7,
-            dont_fragment: true,
-            is_fragment: false,
-            is_later_fragment: false,
-            length: u16::try_from(HEADER + inside).unwrap(),
-        }
+        let (from, to) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        Ipv4 { id: 7, ..Ipv4::new(from, to, 6, inside) }
     }
 
     #[test]

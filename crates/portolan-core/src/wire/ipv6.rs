@@ -32,6 +32,24 @@ pub struct Ipv6 {
 }
 
 impl Ipv6 {
+    /// The header of a packet of ours, around `inside` bytes.
+    ///
+    /// # Panics
+    /// When they are more than a packet holds: ours are small.
+    #[must_use]
+    pub fn new(from: Ipv6Addr, to: Ipv6Addr, protocol: u8, inside: usize) -> Self {
+        Self {
+            from,
+            to,
+            protocol,
+            hop_limit: 64,
+            flow: 0,
+            is_fragment: false,
+            is_later_fragment: false,
+            length: u16::try_from(inside).expect("our packets are small"),
+        }
+    }
+
     /// Header and what is inside; of a packet that was cut off, what there is of it. `None` for what
     /// is no IPv6, and where the extensions are cut off.
     #[must_use]
@@ -106,16 +124,8 @@ mod tests {
     use super::*;
 
     fn header(inside: usize) -> Ipv6 {
-        Ipv6 {
-            from: "fd00::1".parse().unwrap(),
-            to: "fd00::2".parse().unwrap(),
-            protocol: 6,
-            hop_limit: 64,
-            flow: 0x1_2345,
-            is_fragment: false,
-            is_later_fragment: false,
-            length: u16::try_from(inside).unwrap(),
-        }
+        let (from, to) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+        Ipv6 { flow: 0x1_2345, ..Ipv6::new(from, to, 6, inside) }
     }
 
     /// Hop-by-hop of 8 bytes, a fragment header at `place`, then TCP.

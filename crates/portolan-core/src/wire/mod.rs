@@ -17,5 +17,6 @@ pub mod route;
 pub mod rtnetlink;
 pub mod sock_diag;
 pub mod sockaddr;
+pub mod syn;
 pub mod tcp;
 pub mod udp;

@@ -82,6 +82,14 @@ impl<'a> Tcp<'a> {
     pub fn options(&self) -> Options<'a> {
         Options { rest: self.options }
     }
+
+    /// Whether its list of options has an end before the header has (kind 0).
+    #[must_use]
+    pub fn has_end_of_options(&self) -> bool {
+        let mut options = self.options();
+        options.by_ref().for_each(drop);
+        options.rest.first() == Some(&0)
+    }
 }
 
 /// The beginning of a segment: as much of it as every ICMP error quotes.

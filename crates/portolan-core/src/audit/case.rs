@@ -47,6 +47,17 @@ pub struct Judgement {
     pub gaps: Vec<Gap>,
 }
 
+impl Judgement {
+    /// Takes in what was found elsewhere, and keeps the order.
+    pub fn merge(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        accepted::sort(&mut self.findings);
+        self.accepted.extend(other.accepted);
+        self.notes.extend(other.notes);
+        self.gaps.extend(other.gaps);
+    }
+}
+
 /// Judges one host.
 #[must_use]
 pub fn judge(scene: &Scene<'_>) -> Judgement {

@@ -199,7 +199,12 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     /// Compare the inventory with what this machine really does
     #[command(after_help = "Examples: portolan audit
           portolan audit --format sarif > portolan.sarif
+          portolan audit --probe
           portolan audit accept P101-0123456789 --reason 'vendor agent'
+
+--probe asks only ports the inventory names, no host with probe = \"never\", and
+not this machine itself. It judges what this machine may reach, and what answers
+it although its `from` does not name it. Silent UDP is a gap, never a finding.
 
 Exit code 1 for findings above `note` (or as --fail-on says), 3 when there is
 none but not everything could be seen. With --format nagios: 0 ok, 1 warning,
@@ -549,6 +554,12 @@ pub(crate) struct Audit {
     /// From which severity on the exit code is 1
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = Severity::Low)]
     pub(crate) fail_on: Severity,
+    /// Also ask the ports the inventory names on its other hosts, over the wire from here
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// With --probe: only these hosts [default: all]
+    #[arg(long, value_name = "HOST", requires = "probe", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
     #[command(subcommand)]
     pub(crate) command: Option<AuditCommand>,
 }

@@ -6,14 +6,15 @@ use portolan_core::net::Severity;
 use crate::cli::args::{self, Audit, AuditCommand, AuditFormat, Global};
 use crate::exit::Exit;
 use crate::fault::Fault;
-use crate::ops::audit::Report;
+use crate::ops::audit::{Probing, Report};
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
 /// Audits this machine, or accepts one of the findings.
 pub(crate) fn run(arguments: &Audit, global: &Global) -> Result<Exit> {
     if let Some(AuditCommand::Accept { id, reason, until }) = &arguments.command {
-        let acceptance = ops::audit::accept(&global.asked(), id, reason, *until)?;
+        let acceptance =
+            ops::audit::accept(&global.asked(), id, reason, *until, probing(arguments).as_ref())?;
         let mut screen = Screen::open(global);
         if global.json {
             render::audit::accepted_json(&mut screen, &acceptance)?;
@@ -23,7 +24,10 @@ pub(crate) fn run(arguments: &Audit, global: &Global) -> Result<Exit> {
         return Ok(Exit::Yes);
     }
     let fail_on = arguments.fail_on.into();
-    let report = match (format(arguments, global)?, ops::audit::run(&global.asked())) {
+    let report = match (
+        format(arguments, global)?,
+        ops::audit::run(&global.asked(), probing(arguments).as_ref()),
+    ) {
         // A plugin's only way to say that it could not look.
         (AuditFormat::Nagios, Err(error)) => {
             render::audit::nagios::failure(&mut Screen::open(global), &error)?;
@@ -32,6 +36,11 @@ pub(crate) fn run(arguments: &Audit, global: &Global) -> Result<Exit> {
         (_, report) => report?,
     };
     print(arguments, global, &report, fail_on)
+}
+
+/// What is asked over the wire, where anything is.
+fn probing(arguments: &Audit) -> Option<Probing> {
+    arguments.probe.then(|| Probing { hosts: arguments.only.clone() })
 }
 
 fn print(arguments: &Audit, global: &Global, report: &Report, fail_on: Severity) -> Result<Exit> {

@@ -71,14 +71,15 @@ impl Suite<'_> {
         self.report.gaps.iter().filter(|gap| gap.is_incomplete())
     }
 
-    /// The rules that say nothing of anything.
+    /// The rules that were judged and say nothing of anything.
     fn silent(&self) -> impl Iterator<Item = Rule> {
         let judgement = &self.report.judgement;
         let speaks = |rule: Rule| {
             let accepted = judgement.accepted.iter().map(|a| &a.finding);
             judgement.findings.iter().chain(accepted).any(|f| f.rule == rule)
         };
-        Rule::ALL.into_iter().filter(move |rule| !speaks(*rule))
+        let judged = |rule: Rule| self.report.probed.is_some() || !rule.needs_probe();
+        Rule::ALL.into_iter().filter(move |rule| judged(*rule) && !speaks(*rule))
     }
 
     fn finding<W: Write>(&self, writer: &mut Writer<W>, finding: &Finding) -> io::Result<()> {
@@ -140,7 +141,7 @@ impl Suite<'_> {
         let name = format!("{} {subject}{service}", finding.rule);
         let mut case = vec![
             ("name", clean(&name)),
-            ("classname", self.class(finding.rule.as_str())),
+            ("classname", class(&finding.host, finding.rule.as_str())),
             ("time", "0".to_owned()),
         ];
         if let Some(at) = &finding.location {
@@ -151,8 +152,12 @@ impl Suite<'_> {
     }
 
     fn class(&self, name: &str) -> String {
-        format!("portolan.{}.{name}", clean(&self.report.host))
+        class(&self.report.host, name)
     }
+}
+
+fn class(host: &str, name: &str) -> String {
+    format!("portolan.{}.{name}", clean(host))
 }
 
 fn details(finding: &Finding) -> String {

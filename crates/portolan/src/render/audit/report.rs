@@ -7,7 +7,7 @@ use portolan_core::audit::{Accepted, FileLine, Finding, Rule};
 use portolan_core::net::Severity;
 use serde::Serialize;
 
-use crate::ops::audit::{Acceptance, Report};
+use crate::ops::audit::{Acceptance, Probed, Report};
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -19,7 +19,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     let title = format!("audit of {} against {}", report.host, report.inventory);
     heading(screen, &title)?;
     let told = report.failing(Severity::Low);
-    told.take(SHOWN_WHOLE).try_for_each(|finding| write_finding(screen, finding))?;
+    told.take(SHOWN_WHOLE).try_for_each(|finding| write_finding(screen, report, finding))?;
     let more = report.failing(Severity::Low).count().saturating_sub(SHOWN_WHOLE);
     if more > 0 {
         writeln!(screen, "\nand {more} more, no worse than these: --json lists them all")?;
@@ -37,11 +37,11 @@ fn heading(screen: &mut Screen, title: &str) -> Result<()> {
     Ok(writeln!(screen, "{}", style.paint(Role::Heading, sanitize(title)))?)
 }
 
-fn write_finding(screen: &mut Screen, finding: &Finding) -> Result<()> {
+fn write_finding(screen: &mut Screen, report: &Report, finding: &Finding) -> Result<()> {
     let style = screen.style;
     let severity = style.paint(role(finding.severity), finding.severity);
     let title = format!("{} {}", finding.rule, finding.rule.title());
-    let subject = finding.subject.to_string();
+    let subject = subject(report, finding);
     writeln!(screen, "\n{severity}  {}  {title}", sanitize(&subject))?;
     paragraph(screen, Role::Plain, &finding.message)?;
     for fact in &finding.evidence {
@@ -51,6 +51,14 @@ fn write_finding(screen: &mut Screen, finding: &Finding) -> Result<()> {
     let id = finding.id();
     let place = finding.location.as_ref().map(|at| format!("{}:{}, ", at.file, at.line));
     paragraph(screen, Role::Dim, &format!("{}id {id}", place.unwrap_or_default()))
+}
+
+/// What a finding is about, with its host where that is another one.
+fn subject(report: &Report, finding: &Finding) -> String {
+    if finding.host == report.host {
+        return finding.subject.to_string();
+    }
+    format!("{} {}", finding.host, finding.subject)
 }
 
 /// Text indented by two, within the screen.
@@ -109,11 +117,7 @@ fn write_rule(screen: &mut Screen, rule: Rule, findings: &[&Finding]) -> Result<
 }
 
 fn summary(report: &Report) -> String {
-    let open = format!(
-        "{} and {}",
-        plural(report.listening, "listening port"),
-        plural(report.services, "declared service")
-    );
+    let open = looked_at(report);
     let mut counts: Vec<String> = Severity::ALL
         .into_iter()
         .rev()
@@ -133,8 +137,23 @@ fn summary(report: &Report) -> String {
     format!("{} in {open}: {}.", plural(findings, "finding"), counts.join(", "))
 }
 
+fn looked_at(report: &Report) -> String {
+    let here = format!(
+        "{} and {}",
+        plural(report.listening, "listening port"),
+        plural(report.services, "declared service")
+    );
+    let Some(probed) = &report.probed else { return here };
+    let hosts = if probed.hosts == 1 { "host" } else { "other hosts" };
+    let ports = plural(probed.ports, "port");
+    format!("{here} here, {ports} of {} {hosts} over the wire", probed.hosts)
+}
+
 fn next_step(report: &Report) -> String {
     match report.judgement.findings.first() {
+        Some(worst) if worst.severity > Severity::Note && worst.host != report.host => {
+            format!("the remedy of {} {}", worst.rule, subject(report, worst))
+        }
         Some(worst) if worst.severity > Severity::Note => match worst.subject.ports() {
             Some((range, transport)) if range.len() == 1 && worst.rule != Rule::P102 => format!(
                 "portolan who {}/{transport}, then its remedy; what is fine as it is: \
@@ -144,6 +163,9 @@ fn next_step(report: &Report) -> String {
             _ => format!("the remedy of {} {}", worst.rule, worst.subject),
         },
         Some(worst) => worst.remedy.clone(),
+        None if report.is_partial() && report.probed.is_some() => {
+            "look at what was not seen, listed below".to_owned()
+        }
         None if report.is_partial() => "run with sudo to see what is hidden now".to_owned(),
         None => "nothing to do; run it again after the next change".to_owned(),
     }
@@ -174,6 +196,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         findings: report.judgement.findings.iter().map(FindingJson::from).collect(),
         accepted: report.judgement.accepted.iter().map(AcceptedJson::from).collect(),
         notes: &report.judgement.notes,
+        probe: report.probed.as_ref().map(ProbeJson::from),
         summary: SummaryJson::from(report),
     };
     screen.json(&Document::new("audit", body, &report.gaps))?;
@@ -187,7 +210,23 @@ struct Body<'a> {
     findings: Vec<FindingJson<'a>>,
     accepted: Vec<AcceptedJson<'a>>,
     notes: &'a [String],
+    probe: Option<ProbeJson>,
     summary: SummaryJson,
+}
+
+/// What was asked over the wire.
+#[derive(Debug, Serialize)]
+struct ProbeJson {
+    from: Vec<String>,
+    hosts: usize,
+    ports: usize,
+}
+
+impl From<&Probed> for ProbeJson {
+    fn from(probed: &Probed) -> Self {
+        let from = probed.from.iter().map(ToString::to_string).collect();
+        Self { from, hosts: probed.hosts, ports: probed.ports }
+    }
 }
 
 #[derive(Debug, Serialize)]

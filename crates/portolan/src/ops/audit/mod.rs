@@ -1,16 +1,19 @@
-//! What differs between the inventory and this machine, and what to do about each difference.
+//! What differs between the inventory and this machine, and what to do about each difference; with
+//! a probe also what the other hosts of the inventory answer to this one.
 //!
 //! Brings together what core judges by: the inventory, which of its hosts this is, the listeners
 //! with their owners, the machine's settings and the registry's notes. Accepting a finding is the
 //! one thing here that writes, and it writes the inventory whole or not at all.
 
+mod probe;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use jiff::civil::Date;
-use portolan_core::audit::{self, Finding, Judgement, Scene};
+use portolan_core::audit::{self, Finding, Judgement, Scene, WireScene};
 use portolan_core::inventory::edit::{self, IgnoreEntry};
-use portolan_core::inventory::{Host, Inventory};
+use portolan_core::inventory::{Host, IdentifyError, Inventory};
 use portolan_core::net::{Gap, Severity, nearest};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{Machine, SocketTable};
@@ -20,11 +23,20 @@ use portolan_host::{clock, files, machine};
 use crate::fault::{Fault, Hinted as _};
 use crate::ops::inventory::{Asked, Loaded};
 use crate::ops::{inventory, registry, sockets};
+pub(crate) use probe::Probed;
+
+/// Which other hosts are asked over the wire.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Probing {
+    /// Their names in the inventory; empty means all.
+    pub(crate) hosts: Vec<String>,
+}
 
 /// An audit of this machine.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// The host of the inventory this machine is.
+    /// The host of the inventory this machine is; its own name where it is none of them and was
+    /// only a vantage.
     pub(crate) host: String,
     /// The inventory's file as a person would write it.
     pub(crate) inventory: String,
@@ -34,6 +46,8 @@ pub(crate) struct Report {
     pub(crate) listening: usize,
     /// How many services are declared here.
     pub(crate) services: usize,
+    /// What was asked over the wire; `None` where nothing was to be.
+    pub(crate) probed: Option<Probed>,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -55,35 +69,105 @@ impl Report {
     }
 }
 
-/// Audits this machine against its inventory.
+/// Audits this machine against its inventory, and with `probing` what other hosts answer.
 ///
 /// # Errors
-/// No inventory, a broken one, or one that does not know this machine.
-pub(crate) fn run(asked: &Asked) -> Result<Report> {
+/// No inventory, a broken one, or one that does not know this machine; probes that cannot be sent.
+pub(crate) fn run(asked: &Asked, probing: Option<&Probing>) -> Result<Report> {
     let found = inventory::load(asked)?;
     let Some(loaded) = found.value else {
-        return inventory::require(asked).and_then(|loaded| report(&loaded, asked, Vec::new()));
+        return inventory::require(asked)
+            .and_then(|loaded| report(&loaded, asked, probing, Vec::new()));
     };
-    report(&loaded, asked, found.gaps)
+    report(&loaded, asked, probing, found.gaps)
 }
 
-fn report(loaded: &Loaded, asked: &Asked, mut gaps: Vec<Gap>) -> Result<Report> {
+fn report(
+    loaded: &Loaded,
+    asked: &Asked,
+    probing: Option<&Probing>,
+    mut gaps: Vec<Gap>,
+) -> Result<Report> {
+    let inventory = &loaded.inventory;
     let machine = machine::read().into_value(&mut gaps);
-    let host = host(&loaded.inventory, &machine, asked)?;
+    let here = match inventory.identify(&machine, asked.host.as_deref()) {
+        Err(IdentifyError::NoMatch { .. }) if probing.is_some() => None,
+        found => Some(found.map_err(|error| {
+            let hint = error.hint();
+            Fault::new(error.to_string(), hint)
+        })?),
+    };
+    let mut report = match here {
+        Some(host) => this_machine(inventory, host, &machine, &mut gaps)?,
+        None => nowhere(inventory, &machine),
+    };
+    if let Some(probing) = probing {
+        let hosts = hosts(inventory, probing)?;
+        let probed = probe::look(inventory, here, &hosts, &machine)?.into_value(&mut gaps);
+        let sights = &probed.sights;
+        let scene = WireScene { inventory, machine: &machine, here, sights, today: clock::today() };
+        report.judgement.merge(audit::judge_wire(&scene));
+        report.probed = Some(probed);
+    }
+    gaps.append(&mut report.judgement.gaps);
+    Ok(Report { gaps, ..report })
+}
+
+fn this_machine(
+    inventory: &Inventory,
+    host: &Host,
+    machine: &Machine,
+    gaps: &mut Vec<Gap>,
+) -> Result<Report> {
     let request = sockets::Request::listeners(Details::Full);
-    let table = sockets::observe(&request)?.into_value(&mut gaps);
-    let registry = registry::load().into_value(&mut gaps);
-    let mut judgement = judge(&loaded.inventory, host, &table, &machine, &registry);
-    gaps.append(&mut judgement.gaps);
-    let services = loaded.inventory.services.iter().filter(|s| host.is_meant_by(&s.on));
+    let table = sockets::observe(&request)?.into_value(gaps);
+    let registry = registry::load().into_value(gaps);
+    let services = inventory.services.iter().filter(|s| host.is_meant_by(&s.on));
     Ok(Report {
         host: host.name.clone(),
-        inventory: loaded.inventory.files.first().map_or(String::new(), |f| f.path.clone()),
-        judgement,
+        inventory: path(inventory),
+        judgement: judge(inventory, host, &table, machine, &registry),
         listening: audit::Listening::all(&table).len(),
         services: services.count(),
-        gaps,
+        probed: None,
+        gaps: Vec::new(),
     })
+}
+
+/// A vantage alone: this machine is none of the inventory's hosts.
+fn nowhere(inventory: &Inventory, machine: &Machine) -> Report {
+    let note = format!(
+        "{} is none of the inventory's hosts: only the others were asked, over the wire",
+        machine.hostname
+    );
+    Report {
+        host: machine.hostname.clone(),
+        inventory: path(inventory),
+        judgement: Judgement { notes: vec![note], ..Judgement::default() },
+        listening: 0,
+        services: 0,
+        probed: None,
+        gaps: Vec::new(),
+    }
+}
+
+fn path(inventory: &Inventory) -> String {
+    inventory.files.first().map_or(String::new(), |f| f.path.clone())
+}
+
+/// The hosts that are asked for, by name or alias; all where none is named.
+fn hosts<'a>(inventory: &'a Inventory, probing: &Probing) -> Result<Vec<&'a Host>> {
+    if probing.hosts.is_empty() {
+        return Ok(inventory.hosts.iter().collect());
+    }
+    let unknown = Machine::default();
+    let named = probing.hosts.iter().map(|name| {
+        inventory.identify(&unknown, Some(name)).map_err(|error| {
+            let hint = error.hint();
+            Fault::new(error.to_string(), hint)
+        })
+    });
+    named.collect()
 }
 
 /// What core finds today in what was read.
@@ -95,13 +179,6 @@ pub(crate) fn judge(
     registry: &Registry,
 ) -> Judgement {
     audit::judge(&Scene { inventory, host, sockets, machine, registry, today: clock::today() })
-}
-
-fn host<'a>(inventory: &'a Inventory, machine: &Machine, asked: &Asked) -> Result<&'a Host> {
-    inventory.identify(machine, asked.host.as_deref()).map_err(|error| {
-        let hint = error.hint();
-        Fault::new(error.to_string(), hint)
-    })
 }
 
 /// A finding that was accepted just now.
@@ -125,6 +202,7 @@ pub(crate) fn accept(
     id: &str,
     reason: &str,
     until: Option<Date>,
+    probing: Option<&Probing>,
 ) -> Result<Acceptance> {
     if reason.trim().is_empty() {
         return Err(Fault::new("the reason is empty", "say why the finding is fine"));
@@ -134,7 +212,7 @@ pub(crate) fn accept(
     }
     let _alone = inventory::alone(asked)?;
     let loaded = inventory::require(asked)?;
-    let report = report(&loaded, asked, Vec::new())?;
+    let report = report(&loaded, asked, probing, Vec::new())?;
     let finding = find(&report, id)?;
     write(&loaded, &IgnoreEntry::of_finding(id, reason, until))?;
     Ok(Acceptance { finding, until, path: loaded.path })
@@ -154,6 +232,9 @@ fn find(report: &Report, id: &str) -> Result<Finding> {
     let hint = match nearest(id, ids.iter().map(String::as_str)) {
         Some(near) => format!("did you mean {near}?"),
         None if ids.is_empty() => "the audit finds nothing to accept".to_owned(),
+        None if report.probed.is_none() => {
+            format!("the ids are {}; those of other hosts need --probe here too", few(&ids))
+        }
         None => format!("the ids are {}", few(&ids)),
     };
     Err(Fault::new(format!("the audit of {} finds nothing with the id {id}", report.host), hint))

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use portolan_core::net::Moment;
 use portolan_core::scan::{LocalError, Manner, Probe, Question, Reply, SipHash};
+use portolan_core::wire::checksum::Sum;
 use portolan_core::wire::extended_error::ExtendedError;
+use portolan_core::wire::icmp::{Echo, Message, Version};
 use portolan_core::wire::sockaddr;
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -19,14 +21,14 @@ use rustix::net::{AddressFamily, Protocol, SendFlags, SocketType, ipproto, sendt
 
 use super::connect::{Key, Post, Way};
 use super::fault;
-use crate::kernel::socket::{Message, set_option};
+use crate::kernel::socket::{self, set_option};
 
 /// A socket a family, where there may be one.
 #[derive(Debug)]
 pub(crate) struct Echoes {
     sockets: [Option<Socket>; 2],
     token: SipHash,
-    message: Message,
+    message: socket::Message,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Echoes {
                 .filter(|s| epoll::add(epoll, &s.socket, Key::Echo.with(place), IN).is_ok())
         });
         let token = SipHash::new(random(), random());
-        Self { sockets, token, message: Message::new(LONGEST) }
+        Self { sockets, token, message: socket::Message::new(LONGEST) }
     }
 
     /// Whether any request can be sent.
@@ -81,20 +83,13 @@ impl Echoes {
         post.refuse(&probe, fault::local(last));
     }
 
-    /// Type, code, checksum, identifier, sequence number (RFC 792, RFC 4443 §4.1); then our token, and
-    /// when it was sent.
-    fn request(&self, identifier: u16, now: Moment, probe: &Probe) -> [u8; REQUEST] {
-        let mut bytes = [0; REQUEST];
-        bytes[0] = if probe.target.is_ipv6() { REQUEST_6 } else { REQUEST_4 };
-        bytes[4..6].copy_from_slice(&identifier.to_be_bytes());
-        bytes[6..8].copy_from_slice(&probe.attempt.to_be_bytes());
+    /// Our token, and when it was sent. ICMPv6's checksum is the kernel's (RFC 3542 §3.1).
+    fn request(&self, identifier: u16, now: Moment, probe: &Probe) -> Vec<u8> {
         let sent = u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX);
-        bytes[8..16].copy_from_slice(&self.token(probe.target, probe.attempt, sent).to_be_bytes());
-        bytes[16..24].copy_from_slice(&sent.to_be_bytes());
-        // ICMPv6's is over addresses too, and always the kernel's (RFC 3542 §3.1).
-        let sum = checksum(&bytes);
-        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
-        bytes
+        let token = self.token(probe.target, probe.attempt, sent);
+        let data = [token.to_be_bytes(), sent.to_be_bytes()].concat();
+        let version = if probe.target.is_ipv6() { Version::V6 } else { Version::V4 };
+        Echo { identifier, sequence: probe.attempt, data: &data }.request(version, Sum::new())
     }
 
     fn token(&self, target: IpAddr, attempt: u16, sent: u64) -> u64 {
@@ -123,14 +118,11 @@ impl Echoes {
         let target = sockaddr::parse(self.message.name())?.ip();
         let data = self.message.data();
         let data = if socket.is_raw && place == 0 { behind_header(data)? } else { data };
-        let (head, rest) = data.split_first_chunk::<8>()?;
-        let (token, rest) = rest.split_first_chunk()?;
-        let (sent, _) = rest.split_first_chunk()?;
-        let attempt = u16::from_be_bytes([head[6], head[7]]);
-        let sent = u64::from_be_bytes(*sent);
-        let is_ours = head[0] == [REPLY_4, REPLY_6][place]
-            && u64::from_be_bytes(*token) == self.token(target, attempt, sent);
-        is_ours.then_some((target, attempt, sent))
+        let Message::EchoReply(echo) = Message::parse(VERSIONS[place], data)? else { return None };
+        let (token, rest) = echo.data.split_first_chunk()?;
+        let sent = u64::from_be_bytes(*rest.first_chunk()?);
+        let is_ours = u64::from_be_bytes(*token) == self.token(target, echo.sequence, sent);
+        is_ours.then_some((target, echo.sequence, sent))
     }
 
     fn take_errors(&mut self, post: &mut Post, place: usize) {
@@ -148,11 +140,10 @@ impl Echoes {
     fn quoted(&self, place: usize) -> Option<(IpAddr, u16)> {
         let socket = self.sockets.get(place)?.as_ref()?;
         let target = sockaddr::parse(self.message.name())?.ip();
-        let head = self.message.data().first_chunk::<8>()?;
-        let identifier = u16::from_be_bytes([head[4], head[5]]);
-        let is_ours = head[0] == [REQUEST_4, REQUEST_6][place]
-            && (!socket.is_raw || identifier == socket.identifier);
-        is_ours.then_some((target, u16::from_be_bytes([head[6], head[7]])))
+        let quoted = Message::parse(VERSIONS[place], self.message.data())?;
+        let Message::EchoRequest(echo) = quoted else { return None };
+        let is_ours = !socket.is_raw || echo.identifier == socket.identifier;
+        is_ours.then_some((target, echo.sequence))
     }
 
     fn next(&mut self, place: usize, flags: i32) -> bool {
@@ -179,7 +170,7 @@ impl Socket {
         let socket = way.socket(family, SocketType::RAW, Some(protocol)).ok()?;
         if family == AddressFamily::INET {
             // A set bit is a type that is not wanted (raw(7)).
-            let all_but_replies = !(1 << REPLY_4);
+            let all_but_replies = !(1 << ECHO_REPLY);
             let _ = set_option(socket.as_fd(), SOL_RAW, ICMP_FILTER, all_but_replies);
         }
         Some(Self { socket, is_raw: true, identifier })
@@ -201,25 +192,14 @@ fn behind_header(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 0xf) * 4..)
 }
 
-/// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
-}
-
 const IN: epoll::EventFlags = epoll::EventFlags::IN;
-const REQUEST: usize = 24;
-const REQUEST_4: u8 = 8;
-const REPLY_4: u8 = 0;
-const REQUEST_6: u8 = 128;
-const REPLY_6: u8 = 129;
+const VERSIONS: [Version; 2] = [Version::V4, Version::V6];
+const ECHO_REPLY: i32 = 0;
 const SOL_RAW: i32 = 255;
 const ICMP_FILTER: i32 = 1;
 
-/// Bytes of a reply that are looked at: behind the longest IPv4 header.
-const LONGEST: usize = 60 + REQUEST;
+/// Bytes of a reply that are looked at: the longest IPv4 header, ICMP's, token and time.
+const LONGEST: usize = 60 + 8 + 16;
 
 /// Times a request is tried to be sent.
 const TRIES: usize = 8;

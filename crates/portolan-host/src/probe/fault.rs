@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use portolan_core::net::Prefix;
 use portolan_core::scan::{Icmp, LocalError, Reply};
 use portolan_core::wire::extended_error::{ExtendedError, Origin};
 use rustix::io::Errno;
@@ -20,18 +21,30 @@ pub(crate) enum Verdict {
 
 /// The addresses of this machine: who says "unreachable" from one of them is ourselves.
 #[derive(Debug, Default)]
-pub(crate) struct Own(HashSet<IpAddr>);
+pub(crate) struct Own {
+    addresses: HashSet<IpAddr>,
+    /// Networks reached without a router.
+    networks: Vec<Prefix>,
+}
 
 impl Own {
     /// Those of the thread's network namespace; only loopback where the kernel does not tell them.
     pub(crate) fn read() -> Self {
-        let addresses = machine::addresses().unwrap_or_default();
-        Self(addresses.into_iter().map(|found| found.address).collect())
+        let found = machine::addresses().unwrap_or_default();
+        let addresses = found.iter().map(|found| found.address).collect();
+        let mut networks: Vec<Prefix> = found.iter().map(|found| found.network).collect();
+        networks.dedup();
+        Self { addresses, networks }
     }
 
     /// Whether an address is this machine's own.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.0.contains(&address)
+        address.is_loopback() || self.addresses.contains(&address)
+    }
+
+    /// Whether an address is another machine's on one of our links.
+    pub(crate) fn is_beside(&self, address: IpAddr) -> bool {
+        !self.has(address) && self.networks.iter().any(|network| network.contains(address))
     }
 
     /// What an error of the error queue says about a probe to `target`; `None` for what is no error
@@ -94,7 +107,10 @@ mod tests {
 
     #[test]
     fn our_own_word_about_another_host_is_not_that_hosts() {
-        let own = Own(HashSet::from(["10.0.0.1".parse().unwrap()]));
+        let addresses = HashSet::from(["10.0.0.1".parse().unwrap()]);
+        let own = Own { addresses, networks: vec!["10.0.0.0/24".parse().unwrap()] };
+        assert!(own.is_beside("10.0.0.2".parse().unwrap()));
+        assert!(!own.is_beside("10.0.0.1".parse().unwrap()));
         let target = "10.0.0.2".parse().unwrap();
         let judge = |from, kind, code| own.judge(target, &error(from, kind, code)).unwrap();
         assert!(matches!(judge("10.0.0.1", 3, 1), Verdict::Reply(Reply::NoNeighbour, _)));

@@ -99,7 +99,7 @@ impl Datagrams {
         let mut last = Errno::AGAIN;
         for _ in 0..TRIES {
             let Some(socket) = &self.lanes[lane] else { break };
-            match sendto(socket, &payload::of(port), SendFlags::empty(), &address) {
+            match sendto(socket, payload::of(port), SendFlags::empty(), &address) {
                 Ok(_) => return Ok(()),
                 // No ICMP error turns into these.
                 Err(errno @ (Errno::PERM | Errno::NOBUFS | Errno::AGAIN)) => {

@@ -8,8 +8,8 @@
 //! The kernel sends a SYN again after a second; a socket whose time is up before sends no second one.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::net::SocketAddr;
+use std::collections::{BinaryHeap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(super) struct Connections {
     under_way: usize,
     window: Window,
     deadlines: BinaryHeap<Reverse<(Moment, usize, u32)>>,
+    /// Hosts on our links one of whose sockets stays longer, see [`Self::stays`].
+    neighbours: HashSet<IpAddr>,
     eagerness: Eagerness,
     message: Message,
 }
@@ -59,6 +61,8 @@ struct Errand {
     sent: Moment,
     /// Set once the connection was accepted and is held to see whether it stays.
     accepted_after: Option<Duration>,
+    /// Whether it is out for longer than it was asked to wait.
+    stayed: bool,
 }
 
 impl Connections {
@@ -70,6 +74,7 @@ impl Connections {
             under_way: 0,
             window: Window::of_process(most),
             deadlines: BinaryHeap::new(),
+            neighbours: HashSet::new(),
             eagerness: Eagerness::default(),
             message: Message::new(0),
         }
@@ -100,7 +105,7 @@ impl Connections {
         let Some(socket) = &slot.socket else { return };
         let sent = post.watch.now();
         let begun = connect(socket, &address);
-        slot.errand = Some(Errand { probe, address, sent, accepted_after: None });
+        slot.errand = Some(Errand { probe, address, sent, accepted_after: None, stayed: false });
         self.under_way += 1;
         match begun {
             Ok(()) => self.accepted(post, place, post.watch.now()),
@@ -257,6 +262,11 @@ impl Connections {
             self.deadlines.pop();
             let slot = &self.slots[place];
             let Some(errand) = slot.errand.filter(|_| slot.uses == uses) else { continue };
+            if self.stays(post, &errand, now) {
+                self.slots[place].errand = Some(Errand { stayed: true, ..errand });
+                self.deadlines.push(Reverse((errand.sent + UNRESOLVED, place, uses)));
+                continue;
+            }
             self.done(place, After::Connected);
             if let Some(rtt) = errand.accepted_after {
                 let target = errand.probe.target;
@@ -270,6 +280,18 @@ impl Connections {
                 |place: usize, uses| slots[place].uses == uses && slots[place].errand.is_some();
             self.deadlines.retain(|Reverse((_, place, uses))| is_current(*place, *uses));
         }
+    }
+
+    /// Whether a socket stays beyond its time: one for each host on our links, because only a socket
+    /// that is still there is told that nobody answers ARP or neighbour discovery, and the kernel
+    /// takes three seconds to find out (arp(7): mcast_solicit times retrans_time).
+    fn stays(&mut self, post: &Post, errand: &Errand, now: Moment) -> bool {
+        let target = errand.probe.target;
+        errand.accepted_after.is_none()
+            && now < errand.sent + UNRESOLVED
+            && self.neighbours.len() < self.window.size() / 8
+            && post.own.is_beside(target)
+            && self.neighbours.insert(target)
     }
 
     /// A place with a socket of the probe's family.
@@ -299,6 +321,9 @@ impl Connections {
         let slot = &mut self.slots[place];
         let Some(errand) = slot.errand.take() else { return };
         self.under_way -= 1;
+        if errand.stayed {
+            self.neighbours.remove(&errand.probe.target);
+        }
         let is_usable = match (after, &slot.socket) {
             (After::AsNew, _) => true,
             (After::Connected, Some(socket)) => reset(socket).is_ok(),
@@ -432,6 +457,9 @@ const INTEREST: epoll::EventFlags = epoll::EventFlags::IN
 
 /// After this long the kernel sends a SYN again (TCP_TIMEOUT_INIT, RFC 6298 §2.1).
 const RETRANSMISSION: Duration = Duration::from_secs(1);
+
+/// How long it takes at most to find out that nobody answers for an address.
+const UNRESOLVED: Duration = Duration::from_millis(3500);
 
 /// Deadlines that may stand about for nothing.
 const FORGOTTEN: usize = 4096;

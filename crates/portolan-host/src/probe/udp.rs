@@ -29,6 +29,8 @@ pub(crate) struct Datagrams {
     /// The lane of the last question.
     last: usize,
     asked: HashMap<Asked, Question>,
+    /// Of each host and lane, the questions that wait for their answer.
+    waiting: HashMap<(IpAddr, usize), Waiting>,
     /// Questions in the order they are forgotten in, more or less.
     order: VecDeque<(Moment, Asked)>,
     message: Message,
@@ -49,12 +51,21 @@ struct Question {
     answered: bool,
 }
 
+/// How many ports of a host wait on a lane, and all their numbers in one by exclusive or: where it is
+/// one port, its own. A stranger's datagrams are looked up here, however many come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    count: usize,
+    ports: u16,
+}
+
 impl Default for Datagrams {
     fn default() -> Self {
         Self {
             lanes: std::array::from_fn(|_| None),
             last: 0,
             asked: HashMap::new(),
+            waiting: HashMap::new(),
             order: VecDeque::new(),
             message: Message::new(LONGEST),
         }
@@ -78,8 +89,16 @@ impl Datagrams {
         if let Err(error) = self.transmit(post, lane, &probe, port) {
             return post.refuse(&probe, error);
         }
-        let asked = Asked { target: probe.target, port, lane };
-        self.asked.insert(asked, Question { probe, sent: now, answered: false });
+        self.remember(now, probe, Asked { target: probe.target, port, lane });
+    }
+
+    fn remember(&mut self, now: Moment, probe: Probe, asked: Asked) {
+        let question = Question { probe, sent: now, answered: false };
+        if self.asked.insert(asked, question).is_none_or(|before| before.answered) {
+            let waiting = self.waiting.entry((asked.target, asked.lane)).or_default();
+            waiting.count += 1;
+            waiting.ports ^= asked.port.0;
+        }
         self.order.push_back((now + probe.wait + GRACE, asked));
         if self.order.len() > MOST {
             self.forget_first();
@@ -116,19 +135,18 @@ impl Datagrams {
     /// Something has arrived on a lane.
     pub(crate) fn event(&mut self, post: &mut Post, now: Moment, lane: usize) {
         self.take_errors(post, now, lane);
-        while let Some(from) = self.next(lane, 0) {
+        for _ in 0..AT_ONCE {
+            let Some(from) = self.next(lane, 0) else { return };
             self.answered(post, now, lane, from);
         }
     }
 
     fn take_errors(&mut self, post: &mut Post, now: Moment, lane: usize) {
-        while let Some(to) = self.next(lane, libc::MSG_ERRQUEUE) {
+        for _ in 0..AT_ONCE {
+            let Some(to) = self.next(lane, libc::MSG_ERRQUEUE) else { return };
             let Some(error) = ExtendedError::parse(self.message.control()) else { continue };
             let (target, port) = to;
-            let Some(question) = self.asked.get_mut(&Asked { target, port, lane }) else {
-                continue;
-            };
-            question.answered = true;
+            let Some(question) = self.settle(Asked { target, port, lane }) else { continue };
             if let Some(verdict) = post.own.judge(target, &error) {
                 post.judged(&question.probe, verdict, Some(now - question.sent));
             }
@@ -138,7 +156,7 @@ impl Datagrams {
     /// The address beside the next message of a lane.
     fn next(&mut self, lane: usize, flags: i32) -> Option<(IpAddr, Port)> {
         let socket = self.lanes.get(lane)?.as_ref()?;
-        loop {
+        for _ in 0..ERRORS {
             match self.message.receive(socket.as_fd(), flags) {
                 Ok(()) => match sockaddr::parse(self.message.name()) {
                     Some(address) => return Some((address.ip(), Port(address.port()))),
@@ -151,6 +169,28 @@ impl Datagrams {
                 Err(_) => return None,
             }
         }
+        None
+    }
+
+    /// A question that was answered, now if not before.
+    fn settle(&mut self, asked: Asked) -> Option<Question> {
+        let question = self.asked.get_mut(&asked)?;
+        if !std::mem::replace(&mut question.answered, true) {
+            let question = *question;
+            self.no_longer_waits(asked);
+            return Some(question);
+        }
+        Some(*question)
+    }
+
+    fn no_longer_waits(&mut self, asked: Asked) {
+        let key = (asked.target, asked.lane);
+        let Some(waiting) = self.waiting.get_mut(&key) else { return };
+        waiting.count -= 1;
+        waiting.ports ^= asked.port.0;
+        if waiting.count == 0 {
+            self.waiting.remove(&key);
+        }
     }
 
     fn answered(&mut self, post: &mut Post, now: Moment, lane: usize, from: (IpAddr, Port)) {
@@ -162,8 +202,7 @@ impl Datagrams {
             let Some(other) = self.only_question(target, lane) else { return };
             other
         };
-        let Some(question) = self.asked.get_mut(&asked) else { return };
-        question.answered = true;
+        let Some(question) = self.settle(asked) else { return };
         let rtt = now - question.sent;
         post.answer(&question.probe, Reply::Datagram { port }, target, Some(rtt));
     }
@@ -175,11 +214,8 @@ impl Datagrams {
         if self.asked.get(&tftp).is_some_and(|question| !question.answered) {
             return Some(tftp);
         }
-        let mut open = self.asked.iter().filter(|(asked, question)| {
-            (asked.target, asked.lane) == (target, lane) && !question.answered
-        });
-        let first = open.next().map(|(asked, _)| *asked);
-        first.filter(|_| open.next().is_none())
+        let waiting = self.waiting.get(&(target, lane)).filter(|waiting| waiting.count == 1)?;
+        Some(Asked { target, port: Port(waiting.ports), lane })
     }
 
     /// Forgets what nobody can answer any more.
@@ -193,8 +229,11 @@ impl Datagrams {
         let Some((gone, asked)) = self.order.pop_front() else { return };
         // The same may have been asked again since, on the same lane.
         let is_same = |q: &Question| q.sent + q.probe.wait + GRACE == gone;
-        if self.asked.get(&asked).is_some_and(is_same) {
-            self.asked.remove(&asked);
+        let known = self.asked.get(&asked).filter(|question| is_same(question));
+        let Some(is_waiting) = known.map(|question| !question.answered) else { return };
+        self.asked.remove(&asked);
+        if is_waiting {
+            self.no_longer_waits(asked);
         }
     }
 
@@ -240,6 +279,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Questions remembered at most.
 const MOST: usize = 65_536;
 
+/// Messages of a lane that are taken at once: whoever floods us does not keep us from the others.
+const AT_ONCE: usize = 4096;
+
+/// Errors of a lane that are passed over in a row. Each is told once, but one that stays (a sandbox
+/// that refuses recvmsg) would be told for ever.
+const ERRORS: usize = 1024;
+
 /// Times a datagram is tried to be sent.
 const TRIES: usize = 8;
 
@@ -247,3 +293,51 @@ const TRIES: usize = 8;
 const BUFFER: usize = 2 << 20;
 
 const TFTP: Port = Port(69);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_millis(10);
+
+    fn asked(port: u16) -> Asked {
+        Asked { target: "192.0.2.1".parse().unwrap(), port: Port(port), lane: 3 }
+    }
+
+    /// As if these ports had been asked on one lane.
+    fn waiting(ports: &[u16]) -> Datagrams {
+        let mut datagrams = Datagrams::default();
+        ports.iter().for_each(|port| datagrams.remember(Moment::START, probe(*port), asked(*port)));
+        datagrams
+    }
+
+    fn probe(port: u16) -> Probe {
+        Probe {
+            target: asked(port).target,
+            question: portolan_core::scan::Question::Udp(Port(port)),
+            attempt: 1,
+            wait: WAIT,
+            manner: portolan_core::scan::Manner::Ask,
+        }
+    }
+
+    #[test]
+    fn an_answer_from_another_port_is_of_the_only_question_that_waits() {
+        let mut datagrams = waiting(&[53, 123]);
+        let (target, lane) = (asked(53).target, 3);
+        assert_eq!(datagrams.only_question(target, lane), None);
+        datagrams.settle(asked(53));
+        datagrams.settle(asked(53));
+        assert_eq!(datagrams.only_question(target, lane), Some(asked(123)));
+        assert_eq!(datagrams.only_question("192.0.2.9".parse().unwrap(), lane), None);
+        assert_eq!(waiting(&[69, 53]).only_question(target, lane), Some(asked(69)), "TFTP");
+    }
+
+    #[test]
+    fn what_is_asked_twice_waits_once_and_what_is_forgotten_not_at_all() {
+        let mut datagrams = waiting(&[53, 53, 123]);
+        assert_eq!(datagrams.waiting[&(asked(53).target, 3)].count, 2);
+        datagrams.expire(Moment::START + WAIT + GRACE);
+        assert!(datagrams.asked.is_empty() && datagrams.waiting.is_empty());
+    }
+}

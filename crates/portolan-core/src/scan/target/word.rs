@@ -183,7 +183,7 @@ impl Octets {
             choices.iter().map(|(a, b)| usize::from(b - a) + 1).sum()
         };
         let Self([a, b, c, d]) = self;
-        count(a) * count(b) * count(c) * d.len()
+        [count(a), count(b), count(c), d.len()].into_iter().fold(1, usize::saturating_mul)
     }
 
     fn ranges(&self) -> Vec<AddressRange> {
@@ -241,5 +241,17 @@ fn name(body: &str) -> Result<Target, TargetError> {
         Ok(Target::Name(body.into()))
     } else {
         Err(TargetError::Syntax { found: found() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_with_more_choices_than_can_be_counted_is_refused() {
+        let part = vec!["*"; 80_000].join(",");
+        let word = [part.as_str(); 4].join(".");
+        assert!(matches!(Target::parse(&word), Err(TargetError::Octets { .. })));
     }
 }

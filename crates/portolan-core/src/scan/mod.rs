@@ -4,18 +4,25 @@
 //! portolan-host (or a simulated network of the tests) carries them. Nothing here opens a socket,
 //! and no failure on our own side ever becomes the state of a port.
 
+mod block;
 pub mod cookie;
 mod event;
 mod front;
+mod host;
+mod lane;
+mod loss;
 pub mod os_guess;
+mod pacer;
 pub mod payload;
 mod permutation;
 mod plan;
 mod probe;
+mod rtt;
 mod scheduler;
 mod siphash;
 mod state;
 pub mod target;
+mod work;
 
 pub use event::{Canary, Cap, Capped, Event, Front, HostReport, Progress};
 pub use front::Suspicion;

@@ -14,6 +14,7 @@ use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::scan::TargetSet;
 use portolan_core::scan::cookie::{Cookies, RESET};
+use portolan_core::scan::journal::Journal;
 use portolan_core::scan::target;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{
@@ -56,6 +57,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("container", container),
     ("targets", targets),
     ("packet", packet),
+    ("journal", journal),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
@@ -355,7 +357,7 @@ pub fn targets(bytes: &[u8]) {
             drop((error.to_string(), error.mistake.hint()));
             Vec::new()
         });
-        listed.into_iter().flat_map(|l| match l.target {
+        listed.into_iter().flat_map(|target| match target {
             target::Target::Addresses { ranges, .. } => ranges,
             target::Target::Name(_) => Vec::new(),
         })
@@ -388,4 +390,13 @@ pub fn packet(bytes: &[u8]) {
         let length = reset.write(&mut out);
         assert!(cookies.read(&out[..length]).is_err(), "our own reset is no answer");
     }
+}
+
+/// What a killed scan left of itself.
+pub fn journal(bytes: &[u8]) {
+    let Ok(Some(journal)) = Journal::read(bytes) else { return };
+    assert!(journal.whole <= bytes.len(), "what is whole was there");
+    let again = format!("{}\n{}", journal.header, Journal::entry(&journal.done));
+    let again = Journal::read(again.as_bytes()).ok().flatten().expect("its own words are read");
+    assert_eq!((again.header, again.done), (journal.header, journal.done), "and say the same");
 }

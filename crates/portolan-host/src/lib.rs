@@ -28,6 +28,8 @@ mod pidfd;
 pub mod probe;
 mod proc;
 pub mod processes;
+pub mod random;
+pub mod resolve;
 pub mod route;
 pub mod signals;
 pub mod sockets;

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Nagios(u8),
     /// What the command of `run` ended with, or 125 to 127 when it did not get as far.
     Command(u8),
+    /// 128 and the signal that ended it early.
+    Interrupted(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -27,6 +29,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 2,
             Exit::Partial => 3,
             Exit::Nagios(code) | Exit::Command(code) => code,
+            Exit::Interrupted(signal) => 128_u8.saturating_add(signal),
         })
     }
 }

@@ -5,6 +5,7 @@ mod explain;
 mod kill;
 mod pick;
 mod run;
+mod scan;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use explain::Explain;
 pub(crate) use kill::Kill;
 pub(crate) use pick::{HoldPort, Pick, Reserve};
 pub(crate) use run::{Run, StartCommand};
+pub(crate) use scan::{Scan, ScanEngine};
 
 use crate::ops;
 use crate::ops::inventory::Asked;
@@ -172,6 +174,9 @@ sudo, are ended without a question.
 Exit code 0 only when the port can be bound afterwards, 1 when nobody listened,
 2 when it did not work or was refused, 3 when who listens could not be seen.")]
     Kill(Kill),
+    /// Which ports of other machines are open, and how sure that is
+    #[command(after_help = scan::HELP)]
+    Scan(Scan),
     /// Choose free port numbers
     #[command(after_help = PICK_HELP)]
     Pick(Pick),

@@ -19,6 +19,7 @@ mod registry;
 mod reservations;
 mod reserve;
 pub(crate) mod run;
+mod scan;
 mod sockets;
 mod status;
 mod who;
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Man { out }) => man::run(out.as_deref(), global),
         Some(Command::Kill(arguments)) => kill::run(arguments, global),
         Some(Command::Explain(arguments)) => explain::run(arguments, global),
+        Some(Command::Scan(arguments)) => scan::run(arguments, global),
         Some(Command::Run(arguments)) => Ok(run::run(arguments, global)),
         Some(Command::StartCommand(arguments)) => Ok(run::start_command(arguments, global)),
         Some(Command::Pick(arguments)) => pick::run(arguments, global),

@@ -16,6 +16,7 @@ pub(crate) mod registry;
 pub(crate) mod reservations;
 pub(crate) mod reserve;
 pub(crate) mod run;
+pub(crate) mod scan;
 pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod who;

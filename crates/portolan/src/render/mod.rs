@@ -22,6 +22,7 @@ pub(crate) mod reservations;
 pub(crate) mod reserve;
 pub(crate) mod run;
 pub(crate) mod sanitize;
+pub(crate) mod scan;
 pub(crate) mod screen;
 pub(crate) mod shell;
 pub(crate) mod socket;

@@ -50,7 +50,6 @@ pub(crate) struct Style {
 
 impl Style {
     /// Without any colour.
-    #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { colored: false };
 
     /// For standard output.

@@ -121,6 +121,11 @@ impl Table {
         self.rows().next().is_none()
     }
 
+    /// Whether there is no line at all.
+    pub(crate) const fn is_blank(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Prints heading and rows within `width` columns.
     pub(crate) fn write(&self, out: &mut impl Write, width: usize, style: Style) -> io::Result<()> {
         let widths = self.widths(width, Heading::Shown);

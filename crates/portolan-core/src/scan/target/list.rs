@@ -1,32 +1,15 @@
 //! Targets in a file: words between white space, `#` begins a comment.
 
-use super::{Target, TargetError};
+use std::ops::Range;
 
-/// A target and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The target.
-    pub target: Target,
-    /// The word as written.
-    pub word: Box<str>,
-    /// Its line, from 1.
-    pub line: usize,
-    /// Its first character in that line, from 1.
-    pub column: usize,
-}
+use super::{Target, TargetError};
 
 /// What is wrong in a list of targets, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: {mistake}")]
+#[error("{mistake}")]
 pub struct ListError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The first character of the wrong word, from 1.
-    pub column: usize,
-    /// The whole line.
-    pub text: String,
-    /// How many characters are wrong.
-    pub length: usize,
+    /// The bytes of the text that are wrong.
+    pub span: Range<usize>,
     /// What is wrong with them.
     pub mistake: TargetError,
 }
@@ -35,28 +18,17 @@ pub struct ListError {
 ///
 /// # Errors
 /// [`ListError`] with the place of the first word that is none.
-pub fn list(text: &str) -> Result<Vec<Listed>, ListError> {
-    let mut found = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        for (column, word) in words(line) {
-            let target = Target::parse(word).map_err(|mistake| ListError {
-                line: i + 1,
-                column,
-                text: line.to_owned(),
-                length: word.chars().count(),
-                mistake,
-            })?;
-            found.push(Listed { target, word: word.into(), line: i + 1, column });
-        }
-    }
-    Ok(found)
+pub fn list(text: &str) -> Result<Vec<Target>, ListError> {
+    let start = |word: &str| word.as_ptr().addr() - text.as_ptr().addr();
+    let target = |word| {
+        let span = start(word)..start(word) + word.len();
+        Target::parse(word).map_err(|mistake| ListError { span, mistake })
+    };
+    text.lines().flat_map(words).map(target).collect()
 }
 
-/// The words before a comment, each with the number of its first character.
-fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
+/// The words before a comment.
+fn words(line: &str) -> impl Iterator<Item = &str> {
     let told = line.split('#').next().unwrap_or_default();
-    told.split_whitespace().map(move |word| {
-        let start = word.as_ptr().addr() - told.as_ptr().addr();
-        (told[..start].chars().count() + 1, word)
-    })
+    told.trim_start_matches('\u{feff}').split_whitespace()
 }

@@ -6,15 +6,18 @@
 //! its own link knows.
 
 mod list;
+mod private;
 mod range;
 mod word;
 
 use std::net::IpAddr;
 
-pub use list::{ListError, Listed, list};
+pub use list::{ListError, list};
+pub use private::public_part;
 pub use range::AddressRange;
 pub use word::{Target, TargetError};
 
+use super::SipHash;
 use range::Key;
 
 /// Addresses, each at a fixed place, ascending.
@@ -89,6 +92,13 @@ impl TargetSet {
     /// Every address, ascending.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
         self.ranges().flat_map(AddressRange::iter)
+    }
+
+    /// A number that other targets do not have, as far as 64 bits can tell.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let words: Vec<u64> = self.ranges().flat_map(AddressRange::words).collect();
+        SipHash::new(0, 0).hash_words(&words)
     }
 
     /// The ranges, ascending; they neither overlap nor touch.

@@ -53,12 +53,6 @@ impl AddressRange {
         self.v6
     }
 
-    /// Whether all of it lies in `prefix`.
-    #[must_use]
-    pub fn lies_in(self, prefix: Prefix) -> bool {
-        prefix.contains(self.first()) && prefix.contains(self.last())
-    }
-
     /// The address `place` steps after the first.
     #[must_use]
     pub fn nth(self, place: u128) -> Option<IpAddr> {
@@ -81,6 +75,14 @@ impl AddressRange {
 
     pub(super) const fn first_key(self) -> Key {
         Key { v6: self.v6, number: self.first }
+    }
+
+    /// All of it as numbers.
+    pub(super) fn words(self) -> [u64; 5] {
+        let [high, low] = [|n: u128| n >> 64, |n: u128| n & u128::from(u64::MAX)];
+        let half = |n: u128| u64::try_from(n).unwrap_or_default();
+        let Self { v6, first, last } = self;
+        [v6.into(), half(high(first)), half(low(first)), half(high(last)), half(low(last))]
     }
 
     /// Whether `next`, which does not begin earlier, overlaps or goes on where this ends.

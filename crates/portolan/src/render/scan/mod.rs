@@ -1,0 +1,110 @@
+//! What a scan found: a table for reading, JSON, JSON Lines, CSV and nmap's XML for programs.
+//!
+//! Each form is a [`Sink`]. Those of lines write what is found as it comes; the others end properly
+//! also when the scan is interrupted.
+
+mod block;
+mod csv;
+mod hosts;
+mod json;
+mod jsonl;
+mod lines;
+mod nmap_xml;
+mod progress;
+mod summary;
+mod table;
+mod words;
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use portolan_core::net::{Port, Transport};
+use portolan_core::registry::Registry;
+
+use crate::ops::scan::{Opening, Sink};
+use crate::render::screen::Screen;
+use crate::render::style::Style;
+
+pub(crate) use progress::ProgressLine;
+pub(crate) use summary::brief;
+
+/// The forms there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For reading.
+    Table,
+    /// One JSON document.
+    Json,
+    /// A JSON object a line.
+    Jsonl,
+    /// Comma-separated values.
+    Csv,
+    /// The XML of nmap.
+    NmapXml,
+}
+
+impl Form {
+    /// Whether a scan that is killed leaves all it had found, in lines that are whole.
+    pub(crate) const fn is_written_as_it_comes(self) -> bool {
+        matches!(self, Self::Jsonl | Self::Csv)
+    }
+}
+
+/// Where results are written.
+pub(crate) struct Page<'a> {
+    out: &'a mut dyn Write,
+    width: usize,
+    style: Style,
+    /// Whether an earlier run has begun it.
+    goes_on: bool,
+    /// What is scanned.
+    opening: &'a Opening,
+    /// What ports are usually called.
+    registry: &'a Registry,
+}
+
+impl<'a> Page<'a> {
+    /// Standard output.
+    pub(crate) fn of_screen(
+        screen: &'a mut Screen,
+        opening: &'a Opening,
+        registry: &'a Registry,
+    ) -> Self {
+        let (width, style) = (screen.width, screen.style);
+        Self { out: screen, width, style, goes_on: false, opening, registry }
+    }
+
+    /// A file; 80 columns wide, without colour.
+    pub(crate) fn of_file(
+        out: &'a mut dyn Write,
+        goes_on: bool,
+        opening: &'a Opening,
+        registry: &'a Registry,
+    ) -> Self {
+        Self { out, width: 80, style: Style::PLAIN, goes_on, opening, registry }
+    }
+
+    /// The usual name of the service on a port.
+    fn service(&self, port: Port, transport: Transport) -> Option<&'a str> {
+        self.registry.service_name(port, transport)
+    }
+
+    /// The name of an address.
+    fn name(&self, address: IpAddr) -> Option<&'a str> {
+        self.opening.names.get(&address).map(String::as_str)
+    }
+}
+
+/// Who writes `form` on `page`.
+pub(crate) fn sink(form: Form, page: Page<'_>) -> Box<dyn Sink + '_> {
+    match form {
+        Form::Table => Box::new(table::TableSink::new(page)),
+        Form::Json => Box::new(json::JsonSink::new(page)),
+        Form::Jsonl => Box::new(jsonl::JsonlSink::new(page)),
+        Form::Csv => Box::new(csv::CsvSink::new(page)),
+        Form::NmapXml => Box::new(nmap_xml::XmlSink::new(page)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

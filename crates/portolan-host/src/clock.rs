@@ -1,6 +1,6 @@
 //! The only reader of the clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -28,6 +28,14 @@ impl Stopwatch {
     #[must_use]
     pub fn start() -> Self {
         Self(Instant::now())
+    }
+
+    /// How long after 1970 it was started, by the time of day as it is now: what the kernel writes
+    /// beside a packet that arrives can be told in moments with it.
+    #[must_use]
+    pub fn started(&self) -> Duration {
+        let since = now().as_nanosecond().try_into().map_or(Duration::MAX, Duration::from_nanos);
+        since.saturating_sub(self.0.elapsed())
     }
 
     /// The moment it is.

@@ -230,8 +230,10 @@ impl Reset {
         self.target
     }
 
-    /// Writes the whole packet to the beginning of `out`; gives its length, 0 where there is none.
-    pub fn write(&self, out: &mut [u8; RESET]) -> usize {
+    /// Writes the whole packet to the beginning of `out`; gives its length, 0 where `out` has no
+    /// room for [`RESET`] bytes.
+    pub fn write(&self, out: &mut [u8]) -> usize {
+        let Some(out) = out.get_mut(..RESET) else { return 0 };
         let start = match (self.source, self.target) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 let header = Ipv4::new(from, to, tcp::PROTOCOL, tcp::HEADER).bytes();

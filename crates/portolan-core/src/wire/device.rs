@@ -22,6 +22,8 @@ pub struct Device {
     pub is_up: bool,
     /// Whether it is the loopback.
     pub is_loopback: bool,
+    /// What stands around its packets.
+    pub link: LinkKind,
     /// Whether a packet needs the link address of who it is for: not on tunnels and other
     /// point-to-point links.
     pub needs_neighbour: bool,
@@ -29,6 +31,29 @@ pub struct Device {
     pub mtu: u32,
     /// Its own address on the link; empty where it has none.
     pub link_address: Vec<u8>,
+}
+
+/// What stands around the packets of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkKind {
+    /// Ethernet, and what pretends to be.
+    Ethernet,
+    /// Nothing: tun, WireGuard, PPP, tunnels of IP in IP.
+    Bare,
+    /// Something else, with addresses of its own.
+    Other,
+}
+
+impl LinkKind {
+    /// From ARPHRD_* (include/uapi/linux/if_arp.h).
+    const fn of(number: u16) -> Self {
+        match number {
+            ARPHRD_ETHER => Self::Ethernet,
+            // PPP, raw IP, IP in IP, IPv6 in IPv6, SIT, GRE, GRE over IPv6, none.
+            512 | 519 | 768 | 769 | 776 | 778 | 823 | 65534 => Self::Bare,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Device {
@@ -44,6 +69,7 @@ impl Device {
             name: String::new(),
             is_up: flags & IFF_UP != 0,
             is_loopback: flags & IFF_LOOPBACK != 0,
+            link: LinkKind::of(kind),
             needs_neighbour: kind == ARPHRD_ETHER && flags & (IFF_NOARP | IFF_LOOPBACK) == 0,
             mtu: 0,
             link_address: Vec::new(),
@@ -96,7 +122,8 @@ mod tests {
         assert!(ethernet.is_up && ethernet.needs_neighbour);
         assert_eq!((ethernet.name.as_str(), ethernet.mtu), ("eth0", 1500));
         assert_eq!(ethernet.link_address, [2, 0, 0, 0, 0, 1]);
-        assert!(!Device::parse(&body(65534, IFF_UP)).unwrap().needs_neighbour);
+        let tunnel = Device::parse(&body(65534, IFF_UP)).unwrap();
+        assert_eq!((tunnel.link, tunnel.needs_neighbour), (LinkKind::Bare, false));
         assert!(!Device::parse(&body(ARPHRD_ETHER, IFF_NOARP)).unwrap().needs_neighbour);
     }
 

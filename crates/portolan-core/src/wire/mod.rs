@@ -19,4 +19,5 @@ pub mod sock_diag;
 pub mod sockaddr;
 pub mod syn;
 pub mod tcp;
+pub mod tpacket;
 pub mod udp;

@@ -5,6 +5,8 @@
 
 pub(crate) mod bpf;
 pub(crate) mod inheritance;
+pub(crate) mod packet;
+pub(crate) mod packet_ring;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod seccomp;
 pub(crate) mod socket;

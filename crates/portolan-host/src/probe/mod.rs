@@ -7,6 +7,7 @@ mod connect;
 pub mod driver;
 mod echo;
 mod fault;
+mod raw;
 mod udp;
 mod window;
 
@@ -17,6 +18,7 @@ use portolan_core::net::Moment;
 use portolan_core::scan::{Ability, Answer, LocalError, Probe};
 
 pub use connect::{ConnectEngine, Options};
+pub use raw::{Counts, RawEngine};
 
 /// Something that carries probes.
 pub trait Engine {

@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_word_with_more_choices_than_can_be_counted_is_refused() {
-        let part = vec!["*"; 80_000].join(",");
+        let part = vec!["0-255"; 80_000].join(",");
         let word = [part.as_str(); 4].join(".");
         assert!(matches!(Target::parse(&word), Err(TargetError::Octets { .. })));
     }

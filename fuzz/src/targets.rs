@@ -24,6 +24,7 @@ use portolan_core::socket::{
 use portolan_core::wire::arp;
 use portolan_core::wire::btf::Btf;
 use portolan_core::wire::device::Device;
+use portolan_core::wire::extended_error::{ExtendedError, Origin};
 use portolan_core::wire::genetlink;
 use portolan_core::wire::ipv4::Ipv4;
 use portolan_core::wire::ipv6::Ipv6;
@@ -32,6 +33,7 @@ use portolan_core::wire::netlink::{self, Payload};
 use portolan_core::wire::route::Route;
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
 use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
+use portolan_core::wire::sockaddr;
 use portolan_core::wire::udp::Udp;
 
 /// A target: panics where a promise is broken.
@@ -58,6 +60,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("targets", targets),
     ("packet", packet),
     ("journal", journal),
+    ("error_queue", error_queue),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
@@ -399,4 +402,18 @@ pub fn journal(bytes: &[u8]) {
     let again = format!("{}\n{}", journal.header, Journal::entry(&journal.done));
     let again = Journal::read(again.as_bytes()).ok().flatten().expect("its own words are read");
     assert_eq!((again.header, again.done), (journal.header, journal.done), "and say the same");
+}
+
+/// What stands beside a message of a socket's error queue: its address, as long as the first byte
+/// says, and the control messages.
+pub fn error_queue(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first() else { return };
+    let Some((name, control)) = rest.split_at_checked((*length).into()) else { return };
+    if let Some(address) = sockaddr::parse(name) {
+        assert!(name.len() >= if address.is_ipv6() { 28 } else { 8 }, "an address has its bytes");
+    }
+    let Some(error) = ExtendedError::parse(control) else { return };
+    if error.offender.is_some() || matches!(error.origin, Origin::Icmp { .. }) {
+        assert!(control.len() >= 32, "a header and an error");
+    }
 }

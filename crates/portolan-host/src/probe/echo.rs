@@ -104,7 +104,10 @@ impl Echoes {
     /// Something has arrived.
     pub(crate) fn event(&mut self, post: &mut Post, now: Moment, place: usize) {
         self.take_errors(post, place);
-        while self.next(place, 0) {
+        for _ in 0..AT_ONCE {
+            if !self.next(place, 0) {
+                return;
+            }
             if let Some((target, attempt, sent)) = self.reply(place) {
                 let rtt = now - Moment::after(Duration::from_nanos(sent));
                 post.answer(&question(target, attempt), Reply::Echo, target, Some(rtt));
@@ -126,7 +129,10 @@ impl Echoes {
     }
 
     fn take_errors(&mut self, post: &mut Post, place: usize) {
-        while self.next(place, libc::MSG_ERRQUEUE) {
+        for _ in 0..AT_ONCE {
+            if !self.next(place, libc::MSG_ERRQUEUE) {
+                return;
+            }
             let Some(error) = ExtendedError::parse(self.message.control()) else { continue };
             let Some((target, attempt)) = self.quoted(place) else { continue };
             if let Some(verdict) = post.own.judge(target, &error) {
@@ -148,7 +154,7 @@ impl Echoes {
 
     fn next(&mut self, place: usize, flags: i32) -> bool {
         let Some(Some(socket)) = self.sockets.get(place) else { return false };
-        loop {
+        for _ in 0..ERRORS {
             match self.message.receive(socket.socket.as_fd(), flags) {
                 Ok(()) => return true,
                 Err(Errno::AGAIN) => return false,
@@ -158,6 +164,7 @@ impl Echoes {
                 Err(_) => return false,
             }
         }
+        false
     }
 }
 
@@ -200,6 +207,12 @@ const ICMP_FILTER: i32 = 1;
 
 /// Bytes of a reply that are looked at: the longest IPv4 header, ICMP's, token and time.
 const LONGEST: usize = 60 + 8 + 16;
+
+/// Messages that are taken at once: whoever floods us does not keep us from the others.
+const AT_ONCE: usize = 4096;
+
+/// Errors that are passed over in a row, see UDP's.
+const ERRORS: usize = 1024;
 
 /// Times a request is tried to be sent.
 const TRIES: usize = 8;

@@ -25,7 +25,7 @@ use crate::kernel::socket::Message;
 #[derive(Debug)]
 pub(crate) struct Datagrams {
     /// Of IPv4 the first half, of IPv6 the second; opened when first needed.
-    lanes: [Option<OwnedFd>; 2 * LANES],
+    lanes: Box<[Option<OwnedFd>]>,
     /// The lane of the last question.
     last: usize,
     asked: HashMap<Asked, Question>,
@@ -59,10 +59,11 @@ struct Waiting {
     ports: u16,
 }
 
-impl Default for Datagrams {
-    fn default() -> Self {
+impl Datagrams {
+    /// Nothing asked yet; at most so many sockets a family.
+    pub(crate) fn new(lanes: usize) -> Self {
         Self {
-            lanes: std::array::from_fn(|_| None),
+            lanes: (0..2 * lanes).map(|_| None).collect(),
             last: 0,
             asked: HashMap::new(),
             waiting: HashMap::new(),
@@ -70,9 +71,7 @@ impl Default for Datagrams {
             message: Message::new(LONGEST),
         }
     }
-}
 
-impl Datagrams {
     /// Asks a port.
     pub(crate) fn send(
         &mut self,
@@ -239,8 +238,9 @@ impl Datagrams {
 
     /// The next lane of a family, its socket open; any that is open where no other can be had.
     fn lane(&mut self, post: &Post, epoll: BorrowedFd<'_>, family: AddressFamily) -> Result<usize> {
-        let first = if family == AddressFamily::INET { 0 } else { LANES };
-        self.last = (self.last + 1) % LANES;
+        let count = self.lanes.len() / 2;
+        let first = if family == AddressFamily::INET { 0 } else { count };
+        self.last = (self.last + 1) % count;
         let lane = first + self.last;
         if self.lanes[lane].is_some() {
             return Ok(lane);
@@ -250,7 +250,7 @@ impl Datagrams {
                 self.lanes[lane] = Some(socket);
                 Ok(lane)
             }
-            Err(errno) => (first..first + LANES).find(|l| self.lanes[*l].is_some()).ok_or(errno),
+            Err(errno) => (first..first + count).find(|l| self.lanes[*l].is_some()).ok_or(errno),
         }
     }
 }
@@ -265,9 +265,6 @@ fn open(post: &Post, epoll: BorrowedFd<'_>, family: AddressFamily, lane: usize) 
     epoll::add(epoll, &socket, Key::Udp.with(lane), epoll::EventFlags::IN)?;
     Ok(socket)
 }
-
-/// Sockets a family.
-const LANES: usize = 16;
 
 /// Bytes of an answer that are looked at.
 const LONGEST: usize = 64;
@@ -306,7 +303,7 @@ mod tests {
 
     /// As if these ports had been asked on one lane.
     fn waiting(ports: &[u16]) -> Datagrams {
-        let mut datagrams = Datagrams::default();
+        let mut datagrams = Datagrams::new(4);
         ports.iter().for_each(|port| datagrams.remember(Moment::START, probe(*port), asked(*port)));
         datagrams
     }

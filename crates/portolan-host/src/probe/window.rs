@@ -17,14 +17,9 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// As many as the process may have open, `most` at most. The soft limit is raised to the hard
-    /// one (getrlimit(2)).
-    pub(crate) fn of_process(most: usize) -> Self {
-        let limit = raised_limit();
-        let free = limit.saturating_sub(in_use());
-        // The rest of the program opens a file now and then.
-        let reserve = RESERVE.min(free / 4);
-        Self::new((free - reserve).min(most))
+    /// As many as leave others their share, `most` at most.
+    pub(crate) fn within(free: Free, most: usize) -> Self {
+        Self::new((free.0 - free.reserve() - 2 * free.lanes()).min(most))
     }
 
     fn new(ceiling: usize) -> Self {
@@ -53,6 +48,27 @@ impl Window {
             self.size = (self.size + self.size / 16 + 1).min(self.ceiling);
             self.went_out = 0;
         }
+    }
+}
+
+/// How many descriptors the process may still open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Free(usize);
+
+impl Free {
+    /// What is free after the soft limit was raised to the hard one (getrlimit(2)).
+    pub(crate) fn of_process() -> Self {
+        Self(raised_limit().saturating_sub(in_use()).max(4))
+    }
+
+    /// How many sockets of UDP there may be, each family.
+    pub(crate) fn lanes(self) -> usize {
+        (self.0 / 64).clamp(1, 16)
+    }
+
+    /// What the rest of the program opens now and then.
+    fn reserve(self) -> usize {
+        RESERVE.min(self.0 / 4)
     }
 }
 
@@ -88,6 +104,14 @@ mod tests {
         assert_eq!(window.size(), 94);
         (0..1_000_000).for_each(|_| window.sent());
         assert_eq!(window.size(), 1000);
+    }
+
+    #[test]
+    fn what_is_free_is_shared_out_and_nothing_twice() {
+        for (free, lanes, size) in [(4, 1, 1), (60, 1, 43), (1000, 15, 938), (20_000, 16, 16_384)] {
+            assert_eq!(Free(free).lanes(), lanes);
+            assert_eq!(Window::within(Free(free), 16_384).size(), size);
+        }
     }
 
     #[test]

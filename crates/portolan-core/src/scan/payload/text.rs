@@ -65,11 +65,6 @@ mod tests {
     fn the_envelope_is_closed() {
         let text = String::from_utf8(ws_discovery()).unwrap();
         let mut reader = quick_xml::Reader::from_str(&text);
-        loop {
-            match reader.read_event().unwrap() {
-                quick_xml::events::Event::Eof => break,
-                _ => {}
-            }
-        }
+        while reader.read_event().unwrap() != quick_xml::events::Event::Eof {}
     }
 }

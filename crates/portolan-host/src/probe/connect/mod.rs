@@ -5,6 +5,8 @@
 //! Nothing it opened outlives it.
 
 mod tcp;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::IpAddr;
@@ -21,6 +23,7 @@ use rustix::net::{AddressFamily, SocketType};
 use super::echo::Echoes;
 use super::fault::{Own, Verdict};
 use super::udp::Datagrams;
+use super::window::{Free, Window};
 use super::{Engine, Heard};
 use crate::clock::Stopwatch;
 use crate::kernel;
@@ -67,8 +70,9 @@ impl ConnectEngine {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let post = Post { watch: options.watch, own: Own::read(), way, heard: Vec::new() };
         let echo = Echoes::open(&post.way, epoll.as_fd());
-        let udp = Datagrams::default();
-        let tcp = Connections::new(options.most);
+        let free = Free::of_process();
+        let udp = Datagrams::new(free.lanes());
+        let tcp = Connections::new(Window::within(free, options.most));
         Ok(Self { epoll, post, tcp, udp, echo })
     }
 

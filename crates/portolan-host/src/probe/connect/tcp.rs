@@ -66,13 +66,13 @@ struct Errand {
 }
 
 impl Connections {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(window: Window) -> Self {
         Self {
             slots: Vec::new(),
             vacant: Vec::new(),
             idle: [Vec::new(), Vec::new()],
             under_way: 0,
-            window: Window::of_process(most),
+            window,
             deadlines: BinaryHeap::new(),
             neighbours: HashSet::new(),
             eagerness: Eagerness::default(),
@@ -463,3 +463,38 @@ const UNRESOLVED: Duration = Duration::from_millis(3500);
 
 /// Deadlines that may stand about for nothing.
 const FORGOTTEN: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_to_itself_is_known_as_one() {
+        let new = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let mirror = new().unwrap();
+        mirror.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = mirror.local_addr().unwrap();
+        mirror.connect(&address).unwrap();
+        let address = address.as_socket().unwrap();
+        assert!(is_own_mirror(&OwnedFd::from(mirror), address));
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = new().unwrap();
+        socket.connect(&address.into()).unwrap();
+        assert!(!is_own_mirror(&OwnedFd::from(socket), address));
+    }
+
+    #[test]
+    fn looking_at_once_stops_when_it_does_not_pay_and_is_tried_again() {
+        let mut eagerness = Eagerness::default();
+        for _ in 0..Eagerness::CREDIT {
+            assert!(eagerness.tries());
+            eagerness.learn(false);
+        }
+        assert!((1..Eagerness::REST).all(|_| !eagerness.tries()));
+        assert!(eagerness.tries());
+        eagerness.learn(true);
+        assert!(eagerness.tries());
+    }
+}

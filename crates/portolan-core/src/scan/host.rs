@@ -260,7 +260,7 @@ impl Watch {
         let per_question = match self.kind {
             Kind::None => 0,
             Kind::Icmp => 2,
-            Kind::Open if connects => 16,
+            Kind::Open if connects => 24,
             Kind::Open | Kind::Echo | Kind::Closed => return false,
         };
         usize::from(self.asked) >= per_question * self.questions.len()

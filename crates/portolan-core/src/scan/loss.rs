@@ -66,7 +66,7 @@ impl Loss {
 /// A silent port may have been missed with this probability at most,
 pub(super) const MISS_A_PORT: f64 = 1e-3;
 /// and of all answering ports of a host so many may be expected to have been.
-const MISS_A_HOST: f64 = 1e-4;
+const MISS_A_HOST: f64 = 2e-4;
 /// Beyond this many tries loss is no longer a matter of arithmetic.
 const MOST_TRIES: u16 = 60;
 

@@ -24,12 +24,15 @@ use portolan_core::socket::{
 use portolan_core::wire::arp;
 use portolan_core::wire::btf::Btf;
 use portolan_core::wire::device::Device;
+use portolan_core::wire::dns::{DomainName, RecordKind, Response};
 use portolan_core::wire::extended_error::{ExtendedError, Origin};
 use portolan_core::wire::genetlink;
 use portolan_core::wire::ipv4::Ipv4;
 use portolan_core::wire::ipv6::Ipv6;
 use portolan_core::wire::neighbour::Neighbour;
 use portolan_core::wire::netlink::{self, Payload};
+use portolan_core::wire::pair::Message;
+use portolan_core::wire::resolver::{self, ResolvConf};
 use portolan_core::wire::route::Route;
 use portolan_core::wire::rtnetlink::{Link, LinkAddress};
 use portolan_core::wire::sock_diag::{InetMessage, PacketMessage, UnixMessage};
@@ -42,6 +45,8 @@ pub type Target = fn(&[u8]);
 /// Every target with the name of its folder in `fuzz/corpus`.
 pub const ALL: &[(&str, Target)] = &[
     ("sock_diag", sock_diag),
+    ("dns", dns),
+    ("pair", pair),
     ("btf", btf),
     ("proc_net", proc_net),
     ("proc_pid", proc_pid),
@@ -84,6 +89,33 @@ pub fn sock_diag(bytes: &[u8]) {
         let _ = genetlink::Family::parse(body);
         let _ = (genetlink::wireguard_port(body), genetlink::fou_port(body));
         let _ = genetlink::l2tp_port(body);
+    }
+}
+
+/// What a DNS server answers, and the files that say which servers there are.
+pub fn dns(bytes: &[u8]) {
+    for kind in RecordKind::BOTH {
+        if let Ok(response) = Response::parse(bytes, kind) {
+            assert!(response.addresses.iter().all(|address| kind.is_of(*address)));
+            assert!(response.aliases.len() <= 16, "aliases come to an end");
+        }
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let conf = ResolvConf::parse(&text);
+    assert!((1..=3).contains(&conf.servers.len()), "somebody is always asked");
+    let name = text.lines().next().unwrap_or_default();
+    assert!(!conf.candidates(name).is_empty());
+    let _ = (resolver::in_hosts(&text, name), resolver::name_sources(&text));
+    if let Ok(name) = DomainName::parse(name) {
+        let question = portolan_core::wire::dns::query(1, &name, RecordKind::A);
+        assert!(question.len() <= 512, "a question fits UDP");
+    }
+}
+
+/// A datagram that reaches `listen`, or its answer.
+pub fn pair(bytes: &[u8]) {
+    if let Some(message) = Message::parse(bytes) {
+        assert_eq!(message.to_bytes()[..], *bytes, "there is one way to write it");
     }
 }
 

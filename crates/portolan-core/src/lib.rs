@@ -5,7 +5,8 @@
 //! A module uses only modules on lower floors:
 //!
 //! ```text
-//! 5  audit                       judge: what differs from the intent, and what to do
+//! 5  audit      diagnose         judge: what differs from the intent, what is the matter with one
+//!                                endpoint, and what to do
 //! 4  inventory                   the intent: the user's file, and a draft of it
 //! 3  scan                        act: what to send next, what the answers mean
 //! 2  registry  socket            facts: what a number means, who holds it here,
@@ -17,6 +18,7 @@
 
 pub mod audit;
 pub mod container;
+pub mod diagnose;
 pub mod inventory;
 pub mod nat;
 pub mod net;

@@ -18,6 +18,7 @@ mod kernel;
 pub mod kernel_uses;
 pub mod launch;
 pub mod localhost;
+pub mod lookup;
 pub mod machine;
 pub mod namespace;
 pub mod netlink;

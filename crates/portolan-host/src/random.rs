@@ -1,18 +1,27 @@
-//! Chance, from the kernel (random(4)).
+//! Numbers that nobody outside can guess, from the kernel.
 
 use std::fs::File;
+use std::hash::BuildHasher as _;
 use std::io::Read as _;
-use std::process;
 
-/// A number nobody foresees; without /dev/urandom one that at least differs from run to run.
+/// Random bytes of /dev/urandom; where that is missing, of the seed the kernel gave this process.
+#[must_use]
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        for (at, part) in bytes.chunks_mut(8).enumerate() {
+            let seeded = std::hash::RandomState::new().hash_one(at).to_ne_bytes();
+            part.copy_from_slice(&seeded[..part.len()]);
+        }
+    }
+    bytes
+}
+
+/// A random number.
 #[must_use]
 pub fn number() -> u32 {
-    let mut bytes = [0; 4];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    match read {
-        Ok(()) => u32::from_ne_bytes(bytes),
-        Err(_) => process::id().wrapping_mul(0x9e37_79b1),
-    }
+    u32::from_ne_bytes(bytes())
 }
 
 #[cfg(test)]
@@ -20,8 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_numbers_differ() {
-        let first = number();
-        assert!((0..4).any(|_| number() != first));
+    fn no_two_are_alike() {
+        assert_ne!(bytes::<16>(), bytes::<16>());
     }
 }

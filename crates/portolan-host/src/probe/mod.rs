@@ -8,6 +8,8 @@ pub mod driver;
 mod echo;
 mod fault;
 mod raw;
+pub mod sounding;
+pub mod trace;
 mod udp;
 mod window;
 

@@ -1,5 +1,6 @@
 //! Every command and flag. What was typed, nothing done yet.
 
+mod check;
 mod duration;
 mod explain;
 mod kill;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use check::Check;
 pub(crate) use explain::Explain;
 pub(crate) use kill::Kill;
 pub(crate) use pick::{HoldPort, Pick, Reserve};
@@ -198,6 +200,9 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     /// What `run` starts to become the command
     #[command(name = portolan_host::launch::SUBCOMMAND, hide = true)]
     StartCommand(StartCommand),
+    /// Test one endpoint and explain the answer: open, refused, dropped where, by whom
+    #[command(after_help = check::HELP)]
+    Check(Check),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
     Inventory(Inventory),

@@ -4,6 +4,7 @@
 
 pub(crate) mod args;
 mod audit;
+mod check;
 mod completions;
 mod confirm;
 mod diff;
@@ -52,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Reserve(arguments)) => reserve::run(arguments, global),
         Some(Command::Reservations) => reservations::run(global),
         Some(Command::HoldPort(arguments)) => reserve::hold_port(arguments),
+        Some(Command::Check(arguments)) => check::run(arguments, global),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod behind;
+pub(crate) mod check;
 pub(crate) mod command;
 pub(crate) mod diff;
 pub(crate) mod ephemeral;

@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod behind;
+pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod ephemeral;
 pub(crate) mod errno;

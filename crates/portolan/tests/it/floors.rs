@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("scan", 3),
     ("inventory", 4),
     ("audit", 5),
+    ("diagnose", 5),
 ];
 
 fn floor(module: &str) -> Option<u8> {

@@ -1,0 +1,336 @@
+//! One endpoint, tested, and what is the matter with it: the steps are taken here, in order, and
+//! handed to `portolan_core::diagnose`, which judges.
+//!
+//! Every address of a name is tested by itself, all at once. Nothing is asked beyond the endpoint as
+//! long as it answers; on silence a few other ports and the way to it are.
+
+mod endpoint;
+mod evidence;
+mod local;
+pub(crate) mod place;
+pub(crate) mod target;
+pub(crate) mod watch;
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use portolan_core::diagnose::{
+    CanaryAnswer, Case, Here, Hold, NameFailure, Next, Outcome, PairOutcome, Path, Resolution,
+    Verdict, Way, judge,
+};
+use portolan_core::net::{Endpoint, Gap, Observed, Port, Transport, Why};
+use portolan_core::scan::{PortState, Question, Reason};
+use portolan_core::socket::SocketTable;
+use portolan_core::wire::dns::RecordKind;
+use portolan_host::probe::sounding::{Sounder, reachable};
+use portolan_host::{lookup, machine};
+
+use self::place::Standpoint;
+use self::target::{Place, Target};
+use crate::fault::Fault;
+
+/// What is to be tested, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The endpoints.
+    pub(crate) targets: Vec<Target>,
+    /// Which addresses of a name.
+    pub(crate) kinds: Vec<RecordKind>,
+    /// The address to ask from.
+    pub(crate) source: Option<IpAddr>,
+    /// The interface to ask out of.
+    pub(crate) interface: Option<String>,
+    /// How long an answer is waited for.
+    pub(crate) timeout: Duration,
+    /// Whether `portolan listen` is expected at the other end.
+    pub(crate) pair: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// One for each address of each target, in the order in which they were named.
+    pub(crate) results: Vec<Checked>,
+    /// This machine's own sockets, read where a target is one of its addresses.
+    pub(crate) table: SocketTable,
+}
+
+/// One endpoint and everything found out about it.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The target as it was typed.
+    pub(crate) target: Target,
+    /// How its name was looked up; `None` where an address was typed.
+    pub(crate) resolution: Option<Resolution>,
+    /// What was found, or why there was nothing to ask.
+    pub(crate) found: Result<Found, NameFailure>,
+}
+
+/// What was found out about an endpoint.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The address and port.
+    pub(crate) endpoint: Endpoint,
+    /// What asking it showed, and how long that took.
+    pub(crate) outcome: Outcome,
+    pub(crate) took: Duration,
+    /// Who has the port on this machine, where the address is one of its own.
+    pub(crate) here: Option<Here>,
+    /// Which way packets take.
+    pub(crate) way: Option<Way>,
+    /// What else of the host was asked.
+    pub(crate) canaries: Vec<CanaryAnswer>,
+    /// The way hop by hop.
+    pub(crate) path: Option<Path>,
+    /// The way to something of the same host that answers, and what that is.
+    pub(crate) working: Option<(Question, Path)>,
+    /// What became of the connection.
+    pub(crate) hold: Option<Hold>,
+    /// What was said first, as it came.
+    pub(crate) greeting: Vec<u8>,
+    /// What the other end of `--pair` said.
+    pub(crate) pair: Option<PairOutcome>,
+    /// What is the matter.
+    pub(crate) verdict: Verdict,
+    /// What to do.
+    pub(crate) next: Vec<Next>,
+}
+
+impl Found {
+    /// Whether it is open, and nothing in front of it only says so.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.verdict, Verdict::Open | Verdict::Proved { .. })
+    }
+}
+
+/// Tests every target from where `standpoint` is.
+///
+/// # Errors
+/// When the standpoint cannot be taken.
+pub(crate) fn check(request: &Request, standpoint: &Standpoint) -> Result<Observed<Report>> {
+    let gaps = vec![upstream()];
+    let looked = standpoint.enter(|| {
+        let sounders: Vec<Sounder> =
+            request.targets.iter().map(|t| sounder_for(request, t)).collect::<Result<_>>()?;
+        Ok::<_, anyhow::Error>(look(request, standpoint, &sounders))
+    })??;
+    conclude(standpoint, looked, gaps)
+}
+
+/// What asks a target: a link-local one out of its own interface.
+fn sounder_for(request: &Request, target: &Target) -> Result<Sounder> {
+    let name = target.zone.as_deref().or(request.interface.as_deref());
+    Ok(Sounder::new(request.source, name.map(interface).transpose()?))
+}
+
+fn interface(name: &str) -> Result<(u32, String)> {
+    let interfaces = machine::interfaces()?;
+    let mut names: Vec<&str> = interfaces.values().map(String::as_str).collect();
+    names.sort_unstable();
+    let hint = format!("there are {}", names.join(", "));
+    let found = interfaces.iter().find(|(_, known)| *known == name);
+    found
+        .map(|(index, name)| (*index, name.clone()))
+        .ok_or_else(|| Fault::new(format!("there is no interface `{name}`"), hint))
+}
+
+/// A target with what its name stands for and what each address showed.
+struct Looked {
+    target: Target,
+    resolution: Option<Resolution>,
+    endpoints: Vec<endpoint::Tested>,
+    /// Whether one of them is this machine's own.
+    has_own: bool,
+}
+
+/// Looks at every target, all at once.
+fn look(request: &Request, standpoint: &Standpoint, sounders: &[Sounder]) -> Vec<Looked> {
+    thread::scope(|scope| {
+        let look_at =
+            |(target, sounder)| scope.spawn(move || look_at(request, standpoint, sounder, target));
+        let threads: Vec<_> = request.targets.iter().zip(sounders).map(look_at).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, Looked>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
+}
+
+fn look_at(
+    request: &Request,
+    standpoint: &Standpoint,
+    sounder: &Sounder,
+    target: &Target,
+) -> Looked {
+    let (resolution, addresses) = addresses(request, standpoint, target);
+    let test = |address: IpAddr| {
+        let endpoint = Endpoint::new(reachable(address), target.port);
+        endpoint::test(request, sounder, endpoint, target.transport)
+    };
+    let endpoints: Vec<endpoint::Tested> = thread::scope(|scope| {
+        let test = &test;
+        let threads: Vec<_> = addresses.into_iter().map(|a| scope.spawn(move || test(a))).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, endpoint::Tested>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    });
+    let has_own = endpoints.iter().any(|tested| tested.is_own);
+    Looked { target: target.clone(), resolution, endpoints, has_own }
+}
+
+/// The addresses a target stands for, those asked for.
+fn addresses(
+    request: &Request,
+    standpoint: &Standpoint,
+    target: &Target,
+) -> (Option<Resolution>, Vec<IpAddr>) {
+    match &target.place {
+        Place::Address(address) => (None, vec![*address]),
+        Place::Name(name) => {
+            let wish = lookup::Wish {
+                name,
+                kinds: &request.kinds,
+                limit: request.timeout,
+                netns: standpoint.name(),
+            };
+            let resolution = lookup::look_up(&wish);
+            let addresses = resolution.addresses.clone();
+            (Some(resolution), addresses)
+        }
+    }
+}
+
+/// Judges every endpoint, with this machine's sockets where they bear on it.
+fn conclude(
+    standpoint: &Standpoint,
+    looked: Vec<Looked>,
+    mut gaps: Vec<Gap>,
+) -> Result<Observed<Report>> {
+    let table = match looked.iter().any(|looked| looked.has_own) {
+        true => local::sockets(standpoint)?.into_value(&mut gaps),
+        false => SocketTable::default(),
+    };
+    let results = looked.into_iter().flat_map(|looked| judged(looked, &table)).collect();
+    Ok(Observed { value: Report { results, table }, gaps })
+}
+
+fn judged(looked: Looked, table: &SocketTable) -> Vec<Checked> {
+    let Looked { target, resolution, endpoints, .. } = looked;
+    if endpoints.is_empty() {
+        let failure = resolution.as_ref().and_then(Resolution::failure);
+        let found = Err(failure.unwrap_or(NameFailure::NotAName));
+        return vec![Checked { target, resolution, found }];
+    }
+    let states: Vec<(IpAddr, PortState)> =
+        endpoints.iter().map(|t| (t.endpoint.address, t.outcome.state)).collect();
+    let judge_one = |tested: endpoint::Tested| {
+        let address = tested.endpoint.address;
+        let here =
+            tested.is_own.then(|| local::has_port(table, address, target.transport, target.port));
+        let found = Ok(found(tested, target.transport, here, &states));
+        Checked { target: target.clone(), resolution: resolution.clone(), found }
+    };
+    endpoints.into_iter().map(judge_one).collect()
+}
+
+fn found(
+    tested: endpoint::Tested,
+    transport: Transport,
+    here: Option<Here>,
+    siblings: &[(IpAddr, PortState)],
+) -> Found {
+    let case = Case {
+        endpoint: tested.endpoint,
+        transport,
+        outcome: tested.outcome,
+        here: here.clone(),
+        way: tested.way.as_ref(),
+        canaries: &tested.canaries,
+        path: tested.path.as_ref(),
+        working: tested.working.as_ref().map(|(_, path)| path),
+        hold: tested.hold,
+        has_greeted: !tested.greeting.is_empty(),
+        pair: tested.pair.clone(),
+        siblings,
+    };
+    let (verdict, next) = judge(&case);
+    Found {
+        endpoint: tested.endpoint,
+        outcome: tested.outcome,
+        took: tested.took,
+        here,
+        way: tested.way,
+        canaries: tested.canaries,
+        path: tested.path,
+        working: tested.working,
+        hold: tested.hold,
+        greeting: tested.greeting,
+        pair: tested.pair,
+        verdict,
+        next,
+    }
+}
+
+/// Filters beyond this machine show by their effect only.
+fn upstream() -> Gap {
+    Gap::new("rules of other machines, which show by what they do only", Why::Upstream, "")
+}
+
+/// How the command is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Everything is open.
+    Open,
+    /// Something is not.
+    NotOpen,
+    /// Something could not be asked from here.
+    Unknown,
+    /// A name has no address.
+    NoName,
+}
+
+impl Report {
+    /// The one answer: what could not be asked for at all weighs most, then what is not open.
+    pub(crate) fn answer(&self) -> Answer {
+        let mut answer = Answer::Open;
+        for checked in &self.results {
+            answer = match &checked.found {
+                Err(_) => return Answer::NoName,
+                Ok(found) if found.is_open() => answer,
+                Ok(found) if found.outcome.state == PortState::Unknown => match answer {
+                    Answer::Open if !self.is_covered(checked) => Answer::Unknown,
+                    other => other,
+                },
+                Ok(_) => Answer::NotOpen,
+            };
+        }
+        answer
+    }
+
+    /// Whether an address to which there is no way from here does not matter, as the same name is
+    /// open over the other family: most names have an IPv6 address, and many machines no IPv6.
+    fn is_covered(&self, checked: &Checked) -> bool {
+        let Ok(found) = &checked.found else { return false };
+        let is_missing = matches!(found.verdict, Verdict::NoRoute(_));
+        let is_other = |other: &Checked| {
+            other.target == checked.target && other.found.as_ref().is_ok_and(Found::is_open)
+        };
+        is_missing && self.results.iter().any(is_other)
+    }
+}
+
+/// A port and its transport as words of a command: `443`, `53/udp`.
+pub(crate) fn port_words(port: Port, transport: Transport) -> String {
+    match transport {
+        Transport::Tcp => port.to_string(),
+        other => format!("{port}/{other}"),
+    }
+}
+
+/// Whether a reason is silence.
+pub(crate) const fn is_silence(reason: Reason) -> bool {
+    matches!(reason, Reason::NoResponse | Reason::NoNeighbour)
+}

@@ -6,6 +6,7 @@
 
 mod around;
 mod audit;
+mod audit_probe;
 mod cli;
 mod conflict;
 mod engines;

@@ -18,10 +18,10 @@ use portolan_core::socket::Machine;
 use portolan_core::wire::route::{Route, RouteQuestion};
 use portolan_host::clock::Stopwatch;
 use portolan_host::probe::driver::{self, Go, Watcher};
-use portolan_host::probe::{ConnectEngine, Engine as _, Options};
 use portolan_host::route::Routing;
 
-use crate::fault::Hinted as _;
+use crate::fault::Fault;
+use crate::ops::scan::{self, EngineKind};
 
 /// What was asked, and what was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub(crate) struct Probed {
     pub(crate) hosts: usize,
     /// How many pairs of address and port.
     pub(crate) ports: usize,
+    /// By which engine; `None` where nothing was asked.
+    pub(crate) engine: Option<EngineKind>,
     /// From which addresses of this machine.
     pub(crate) from: Vec<IpAddr>,
     /// What was seen.
@@ -51,8 +53,7 @@ pub(super) fn look(
     let ways = ways(&asked, &mut gaps);
     let groups = groups(&asked, &ways);
     let wanted: usize = groups.iter().map(|g| g.addresses.len() * g.ports.len()).sum();
-    let records = scan_all(groups, machine)
-        .hinted("cannot probe", "portolan audit without --probe asks this machine alone")?;
+    let (records, engine) = scan_all(groups, machine)?;
     let missing = wanted.saturating_sub(records.len());
     if missing > 0 {
         gaps.push(Gap::new(
@@ -62,7 +63,7 @@ pub(super) fn look(
         ));
     }
     let named = by_address(&asked);
-    let sights: Vec<Sight> = records
+    let mut sights: Vec<Sight> = records
         .iter()
         .filter_map(|record| {
             Some((record, named.get(&record.address)?, ways.get(&record.address)?))
@@ -72,13 +73,14 @@ pub(super) fn look(
             asked.map(|a| Sight { host: a.host.name.clone(), from: *from, record: record.clone() })
         })
         .collect();
+    sights.sort_by_key(|s| (s.record.transport, s.record.port, s.record.address));
     let mut from: Vec<IpAddr> = ways.into_values().collect();
     from.sort_unstable();
     from.dedup();
     let mut seen: Vec<&str> = sights.iter().map(|s| s.host.as_str()).collect();
     seen.sort_unstable();
     seen.dedup();
-    let probed = Probed { hosts: seen.len(), ports: records.len(), from, sights };
+    let probed = Probed { hosts: seen.len(), ports: records.len(), engine, from, sights };
     Ok(Observed { value: probed, gaps })
 }
 
@@ -145,34 +147,39 @@ fn groups(asked: &[Asked<'_>], ways: &BTreeMap<IpAddr, IpAddr>) -> Vec<Group> {
     groups.into_iter().map(|(ports, addresses)| Group { addresses, ports }).collect()
 }
 
+/// What was found, and by which engine.
+type Found = (Vec<Record>, Option<EngineKind>);
+
 /// Scans the groups, a few at a time.
-fn scan_all(groups: Vec<Group>, machine: &Machine) -> io::Result<Vec<Record>> {
+fn scan_all(groups: Vec<Group>, machine: &Machine) -> Result<Found> {
+    let workers = groups.len().min(AT_A_TIME);
     let left = Mutex::new(groups.into_iter());
-    let workers = left.lock().map_or(0, |left| left.len()).min(AT_A_TIME);
     let next = || left.lock().ok()?.next();
-    let work = || -> io::Result<Vec<Record>> {
-        let mut records = Vec::new();
+    let work = || -> Result<Found> {
+        let mut found = Found::default();
         while let Some(group) = next() {
-            records.extend(scan(group, machine)?);
+            found.1 = Some(scan(group, machine, &mut found.0)?);
         }
-        Ok(records)
+        Ok(found)
     };
     thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let mut records = Vec::new();
+        let mut all = Found::default();
         for worker in running {
-            let found = worker.join().map_err(|_| io::Error::other("a scan has failed"))?;
-            records.extend(found?);
+            let failed = |_| Fault::new("a scan has failed", "run it again");
+            let (records, engine) = worker.join().map_err(failed)??;
+            all.0.extend(records);
+            all.1 = engine.or(all.1);
         }
-        Ok(records)
+        Ok(all)
     })
 }
 
 /// One scan, to its end.
-fn scan(group: Group, machine: &Machine) -> io::Result<Vec<Record>> {
+fn scan(group: Group, machine: &Machine, records: &mut Vec<Record>) -> Result<EngineKind> {
     let watch = Stopwatch::start();
-    let options = Options { most: MOST_CONNECTIONS, ..Options::new(watch) };
-    let mut engine = ConnectEngine::new(&options)?;
+    let own = |address: &IpAddr| machine.has_address(*address);
+    let (mut engine, chosen) = scan::engine(group.addresses.iter().all(own), watch)?;
     let mut scan = Scan::new(Plan {
         targets: group.addresses.into_iter().collect(),
         ports: group.ports,
@@ -188,9 +195,8 @@ fn scan(group: Group, machine: &Machine) -> io::Result<Vec<Record>> {
         ability: engine.ability(),
         done: Positions::default(),
     });
-    let mut records = Vec::new();
-    driver::run(&mut scan, &mut engine, watch, &mut Collector(&mut records))?;
-    Ok(records)
+    driver::run(&mut scan, &mut *engine, watch, &mut Collector(records))?;
+    Ok(chosen.kind)
 }
 
 /// Keeps what is known of ports.
@@ -211,7 +217,5 @@ impl Watcher for Collector<'_> {
 
 /// Scans that run together.
 const AT_A_TIME: usize = 8;
-/// Connections a scan makes at once, so that all of them stay far below the usual 1,024 descriptors.
-const MOST_CONNECTIONS: usize = 100;
 /// Unanswered probes behind a router, for each scan: a small part of a small router's table.
 const OUTSTANDING: usize = 500;

@@ -22,7 +22,7 @@ use portolan_core::scan::{self, Pace, Plan, Positions, Progress, Scan, Shard, Ta
 use portolan_core::socket::InterfaceAddress;
 use portolan_host::clock::{self, Stopwatch};
 use portolan_host::machine;
-use portolan_host::probe::driver;
+use portolan_host::probe::{Engine, driver};
 
 pub(crate) use engine::{Chosen, EngineKind, Wanted};
 pub(crate) use sink::Sink;
@@ -176,6 +176,20 @@ pub(crate) fn prepare(request: &Request, registry: &Registry) -> Result<(Opening
         gaps,
     };
     Ok((opening, Ready { plan, engine, journal, watch }))
+}
+
+/// The faster engine that runs here, for another question that asks over the wire.
+///
+/// # Errors
+/// When there is none.
+pub(in crate::ops) fn engine(
+    only_own: bool,
+    watch: Stopwatch,
+) -> Result<(Box<dyn Engine>, Chosen)> {
+    engine::open(
+        &engine::Needs { wanted: Wanted::Auto, interface: None, source: None, only_own },
+        watch,
+    )
 }
 
 impl Ready {

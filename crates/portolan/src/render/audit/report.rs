@@ -217,6 +217,7 @@ struct Body<'a> {
 /// What was asked over the wire.
 #[derive(Debug, Serialize)]
 struct ProbeJson {
+    engine: Option<&'static str>,
     from: Vec<String>,
     hosts: usize,
     ports: usize,
@@ -225,7 +226,8 @@ struct ProbeJson {
 impl From<&Probed> for ProbeJson {
     fn from(probed: &Probed) -> Self {
         let from = probed.from.iter().map(ToString::to_string).collect();
-        Self { from, hosts: probed.hosts, ports: probed.ports }
+        let engine = probed.engine.map(|engine| engine.as_str());
+        Self { engine, from, hosts: probed.hosts, ports: probed.ports }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use portolan_host::clock::Stopwatch;
-use portolan_host::probe::{ConnectEngine, Engine, Options};
+use portolan_host::probe::{ConnectEngine, Engine, Options, RawEngine};
 
 use crate::fault::{Fault, Hinted as _};
 
@@ -35,7 +35,6 @@ pub(crate) enum EngineKind {
     /// Connections.
     Connect,
     /// Packets of our own.
-    #[expect(dead_code, reason = "that engine is being written")]
     Raw,
 }
 
@@ -68,15 +67,23 @@ pub(super) struct Needs {
 /// # Errors
 /// When the one asked for is not to be had, or the interface or source address is not ours.
 pub(super) fn open(needs: &Needs, watch: Stopwatch) -> Result<(Boxed, Chosen)> {
-    let why = match needs.wanted {
-        Wanted::Connect => "asked for",
-        Wanted::Raw => return Err(Fault::new("the raw engine is not to be had", "")),
-        Wanted::Auto if needs.only_own => "this machine itself",
-        Wanted::Auto => "no CAP_NET_RAW",
+    let (kind, why) = match needs.wanted {
+        Wanted::Connect => (EngineKind::Connect, "asked for"),
+        Wanted::Raw if RawEngine::is_permitted() => (EngineKind::Raw, "asked for"),
+        Wanted::Raw => {
+            let hint = "run with sudo, or without --engine raw";
+            return Err(Fault::new("cannot write packets of our own: no CAP_NET_RAW", hint));
+        }
+        Wanted::Auto if needs.only_own => (EngineKind::Connect, "this machine itself"),
+        Wanted::Auto if RawEngine::is_permitted() => (EngineKind::Raw, "CAP_NET_RAW"),
+        Wanted::Auto => (EngineKind::Connect, "no CAP_NET_RAW"),
     };
     let options =
         Options { source: needs.source, interface: needs.interface.clone(), ..Options::new(watch) };
     let hint = "--source takes an address of this machine, --interface one of its interfaces";
-    let engine = ConnectEngine::new(&options).hinted("cannot scan", hint)?;
-    Ok((Box::new(engine), Chosen { kind: EngineKind::Connect, why }))
+    let engine: Boxed = match kind {
+        EngineKind::Connect => Box::new(ConnectEngine::new(&options).hinted("cannot scan", hint)?),
+        EngineKind::Raw => Box::new(RawEngine::new(&options).hinted("cannot scan", hint)?),
+    };
+    Ok((engine, Chosen { kind, why }))
 }

@@ -101,3 +101,92 @@ const BATCH: usize = 256;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpListener};
+
+    use portolan_core::net::{Port, Transport};
+    use portolan_core::scan::{Pace, Plan, PortState, Positions, Record};
+
+    use super::*;
+    use crate::probe::{ConnectEngine, Options};
+
+    const HERE: &str = "127.0.0.1";
+
+    /// Keeps what it is told, and stops at the first tick if it shall.
+    struct Notes {
+        records: Vec<Record>,
+        go: Go,
+    }
+
+    impl Watcher for Notes {
+        fn event(&mut self, event: Event) -> io::Result<()> {
+            if let Event::Port(record) = event {
+                self.records.push(record);
+            }
+            Ok(())
+        }
+
+        fn tick(&mut self, _progress: &Progress) -> Go {
+            self.go
+        }
+    }
+
+    fn scan(ports: &[u16], go: Go) -> Vec<Record> {
+        let watch = Stopwatch::start();
+        let mut engine = ConnectEngine::new(&Options::new(watch)).unwrap();
+        let here: IpAddr = HERE.parse().unwrap();
+        let mut scan = Scan::new(Plan {
+            targets: [here].into_iter().collect(),
+            ports: ports.iter().map(|port| (Port(*port), Transport::Tcp)).collect(),
+            seed: 1,
+            shard: None,
+            pace: Pace {
+                on_link: Vec::new(),
+                own: vec![here],
+                ceiling: None,
+                outstanding: 1000,
+                budget: None,
+            },
+            ability: engine.ability(),
+            done: Positions::default(),
+        });
+        let mut notes = Notes { records: Vec::new(), go };
+        run(&mut scan, &mut engine, watch, &mut notes).unwrap();
+        notes.records.sort_by_key(|record| record.port);
+        notes.records
+    }
+
+    #[test]
+    fn a_scan_of_this_machine_finds_what_listens_and_what_does_not() {
+        let listeners = [(); 2].map(|()| TcpListener::bind((HERE, 0)).unwrap());
+        let [open, closed] = listeners.each_ref().map(|l| l.local_addr().unwrap().port());
+        let [_listening, other] = listeners;
+        drop(other);
+        for Record { port, state, .. } in scan(&[open, closed], Go::On) {
+            let expected = if port.0 == open { PortState::Open } else { PortState::Closed };
+            assert_eq!(state, expected, "{port}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_an_end_is_told_of_every_port_all_the_same() {
+        // A full backlog answers nobody, so that nothing is decided before the first tick.
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let listener = listener.unwrap();
+        listener.bind(&std::net::SocketAddr::new(HERE.parse().unwrap(), 0).into()).unwrap();
+        listener.listen(0).unwrap();
+        let at = listener.local_addr().unwrap().as_socket().unwrap();
+        let _fills = [(); 2].map(|()| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let socket = socket.unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&at.into());
+            socket
+        });
+        let records = scan(&[at.port()], Go::Stop);
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0].state, PortState::Unknown, "{records:?}");
+    }
+}

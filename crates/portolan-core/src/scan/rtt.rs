@@ -9,8 +9,10 @@ pub(super) struct Rtt {
 }
 
 impl Rtt {
-    /// Takes in a measured round trip.
+    /// Takes in a measured round trip. What a host echoes of our clock is its word: one that echoes
+    /// another time must not have us wait for minutes.
     pub(super) fn note(&mut self, sample: Duration) {
+        let sample = sample.min(MOST);
         self.smoothed = Some(match self.smoothed {
             None => (sample, sample / 2),
             Some((mean, variation)) => {
@@ -47,6 +49,13 @@ mod tests {
         assert_eq!(rtt.timeout(Duration::from_secs(1)), Duration::from_secs(1));
         (0..50).for_each(|_| rtt.note(Duration::from_micros(200)));
         assert_eq!(rtt.timeout(Duration::from_secs(1)), LEAST);
+    }
+
+    #[test]
+    fn a_host_that_lies_about_the_time_makes_nobody_wait_for_minutes() {
+        let mut rtt = Rtt::default();
+        (0..50).for_each(|_| rtt.note(Duration::from_secs(119)));
+        assert_eq!((rtt.mean(), rtt.timeout(LEAST)), (Some(MOST), MOST));
     }
 
     #[test]

@@ -312,10 +312,11 @@ impl Lane {
     fn advance(&mut self, now: Moment) {
         match &mut self.phase {
             Phase::Harvest => {
-                if now - self.last_answer > Duration::from_secs(1) {
-                    self.pace = LEAST_PACE; // no token is used up: whoever is left is silent
-                }
                 let round = self.cells.len() + self.flight.len();
+                if now - self.last_answer > Duration::from_secs(1) {
+                    // No token is used up: whoever is left is silent, and is asked once quickly.
+                    self.pace = if self.since < round { LEAST_PACE } else { MOST_PACE };
+                }
                 if round > 0 && self.since >= round && now - self.last_answer >= self.recovery() {
                     self.phase = Phase::Rest(now);
                 }

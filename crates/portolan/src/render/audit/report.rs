@@ -8,6 +8,7 @@ use portolan_core::net::Severity;
 use serde::Serialize;
 
 use crate::ops::audit::{Acceptance, Probed, Report};
+use crate::ops::scan::EngineKind;
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -226,7 +227,7 @@ struct ProbeJson {
 impl From<&Probed> for ProbeJson {
     fn from(probed: &Probed) -> Self {
         let from = probed.from.iter().map(ToString::to_string).collect();
-        let engine = probed.engine.map(|engine| engine.as_str());
+        let engine = probed.engine.map(EngineKind::as_str);
         Self { engine, from, hosts: probed.hosts, ports: probed.ports }
     }
 }

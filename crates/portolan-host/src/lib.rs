@@ -17,6 +17,7 @@ mod id_index;
 mod kernel;
 pub mod kernel_uses;
 pub mod launch;
+pub mod listener;
 pub mod localhost;
 pub mod lookup;
 pub mod machine;

@@ -133,11 +133,15 @@ impl Way {
         self.route.is_ok_and(|route| route.kind == RouteKind::Unicast && route.gateway.is_none())
     }
 
-    /// Whether nobody on the link answers for the next hop.
+    /// Whether nobody on the link answers for the next hop, asked for so long. It is asked once a
+    /// second, and a first question can be lost.
     #[must_use]
-    pub fn is_nobody_there(&self) -> bool {
-        let state = self.neighbour.as_ref().map(|(state, _)| *state);
-        matches!(state, Some(NeighbourState::Failed | NeighbourState::Incomplete))
+    pub fn is_nobody_there(&self, asked_for: Duration) -> bool {
+        match self.neighbour.as_ref().map(|(state, _)| *state) {
+            Some(NeighbourState::Failed) => true,
+            Some(NeighbourState::Incomplete) => asked_for > TWO_QUESTIONS,
+            _ => false,
+        }
     }
 }
 
@@ -186,3 +190,6 @@ pub enum PairOutcome {
     /// Nobody did.
     Silent,
 }
+
+/// By then the second question for a neighbour has been out for a while (arp(7), retrans_time_ms).
+const TWO_QUESTIONS: Duration = Duration::from_millis(1500);

@@ -247,9 +247,7 @@ fn filtered(case: &Case<'_>) -> Verdict {
     if let (Reason::Icmp(icmp), Some(by)) = (case.outcome.reason, case.outcome.from) {
         return reported(icmp, by, by == target);
     }
-    if case.outcome.reason == Reason::NoNeighbour
-        || case.way.is_some_and(super::Way::is_nobody_there)
-    {
+    if case.outcome.reason == Reason::NoNeighbour {
         let address = case.way.map_or(target, |way| way.next_hop(target));
         return Verdict::NoNeighbour { address, is_gateway: address != target };
     }

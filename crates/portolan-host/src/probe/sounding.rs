@@ -81,7 +81,8 @@ impl Sounder {
         let kind = if transport == Transport::Udp { SocketType::DGRAM } else { SocketType::STREAM };
         let socket = self.socket(&target, kind, hop_limit).map_err(fault::local)?;
         let sent = self.now();
-        let mut sounding = Sounding { socket, target, transport, sent, heard: None };
+        let mut sounding =
+            Sounding { socket, target, transport, sent, is_reset: false, heard: None };
         let done = match transport {
             Transport::Udp => {
                 sendto(&sounding.socket, payload, SendFlags::empty(), &target).map(drop)
@@ -187,8 +188,14 @@ impl Sounder {
             return Ok(());
         }
         match errno {
-            Errno::CONNREFUSED | Errno::CONNRESET => {
+            Errno::CONNREFUSED => {
                 sounding.hear(Reply::Reset, sounding.target.ip(), self.now());
+                Ok(())
+            }
+            // It was accepted, and reset before we looked (tcp_reset() of net/ipv4/tcp_input.c).
+            Errno::CONNRESET | Errno::PIPE => {
+                sounding.is_reset = true;
+                sounding.hear(Reply::SynAck, sounding.target.ip(), self.now());
                 Ok(())
             }
             Errno::TIMEDOUT => Ok(()), // the kernel gave up: silence
@@ -240,6 +247,8 @@ pub struct Sounding {
     target: SocketAddr,
     transport: Transport,
     sent: Moment,
+    /// Whether the connection was reset already when it was found to be accepted.
+    is_reset: bool,
     /// What came back, once something has.
     pub heard: Option<Hearing>,
 }
@@ -301,6 +310,10 @@ impl Sounding {
         let watch = Stopwatch::start();
         let until = watch.now() + wait;
         let mut held = Held { data: Vec::new(), end: None };
+        if self.is_reset {
+            held.end = Some((End::Reset, Duration::ZERO));
+            return held;
+        }
         let mut room = [0; ROOM];
         while held.data.len() < enough {
             let left = until - watch.now();

@@ -13,7 +13,8 @@ use portolan_core::scan::{Icmp, LocalError, Reply};
 
 use super::sounding::{Hearing, Sounder, Sounding};
 
-/// Traces the way to `endpoint`, until it is reached, refused, or nothing is heard any more.
+/// Traces the way to `endpoint`, until it is reached, refused, nothing is heard any more, or it is
+/// `farthest` hops away: where the distance is known, nothing beyond would only reach the target.
 ///
 /// # Errors
 /// When a question cannot leave this machine.
@@ -22,10 +23,12 @@ pub fn trace(
     endpoint: Endpoint,
     transport: Transport,
     payload: &[u8],
+    farthest: Option<u8>,
 ) -> Result<Path, LocalError> {
     let mut path = Path::default();
-    for first in (1..=FARTHEST).step_by(usize::from(WAVE)) {
-        let numbers = first..(first + WAVE).min(FARTHEST + 1);
+    let farthest = farthest.map_or(FARTHEST, |hops| hops.min(FARTHEST));
+    for first in (1..=farthest).step_by(usize::from(WAVE)) {
+        let numbers = first..(first + WAVE).min(farthest + 1);
         let heard = wave(sounder, endpoint, transport, payload, numbers.clone())?;
         for (number, heard) in numbers.zip(heard) {
             let hop = hop(number, heard.as_ref(), endpoint.address);

@@ -4,6 +4,7 @@ mod check;
 mod duration;
 mod explain;
 mod kill;
+mod listen;
 mod pick;
 mod run;
 mod scan;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use check::Check;
 pub(crate) use explain::Explain;
 pub(crate) use kill::Kill;
+pub(crate) use listen::{Listen, Place as ListenPlace};
 pub(crate) use pick::{HoldPort, Pick, Reserve};
 pub(crate) use run::{Run, StartCommand};
 pub(crate) use scan::{Scan, ScanEngine};
@@ -203,6 +205,9 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     /// Test one endpoint and explain the answer: open, refused, dropped where, by whom
     #[command(after_help = check::HELP)]
     Check(Check),
+    /// The other end of `check --pair`: answer probes and show who came
+    #[command(after_help = listen::HELP)]
+    Listen(Listen),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
     Inventory(Inventory),

@@ -13,6 +13,7 @@ mod explain;
 mod explain_command;
 mod inventory;
 mod kill;
+mod listen;
 mod lookup;
 mod man;
 mod pick;
@@ -54,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Reservations) => reservations::run(global),
         Some(Command::HoldPort(arguments)) => reserve::hold_port(arguments),
         Some(Command::Check(arguments)) => check::run(arguments, global),
+        Some(Command::Listen(arguments)) => listen::run(arguments, global),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod ephemeral;
 pub(crate) mod explain;
 pub(crate) mod inventory;
 pub(crate) mod kill;
+pub(crate) mod listen;
 pub(crate) mod localhost;
 pub(crate) mod lookup;
 pub(crate) mod pick;

@@ -14,6 +14,7 @@ pub(crate) mod gap;
 pub(crate) mod inventory;
 pub(crate) mod json;
 pub(crate) mod kill;
+pub(crate) mod listen;
 pub(crate) mod lookup;
 pub(crate) mod namespace;
 pub(crate) mod owner;

@@ -7,6 +7,7 @@
 mod around;
 mod audit;
 mod audit_probe;
+mod check;
 mod cli;
 mod conflict;
 mod engines;

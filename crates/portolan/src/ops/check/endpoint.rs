@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_core::diagnose::{CanaryAnswer, Hold, Outcome, PairOutcome, Path, Way};
 use portolan_core::net::{Endpoint, Transport};
-use portolan_core::scan::{LocalError, PortState, Question};
+use portolan_core::scan::{LocalError, PortState, Question, Reason};
 use portolan_core::wire::pair::{self, Message, Nonce};
 use portolan_host::probe::sounding::{End, Hearing, Sounder, Sounding};
 use portolan_host::random;
@@ -61,20 +61,31 @@ pub(super) fn test(
     if super::is_silence(tested.outcome.reason) && !tested.is_own {
         tested.look_around(request, sounder, transport, &payload);
     }
+    if tested.has_answered_late() {
+        let again = ask(sounder, endpoint, transport, &payload, request.timeout, TRIES);
+        let tries = tested.outcome.tries.saturating_add(again.outcome.tries);
+        tested.outcome = Outcome { tries, ..again.outcome };
+        if let Some((sounding, heard)) = &again.answered {
+            tested.after_answer(request, sounding, heard, nonce);
+        }
+    }
     tested
 }
 
-/// What is sent over UDP.
+/// What is sent over UDP: what the port's usual protocol answers to, and where there is none what
+/// `portolan listen` answers to.
 fn payload(
     request: &Request,
     endpoint: Endpoint,
     transport: Transport,
     challenge: Nonce,
 ) -> Vec<u8> {
-    match transport {
-        Transport::Udp if request.pair => Message::Challenge { challenge }.to_bytes().to_vec(),
-        Transport::Udp => evidence::payload(endpoint.port),
-        _ => Vec::new(),
+    if transport != Transport::Udp {
+        return Vec::new();
+    }
+    match evidence::payload(endpoint.port) {
+        usual if !usual.is_empty() && !request.pair => usual.to_vec(),
+        _ => Message::Challenge { challenge }.to_bytes().to_vec(),
     }
 }
 
@@ -156,7 +167,7 @@ impl Tested {
         }
         if !heard.data.is_empty() {
             self.greeting = heard.data.to_vec();
-            self.pair = request.pair.then(|| paired(&heard.data, nonce, sounding));
+            self.pair = self.paired(request, &heard.data, nonce, sounding);
             return;
         }
         let mut wait = (heard.rtt * 3).max(LEAST_HOLD);
@@ -171,8 +182,36 @@ impl Tested {
             Some((End::Closed, after)) => Hold::Closed { after },
             Some((End::Reset, after)) => Hold::Reset { after },
         });
-        self.pair = request.pair.then(|| paired(&held.data, nonce, sounding));
+        self.pair = self.paired(request, &held.data, nonce, sounding);
         self.greeting = held.data;
+    }
+
+    /// Whether what came is the answer of `portolan listen` to our own challenge; `None` where that
+    /// was not to be expected.
+    fn paired(
+        &self,
+        request: &Request,
+        data: &[u8],
+        nonce: Nonce,
+        sounding: &Sounding,
+    ) -> Option<PairOutcome> {
+        match (Message::parse(data), sounding.local()) {
+            (Some(Message::Answer { challenge, listener, seen }), Some(local))
+                if challenge == nonce =>
+            {
+                // A UDP socket is bound to no address; the route says which one it sends from.
+                let source = self.way.as_ref().and_then(|way| way.route.ok()?.source);
+                let address = match local.address {
+                    unspecified if unspecified.is_unspecified() => source.unwrap_or(seen.address),
+                    address => address,
+                };
+                let local = Endpoint::new(address, local.port);
+                Some(PairOutcome::Proved { code: listener.code(), seen, local })
+            }
+            _ if !request.pair => None,
+            _ if data.is_empty() => Some(PairOutcome::Silent),
+            _ => Some(PairOutcome::Other),
+        }
     }
 
     /// What may tell why there is silence: who is on the link, what else answers, and how far the
@@ -186,7 +225,9 @@ impl Tested {
     ) {
         // The kernel knows by now whether somebody on the link answers.
         self.way = evidence::way(request, self.endpoint.address).or(self.way.take());
-        if self.way.as_ref().is_some_and(Way::is_nobody_there) {
+        if self.way.as_ref().is_some_and(|way| way.is_nobody_there(self.took)) {
+            self.outcome.state = PortState::Filtered;
+            self.outcome.reason = Reason::NoNeighbour;
             return;
         }
         let (endpoint, way) = (self.endpoint, self.way.as_ref());
@@ -195,18 +236,12 @@ impl Tested {
         self.path = evidence.path;
         self.working = evidence.working;
     }
-}
 
-/// Whether what came is the answer of `portolan listen` to our own challenge.
-fn paired(data: &[u8], nonce: Nonce, sounding: &Sounding) -> PairOutcome {
-    match (Message::parse(data), sounding.local()) {
-        (Some(Message::Answer { challenge, listener, seen }), Some(local))
-            if challenge == nonce =>
-        {
-            PairOutcome::Proved { code: listener.code(), seen, local }
-        }
-        _ if data.is_empty() => PairOutcome::Silent,
-        _ => PairOutcome::Other,
+    /// Whether the port answered after all, when the way to it was traced: the first packets were
+    /// lost, as they are where a neighbour has to be found first.
+    fn has_answered_late(&self) -> bool {
+        let arrival = self.path.as_ref().and_then(Path::arrival);
+        arrival.is_some_and(|hop| hop.from == Some(self.endpoint.address))
     }
 }
 

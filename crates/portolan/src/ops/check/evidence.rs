@@ -16,7 +16,7 @@ use portolan_host::probe::trace::trace;
 use portolan_host::probe::{ConnectEngine, Engine as _, Heard, Options};
 use portolan_host::route::Routing;
 
-use super::Request;
+use super::{Request, join};
 
 /// What was found.
 pub(super) struct Evidence {
@@ -25,7 +25,8 @@ pub(super) struct Evidence {
     pub(super) working: Option<(Question, Path)>,
 }
 
-/// Gathers it; the parts at the same time.
+/// Gathers it. What else answers comes first: it tells how far away the host is, and then nothing
+/// is sent farther than that.
 pub(super) fn gather(
     request: &Request,
     sounder: &Sounder,
@@ -34,26 +35,26 @@ pub(super) fn gather(
     payload: &[u8],
     way: Option<&Way>,
 ) -> Evidence {
-    // On the same link there is nobody in between to ask.
-    let has_routers = way.is_none_or(|way| way.next_hop(endpoint.address) != endpoint.address);
-    thread::scope(|scope| {
-        let path =
-            has_routers.then(|| scope.spawn(|| trace(sounder, endpoint, transport, payload).ok()));
+    let canaries = thread::scope(|scope| {
         let echo = scope.spawn(|| echo(request, endpoint.address));
         let mut canaries = canaries(sounder, endpoint, transport);
-        let answers = canaries.iter().find(|c| c.reply.is_some()).map(|c| c.question);
-        let working = answers.filter(|_| has_routers).and_then(|question| {
-            let (port, transport) = question.port()?;
-            let endpoint = Endpoint::new(endpoint.address, port);
-            Some((question, trace(sounder, endpoint, transport, &[]).ok()?))
-        });
         canaries.extend(join(echo));
-        Evidence { canaries, path: path.and_then(join), working }
-    })
-}
-
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        canaries
+    });
+    // On the same link there is nobody in between to ask.
+    if way.is_some_and(Way::is_on_link) {
+        return Evidence { canaries, path: None, working: None };
+    }
+    let answering = canaries.iter().find(|c| c.reply.is_some() && c.question.port().is_some());
+    let working = answering.and_then(|canary| {
+        let (port, transport) = canary.question.port()?;
+        let endpoint = Endpoint::new(endpoint.address, port);
+        let path = trace(sounder, endpoint, transport, &[], None).ok()?;
+        Some((canary.question, path))
+    });
+    let distance = working.as_ref().and_then(|(_, path)| path.arrival()).map(|hop| hop.number);
+    let path = trace(sounder, endpoint, transport, payload, distance).ok();
+    Evidence { canaries, path, working }
 }
 
 /// Asks a few other ports of the host, one packet or two each.
@@ -71,8 +72,11 @@ fn canaries(sounder: &Sounder, endpoint: Endpoint, transport: Transport) -> Vec<
     let asked: Vec<(Question, Sounding)> =
         questions.iter().filter_map(|question| Some((*question, ask(question)?))).collect();
     let (questions, mut soundings): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-    let until = sounder.now() + WAIT;
-    while sounder.wait(&mut soundings, until).unwrap_or(false) {}
+    let mut until = sounder.now() + WAIT;
+    while sounder.wait(&mut soundings, until).unwrap_or(false) {
+        // One answer is enough; those that are as fast are taken along.
+        until = until.min(sounder.now() + SOON);
+    }
     let answer = |(question, sounding): (Question, Sounding)| {
         let heard = sounding.heard.filter(|heard| heard.from == endpoint.address);
         let reply = heard.as_ref().map(|heard| heard.reply);
@@ -105,8 +109,8 @@ pub(super) fn way(request: &Request, target: IpAddr) -> Option<Way> {
 }
 
 /// What is sent over UDP to a port: what its usual protocol answers to.
-pub(super) fn payload(port: Port) -> Vec<u8> {
-    scan::payload::of(port).to_vec()
+pub(super) fn payload(port: Port) -> &'static [u8] {
+    scan::payload::of(port)
 }
 
 /// Asks whether the host answers an echo; `None` where nobody lets us.
@@ -145,3 +149,6 @@ const UNUSED: Port = Port(33434);
 
 /// How long their answers are waited for.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// How long the others are waited for once one has answered.
+const SOON: Duration = Duration::from_millis(150);

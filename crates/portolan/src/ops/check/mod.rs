@@ -151,9 +151,6 @@ fn look(request: &Request, standpoint: &Standpoint, sounders: &[Sounder]) -> Vec
         let look_at =
             |(target, sounder)| scope.spawn(move || look_at(request, standpoint, sounder, target));
         let threads: Vec<_> = request.targets.iter().zip(sounders).map(look_at).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, Looked>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
         threads.into_iter().map(join).collect()
     })
 }
@@ -172,13 +169,14 @@ fn look_at(
     let endpoints: Vec<endpoint::Tested> = thread::scope(|scope| {
         let test = &test;
         let threads: Vec<_> = addresses.into_iter().map(|a| scope.spawn(move || test(a))).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, endpoint::Tested>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
         threads.into_iter().map(join).collect()
     });
     let has_own = endpoints.iter().any(|tested| tested.is_own);
     Looked { target: target.clone(), resolution, endpoints, has_own }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The addresses a target stands for, those asked for.

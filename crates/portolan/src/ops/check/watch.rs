@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -33,6 +34,13 @@ pub(crate) struct Probed<'a> {
     pub(crate) number: u64,
     /// The target.
     pub(crate) target: &'a Target,
+    /// What it showed.
+    pub(crate) showed: Showed,
+}
+
+/// What one probe showed.
+#[derive(Debug)]
+pub(crate) struct Showed {
     /// When it was sent.
     pub(crate) at: Timestamp,
     /// The address it went to; `None` where the name has none now.
@@ -73,8 +81,14 @@ pub(crate) fn watch(
         let watch = Stopwatch::start();
         let started = watch.now();
         for round in 1.. {
-            for subject in &mut subjects {
-                subject.probe(request, standpoint, round, tell)?;
+            let probe = |subject: &mut Subject<'_>| subject.probe(request, standpoint);
+            let showed: Vec<Showed> = thread::scope(|scope| {
+                let spawn = |subject| scope.spawn(move || probe(subject));
+                let threads: Vec<_> = subjects.iter_mut().map(spawn).collect();
+                threads.into_iter().map(super::join).collect()
+            });
+            for (subject, showed) in subjects.iter().zip(showed) {
+                tell(&Probed { number: round, target: subject.target, showed })?;
             }
             if rhythm.count.is_some_and(|count| round >= count) {
                 break;
@@ -122,13 +136,7 @@ impl<'a> Subject<'a> {
         Ok(Self { target, sounder, ledger, address: None, since_lookup: 0, misses: 0 })
     }
 
-    fn probe(
-        &mut self,
-        request: &Request,
-        standpoint: &Standpoint,
-        number: u64,
-        tell: &mut impl FnMut(&Probed<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn probe(&mut self, request: &Request, standpoint: &Standpoint) -> Showed {
         if self.is_lookup_due() {
             let (_, found) = addresses(request, standpoint, self.target);
             // The same address as long as the name still has it: no hopping between several.
@@ -143,8 +151,7 @@ impl<'a> Subject<'a> {
         self.ledger.enter(at, outcome.as_ref());
         let is_open = outcome.as_ref().is_some_and(Outcome::is_open);
         self.misses = if is_open { 0 } else { self.misses + 1 };
-        let (target, address) = (self.target, self.address);
-        tell(&Probed { number, target, at, address, moved_from, outcome })
+        Showed { at, address: self.address, moved_from, outcome }
     }
 
     /// A name may lead elsewhere after a failover: looked up with the first miss, then with every

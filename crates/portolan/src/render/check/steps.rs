@@ -141,7 +141,7 @@ fn neighbour(way: &Way, found: &Found) -> Option<Step> {
     };
     let detail = match link.as_ref().filter(|link| !link.is_empty()) {
         Some(link) => format!("{address} is {} ({})", hex(link), state.as_str()),
-        None if way.is_nobody_there() => format!("{address} does not answer on the link"),
+        None if way.is_nobody_there(found.took) => format!("{address} does not answer on the link"),
         None => format!("{address} ({})", state.as_str()),
     };
     Some(step("neighbour", state.as_str(), detail))

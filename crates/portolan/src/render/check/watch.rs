@@ -45,24 +45,24 @@ impl Lines {
 /// `23:40:01Z  10.78.0.2:22/tcp  open  0.18 ms`.
 fn line(screen: &mut Screen, probed: &Probed<'_>) -> Result<()> {
     let (target, style) = (probed.target, screen.style);
-    if let (Some(before), Some(address)) = (probed.moved_from, probed.address) {
+    if let (Some(before), Some(address)) = (probed.showed.moved_from, probed.showed.address) {
         let moved = format!("{} is {address} now, and was {before}", target.text);
         writeln!(screen, "{}", style.paint(Role::Warning, sanitize(&moved)))?;
     }
-    let place = match probed.address {
+    let place = match probed.showed.address {
         Some(address) => {
             let endpoint = portolan_core::net::Endpoint::new(address, target.port);
             format!("{endpoint}/{}", target.transport)
         }
         None => target.text.clone(),
     };
-    let (role, said, rtt) = match &probed.outcome {
+    let (role, said, rtt) = match &probed.showed.outcome {
         None => (Role::Bad, "no address".to_owned(), None),
         Some(outcome) if outcome.is_open() => (Role::Good, state(outcome), outcome.rtt),
         Some(outcome) => (Role::Bad, state(outcome), outcome.rtt),
     };
     let rtt = rtt.map_or(String::new(), |rtt| format!("  {}", loose(&time(rtt))));
-    let clock = clock(probed.at);
+    let clock = clock(probed.showed.at);
     writeln!(screen, "{clock}  {}  {}{rtt}", sanitize(&place), style.paint(role, said))?;
     Ok(())
 }
@@ -90,20 +90,20 @@ struct ProbeJson<'a> {
 
 impl<'a> From<&'a Probed<'_>> for ProbeJson<'a> {
     fn from(probed: &'a Probed<'_>) -> Self {
-        let outcome = probed.outcome.as_ref();
+        let outcome = probed.showed.outcome.as_ref();
         Self {
             kind: "probe",
             number: probed.number,
             target: &probed.target.text,
-            at: probed.at.to_string(),
-            address: probed.address,
+            at: probed.showed.at.to_string(),
+            address: probed.showed.address,
             port: probed.target.port.0,
             transport: probed.target.transport.as_str(),
             state: outcome.map_or("unknown", |outcome| outcome.state.as_str()),
             reason: outcome.map_or_else(|| NO_ADDRESS.to_owned(), |o| o.reason.to_string()),
             from: outcome.and_then(|outcome| outcome.from),
             rtt_us: outcome.and_then(|outcome| outcome.rtt).map(micros),
-            moved_from: probed.moved_from,
+            moved_from: probed.showed.moved_from,
         }
     }
 }

@@ -176,10 +176,13 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
         ),
         Verdict::EndedAfterAccept { by_reset, after } => {
             let how = if *by_reset { "reset" } else { "closed without a word" };
+            let soon = match after.as_millis() {
+                0 => "at once".to_owned(),
+                _ => format!("after {}", time(*after)),
+            };
             format!(
-                "Accepted, then {how} after {}: something in front accepts (a proxy, a SYN proxy, \
-                 docker-proxy, an access list) and nothing behind it serves.",
-                time(*after)
+                "Accepted, then {how} {soon}: something in front accepts (a proxy, a SYN proxy, \
+                 docker-proxy, an access list), and nothing behind it serves."
             )
         }
         Verdict::Refused if transport == Transport::Udp => {
@@ -208,7 +211,8 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
         Verdict::Forbidden { icmp: error, by, is_host } => {
             let who =
                 if *is_host { "the host itself".to_owned() } else { format!("the router {by}") };
-            format!("A firewall rule of {who} rejects it: {by} answered {}.", icmp(*error))
+            let route = if *is_host { "" } else { " (or a prohibit route)" };
+            format!("A firewall rule{route} of {who} rejects it: {by} answered {}.", icmp(*error))
         }
         Verdict::Unreachable { icmp: error, by, is_host: false } => {
             format!("The router {by} has no way to {address}: it answered {}.", icmp(*error))
@@ -311,14 +315,17 @@ fn dropped(
             format!("No answer: dropped by {address} itself, which is on this link.")
         }
         (Some(after), Some(next)) => {
-            format!(
-                "No answer: dropped at or after {}, at {} at the latest.",
-                place(after),
-                hop(next)
-            )
+            let last = match next.from == Some(address) {
+                true => "by the host itself".to_owned(),
+                false => format!("at {}", hop(next)),
+            };
+            format!("No answer: dropped at or after {}, {last} at the latest.", place(after))
         }
         (Some(after), None) => format!("No answer: dropped at or after {}.", place(after)),
-        (None, Some(next)) => format!("No answer: dropped before or at {}.", hop(next)),
+        (None, Some(next)) => format!(
+            "No answer: dropped on its way out of this machine or at {}, where others get through.",
+            hop(next)
+        ),
         (None, None) if is_silent_from_start => {
             "No answer, not even from the first hop: dropped right at the start, or no router here \
              tells of itself."
@@ -351,7 +358,7 @@ fn udp_silent(
     };
     let host = match (others_closed, answers) {
         (true, _) => format!(
-            " The host says of another port that it is closed, so something has {port}/udp or a rule \
+            " The host says of another port that it is closed, so something has {port}/udp, or a rule \
              drops just that."
         ),
         (false, Some(other)) => {
@@ -379,7 +386,8 @@ fn no_route(no_route: NoRoute, address: IpAddr) -> String {
 }
 
 fn errno_text(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// Why something could not be asked.

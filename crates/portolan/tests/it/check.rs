@@ -1,0 +1,605 @@
+//! `check` and `listen`: what is the matter with an endpoint, as the kernel of a small network has
+//! it. Everything is asked as root and as a user without rights, with the same answers.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::IpAddr;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::lab::{DST, DST6, Lab, Pair, RTR, RTR6, udp_services};
+use crate::support::{Netns, Program, Ran, Server, eventually, require_root};
+
+/// What both users are told; they must be told the same.
+#[track_caller]
+fn both(netns: &Netns, line: &str, code: i32) -> Vec<Value> {
+    both_within("900ms", netns, line, code)
+}
+
+/// The same with the usual patience: ICMP errors come one a second once a few are spent.
+#[track_caller]
+fn both_patiently(netns: &Netns, line: &str, code: i32) -> Vec<Value> {
+    both_within("3s", netns, line, code)
+}
+
+#[track_caller]
+fn both_within(timeout: &str, netns: &Netns, line: &str, code: i32) -> Vec<Value> {
+    let asked = |program: Program| program.inside(netns).run().expect_code(code);
+    let line = format!("check --json --timeout {timeout} {line}");
+    let root = results(&asked(Program::line(&line)));
+    let user = results(&asked(Program::line(&line).by_user(65534)));
+    assert_eq!(outline(&root), outline(&user), "{line}");
+    user
+}
+
+fn results(ran: &Ran) -> Vec<Value> {
+    let document = ran.json();
+    assert_eq!((&document["portolan"], &document["kind"]), (&1.into(), &"check".into()));
+    document["results"].as_array().unwrap().clone()
+}
+
+/// What may not depend on who asks.
+fn outline(results: &[Value]) -> Vec<[Value; 6]> {
+    let keys = ["address", "port", "state", "reason", "from", "verdict_kind"];
+    results.iter().map(|result| keys.map(|key| result[key].clone())).collect()
+}
+
+#[track_caller]
+fn expect(result: &Value, state: &str, reason: &str, from: Option<IpAddr>, said: &str) {
+    let from = from.map_or(Value::Null, |from| from.to_string().into());
+    let found = (&result["state"], &result["reason"], &result["from"]);
+    assert_eq!(found, (&state.into(), &reason.into(), &from), "{result:#}");
+    let verdict = result["verdict"].as_str().unwrap();
+    assert!(verdict.contains(said), "`{said}` is not in `{verdict}`");
+}
+
+fn step<'a>(result: &'a Value, name: &str) -> &'a Value {
+    let mut steps = result["steps"].as_array().unwrap().iter();
+    steps.find(|step| step["name"] == name).unwrap_or_else(|| panic!("no step {name}: {result:#}"))
+}
+
+#[test]
+fn open_and_refused_are_told_with_their_round_trip() {
+    require_root!();
+    let lab = Lab::new();
+    let _server = lab.dst.listen_on([22]);
+    for address in [DST.to_string(), format!("[{DST6}]")] {
+        let open = &both_patiently(&lab.src, &format!("{address}:22"), 0)[0];
+        let from: IpAddr = address.trim_matches(['[', ']']).parse().unwrap();
+        expect(open, "open", "syn-ack", Some(from), "accepted");
+        assert!(open["rtt_us"].as_u64().unwrap() < 3_000_000);
+        assert_eq!(step(open, "hold")["outcome"], "kept");
+        let refused = &both_patiently(&lab.src, &format!("{address}:81"), 1)[0];
+        expect(refused, "closed", "reset", Some(from), "nothing listens on 81/tcp");
+    }
+}
+
+#[test]
+fn what_a_router_drops_is_dropped_at_or_after_it() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.filter_forward("tcp dport 94 drop");
+    for (target, router) in [(DST.to_string(), RTR), (format!("[{DST6}]"), RTR6)] {
+        let result = &both(&lab.src, &format!("{target}:94"), 1)[0];
+        let said = format!("dropped at or after {router} (hop 1), by the host itself");
+        expect(result, "filtered", "no-response", None, &said);
+        assert_eq!(result["path"][0]["address"], router.to_string());
+        assert_eq!(step(result, "compare")["outcome"], "arrived");
+        assert!(result["next"][0].as_str().unwrap().contains(&router.to_string()));
+    }
+}
+
+#[test]
+fn what_is_dropped_before_the_first_router_is_told_by_comparing_it_with_what_gets_through() {
+    require_root!();
+    let lab = Lab::new();
+    lab.src.filter_output("tcp dport 95 drop");
+    let result = &both(&lab.src, &format!("{DST}:95"), 1)[0];
+    expect(result, "filtered", "no-response", None, "on its way out of this machine or at hop 1");
+    assert!(result["next"][0].as_str().unwrap().contains("output rules"), "{result:#}");
+}
+
+#[test]
+fn the_rule_of_a_router_that_rejects_is_named_with_its_code() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.filter_forward(
+        "tcp dport 91 reject with icmpx admin-prohibited
+         tcp dport 92 reject with icmpx port-unreachable
+         tcp dport 86 reject with icmpx host-unreachable
+         udp dport 6004 reject with icmpx port-unreachable",
+    );
+    lab.dst.filter_input("tcp dport 84 reject with icmpx admin-prohibited");
+    for (port, reason, from, said) in [
+        ("91", "icmp-3-13", RTR, "administratively prohibited, ICMP 3/13"),
+        ("92", "icmp-3-3", RTR, "A firewall rule"),
+        ("86", "icmp-3-1", RTR, "has no way to 10.78.0.2"),
+        ("84", "icmp-3-13", DST, "rule of the host itself"),
+        ("6004/udp", "icmp-3-3", RTR, "the router 10.77.0.254"),
+    ] {
+        let result = &both_patiently(&lab.src, &format!("{DST}:{port}"), 1)[0];
+        expect(result, "filtered", reason, Some(from), said);
+        assert!(result["verdict"].as_str().unwrap().contains(&from.to_string()), "{result:#}");
+    }
+    let result = &both_patiently(&lab.src, &format!("[{DST6}]:91"), 1)[0];
+    expect(result, "filtered", "icmp6-1-1", Some(RTR6), "ICMPv6 1/1");
+}
+
+#[test]
+fn udp_is_open_when_it_answers_closed_when_the_host_says_so_and_else_in_doubt() {
+    require_root!();
+    let lab = Lab::new();
+    let _services = udp_services(&lab.dst);
+    lab.dst.filter_input("udp dport 6002 drop");
+    for (port, code, state, reason, said) in [
+        ("53", 0, "open", "udp-reply", "it answered"),
+        ("6005", 0, "open", "reply-from:6006", "it answered"),
+        ("6001", 1, "closed", "icmp-3-3", "nothing listens on 6001/udp"),
+    ] {
+        let result = &both(&lab.src, &format!("{DST}:{port}/udp"), code)[0];
+        expect(result, state, reason, Some(DST), said);
+    }
+    for port in ["6000", "6002"] {
+        let result = &both(&lab.src, &format!("{DST}:{port}/udp"), 1)[0];
+        expect(result, "open|filtered", "no-response", None, "The host says of another port");
+        assert!(result["next"][0].as_str().unwrap().contains("portolan listen"), "{result:#}");
+    }
+}
+
+#[test]
+fn what_our_own_rules_refuse_says_nothing_of_the_port() {
+    require_root!();
+    let lab = Lab::new();
+    lab.src.filter_output("udp dport 7777 drop\ntcp dport 7778 reject");
+    for port in ["7777/udp", "7778"] {
+        let result = &both(&lab.src, &format!("{DST}:{port}"), 3)[0];
+        expect(result, "unknown", "local-error", None, "one of its output rules");
+    }
+}
+
+#[test]
+fn a_service_on_the_loopback_is_told_from_the_same_host() {
+    require_root!();
+    let lab = Lab::new();
+    let _loopback = lab.dst.listen("127.0.0.1:5432");
+    let _other = lab
+        .dst
+        .python("listener('[::]:8086', options=[(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)])");
+    let result = &both(&lab.dst, &format!("{DST}:5432"), 1)[0];
+    expect(result, "closed", "reset", Some(DST), "bound to loopback only");
+    assert_eq!(step(result, "local")["outcome"], "loopback-only");
+    let result = &both(&lab.dst, &format!("{DST}:8086"), 1)[0];
+    expect(result, "closed", "reset", Some(DST), "listens on IPv6 only, and was asked over IPv4");
+    let result = &both(&lab.dst, &format!("{DST}:81"), 1)[0];
+    expect(result, "closed", "reset", Some(DST), "This is this machine");
+    let open = &both(&lab.dst, "127.0.0.1:5432", 0)[0];
+    assert_eq!(step(open, "local")["outcome"], "listens");
+}
+
+#[test]
+fn another_namespace_is_asked_from_by_its_name() {
+    require_root!();
+    let lab = Lab::new();
+    let _loopback = lab.dst.listen("127.0.0.1:5432");
+    let line = format!("check --json --netns {} {DST}:5432", lab.dst.name());
+    let result = &results(&Program::line(&line).run().expect_code(1))[0];
+    expect(result, "closed", "reset", Some(DST), "bound to loopback only");
+    assert!(result["verdict"].as_str().unwrap().contains("python3"), "{result:#}");
+    let ran = Program::line("check --netns nowhere 127.0.0.1:1").run().expect_code(2);
+    assert!(ran.stderr.contains("there is no network namespace `nowhere`"), "{}", ran.stderr);
+}
+
+#[test]
+fn routes_that_lead_nowhere_are_told_by_their_kind() {
+    require_root!();
+    let lab = Lab::new();
+    for (network, kind) in [("1", "blackhole"), ("2", "prohibit"), ("3", "unreachable")] {
+        lab.src.ip(&format!("route add {kind} 10.99.{network}.0/24"));
+    }
+    lab.src.ip("-6 route add blackhole fd99::/64");
+    for (target, said) in [
+        ("10.99.1.1:80", "blackhole"),
+        ("10.99.2.1:80", "prohibits"),
+        ("10.99.3.1:80", "unreachable"),
+        ("[fd99::1]:80", "blackhole"),
+        ("10.99.1.1:80/udp", "blackhole"),
+    ] {
+        let result = &both(&lab.src, target, 3)[0];
+        expect(result, "unknown", "local-error", None, said);
+        assert_ne!(step(result, "route")["outcome"], "found");
+    }
+    lab.src.ip("route del default");
+    let result = &both(&lab.src, &format!("{DST}:80"), 3)[0];
+    expect(result, "unknown", "local-error", None, "no route to 10.78.0.2");
+}
+
+#[test]
+fn routes_of_a_router_that_lead_nowhere_are_told_by_its_answer() {
+    require_root!();
+    for (kind, reason, said) in [
+        ("unreachable", "icmp-3-1", "The router 10.77.0.254 has no way"),
+        ("prohibit", "icmp-3-13", "prohibit route"),
+    ] {
+        // A router's own: such an answer costs it two of the few tokens it has for each source.
+        let lab = Lab::new();
+        lab.rtr.ip(&format!("route add {kind} 10.78.1.0/24"));
+        let result = &both(&lab.src, "10.78.1.2:80", 1)[0];
+        expect(result, "filtered", reason, Some(RTR), said);
+    }
+}
+
+#[test]
+fn nobody_on_the_link_is_no_silence() {
+    require_root!();
+    let pair = Pair::new();
+    let result = &both_patiently(&pair.src, "10.76.0.77:80", 1)[0];
+    expect(result, "filtered", "no-neighbour", None, "Nobody on the link answers");
+}
+
+#[test]
+fn a_host_on_the_link_that_is_silent_drops_by_itself() {
+    require_root!();
+    let pair = Pair::new();
+    pair.dst.filter_input("tcp dport 82 drop");
+    let result = &both(&pair.src, "10.76.0.2:82", 1)[0];
+    expect(result, "filtered", "no-response", None, "by 10.76.0.2 itself, which is on this link");
+    assert!(result["path"].is_null(), "{result:#}");
+}
+
+#[test]
+fn what_is_reset_after_it_was_accepted_is_not_called_open_for_use() {
+    require_root!();
+    let lab = Lab::new();
+    let _front = lab.dst.python(
+        "import struct, threading
+s = listener('[::]:1023', options=[(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)])
+def work():
+    while True:
+        c, _ = s.accept()
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        c.close()
+threading.Thread(target=work, daemon=True).start()",
+    );
+    let result = &both(&lab.src, &format!("{DST}:1023"), 1)[0];
+    expect(result, "open", "syn-ack", Some(DST), "Accepted, then reset");
+    assert_eq!(result["verified"], false);
+}
+
+#[test]
+fn a_greeting_is_shown_and_not_obeyed() {
+    require_root!();
+    let lab = Lab::new();
+    let _mail = lab.dst.python(
+        "import threading
+s = listener('[::]:25', options=[(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)])
+def work():
+    while True:
+        c, _ = s.accept()
+        kept.append(c)
+        c.send(b'220 mail \\x1b[2J ready\\r\\n')
+threading.Thread(target=work, daemon=True).start()",
+    );
+    let ran = Program::line(&format!("check {DST}:25")).inside(&lab.src).run().expect_code(0);
+    assert!(ran.stdout.contains("220 mail \\x1b[2J ready"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains('\x1b'));
+}
+
+/// A DNS server of the tests' own: each name has its fate.
+const NAME_SERVER: &str = "
+import struct, threading
+def reply(said, tcp=False):
+    at, labels = 12, []
+    while said[at]:
+        labels.append(said[at + 1:at + 1 + said[at]].decode())
+        at += said[at] + 1
+    end = at + 5
+    kind = struct.unpack('>H', said[at + 1:at + 3])[0]
+    name = labels[0]
+    answers, code, flags = b'', 0, 0x8180
+    if name == 'silent':
+        return None
+    if name == 'broken':
+        code = 2
+    elif name == 'refused':
+        code = 5
+    elif name == 'big' and not tcp:
+        flags |= 0x0200
+    elif name in ('db', 'big', 'only4') and kind == 1:
+        answers = b'\\xc0\\x0c' + struct.pack('>HHIH', 1, 1, 60, 4) + socket.inet_aton('10.78.0.2')
+    elif name in ('db', 'big') and kind == 28:
+        answers = b'\\xc0\\x0c' + struct.pack('>HHIH', 28, 1, 60, 16) + socket.inet_pton(socket.AF_INET6, 'fd78::2')
+    elif name not in ('db', 'big', 'only4'):
+        code = 3
+    head = said[:2] + struct.pack('>HHHHH', flags | code, 1, 1 if answers else 0, 0, 0)
+    return head + said[12:end] + answers
+u = datagram('10.78.0.2:53')
+t = listener('10.78.0.2:53')
+def udp():
+    while True:
+        said, peer = u.recvfrom(512)
+        answer = reply(said)
+        if answer:
+            u.sendto(answer, peer)
+def tcp():
+    while True:
+        c, _ = t.accept()
+        length = struct.unpack('>H', c.recv(2))[0]
+        answer = reply(c.recv(length), True)
+        c.send(struct.pack('>H', len(answer)) + answer)
+        c.close()
+threading.Thread(target=udp, daemon=True).start()
+threading.Thread(target=tcp, daemon=True).start()
+";
+
+/// With these files of /etc, which only this run sees.
+fn with_names(line: &str, files: &tempfile::TempDir, uid: u32) -> Program {
+    let folder = files.path().display();
+    let script = format!(
+        "for f in resolv.conf hosts nsswitch.conf; do mount --bind {folder}/$f /etc/$f; done; exec \"$@\""
+    );
+    // The user is changed inside: mounting takes root.
+    let user = uid.to_string();
+    let wrapper = ["unshare", "-m", "sh", "-c", &script, "sh", "setpriv", "--reuid", &user];
+    let rest = ["--regid", &user, "--clear-groups", "--inh-caps=-all"];
+    Program::line(line).through(wrapper.into_iter().chain(rest))
+}
+
+fn name_files(server: &str) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let write = |name, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("resolv.conf", &format!("nameserver {server}\nsearch lab.test\n"));
+    write("hosts", "127.0.0.1 localhost\n10.78.0.2 fromfile\n");
+    write("nsswitch.conf", "hosts: files dns\n");
+    folder
+}
+
+#[test]
+fn a_name_is_told_with_what_each_server_said() {
+    require_root!();
+    let lab = Lab::new();
+    let _names = lab.dst.python(NAME_SERVER);
+    let _server = lab.dst.listen_on([22]);
+    let files = name_files("10.78.0.2");
+    let ask = |name: &str, uid, code| {
+        let line = format!("check --json --timeout 900ms {name}:22");
+        results(&with_names(&line, &files, uid).inside(&lab.src).run().expect_code(code))
+    };
+    for uid in [0, 65534] {
+        for name in ["db", "big.lab.test"] {
+            let found = ask(name, uid, 0);
+            let addresses: Vec<&Value> = found.iter().map(|result| &result["address"]).collect();
+            assert_eq!(addresses.len(), 2, "{name}: {found:#?}");
+            assert!(addresses.contains(&&DST.to_string().into()), "{name}");
+            assert!(addresses.contains(&&DST6.to_string().into()), "{name}");
+        }
+        let only = ask("only4", uid, 0);
+        assert_eq!(only.len(), 1);
+        let none = only[0]["steps"].as_array().unwrap();
+        assert!(none.iter().any(|step| step["outcome"] == "no-address"), "{none:#?}");
+        let file = &ask("fromfile", uid, 0)[0];
+        assert!(step(file, "name")["detail"].as_str().unwrap().contains("/etc/hosts"));
+        for (name, said) in [
+            ("nohost", "10.78.0.2 says NXDOMAIN"),
+            ("broken", "it says SERVFAIL"),
+            ("refused", "it says REFUSED"),
+            ("silent", "10.78.0.2 does not answer"),
+        ] {
+            let result = &ask(name, uid, 2)[0];
+            expect(result, "unknown", "no-address", None, said);
+            assert!(result["address"].is_null());
+        }
+    }
+}
+
+#[test]
+fn a_name_server_that_is_not_there_is_told_apart_from_a_silent_one() {
+    require_root!();
+    let lab = Lab::new();
+    let files = name_files("10.78.0.2");
+    let line = "check --json --timeout 900ms db:22";
+    let ran = with_names(line, &files, 65534).inside(&lab.src).run().expect_code(2);
+    let result = &results(&ran)[0];
+    expect(result, "unknown", "no-address", None, "nothing listens there");
+    assert!(result["next"][0].as_str().unwrap().contains("10.78.0.2:53/udp"), "{result:#}");
+}
+
+#[test]
+fn a_name_that_is_open_over_one_family_only_says_so() {
+    require_root!();
+    let lab = Lab::new();
+    let _names = lab.dst.python(NAME_SERVER);
+    let _four = lab.dst.listen("0.0.0.0:22");
+    let files = name_files("10.78.0.2");
+    let ask = |line: &str, code| {
+        results(&with_names(line, &files, 65534).inside(&lab.src).run().expect_code(code))
+    };
+    let both = ask("check --json db:22", 1);
+    let six = both.iter().find(|r| r["address"] == DST6.to_string()).unwrap();
+    expect(six, "closed", "reset", Some(DST6), "It listens on IPv4 only");
+    assert_eq!(ask("check --json -4 db:22", 0).len(), 1);
+    // Without any way to IPv6 the other family does not count.
+    lab.src.ip("-6 route del default");
+    let both = ask("check --json db:22", 0);
+    assert_eq!(both.len(), 2);
+}
+
+/// `listen` inside, once it is ready, and the lines it prints from then on.
+struct Listening {
+    child: std::process::Child,
+    lines: BufReader<std::process::ChildStdout>,
+    ready: Value,
+}
+
+impl Listening {
+    fn new(netns: &Netns, line: &str) -> Self {
+        let mut command = Program::line(&format!("listen --jsonl {line}")).inside(netns).command();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let ready = next_line(&mut lines);
+        assert_eq!(ready["event"], "ready");
+        Self { child, lines, ready }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn next_line(lines: &mut BufReader<std::process::ChildStdout>) -> Value {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
+}
+
+#[test]
+fn a_silent_udp_path_is_proved_by_a_pair() {
+    require_root!();
+    let lab = Lab::new();
+    for transport in ["", "/udp"] {
+        let port = format!("9000{transport}");
+        let mut there = Listening::new(&lab.dst, &format!("{port} --bind any"));
+        let result = &both(&lab.src, &format!("--pair {DST}:{port}"), 0)[0];
+        assert_eq!((&result["state"], &result["verdict_kind"]), (&"open".into(), &"proved".into()));
+        let pair = step(result, "pair");
+        let code = there.ready["code"].as_str().unwrap();
+        assert!(pair["detail"].as_str().unwrap().contains(code), "{pair:#}");
+        let visit = next_line(&mut there.lines);
+        assert_eq!(
+            (&visit["paired"], &visit["from"]["address"]),
+            (&true.into(), &"10.77.0.1".into())
+        );
+    }
+}
+
+#[test]
+fn a_pair_tells_which_half_of_the_way_is_lost() {
+    require_root!();
+    let lab = Lab::new();
+    let mut there = Listening::new(&lab.dst, "9000/udp --bind any");
+    lab.rtr.filter_forward("udp sport 9000 drop");
+    let result = &both(&lab.src, &format!("--pair {DST}:9000/udp"), 1)[0];
+    expect(result, "open|filtered", "no-response", None, "No answer of `portolan listen`");
+    assert_eq!(next_line(&mut there.lines)["from"]["address"], "10.77.0.1");
+}
+
+#[test]
+fn an_address_that_is_translated_on_the_way_shows() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.rules(
+        "table ip n {\n chain post {\n  type nat hook postrouting priority 100\n  oifname \"far\" masquerade\n }\n}",
+    );
+    let _there = Listening::new(&lab.dst, "9000/udp --bind any");
+    let result = &both(&lab.src, &format!("--pair {DST}:9000/udp"), 0)[0];
+    expect(result, "open", "udp-reply", Some(DST), "It saw us as 10.78.0.254:");
+}
+
+#[test]
+fn a_listener_serves_this_machine_alone_unless_asked() {
+    require_root!();
+    let lab = Lab::new();
+    let there = Listening::new(&lab.dst, "9000");
+    let listening = there.ready["listening"].as_array().unwrap();
+    let is_loopback =
+        |end: &Value| end["address"].as_str().unwrap().parse::<IpAddr>().unwrap().is_loopback();
+    assert!(listening.iter().all(is_loopback), "{listening:?}");
+    both(&lab.src, &format!("{DST}:9000"), 1);
+}
+
+#[test]
+fn a_listener_that_is_to_serve_once_ends_after_the_first() {
+    require_root!();
+    let lab = Lab::new();
+    for port in ["9000", "9000/udp"] {
+        let mut there = Listening::new(&lab.dst, &format!("{port} --bind {DST} --once"));
+        let line = format!("check --pair {DST}:{port}");
+        Program::line(&line).inside(&lab.src).run().expect_code(0);
+        assert_eq!(there.child.wait().unwrap().code(), Some(0));
+    }
+    let ran = Program::line("listen 9000 --timeout 100ms --json").inside(&lab.dst).run();
+    assert_eq!(ran.expect_code(1).json()["kind"], "listen");
+}
+
+#[test]
+fn a_port_that_is_taken_points_to_why() {
+    require_root!();
+    let ns = Netns::new();
+    let _server = ns.listen("127.0.0.1:9000");
+    let ran = Program::line("listen 9000").inside(&ns).run().expect_code(2);
+    assert!(ran.stderr.contains("address already in use"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("portolan explain 9000"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_watch_keeps_a_book_of_what_went_away_and_came_back() {
+    require_root!();
+    let ns = Netns::new();
+    let server: Server = ns.listen("127.0.0.1:8080");
+    let line = "check 127.0.0.1:8080 --watch --interval 20ms --jsonl";
+    let mut child = Program::line(line).inside(&ns).command().spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut until = |state: &str| {
+        eventually(state, || next_line(&mut lines)["state"] == state);
+    };
+    until("open");
+    drop(server);
+    until("closed");
+    let _again = ns.listen("127.0.0.1:8080");
+    until("open");
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let rest: Vec<String> = lines.lines().map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
+    assert_eq!(last["kind"], "summary");
+    let book = &last["summary"][0];
+    assert_eq!(book["outage_count"], 1, "{book:#}");
+    let outage = &book["outages"][0];
+    assert_eq!((&outage["reason"], outage["until"].is_string()), (&"reset".into(), true));
+    assert!(book["down_ms"].as_u64().unwrap() > 0 && book["rtt_avg_us"].is_u64(), "{book:#}");
+}
+
+#[test]
+fn a_watch_of_what_is_always_open_ends_with_0() {
+    require_root!();
+    let ns = Netns::new();
+    let _server = ns.listen("127.0.0.1:8080");
+    let line = "check 127.0.0.1:8080 --watch --interval 10ms --count 3";
+    let ran = Program::line(line).inside(&ns).run().expect_code(0);
+    assert!(ran.stdout.contains("3 probes, 3 open, 0.0 % unanswered"), "{}", ran.stdout);
+}
+
+#[test]
+fn the_answer_stands_on_one_screen() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.filter_forward("tcp dport 94 drop");
+    let line = format!("check {DST}:94 --timeout 600ms");
+    let ran = Program::line(&line).inside(&lab.src).run().expect_code(1);
+    let wide = ran.stdout.lines().filter(|line| line.chars().count() > 80).count();
+    assert_eq!(wide, 0, "{}", ran.stdout);
+    assert!(ran.stdout.lines().count() <= 24, "{}", ran.stdout);
+    assert!(ran.stdout.lines().any(|line| line.starts_with("next: ")), "{}", ran.stdout);
+}
+
+#[test]
+fn bad_usage_is_told_with_a_way_out() {
+    for line in [
+        "check",
+        "check db",
+        "check :80",
+        "check x:70000",
+        "check a@b",
+        "check x:1 --interface nope",
+    ] {
+        let ran = Program::line(line).run().expect_code(2);
+        assert!(!ran.stderr.is_empty(), "{line}");
+    }
+}

@@ -74,6 +74,7 @@ fn both(site: &Site) -> [Value; 2] {
     let root = site.audit("--json").json();
     let user = site.program("--json").by_user(65534).run().json();
     assert_eq!(found(&root), found(&user));
+    assert_eq!(root["probe"]["engine"], "raw");
     assert_eq!(user["probe"]["engine"], "connect");
     [root, user]
 }

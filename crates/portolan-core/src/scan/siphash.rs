@@ -22,6 +22,7 @@ impl SipHash {
 
     /// The hash of the words' bytes, each little-endian.
     #[must_use]
+    #[inline]
     pub fn hash_words(&self, words: &[u64]) -> u64 {
         let (k0, k1) = self.key;
         let mut v = [
@@ -41,6 +42,7 @@ impl SipHash {
     }
 }
 
+#[inline]
 fn compress(v: &mut [u64; 4], word: u64) {
     v[3] ^= word;
     round(v);
@@ -48,6 +50,7 @@ fn compress(v: &mut [u64; 4], word: u64) {
     v[0] ^= word;
 }
 
+#[inline]
 const fn round(v: &mut [u64; 4]) {
     v[0] = v[0].wrapping_add(v[1]);
     v[1] = v[1].rotate_left(13) ^ v[0];

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::checksum::Sum;
-use super::tcp::{self, Tcp, TcpOption};
+use super::tcp::{self, Tcp};
 use super::{ipv4, ipv6};
 use crate::net::Port;
 
@@ -94,12 +94,14 @@ impl Syn {
 /// Options, their order and the window are those of Linux (net/ipv4/tcp_output.c): a window of 44
 /// segments of an Ethernet, a shift of 7.
 fn write_segment(size: u16, out: &mut [u8]) -> Option<usize> {
-    let mut options = Vec::with_capacity(SEGMENT - tcp::HEADER);
-    TcpOption::SegmentSize(size).push(&mut options);
-    TcpOption::SackPermitted.push(&mut options);
-    TcpOption::Timestamps { value: 0, echo: 0 }.push(&mut options);
-    TcpOption::Nothing.push(&mut options);
-    TcpOption::WindowScale(7).push(&mut options);
+    let [high, low] = size.to_be_bytes();
+    #[rustfmt::skip]
+    let options = [
+        2, 4, high, low, // the largest segment
+        4, 2, // SACK permitted
+        8, 10, 0, 0, 0, 0, 0, 0, 0, 0, // timestamps
+        1, 3, 3, 7, // nothing, window scale
+    ];
     let segment = Tcp {
         from: Port(0),
         to: Port(0),
@@ -123,6 +125,7 @@ mod tests {
     use super::*;
     use crate::wire::ipv4::Ipv4;
     use crate::wire::ipv6::Ipv6;
+    use crate::wire::tcp::TcpOption;
 
     const VARYING: Varying = Varying {
         from: Port(61_234),

@@ -51,8 +51,8 @@ pub struct RawEngine {
     links: Links,
     sender: Sender,
     ring: PacketRing,
-    /// The target of the last probe, ready for the next.
-    ready: Option<Ready>,
+    /// Targets of late, ready for the next probe; each has one place where it may be.
+    ready: Box<[Option<Ready>]>,
     /// Added to the clock of our SYNs.
     clock: u32,
     heard: Vec<Heard>,
@@ -110,7 +110,7 @@ impl RawEngine {
             links: Links::default(),
             sender,
             ring: PacketRing::open(&cookies.filter(), RING)?,
-            ready: None,
+            ready: (0..PLACES).map(|_| None).collect(),
             clock: random(3) as u32,
             heard: Vec::new(),
             counts: Counts::default(),
@@ -131,11 +131,12 @@ impl RawEngine {
 
     /// Sends the SYN of a probe, or has it wait for its neighbour.
     fn ask(&mut self, now: Moment, probe: Probe, port: Port) {
+        let place = slot(probe.target);
         let is_ready = |ready: &Ready| ready.target == probe.target && now < ready.until;
-        if !self.ready.as_ref().is_some_and(is_ready) {
-            self.ready = self.prepare(now, &probe);
+        if !self.ready[place].as_ref().is_some_and(is_ready) {
+            self.ready[place] = self.prepare(now, &probe);
         }
-        let Some(ready) = &self.ready else { return };
+        let Some(ready) = &self.ready[place] else { return };
         let cookie = self.cookies.cookie(ready.source, ready.target, port);
         let clock = self.clock.wrapping_add(micros(now));
         let packet = self.sender.next(ready.place, Some(probe));
@@ -422,6 +423,18 @@ fn place(target: IpAddr, hop: &Hop, link: arp::LinkAddress) -> Place {
     Place { protocol, interface: hop.interface, link }
 }
 
+/// Where a target may be among those that are ready: neighbours by number get places side by side.
+const fn slot(target: IpAddr) -> usize {
+    let bits = match target {
+        IpAddr::V4(v4) => v4.to_bits() as usize,
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            (bits ^ (bits >> 64)) as usize
+        }
+    };
+    bits % PLACES
+}
+
 /// The clock of our SYNs, before something random is added: it comes round in 71 minutes.
 fn micros(moment: Moment) -> u32 {
     moment.since_start().as_micros() as u32
@@ -437,6 +450,9 @@ const RING: usize = 8 << 20;
 
 /// Probes that may wait for neighbours.
 const HELD: usize = 1 << 16;
+
+/// How many targets are ready at most: as many as a scan works on at a time, and more.
+const PLACES: usize = 1024;
 
 /// How long a target stays ready without another look at its way.
 const READY: Duration = Duration::from_millis(500);

@@ -5,7 +5,6 @@
 
 use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::probe::fault;
 /// Sends packets.
 #[derive(Debug)]
 pub(super) struct Sender {
-    socket: Arc<OwnedFd>,
+    socket: OwnedFd,
     filling: Batch,
     spare: Vec<Batch>,
     second: Option<Second>,
@@ -35,9 +34,9 @@ impl Sender {
     /// # Errors
     /// EPERM without CAP_NET_RAW.
     pub(super) fn open() -> std::io::Result<Self> {
-        let socket = Arc::new(packet::open()?);
+        let socket = packet::open()?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let second = (processors > 1).then(|| Second::start(Arc::clone(&socket))).transpose()?;
+        let second = (processors > 1).then(Second::start).transpose()?;
         let (filling, spare, refused) = (Batch::default(), Vec::new(), Vec::new());
         Ok(Self { socket, filling, spare, second, refused })
     }
@@ -55,7 +54,11 @@ impl Sender {
 
     /// Sends what is still held.
     pub(super) fn flush(&mut self) {
-        self.filling.send(&self.socket, &mut self.refused);
+        if self.filling.packets.len() > MOST / 2 {
+            self.pass_on();
+        } else {
+            self.filling.send(&self.socket, &mut self.refused);
+        }
     }
 
     /// Whether the second thread has something to send.
@@ -69,11 +72,11 @@ impl Sender {
         self.refused.drain(..)
     }
 
-    /// A full batch goes to the second thread, unless that has enough to do.
+    /// A batch goes to the second thread, unless that has enough to do.
     fn pass_on(&mut self) {
         self.collect();
         let Some(second) = self.second.as_mut().filter(|second| second.given < AHEAD) else {
-            return self.flush();
+            return self.filling.send(&self.socket, &mut self.refused);
         };
         let empty = self.spare.pop().unwrap_or_default();
         second.give(mem::replace(&mut self.filling, empty));
@@ -123,7 +126,8 @@ impl Batch {
     }
 }
 
-/// The second thread.
+/// The second thread, with a socket of its own: what the kernel counts for a socket would go back and
+/// forth between two processors.
 #[derive(Debug)]
 struct Second {
     to: Option<SyncSender<Batch>>,
@@ -133,7 +137,8 @@ struct Second {
 }
 
 impl Second {
-    fn start(socket: Arc<OwnedFd>) -> std::io::Result<Self> {
+    fn start() -> std::io::Result<Self> {
+        let socket = packet::open()?;
         let (to, batches) = mpsc::sync_channel::<Batch>(AHEAD);
         let (done, back) = mpsc::channel();
         let work = move || {

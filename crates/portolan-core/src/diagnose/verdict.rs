@@ -218,6 +218,12 @@ fn open_sibling(case: &Case<'_>) -> Option<IpAddr> {
 }
 
 fn unknown(case: &Case<'_>) -> Verdict {
+    // What this machine lacks is no matter of routes.
+    if let Reason::LocalError(error) = case.outcome.reason
+        && error.is_passing()
+    {
+        return Verdict::LocalError(error);
+    }
     if let Some(no_route) = no_route(case) {
         return Verdict::NoRoute(no_route);
     }

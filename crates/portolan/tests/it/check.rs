@@ -590,6 +590,32 @@ fn the_answer_stands_on_one_screen() {
 }
 
 #[test]
+fn a_service_of_the_inventory_is_asked_by_its_name() {
+    require_root!();
+    let lab = Lab::new();
+    let _server = lab.dst.listen_on([22]);
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "portolan = 1\n[hosts.web]\naddress = [\"{DST}\"]\n[services.ssh]\non = [\"web\"]\nports = [\"22/tcp\"]\n"
+    );
+    fs::write(folder.path().join("portolan.toml"), text).unwrap();
+    let ask = |line: &str| Program::line(line).folder(folder.path()).inside(&lab.src).run();
+    let result = &results(&ask("check --json ssh@web").expect_code(0))[0];
+    expect(result, "open", "syn-ack", Some(DST), "accepted");
+    assert_eq!(result["target"], "ssh@web");
+    let ran = ask("check ssh@db").expect_code(2);
+    assert!(ran.stderr.contains("no host `db`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_source_that_is_not_ours_is_no_answer_of_the_port() {
+    require_root!();
+    let lab = Lab::new();
+    let result = &both(&lab.src, &format!("--source 10.1.1.1 {DST}:22"), 3)[0];
+    expect(result, "unknown", "local-error", None, "no such source address");
+}
+
+#[test]
 fn bad_usage_is_told_with_a_way_out() {
     for line in [
         "check",
@@ -598,6 +624,7 @@ fn bad_usage_is_told_with_a_way_out() {
         "check x:70000",
         "check a@b",
         "check x:1 --interface nope",
+        "check [fe80::1]:80",
     ] {
         let ran = Program::line(line).run().expect_code(2);
         assert!(!ran.stderr.is_empty(), "{line}");

@@ -122,6 +122,12 @@ pub(crate) fn check(request: &Request, standpoint: &Standpoint) -> Result<Observ
 /// What asks a target: a link-local one out of its own interface.
 fn sounder_for(request: &Request, target: &Target) -> Result<Sounder> {
     let name = target.zone.as_deref().or(request.interface.as_deref());
+    if let (None, Place::Address(IpAddr::V6(v6))) = (name, &target.place)
+        && v6.is_unicast_link_local()
+    {
+        let hint = format!("name the interface it is behind: [{v6}%eth0]:{}", target.port);
+        return Err(Fault::new(format!("{v6} is an address of one link only"), hint));
+    }
     Ok(Sounder::new(request.source, name.map(interface).transpose()?))
 }
 

@@ -34,7 +34,24 @@ fn step(name: &'static str, outcome: &'static str, detail: impl Into<String>) ->
 pub(super) fn steps(checked: &Checked, table: &SocketTable) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     if let Some(resolution) = &checked.resolution {
-        steps.extend(resolution.lookups.iter().map(lookup));
+        let alike = |a: &Lookup, b: &Lookup| {
+            (&a.asked, a.kind, a.source, &a.outcome) == (&b.asked, b.kind, b.source, &b.outcome)
+        };
+        let mut told: Vec<(&Lookup, usize, Duration)> = Vec::new();
+        for lookup in &resolution.lookups {
+            match told.iter_mut().find(|(known, ..)| alike(known, lookup)) {
+                Some((_, count, took)) => {
+                    *count += 1;
+                    *took += lookup.took;
+                }
+                None => told.push((lookup, 1, lookup.took)),
+            }
+        }
+        steps.extend(told.into_iter().map(|(lookup, count, took)| {
+            let step = self::lookup(lookup);
+            let again = if count > 1 { format!(", {count} tries") } else { String::new() };
+            Step { detail: format!("{}{again}", step.detail), took: Some(took), ..step }
+        }));
         if resolution.lookups.is_empty() {
             steps.push(step("name", "no-such-name", "no source of names here knows it"));
         }

@@ -8,7 +8,7 @@ use portolan_core::scan::PortState;
 use portolan_core::socket::SocketTable;
 
 use super::steps::{Step, steps};
-use super::words;
+use super::words::{self, TIGHT};
 use crate::ops::check::target::Place;
 use crate::ops::check::{Checked, Found, Report};
 use crate::render::sanitize::sanitize;
@@ -96,7 +96,8 @@ const fn role(found: &Found) -> Role {
 }
 
 fn print_step(screen: &mut Screen, step: &Step, name: &str) -> Result<()> {
-    let took = step.took.map_or(String::new(), |took| format!("  {}", words::time(took)));
+    let took =
+        step.took.map_or(String::new(), |took| format!("{TIGHT}{TIGHT}{}", words::time(took)));
     let text = format!("{}{took}", step.detail);
     let label = format!("  {name:KEY$}");
     hanging(screen, Role::Dim, &label, &text)

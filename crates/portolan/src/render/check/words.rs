@@ -150,7 +150,7 @@ pub(crate) fn name_next(checked: &Checked, failure: NameFailure) -> Vec<String> 
         }
         (NameFailure::NoAddress { .. }, _) => vec!["ask without -4 or -6".to_owned()],
         (NameFailure::ServerFailed { .. }, Some(server)) => vec![
-            format!("ask another server: dig @1.1.1.1 {name}"),
+            format!("dig @{} {name}     (may tell the reason)", server.ip()),
             format!("look at the log of the resolver on {}", server.ip()),
         ],
         (_, Some(server)) => vec![

@@ -53,6 +53,8 @@ pub(super) struct Host {
     /// A TCP port that an ICMP error answers for.
     pub(super) refused_tcp: Option<Question>,
     pub(super) said_hello: bool,
+    /// When the next trial beside a lane may leave.
+    pub(super) next_trial: Moment,
     /// Its silent ports are being told.
     pub(super) is_silenced: bool,
     /// Its report was given.
@@ -95,6 +97,7 @@ impl Host {
             closed_udp: None,
             refused_tcp: None,
             said_hello: false,
+            next_trial: Moment::START,
             is_silenced: false,
             is_told: false,
             tried: 0,
@@ -281,7 +284,8 @@ impl Watch {
     /// The trial an answer belongs to.
     pub(super) fn answered(&mut self, question: Question, attempt: Option<u16>) -> Option<Trial> {
         let is_it = |t: &Trial| t.question == question && attempt.is_none_or(|a| a == t.attempt);
-        let trial = self.waiting.remove(self.waiting.iter().position(is_it)?)?;
+        // Where the try is not told it is the latest: those before were lost.
+        let trial = self.waiting.remove(self.waiting.iter().rposition(is_it)?)?;
         self.alive = self.alive.max(Some(trial.sent));
         self.answered_in_pass += 1;
         Some(trial)
@@ -310,6 +314,11 @@ impl Watch {
     /// When the oldest trial is over.
     pub(super) fn next_due(&self) -> Option<Moment> {
         self.waiting.front().map(|t| t.due)
+    }
+
+    /// How many are waited for.
+    pub(super) fn under_way(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether a trial with this number is one of ours.

@@ -5,8 +5,9 @@
 //! first *harvests*: it asks round and round, a little faster than answers come, until a whole round
 //! brought none. What is left is then *proved*: after a rest in which a token surely came back, all
 //! are asked while no answer uses it up, and a port known to be closed confirms at the end that the
-//! host would have answered. Only tries of a confirmed round count. A host that stops confirming
-//! leaves its ports unknown.
+//! host would have answered. Only tries of a confirmed round count. While no limit has shown itself the
+//! rest is short, and two confirmations in a row are wanted: the second token was there before the
+//! round was. A host that stops confirming leaves its ports unknown.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,8 +40,12 @@ pub(super) struct Lane {
     /// Confirmed tries a silent port needs, where that is known.
     need: Option<u8>,
     failures: u8,
+    /// Whether a confirmation ever failed.
+    was_refused: bool,
     /// Confirmations, got and missed.
     loss: Loss,
+    /// What the way there loses, as far as others have shown.
+    path: Loss,
     silent: Vec<u32>,
 }
 
@@ -65,8 +70,8 @@ enum Phase {
     Rest(Moment),
     /// Asking those in `left`; `silent` were, in this round.
     Prove { left: VecDeque<Cell>, silent: Vec<Cell> },
-    /// The canary is to tell whether their silence counts.
-    Confirm { silent: Vec<Cell>, asked: bool },
+    /// The canary is to tell whether their silence counts, by so many answers more.
+    Confirm { silent: Vec<Cell>, asked: bool, more: u8 },
 }
 
 /// What to send.
@@ -102,9 +107,16 @@ impl Lane {
             since: 0,
             need,
             failures: 0,
+            was_refused: false,
             loss: Loss::default(),
+            path: Loss::default(),
             silent: Vec::new(),
         }
+    }
+
+    /// Takes in what questions of another kind have shown of the way there.
+    pub(super) const fn know_path(&mut self, path: Loss) {
+        self.path = path;
     }
 
     /// Ports of this lane that are neither answered nor proved silent.
@@ -194,6 +206,7 @@ impl Lane {
     pub(super) fn answered(&mut self, now: Moment, cell: u32) {
         self.flight.retain(|f| f.cell.is_none_or(|c| c.cell != cell));
         self.cells.retain(|c| c.cell != cell);
+        self.silent.retain(|c| *c != cell);
         self.note_answer(now);
         match std::mem::replace(&mut self.phase, Phase::Harvest) {
             Phase::Harvest => {}
@@ -202,7 +215,8 @@ impl Lane {
                 silent.retain(|c| c.cell != cell);
                 self.count(silent); // there was a token then, for there was one after
                 let flying: Vec<Cell> = self.flight.drain(..).filter_map(|f| f.cell).collect();
-                self.cells.extend(left.into_iter().chain(flying));
+                let again = left.into_iter().chain(flying);
+                self.cells.extend(again.filter(|c| c.cell != cell));
                 self.rest(now);
             }
             Phase::Confirm { silent, .. } => {
@@ -219,7 +233,12 @@ impl Lane {
         self.failures = 0;
         self.loss.note(1, 0);
         self.last_answer = now;
-        if let Phase::Confirm { silent, .. } = &mut self.phase {
+        if let Phase::Confirm { silent, asked, more } = &mut self.phase {
+            *more = more.saturating_sub(1);
+            if *more > 0 {
+                *asked = false;
+                return;
+            }
             let silent = std::mem::take(silent);
             self.count(silent);
             self.rest(now);
@@ -245,19 +264,20 @@ impl Lane {
     /// Confirmed tries a silent port needs: what the path demands, where that is known; else what the
     /// confirmations demand, of which every round brings one.
     fn needed(&self) -> u8 {
-        self.need.unwrap_or_else(|| {
-            let enough = (2..MOST_NEEDED).find(|n| self.loss.miss(u16::from(*n)) <= MISS_A_PORT);
-            enough.unwrap_or(MOST_NEEDED)
-        })
+        if let Some(need) = self.need {
+            return need;
+        }
+        let enough =
+            |loss: Loss| (2..MOST_NEEDED).find(move |n| loss.miss(u16::from(*n)) <= MISS_A_PORT);
+        let (of_path, own) = (enough(self.path), enough(self.loss));
+        of_path.into_iter().chain(own).min().unwrap_or(MOST_NEEDED)
     }
 
-    /// How likely a port that answers was silent all the same, `path` being what the trials of the
-    /// host lost; `None` where nothing was confirmed.
-    pub(super) fn miss(&self, path: Loss) -> Option<f64> {
-        match self.need {
-            Some(need) => Some(path.miss(need.into())),
-            None => (self.loss.trials() > 0).then(|| self.loss.miss(self.needed().into())),
-        }
+    /// How likely a port that answers was silent all the same; `None` where nothing tells.
+    pub(super) fn miss(&self) -> Option<f64> {
+        let tries = u16::from(self.needed());
+        let known = [self.path, self.loss].into_iter().filter(|loss| loss.trials() > 0);
+        known.map(|loss| loss.miss(tries)).reduce(f64::min)
     }
 
     /// The silence of these counts.
@@ -273,13 +293,22 @@ impl Lane {
     }
 
     fn rest(&mut self, now: Moment) {
-        self.phase = Phase::Rest(now + self.recovery());
+        let rest = if self.is_unlimited() { SHORT_REST } else { self.recovery() };
+        self.phase = Phase::Rest(now + rest);
+    }
+
+    /// Whether nothing speaks for a limit so far.
+    const fn is_unlimited(&self) -> bool {
+        self.answered == 0 && !self.was_refused
     }
 
     /// How long it surely takes until a token has come back.
     fn recovery(&self) -> Duration {
+        if self.is_unlimited() {
+            return USUAL_GAP; // a usual limit would have let one through by then
+        }
         let usual = match self.what {
-            Capped::Icmp => Duration::from_secs(1),
+            Capped::Icmp => USUAL_GAP,
             Capped::Reset => Duration::from_millis(200),
         };
         let gap = self.per_second().map_or(usual, |rate| Duration::from_secs_f64(1.0 / rate));
@@ -301,6 +330,7 @@ impl Lane {
 
     fn not_confirmed(&mut self, now: Moment) {
         self.failures += 1;
+        self.was_refused = true;
         self.loss.note(0, 1);
         if let Phase::Confirm { silent, .. } = &mut self.phase {
             let silent = std::mem::take(silent);
@@ -310,6 +340,7 @@ impl Lane {
     }
 
     fn advance(&mut self, now: Moment) {
+        let more = if self.is_unlimited() { 2 } else { 1 };
         match &mut self.phase {
             Phase::Harvest => {
                 let round = self.cells.len() + self.flight.len();
@@ -330,13 +361,17 @@ impl Lane {
             }
             Phase::Prove { left, silent } if left.is_empty() && self.flight.is_empty() => {
                 let silent = std::mem::take(silent);
-                self.phase = Phase::Confirm { silent, asked: false };
+                self.phase = Phase::Confirm { silent, asked: false, more };
             }
             _ => {}
         }
     }
 }
 
+/// A second, as Linux's limit has it, and a little.
+const USUAL_GAP: Duration = Duration::from_millis(1100);
+/// Between rounds of proof while nothing speaks for a limit.
+const SHORT_REST: Duration = Duration::from_millis(250);
 /// Between the first probes of a harvest.
 const FIRST_PACE: Duration = Duration::from_millis(50);
 /// Never faster,

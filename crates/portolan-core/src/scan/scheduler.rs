@@ -20,7 +20,7 @@ use super::lane::Ask;
 use super::pacer::{Pacer, Way};
 use super::work::Work;
 use super::{
-    Ability, Event, LocalError, Manner, Pace, Plan, PortState, Positions, Probe, Progress,
+    Ability, Capped, Event, LocalError, Manner, Pace, Plan, PortState, Positions, Probe, Progress,
     Question, Reason, Record,
 };
 use crate::net::{Moment, Transport};
@@ -420,6 +420,7 @@ impl Scan {
         }
         let has_lane = host.lanes.iter().any(Option::is_some);
         if has_lane {
+            self.try_path(b, slot, now);
             (0..2).for_each(|lane| self.drive_lane(b, slot, lane, now));
         }
         if !self.blocks[b].hosts[slot].verifying.is_empty() {
@@ -428,6 +429,33 @@ impl Scan {
         if self.blocks[b].hosts[slot].undecided == 0 {
             self.settle(b, slot, now);
         }
+    }
+
+    /// While a lane is slow by nature, something else tells what the way there loses.
+    fn try_path(&mut self, b: usize, slot: usize, now: Moment) {
+        let host = &mut self.blocks[b].hosts[slot];
+        let is_known = host.loss.trials() + host.watch.under_way() >= PATH_TRIALS;
+        let by_icmp = host.lanes.iter().flatten().any(|lane| lane.what == Capped::Icmp);
+        if is_known || !by_icmp {
+            return;
+        }
+        let (target, wait, manner) = (host.address, host.timeout(), Manner::Ask);
+        let (question, attempt) = if host.watch.kind() > Kind::Icmp {
+            if now < host.next_trial || host.watch.is_exhausted(self.ability.connects) {
+                self.wake = self.wake.min(host.next_trial.max(now + BETWEEN_TRIALS));
+                return;
+            }
+            host.next_trial = now + BETWEEN_TRIALS;
+            self.wake = self.wake.min(host.next_trial);
+            let Some(trial) = host.watch.ask(now, wait) else { return };
+            (trial.question, trial.attempt)
+        } else if self.ability.echo && !host.said_hello {
+            host.said_hello = true;
+            (Question::Echo, HELLO)
+        } else {
+            return;
+        };
+        self.urgent.push_back(Probe { target, question, attempt, wait, manner });
     }
 
     fn expire_trials(&mut self, b: usize, slot: usize, now: Moment) {
@@ -446,6 +474,9 @@ impl Scan {
     fn drive_lane(&mut self, b: usize, slot: usize, which: usize, now: Moment) {
         let host = &mut self.blocks[b].hosts[slot];
         let Some(mut lane) = host.lanes[which].take() else { return };
+        if lane.what == Capped::Icmp {
+            lane.know_path(host.loss);
+        }
         let (target, wait, manner) = (host.address, host.timeout(), Manner::Ask);
         let ports = self.work.ports().len();
         while let Some(ask) = lane.poll(now, wait) {
@@ -461,8 +492,7 @@ impl Scan {
             self.urgent.push_back(Probe { target, question, attempt, wait, manner });
         }
         let proved = lane.take_silent();
-        let path = self.blocks[b].hosts[slot].loss;
-        let miss = lane.miss(path);
+        let miss = lane.miss();
         for number in proved {
             let number = number as usize;
             let state = self.silent_state(number % ports);
@@ -644,6 +674,9 @@ fn half_done(block: &Block) -> u64 {
     }
 }
 
+/// Trials that tell enough of a path, and the time between two of them beside a lane.
+const PATH_TRIALS: u32 = 48;
+const BETWEEN_TRIALS: Duration = Duration::from_millis(20);
 /// Blocks in hand at once: while one waits for answers, the next are sent.
 const MOST_BLOCKS: usize = 6;
 /// Silent ports told at once.

@@ -61,7 +61,9 @@ impl Scan {
         if let Some(trial) = host.watch.answered(answer.question, answer.attempt) {
             host.loss.note(1, 0);
             host.deaf = 0;
-            host.rtt.note(answer.rtt.unwrap_or(now - trial.sent));
+            if let Some(rtt) = answer.rtt {
+                host.rtt.note(rtt);
+            }
             self.pacers[block.way as usize].note_trial(now, trial.sent, true);
         } else if host.watch.was_late(answer.attempt) {
             host.loss.was_late();

@@ -194,9 +194,8 @@ impl Scan {
             block.cells[*number].state = CellState::Slow;
             host.fast -= 1;
         }
-        let is_known = what == Capped::Icmp && host.loss.trials() >= 8;
-        let need = host.loss.tries_for(host.answering(), 2).filter(|_| is_known);
-        let need = need.and_then(|n| u8::try_from(n).ok());
+        // Their silence is proved already where only the word of a refusal is still missing.
+        let need = (what == Capped::Icmp && transport == Transport::Tcp).then_some(1);
         // In no order of numbers: a host's answers go to ports all over.
         let mut cells: Vec<u32> = cells.into_iter().filter_map(|n| u32::try_from(n).ok()).collect();
         cells.sort_by_key(|n| block.order.position_of(u64::from(*n)));

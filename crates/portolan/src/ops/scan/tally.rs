@@ -12,6 +12,8 @@ use portolan_core::scan::{Cap, Front, HostReport, LocalError, PortState, Reason,
 pub(crate) struct Summary {
     /// What was counted.
     pub(crate) tally: Tally,
+    /// Ports of hosts that were not begun.
+    pub(crate) untouched: u64,
     /// Probes sent.
     pub(crate) probes: u64,
     /// How long it took.
@@ -23,7 +25,7 @@ pub(crate) struct Summary {
 impl Summary {
     /// Whether every port asked has an answer.
     pub(crate) const fn is_complete(&self) -> bool {
-        self.tally.unknown == 0
+        self.tally.unknown == 0 && self.untouched == 0
     }
 }
 
@@ -100,6 +102,7 @@ impl Tally {
         match record.reason {
             Reason::NotFinished => self.not_finished += 1,
             Reason::LocalError(_) => self.unasked += 1,
+            Reason::NoResponse => self.tries = self.tries.max(record.tries),
             _ => {}
         }
         if record.state != PortState::Unknown {
@@ -110,7 +113,6 @@ impl Tally {
     /// Takes a host in.
     pub(crate) fn host(&mut self, report: &HostReport, was_asked: bool) {
         self.hosts += 1;
-        self.tries = self.tries.max(report.tries);
         self.worst_loss = most(self.worst_loss, report.loss);
         for (error, count) in &report.local_errors {
             *self.local_errors.entry(*error).or_default() += count;

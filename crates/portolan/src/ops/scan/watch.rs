@@ -81,6 +81,7 @@ impl<'a> Watch<'a> {
         }
         let summary = Summary {
             tally: std::mem::take(&mut self.tally),
+            untouched: progress.total.saturating_sub(progress.decided),
             probes: progress.probes,
             elapsed: now.since_start(),
             interrupted: self.interrupt.signal(),

@@ -92,3 +92,39 @@ impl Hosts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::scan::{PortState, Reason};
+
+    use super::*;
+
+    fn silent(address: IpAddr) -> Record {
+        Record {
+            address,
+            port: Port(80),
+            transport: Transport::Tcp,
+            state: PortState::Filtered,
+            reason: Reason::NoResponse,
+            from: None,
+            tries: 4,
+            rtt: None,
+            miss_probability: None,
+            verified: None,
+            note: None,
+            position: 0,
+        }
+    }
+
+    #[test]
+    fn silent_hosts_leave_nothing_behind() {
+        let mut hosts = Hosts::new(Silence::Counted);
+        for number in 0..5000u32 {
+            let address = IpAddr::from(number.to_be_bytes());
+            hosts.port(&silent(address));
+            let report = HostReport { address: Some(address), ..HostReport::default() };
+            hosts.host(&report, &[(Port(80), Transport::Tcp)]);
+        }
+        assert!(hosts.begun.is_empty() && hosts.told.is_empty() && hosts.alike.is_empty());
+    }
+}

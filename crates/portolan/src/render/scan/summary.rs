@@ -78,14 +78,17 @@ fn beside(opening: &Opening, summary: &Summary, silent: Option<&str>) -> Vec<Str
 }
 
 fn ended_early(opening: &Opening, summary: &Summary) -> Option<String> {
-    let left = summary.tally.not_finished;
+    let left = summary.tally.not_finished + summary.untouched;
     if opening.resumed > 0 && summary.tally.ports() == 0 {
         return Some("everything was done already: nothing is left of this scan".to_owned());
     }
-    let ports = counted(left, "port");
+    let mut ports = format!("{} not asked to the end", counted(left, "port"));
+    if summary.untouched > 0 {
+        ports.push_str(&format!(", {} of them not at all", thousands(summary.untouched)));
+    }
     match summary.interrupted {
-        Some(_) => Some(format!("interrupted: {ports} not asked to the end")),
-        None if left > 0 => Some(format!("time was up: {ports} not asked to the end")),
+        Some(_) => Some(format!("interrupted: {ports}")),
+        None if left > 0 => Some(format!("time was up: {ports}")),
         None => None,
     }
 }

@@ -80,7 +80,7 @@ fn printed(form: Form, opening: &Opening, records: &[Record], reports: &[HostRep
         sink.host(report).unwrap();
     }
     let elapsed = Duration::from_millis(912);
-    let summary = Summary { tally, probes: 3012, elapsed, interrupted: None };
+    let summary = Summary { tally, untouched: 0, probes: 3012, elapsed, interrupted: None };
     sink.finish(&summary).unwrap();
     drop(sink);
     String::from_utf8(out).unwrap()

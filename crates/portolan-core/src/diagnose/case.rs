@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Here, Path};
+use super::{Here, Hop, Path};
 use crate::net::{Endpoint, Transport};
 use crate::scan::{Icmp, LocalError, PortState, Question, Reason, Reply};
 use crate::wire::neighbour::NeighbourState;
@@ -34,6 +34,8 @@ pub struct Case<'a> {
     pub has_greeted: bool,
     /// What the other end of `--pair` said.
     pub pair: Option<PairOutcome>,
+    /// A router that refused in the name of the host: it is nearer than the host is.
+    pub refused_by: Option<Hop>,
     /// The addresses of the same name, and what they showed.
     pub siblings: &'a [(IpAddr, PortState)],
 }

@@ -26,6 +26,7 @@ fn case(outcome: Outcome) -> Case<'static> {
         hold: None,
         has_greeted: false,
         pair: None,
+        refused_by: None,
         siblings: &[],
     }
 }
@@ -127,6 +128,15 @@ fn a_refusal_here_is_told_by_who_comes_near() {
     ] {
         assert_eq!(judge(&Case { here: Some(here), ..case(refused) }).0, expected);
     }
+}
+
+#[test]
+fn a_refusal_from_nearer_than_the_host_is_a_routers() {
+    let by = hop(1, Some("10.77.0.254"), HopAnswer::Router);
+    let refused = said(Reply::Reset, "10.78.0.2");
+    let (verdict, next) = judge(&Case { refused_by: Some(by), ..case(refused) });
+    assert_eq!(verdict, Verdict::RefusedOnTheWay { by });
+    assert_eq!(next, [Next::RulesOf { address: ip("10.77.0.254"), is_router: true }]);
 }
 
 #[test]

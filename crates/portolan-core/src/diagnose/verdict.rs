@@ -28,6 +28,11 @@ pub enum Verdict {
     },
     /// The host is reachable and nothing listens.
     Refused,
+    /// A router refused in the name of the host.
+    RefusedOnTheWay {
+        /// Which, and how far away.
+        by: Hop,
+    },
     /// This machine: nothing has the port.
     NothingHere,
     /// This machine: something listens, but not there.
@@ -145,6 +150,8 @@ pub enum Next {
         /// The endpoint.
         endpoint: Endpoint,
     },
+    /// If something does listen there: a rule that rejects with a reset looks the same.
+    ResettingRule,
     /// Look at the routes of a router.
     RoutesOf(IpAddr),
     /// Look at this machine's route.
@@ -206,7 +213,11 @@ fn closed(case: &Case<'_>) -> Verdict {
         Some(Here::OtherFamily(_)) => Verdict::BoundElsewhere(Bound::OtherFamily),
         Some(Here::OtherAddress(_)) => Verdict::BoundElsewhere(Bound::OtherAddress),
         Some(Here::Answers(_)) => Verdict::RefusedBeforeSocket,
-        None => open_sibling(case).map_or(Verdict::Refused, |open| Verdict::OtherFamily { open }),
+        None => match (case.refused_by, open_sibling(case)) {
+            (Some(by), _) => Verdict::RefusedOnTheWay { by },
+            (None, Some(open)) => Verdict::OtherFamily { open },
+            (None, None) => Verdict::Refused,
+        },
     }
 }
 
@@ -303,7 +314,10 @@ fn next(case: &Case<'_>, verdict: &Verdict) -> Vec<Next> {
         Verdict::Open | Verdict::Proved { .. } => vec![],
         Verdict::EndedAfterAccept { .. } => vec![Next::Behind(transport, port)],
         Verdict::Refused if transport == Transport::Udp => vec![Next::WhoThere(transport, port)],
-        Verdict::Refused => vec![Next::WhoThere(transport, port)],
+        Verdict::Refused => vec![Next::WhoThere(transport, port), Next::ResettingRule],
+        Verdict::RefusedOnTheWay { by } => {
+            by.from.map(|address| Next::RulesOf { address, is_router: true }).into_iter().collect()
+        }
         Verdict::NothingHere => vec![Next::Who(transport, port)],
         Verdict::BoundElsewhere(_) => vec![Next::BindTo(address), Next::Who(transport, port)],
         Verdict::OtherFamily { open } => vec![Next::Use(*open), Next::WhoThere(transport, port)],

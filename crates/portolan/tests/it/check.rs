@@ -128,6 +128,21 @@ fn the_rule_of_a_router_that_rejects_is_named_with_its_code() {
 }
 
 #[test]
+fn a_router_that_resets_in_the_name_of_the_host_is_found_out() {
+    require_root!();
+    let lab = Lab::new();
+    // In the forward hook a packet whose hop limit runs out is told of before any rule, so the last
+    // router's rules cannot be told from the host's by distance.
+    lab.rtr.rules(
+        "table inet p {\n chain p {\n  type filter hook prerouting priority -150\n  tcp dport 93 reject with tcp reset\n }\n}",
+    );
+    let result = &both(&lab.src, &format!("{DST}:93"), 1)[0];
+    expect(result, "closed", "reset", Some(DST), "hop 1 (10.77.0.254) resets it in the name of");
+    let result = &both(&lab.src, &format!("{DST}:81"), 1)[0];
+    expect(result, "closed", "reset", Some(DST), "nothing listens on 81/tcp");
+}
+
+#[test]
 fn udp_is_open_when_it_answers_closed_when_the_host_says_so_and_else_in_doubt() {
     require_root!();
     let lab = Lab::new();

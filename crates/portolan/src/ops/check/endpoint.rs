@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portolan_core::diagnose::{CanaryAnswer, Hold, Outcome, PairOutcome, Path, Way};
+use portolan_core::diagnose::{CanaryAnswer, Hold, Hop, Outcome, PairOutcome, Path, Way};
 use portolan_core::net::{Endpoint, Transport};
 use portolan_core::scan::{LocalError, PortState, Question, Reason};
 use portolan_core::wire::pair::{self, Message, Nonce};
@@ -27,6 +27,8 @@ pub(super) struct Tested {
     pub(super) hold: Option<Hold>,
     pub(super) greeting: Vec<u8>,
     pub(super) pair: Option<PairOutcome>,
+    /// Who refused in the name of the host.
+    pub(super) refused_by: Option<Hop>,
 }
 
 /// Takes the steps.
@@ -52,6 +54,7 @@ pub(super) fn test(
         hold: None,
         greeting: Vec::new(),
         pair: None,
+        refused_by: None,
     };
     if let Some((sounding, heard)) = &asked.answered {
         tested.after_answer(request, sounding, heard, nonce);
@@ -60,6 +63,12 @@ pub(super) fn test(
     }
     if super::is_silence(tested.outcome.reason) && !tested.is_own {
         tested.look_around(request, sounder, transport, &payload);
+    }
+    if let (Reason::Reset, Some(rtt)) = (tested.outcome.reason, tested.outcome.rtt)
+        && !tested.is_own
+        && !tested.way.as_ref().is_some_and(Way::is_on_link)
+    {
+        tested.refused_by = evidence::nearer_refusal(sounder, endpoint, rtt);
     }
     if tested.has_answered_late() {
         let again = ask(sounder, endpoint, transport, &payload, request.timeout, TRIES);

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use portolan_core::diagnose::{CanaryAnswer, Path, Way};
+use portolan_core::diagnose::{CanaryAnswer, Hop, Path, Way};
 use portolan_core::net::{Endpoint, Moment, Port, Transport};
 use portolan_core::scan::{self, Manner, Probe, Question, Reply};
 use portolan_core::wire::route::{RouteKind, RouteQuestion};
 use portolan_host::clock::Stopwatch;
 use portolan_host::machine;
 use portolan_host::probe::sounding::{Sounder, Sounding};
-use portolan_host::probe::trace::trace;
+use portolan_host::probe::trace::{self, Patience, trace};
 use portolan_host::probe::{ConnectEngine, Engine as _, Heard, Options};
 use portolan_host::route::Routing;
 
@@ -49,11 +49,11 @@ pub(super) fn gather(
     let working = answering.and_then(|canary| {
         let (port, transport) = canary.question.port()?;
         let endpoint = Endpoint::new(endpoint.address, port);
-        let path = trace(sounder, endpoint, transport, &[], None).ok()?;
+        let path = trace(sounder, endpoint, transport, &[], None, Patience::default()).ok()?;
         Some((canary.question, path))
     });
     let distance = working.as_ref().and_then(|(_, path)| path.arrival()).map(|hop| hop.number);
-    let path = trace(sounder, endpoint, transport, payload, distance).ok();
+    let path = trace(sounder, endpoint, transport, payload, distance, Patience::default()).ok();
     Evidence { canaries, path, working }
 }
 
@@ -106,6 +106,13 @@ pub(super) fn way(request: &Request, target: IpAddr) -> Option<Way> {
         way.neighbour = neighbour.map(|n| (n.state, n.link_address));
     }
     Some(way)
+}
+
+/// Who refuses in the name of the host, where that is somebody nearer.
+pub(super) fn nearer_refusal(sounder: &Sounder, endpoint: Endpoint, rtt: Duration) -> Option<Hop> {
+    let others = OTHERS.map(Port).into_iter().filter(|other| *other != endpoint.port);
+    // Of one another port the way may be barred too.
+    others.take(2).find_map(|other| trace::nearer_refusal(sounder, endpoint, other, rtt))
 }
 
 /// What is sent over UDP to a port: what its usual protocol answers to.

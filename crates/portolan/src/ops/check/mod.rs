@@ -258,6 +258,7 @@ fn found(
         hold: tested.hold,
         has_greeted: !tested.greeting.is_empty(),
         pair: tested.pair.clone(),
+        refused_by: tested.refused_by,
         siblings,
     };
     let (verdict, next) = judge(&case);

@@ -133,6 +133,7 @@ const fn kind(verdict: &Verdict) -> &'static str {
         Verdict::Proved { .. } => "proved",
         Verdict::EndedAfterAccept { .. } => "ended-after-accept",
         Verdict::Refused => "refused",
+        Verdict::RefusedOnTheWay { .. } => "refused-on-the-way",
         Verdict::NothingHere => "not-listening-here",
         Verdict::BoundElsewhere(portolan_core::diagnose::Bound::Loopback) => "loopback-only",
         Verdict::BoundElsewhere(portolan_core::diagnose::Bound::OtherFamily)

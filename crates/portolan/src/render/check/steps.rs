@@ -212,6 +212,9 @@ fn greeting(found: &Found) -> Option<Step> {
     }
     let text = String::from_utf8_lossy(&found.greeting);
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    // What is mostly no text is a protocol's own and says nothing to people.
+    let odd = line.chars().filter(|c| c.is_control() || *c == char::REPLACEMENT_CHARACTER).count();
+    let line = if odd * 3 > line.chars().count() { "" } else { line };
     let clean = crate::render::sanitize::sanitize(line.trim_end()).into_owned();
     let short: String = clean.chars().take(GREETING).collect();
     let cut = if short.len() < clean.len() { "…" } else { "" };
@@ -220,7 +223,8 @@ fn greeting(found: &Found) -> Option<Step> {
         true => format!("{bytes} bytes without text"),
         false => format!("{short}{cut}"),
     };
-    Some(step("greeting", "heard", detail))
+    let name = if found.hold.is_some() { "greeting" } else { "answer" };
+    Some(step(name, "heard", detail))
 }
 
 fn pair(pair: &PairOutcome) -> Step {

@@ -191,6 +191,10 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
         Verdict::Refused => {
             format!("{address} is reachable and nothing listens on {port}/{transport}.")
         }
+        Verdict::RefusedOnTheWay { by } => format!(
+            "Refused, and not by the host: {} resets it in the name of {address}, by a rule.",
+            hop(*by)
+        ),
         Verdict::NothingHere => {
             format!("This is this machine, and nothing listens on {port}/{transport}.")
         }
@@ -443,6 +447,10 @@ fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
         }
         Next::RulesOf { address, is_router: false } => {
             format!("look at the input rules of {address} (nft list ruleset)")
+        }
+        Next::ResettingRule => {
+            "if it does listen there, a rule on the way resets in its name: nft list ruleset"
+                .to_owned()
         }
         Next::InputRules => "look at this machine's input rules: nft list ruleset".to_owned(),
         Next::OutputRules => {

@@ -9,6 +9,7 @@ pub(crate) mod lab;
 mod netns;
 mod program;
 pub(crate) mod repository;
+pub(crate) mod scan;
 mod skip;
 pub(crate) mod ss;
 mod wait;

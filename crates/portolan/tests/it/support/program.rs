@@ -67,6 +67,12 @@ impl Program {
         self
     }
 
+    /// Without the arguments that are exactly this.
+    pub(crate) fn without(mut self, argument: &str) -> Self {
+        self.arguments.retain(|a| a != argument);
+        self
+    }
+
     /// Inside this network namespace (entered with `nsenter`, which leaves every mount as it is).
     pub(crate) fn inside(mut self, namespace: &Netns) -> Self {
         self.namespace = Some(namespace.path());

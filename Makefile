@@ -20,7 +20,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# Ratios against ss, lsof and true in the same run. Needs root for its namespace.
+# Ratios against ss, lsof, nmap and masscan in the same run. Needs root for its namespaces.
 bench: build
 	cargo run --release --locked --package portolan-benches -- compare $(abspath $(BINARY))
 

@@ -1,19 +1,25 @@
 //! Whole-process comparisons with the peers portolan replaces: `make bench`.
 //!
 //! `compare PROGRAM` measures and prints the ratios; it ends with 1 where a bound is missed.
+//! `compare PROGRAM sockets` and `compare PROGRAM scan` do half of it each, `compare PROGRAM scan
+//! SUBJECT` one subject of the scans.
 //! `load PROCESSES LISTENERS CONNECTIONS PAIRS FILES` makes a machine full of processes that hold so
 //! many TCP listeners, connections, pairs of unix sockets and other files each, and keeps it until
-//! standard input ends, for measuring by hand: it prints the name of the network namespace. Both
+//! standard input ends, for measuring by hand: it prints the name of the network namespace. All
 //! need root.
 
-mod compare;
 mod load;
+mod measure;
+mod network;
+mod scan;
+mod sockets;
 
 use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
 use load::{Each, Load};
+use measure::Report;
 
 fn main() -> io::Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -21,11 +27,25 @@ fn main() -> io::Result<ExitCode> {
     match words[..] {
         [load::HOLD, first, ref each @ ..] => load::hold(number(first)?, read_each(each)?)?,
         ["load", processes, ref each @ ..] => keep(number(processes)?, read_each(each)?)?,
-        ["compare", portolan] if !compare::run(portolan)? => return Ok(ExitCode::FAILURE),
-        ["compare", _] => (),
+        ["compare", portolan, ref which @ ..] => return compare(portolan, which),
         _ => return Err(io::Error::other(USAGE)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn compare(portolan: &str, which: &[&str]) -> io::Result<ExitCode> {
+    let mut report = Report::new();
+    match *which {
+        [] => {
+            sockets::run(portolan, &mut report)?;
+            scan::run(portolan, "", &mut report)?;
+        }
+        ["sockets"] => sockets::run(portolan, &mut report)?,
+        ["scan"] => scan::run(portolan, "", &mut report)?,
+        ["scan", subject] => scan::run(portolan, subject, &mut report)?,
+        _ => return Err(io::Error::other(USAGE)),
+    }
+    Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Listeners, connections, pairs, files.
@@ -48,4 +68,5 @@ fn keep(processes: usize, each: Each) -> io::Result<()> {
     Ok(())
 }
 
-const USAGE: &str = "usage: compare PROGRAM | load PROCESSES LISTENERS CONNECTIONS PAIRS FILES";
+const USAGE: &str = "usage: compare PROGRAM [sockets | scan [SUBJECT]] | load PROCESSES LISTENERS \
+                     CONNECTIONS PAIRS FILES";

@@ -1,24 +1,19 @@
-//! Ratios between two programs measured in the same run: A B A B …, the median of each.
-//!
-//! No absolute time says much on another machine, so each is given beside the peer's, and what has
-//! to hold is a ratio. Whole processes are timed, from their start to their end, as a user waits
-//! for them; what they print is thrown away.
+//! What this machine holds, beside the programs people ask today: ss, lsof, and true for the start.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::load::{Each, Load};
+use crate::measure::{MEASURED, Report, median, pairs, peak_memory, words};
 
-/// Measures `portolan` against its peers, prints the ratios, and says whether all bounds hold.
-pub(crate) fn run(portolan: &str) -> io::Result<bool> {
-    let mut report = Report { kept: true };
-    start_up(portolan, &mut report)?;
-    wrapping(portolan, &mut report)?;
-    listeners(portolan, &mut report)?;
-    daemons(portolan, &mut report)?;
-    connections(portolan, &mut report)?;
-    Ok(report.kept)
+/// Measures `portolan` against its peers and prints the ratios.
+pub(crate) fn run(portolan: &str, report: &mut Report) -> io::Result<()> {
+    start_up(portolan, report)?;
+    wrapping(portolan, report)?;
+    listeners(portolan, report)?;
+    daemons(portolan, report)?;
+    connections(portolan, report)
 }
 
 /// What it costs to ask for one number, beside what it costs to start any program.
@@ -70,7 +65,9 @@ fn listeners(portolan: &str, report: &mut Report) -> io::Result<()> {
     report.time("lsof -nP -iTCP -sTCP:LISTEN", other)?;
     report.bound("of the time of lsof", own.as_secs_f64() / other.as_secs_f64(), 0.4)?;
 
-    let memory = peak_memory(&load, portolan)?;
+    let mut measured = load.command(MEASURED[0]);
+    measured.args(&MEASURED[1..]).args([portolan, "sockets", "-l"]);
+    let memory = peak_memory(measured, Stdio::null())?;
     report.bound("peak memory, MB", memory, 100.0)
 }
 
@@ -141,77 +138,3 @@ fn dump_once(load: &Load, portolan: &str) -> io::Result<Duration> {
 
 const PROCESSES: usize = 500;
 const LISTENERS: usize = 100;
-
-fn words(mut command: Command, words: &[&str]) -> Command {
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// The median time of each of two programs, run in turn after one run of each that does not count.
-fn pairs(
-    count: usize,
-    first: impl Fn() -> Command,
-    second: impl Fn() -> Command,
-) -> io::Result<(Duration, Duration)> {
-    let mut times = (Vec::with_capacity(count), Vec::with_capacity(count));
-    for round in 0..=count {
-        let (a, b) = (time(first())?, time(second())?);
-        if round > 0 {
-            times.0.push(a);
-            times.1.push(b);
-        }
-    }
-    Ok((median(times.0), median(times.1)))
-}
-
-fn time(mut command: Command) -> io::Result<Duration> {
-    let start = Instant::now();
-    let status = command.status()?;
-    let taken = start.elapsed();
-    if status.success() {
-        return Ok(taken);
-    }
-    Err(io::Error::other(format!("{command:?} ended with {status}")))
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
-/// The largest resident set of one run, in megabytes, as wait4(2) reports it of a child. Python asks
-/// for us: the standard library does not, and a foreign function would be `unsafe`.
-fn peak_memory(load: &Load, portolan: &str) -> io::Result<f64> {
-    const ASK: &str = "import os, sys
-child = os.posix_spawn(sys.argv[1], sys.argv[1:], {}, file_actions=[
-    (os.POSIX_SPAWN_OPEN, 1, '/dev/null', os.O_WRONLY, 0)])
-print(os.wait4(child, 0)[2].ru_maxrss)";
-    let asked = load.command("python3").args(["-c", ASK, portolan, "sockets", "-l"]).output()?;
-    let kilobytes: f64 = String::from_utf8_lossy(&asked.stdout)
-        .trim()
-        .parse()
-        .map_err(|_| io::Error::other(String::from_utf8_lossy(&asked.stderr).into_owned()))?;
-    Ok(kilobytes * 1024.0 / 1e6)
-}
-
-/// What is printed, and whether every bound was kept so far.
-struct Report {
-    kept: bool,
-}
-
-impl Report {
-    fn heading(&self, text: &str) -> io::Result<()> {
-        writeln!(io::stdout(), "\n{text}")
-    }
-
-    fn time(&self, what: &str, taken: Duration) -> io::Result<()> {
-        writeln!(io::stdout(), "  {what:<32} {:>9.2} ms", taken.as_secs_f64() * 1e3)
-    }
-
-    fn bound(&mut self, what: &str, value: f64, most: f64) -> io::Result<()> {
-        let kept = value <= most;
-        self.kept &= kept;
-        let word = if kept { "ok" } else { "MISSED" };
-        writeln!(io::stdout(), "  {what:<32} {value:>9.2}     at most {most}: {word}")
-    }
-}

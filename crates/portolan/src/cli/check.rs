@@ -1,5 +1,7 @@
 //! `portolan check`.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use portolan_core::net::Gap;
 use portolan_core::wire::dns::RecordKind;
@@ -58,7 +60,8 @@ fn keep_watching(
         () if arguments.jsonl => Lines::Json,
         () => Lines::Text,
     };
-    let rhythm = Rhythm { interval: arguments.interval, count: arguments.count };
+    let interval = arguments.interval.max(SHORTEST);
+    let rhythm = Rhythm { interval, count: arguments.count };
     let watched = watch(request, standpoint, rhythm, &mut |probed| {
         lines.tell(&mut Screen::open(global), probed)
     })?;
@@ -96,3 +99,6 @@ fn standpoint(arguments: &Check) -> Result<Standpoint> {
         _ => Ok(Standpoint::OWN),
     }
 }
+
+/// More probes a second are a flood.
+const SHORTEST: Duration = Duration::from_millis(10);

@@ -135,7 +135,7 @@ pub(super) fn ask(
         }
         soundings.push(sounding);
         let is_answered = soundings.iter().any(|s| s.heard.is_some());
-        Ok(is_answered || sounder.wait(soundings, started + timeout * attempt / tries)?)
+        Ok(is_answered || sounder.wait(soundings, started + timeout / tries * attempt)?)
     };
     for _ in 0..tries {
         match send(&mut soundings) {

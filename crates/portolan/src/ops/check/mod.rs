@@ -151,15 +151,23 @@ struct Looked {
     has_own: bool,
 }
 
-/// Looks at every target, all at once.
+/// Looks at every target, many at once.
 fn look(request: &Request, standpoint: &Standpoint, sounders: &[Sounder]) -> Vec<Looked> {
-    thread::scope(|scope| {
-        let look_at =
-            |(target, sounder)| scope.spawn(move || look_at(request, standpoint, sounder, target));
-        let threads: Vec<_> = request.targets.iter().zip(sounders).map(look_at).collect();
-        threads.into_iter().map(join).collect()
-    })
+    let all: Vec<(&Target, &Sounder)> = request.targets.iter().zip(sounders).collect();
+    let together = |some: &[(&Target, &Sounder)]| -> Vec<Looked> {
+        thread::scope(|scope| {
+            let spawn = |(target, sounder)| {
+                scope.spawn(move || look_at(request, standpoint, sounder, target))
+            };
+            let threads: Vec<_> = some.iter().copied().map(spawn).collect();
+            threads.into_iter().map(join).collect()
+        })
+    };
+    all.chunks(AT_ONCE).flat_map(together).collect()
 }
+
+/// Targets that are looked at together.
+const AT_ONCE: usize = 32;
 
 fn look_at(
     request: &Request,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use portolan_core::scan::{Cap, Front, HostReport, LocalError, Reason, Record};
 use serde::Serialize;
 
+use super::os::{self, OsJson};
 use super::{Page, words};
 use crate::ops::scan::{Opening, Sink, Summary};
 use crate::render::json::GapJson;
@@ -141,6 +142,7 @@ pub(super) struct HostJson<'a> {
     caps: Vec<CapJson>,
     front: Option<FrontJson>,
     local_errors: Vec<LocalErrorJson>,
+    os: Option<OsJson>,
 }
 
 impl<'a> HostJson<'a> {
@@ -159,6 +161,7 @@ impl<'a> HostJson<'a> {
             caps: report.caps.iter().map(|cap| CapJson::new(None, cap)).collect(),
             front: report.front.as_ref().map(|front| FrontJson::new(None, front)),
             local_errors: local_errors(report.local_errors.iter().copied()),
+            os: os::guess(report).map(OsJson::from),
         }
     }
 }

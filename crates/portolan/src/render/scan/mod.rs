@@ -10,6 +10,7 @@ mod json;
 mod jsonl;
 mod lines;
 mod nmap_xml;
+mod os;
 mod progress;
 mod summary;
 mod table;

@@ -10,7 +10,7 @@ use portolan_core::scan::{HostReport, Icmp, PortState, Reason, Record, TargetSet
 use super::block::{Alike, Row, Shape, Silence};
 use super::hosts::{Hosts, Told};
 use super::words::{counted, note_said, percent, state, thousands, time};
-use super::{Page, summary, words};
+use super::{Page, os, summary, words};
 use crate::ops::scan::{Sink, Summary};
 use crate::render::sanitize::sanitize;
 use crate::render::style::Role;
@@ -99,6 +99,10 @@ impl Sheet<'_, '_> {
             told.report.front.iter().for_each(|front| {
                 table.push_text(2, Cell::new(Role::Warning, words::in_front(front)));
             });
+            let two = os::guess(&told.report).and_then(|guess| guess.front);
+            if let Some(two) = two.filter(|_| told.report.front.is_none()) {
+                table.push_text(2, Cell::new(Role::Warning, os::two(&two)));
+            }
             self.rows(&mut table, told);
             self.shapes(&mut table, &told.shapes);
         }
@@ -114,6 +118,8 @@ impl Sheet<'_, '_> {
         let mut facts: Vec<String> =
             self.page.name(address).map(str::to_owned).into_iter().collect();
         facts.extend(report.rtt.map(time));
+        let guess = os::guess(report);
+        facts.extend(guess.as_ref().and_then(os::said));
         let loss = report.loss.filter(|loss| *loss >= 0.005);
         facts.extend(loss.map(|loss| format!("loss {}", percent(loss))));
         Cell::new(Role::Strong, joined(&address.to_string(), &facts))

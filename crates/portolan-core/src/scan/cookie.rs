@@ -2,8 +2,9 @@
 //! nothing needs to be remembered of them, and nobody who has not seen one can answer it.
 //!
 //! Source port and initial sequence number come from a keyed hash of both addresses and the port
-//! asked. Every try of one port is the same flow with the same sequence number: a true
-//! retransmission, one entry in the tables of the routers on the way.
+//! asked, and each try leaves from another source port: Linux answers a SYN that it holds half open
+//! already only every half a second (tcp_invalid_ratelimit, tcp_check_req of
+//! net/ipv4/tcp_minisocks.c), so tries of one flow would not be tries of their own.
 
 mod filter;
 
@@ -31,8 +32,10 @@ pub struct Cookies {
 /// What is said to one port of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {
-    /// The port our SYN leaves from.
+    /// The source port of the first of our ports that its tries go round.
     pub from: Port,
+    first: Port,
+    count: u16,
     /// Its sequence number.
     pub sequence: u32,
     /// What the identification of its first try lies one above.
@@ -64,6 +67,8 @@ impl Cookies {
         let place = (hash >> 48) as u16 % self.count;
         Cookie {
             from: Port(self.first.0.wrapping_add(place)),
+            first: self.first,
+            count: self.count,
             sequence: hash as u32,
             id: (hash >> 32) as u16,
         }
@@ -123,7 +128,7 @@ impl Cookies {
             return Err(Ignored::Foreign);
         }
         let cookie = self.cookie(quoted.from, quoted.to, start.to);
-        if (start.from, start.sequence) != (cookie.from, cookie.sequence) {
+        if start.sequence != cookie.sequence {
             return Err(Ignored::Forged);
         }
         if is_advice(version, kind, code) {
@@ -155,7 +160,13 @@ impl Cookie {
     #[inline]
     pub const fn syn(&self, to: Port, attempt: u16, clock: u32) -> Varying {
         let id = self.id.wrapping_add(attempt);
-        Varying { from: self.from, to, sequence: self.sequence, clock, id }
+        Varying { from: self.source_port(attempt), to, sequence: self.sequence, clock, id }
+    }
+
+    /// The source port of this try: the next of ours, round and round.
+    const fn source_port(&self, attempt: u16) -> Port {
+        let place = self.from.0.wrapping_sub(self.first.0) as u32 + attempt as u32;
+        Port(self.first.0.wrapping_add((place % self.count as u32) as u16))
     }
 
     /// Which try had this identification. One that was rewritten on the way is hardly ever so near.
@@ -274,14 +285,11 @@ pub const RESET: usize = ipv6::HEADER + tcp::HEADER;
 fn judged(cookie: &Cookie, segment: &Tcp<'_>) -> Option<Reply> {
     let next = cookie.sequence.wrapping_add(1);
     let flags = segment.flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN);
-    if segment.to != cookie.from {
-        return None;
-    }
     match flags {
         SYN_ACK if segment.acknowledgement == next => Some(Reply::SynAck),
         // Some stacks acknowledge the number as it was sent.
         RST_ACK if [next, cookie.sequence].contains(&segment.acknowledgement) => Some(Reply::Reset),
-        // It acknowledges nothing, so the port it was sent to is all its proof.
+        // It acknowledges nothing: that it was sent to a port of ours is all its proof.
         tcp::SYN => Some(Reply::Syn),
         _ => None,
     }

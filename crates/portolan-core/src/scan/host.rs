@@ -125,6 +125,9 @@ impl Host {
     /// say nothing: the lost ones look like silent ports.
     pub(super) fn measured_loss(&self) -> Loss {
         let mut loss = self.loss;
+        if loss.trials() == 0 {
+            loss.note(self.icmp_errors, 0);
+        }
         if self.tries >= 2 {
             loss.note(self.answering(), self.answered_later);
         }
@@ -261,8 +264,8 @@ impl Watch {
     /// How many trials one question may still have: programs behind open ports see connections.
     pub(super) fn is_exhausted(&self, connects: bool) -> bool {
         let per_question = match self.kind {
-            Kind::None => 0,
-            Kind::Icmp => 2,
+            // An ICMP error is limited: asked again, it tells of the limit and not of the way.
+            Kind::None | Kind::Icmp => return true,
             Kind::Open if connects => 24,
             Kind::Open | Kind::Echo | Kind::Closed => return false,
         };

@@ -36,6 +36,10 @@ pub(super) struct Pacer {
     doubt: Option<Doubt>,
     /// Above this we lost packets: grow slowly there.
     limit: f64,
+    /// Probes and answers at the present speed, and the share answered at the one before.
+    sent: u32,
+    heard: u32,
+    share_before: Option<f64>,
     outstanding: Outstanding,
 }
 
@@ -66,6 +70,9 @@ impl Pacer {
             own_loss: 0.0,
             doubt: None,
             limit: f64::INFINITY,
+            sent: 0,
+            heard: 0,
+            share_before: None,
             outstanding: Outstanding::new(outstanding),
         }
     }
@@ -86,6 +93,7 @@ impl Pacer {
             return false;
         }
         self.tokens -= 1.0;
+        self.sent = self.sent.saturating_add(1);
         if is_new_flow && self.way == Way::Routed {
             self.outstanding.sent(now);
         }
@@ -108,6 +116,7 @@ impl Pacer {
 
     /// An answer to a probe that counted as outstanding.
     pub(super) fn answered(&mut self, now: Moment) {
+        self.heard = self.heard.saturating_add(1);
         self.outstanding.answered(now);
     }
 
@@ -168,11 +177,23 @@ impl Pacer {
             }
             return;
         }
-        let is_blind = self.way == Way::Routed && self.answered == 0;
+        let share = f64::from(self.heard) / f64::from(self.sent.max(1));
+        let expected = self.share_before.unwrap_or(0.0) * f64::from(self.sent);
+        // Hosts come in no order, so at twice the speed as large a share of them answers.
+        if self.way == Way::Routed && expected >= 30.0 && f64::from(self.heard) < expected * 0.6 {
+            self.limit = self.rate;
+            self.change(now, self.rate / 2.0);
+            return;
+        }
+        let is_blind = self.way == Way::Routed && self.answered + self.heard == 0;
         if is_blind && self.rate >= BLIND {
             return;
         }
-        let step = if self.rate * 2.0 >= self.limit { 1.05 } else { 2.0 };
+        if self.sent < 30 {
+            return; // this speed has not been tried yet
+        }
+        let step = if self.rate * 2.0 > self.limit { 1.05 } else { 2.0 };
+        self.share_before = (self.heard >= 30).then_some(share);
         self.change(now, self.rate * step);
     }
 
@@ -180,6 +201,7 @@ impl Pacer {
         self.rate = rate.clamp(1.0, self.ceiling.clamp(0.1, MOST).max(1.0)).min(self.ceiling);
         self.changed = now;
         (self.answered, self.lost) = (0, 0);
+        (self.sent, self.heard) = (0, 0);
     }
 
     const fn round(&self) -> Duration {

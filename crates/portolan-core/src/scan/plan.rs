@@ -57,8 +57,6 @@ pub struct Ability {
     pub echo: bool,
     /// Its TCP probes are connections: an open port's program sees them come and go.
     pub connects: bool,
-    /// A retried TCP probe is the same flow to a router, not a new one.
-    pub same_flow: bool,
 }
 
 /// Positions in a scan's order, as ranges.

@@ -14,6 +14,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use judge::DOUBTFUL;
+
 use super::block::{Block, Cell, CellState, Next, Pass, Phase};
 use super::host::{HELLO, Host, Kind, LANE_CANARY, Watch};
 use super::lane::Ask;
@@ -318,12 +320,12 @@ impl Scan {
         let host = &mut block.hosts[slot];
         let wants_trial = wants_trial(host, block.pass, self.ability);
         let says_hello = self.ability.echo
+            && !self.work.is_large()
             && !host.said_hello
             && block.pass >= 2
             && host.watch.kind() < Kind::Echo;
-        let is_new_flow = !(self.ability.same_flow && block.cells[number as usize].tries > 0);
         let pacer = &mut self.pacers[block.way as usize];
-        if !pacer.take(now, is_new_flow && !wants_trial && !says_hello) {
+        if !pacer.take(now, !wants_trial && !says_hello) {
             self.idle = self.idle.min(pacer.next(now));
             return None;
         }
@@ -495,8 +497,11 @@ impl Scan {
         let miss = lane.miss();
         for number in proved {
             let number = number as usize;
-            let state = self.silent_state(number % ports);
-            self.tell_cell(b, slot, number, state, Reason::NoResponse, miss);
+            let (state, reason) = match miss {
+                Some(miss) if miss > DOUBTFUL => (PortState::Unknown, Reason::HostSilent),
+                _ => (self.silent_state(number % ports), Reason::NoResponse),
+            };
+            self.tell_cell(b, slot, number, state, reason, miss);
         }
         if lane.has_given_up() {
             let transport = if which == 1 { Transport::Udp } else { Transport::Tcp };

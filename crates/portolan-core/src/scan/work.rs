@@ -63,6 +63,11 @@ impl Work {
         self.hosts.saturating_mul(self.ports.len() as u64)
     }
 
+    /// Whether there are so many hosts that those who never answer decide how long it takes.
+    pub(super) const fn is_large(&self) -> bool {
+        self.hosts > LARGE
+    }
+
     /// The hosts of a block.
     pub(super) fn hosts_of(&self, block: u64) -> Vec<IpAddr> {
         let from = block * self.hosts_per_block;
@@ -115,6 +120,8 @@ fn places(ports: &[(Port, Transport)]) -> [Option<Box<[u32]>>; 2] {
 }
 
 const NOWHERE: u32 = u32::MAX;
+/// Hosts of a large scan.
+const LARGE: u64 = 4096;
 /// Ports of a block's hosts together, about: what is held in memory for one block, at 8 bytes each.
 const PAIRS_PER_BLOCK: u64 = 1 << 19;
 /// Hosts of a block: each takes some hundred bytes.

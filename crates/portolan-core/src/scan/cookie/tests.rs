@@ -211,10 +211,16 @@ fn what_is_for_no_port_of_ours_is_foreign() {
 }
 
 #[test]
-fn every_try_of_a_port_is_the_same_flow_and_two_ports_are_two() {
+fn every_try_of_a_port_is_a_flow_of_its_own_with_one_number() {
     let (source, target) = ends()[0];
     let (first, second) = (syn(source, target, 1), syn(source, target, 2));
-    assert_eq!(first[20..36], second[20..36], "ports and sequence number");
+    assert_ne!(first[20..22], second[20..22], "source port");
+    assert_eq!(first[22..28], second[22..28], "port asked and sequence number");
+    assert_eq!(
+        first[20..22],
+        syn(source, target, 17)[20..22],
+        "after sixteen it is the first again"
+    );
     let all: Vec<_> = (1..=2000).map(|port| cookies().cookie(source, target, Port(port))).collect();
     assert!(all.iter().all(|cookie| (61_000..61_016).contains(&cookie.from.0)));
     let ports: std::collections::HashSet<_> = all.iter().map(|cookie| cookie.from).collect();

@@ -61,7 +61,7 @@ impl Scan {
         if let Some(trial) = host.watch.answered(answer.question, answer.attempt) {
             host.loss.note(1, 0);
             host.deaf = 0;
-            if let Some(rtt) = answer.rtt {
+            if let Some(rtt) = answer.rtt.filter(|rtt| *rtt <= host.timeout()) {
                 host.rtt.note(rtt);
             }
             self.pacers[block.way as usize].note_trial(now, trial.sent, true);
@@ -84,8 +84,9 @@ impl Scan {
         self.learn(b, slot, answer, state, reason, tries);
         let block = &mut self.blocks[b];
         let host = &mut block.hosts[slot];
-        // Without the try's number, an answer after a second try may be one to the first (Karn).
-        if answer.rtt.is_some() || tries == 1 {
+        // Without the try's number, an answer after a second try may be one to the first, or a SYN-ACK
+        // that the host sent again after a second (Karn's rule).
+        if answer.attempt.is_some() || cell.tries == 1 {
             host.rtt.note(rtt);
         }
         self.pacers[block.way as usize].answered(now);

@@ -80,7 +80,8 @@ impl Scan {
         let (pass, once) = (block.pass, block.asked_once.unwrap_or(now));
         let host = &mut block.hosts[slot];
         if !host.heard {
-            return unheard(host, pass, once, now);
+            let tries = if self.work.is_large() { 2 } else { UNHEARD_TRIES };
+            return unheard(host, pass, tries, once, now);
         }
         let loss = host.measured_loss();
         if host.loss.is_surely_above(SO_LOSSY)
@@ -94,16 +95,23 @@ impl Scan {
             let given_up = Ruling::Silent { reason: Reason::HostSilent, miss: None };
             return if host.deaf > DEAF { given_up } else { Ruling::Again { tries: pass + 2 } };
         }
-        let limit = if loss.share().is_none_or(|share| share == 0.0) { FEW_TRIES } else { 60 };
+        let limit = match host.loss.share() {
+            None | Some(0.0) => FEW_TRIES,
+            Some(_) => MOST_TRIES,
+        };
         let tries = loss.tries_for(host.answering(), 2).unwrap_or(limit).min(limit);
         let is_late = now - once >= LAST_AFTER;
         if pass < tries || !is_late {
             return Ruling::Again { tries: tries.max(pass + 1) };
         }
-        if host.refused_tcp.is_some() && host.fast <= FEW_SILENT && !host.lane_was_useless {
+        // Where nothing else was asked again, it also tells that the host was there all the time.
+        let few = if host.loss.trials() == 0 { FEW_UNTRIED } else { FEW_SILENT };
+        if host.refused_tcp.is_some() && host.fast <= few && !host.lane_was_useless {
             return Ruling::Lane(Capped::Icmp);
         }
-        Ruling::Silent { reason: Reason::NoResponse, miss: Some(loss.miss(pass)) }
+        let miss = loss.miss(pass);
+        let reason = if miss > DOUBTFUL { Reason::HostSilent } else { Reason::NoResponse };
+        Ruling::Silent { reason, miss: Some(miss) }
     }
 
     /// Sends a further pass to what is silent; `tries` are expected to be needed in all.
@@ -209,6 +217,9 @@ impl Scan {
         let ports = self.work.ports().len();
         let range = slot * ports..(slot + 1) * ports;
         let (state, reason) = match (lane.what, transport) {
+            (Capped::Icmp, Transport::Tcp) if self.blocks[b].hosts[slot].loss.trials() == 0 => {
+                (PortState::Unknown, Reason::HostSilent)
+            }
             // They were asked often enough before; only who refuses them was still to be heard.
             (Capped::Icmp, Transport::Tcp) => (PortState::Filtered, Reason::NoResponse),
             _ => (PortState::Unknown, Reason::RateLimited),
@@ -289,13 +300,13 @@ impl Scan {
 }
 
 /// A host of which nothing was heard.
-fn unheard(host: &Host, pass: u16, once: Moment, now: Moment) -> Ruling {
+fn unheard(host: &Host, pass: u16, tries: u16, once: Moment, now: Moment) -> Ruling {
     if host.no_neighbours > 0 {
         return Ruling::Silent { reason: Reason::NoNeighbour, miss: None };
     }
     let is_late = now - once >= LAST_AFTER;
-    if pass < UNHEARD_TRIES || !is_late {
-        return Ruling::Again { tries: UNHEARD_TRIES.max(pass + 1) };
+    if pass < tries || !is_late {
+        return Ruling::Again { tries: tries.max(pass + 1) };
     }
     let resolved = host.begun.unwrap_or(now) + RESOLUTION + Duration::from_millis(200);
     if host.way == Way::Link && !host.is_own && now < resolved {
@@ -307,15 +318,21 @@ fn unheard(host: &Host, pass: u16, once: Moment, now: Moment) -> Ruling {
 /// The last try of a silent port comes so long after the first at least: bursts of loss are shorter,
 /// and who answers a second SYN only (greylisting) has seen one.
 const LAST_AFTER: Duration = Duration::from_secs(1);
-/// Tries of a host that never answered.
+/// Tries of a host that never answered, unless it is one of very many.
 const UNHEARD_TRIES: u16 = 3;
-/// Tries, at most, while no probe was lost.
+/// Tries, at most, where nothing that was asked again got lost,
 const FEW_TRIES: u16 = 8;
+/// and where some did.
+const MOST_TRIES: u16 = 60;
+/// A silent port that may have been missed with a greater chance is not called anything.
+pub(super) const DOUBTFUL: f64 = 0.01;
 /// Above this share of loss among trials a limit on answers is the likely cause.
 const SO_LOSSY: f64 = 0.6;
 /// Passes in a row without any answer from what used to answer.
 const DEAF: u8 = 6;
 /// So few silent ports are asked on for the sake of an ICMP error that was held back.
 const FEW_SILENT: u32 = 16;
+/// The same where nothing but that error has shown that the host is there.
+const FEW_UNTRIED: u32 = 256;
 /// Open ports of one host that are tried by a connection.
 const MOST_TRIED: usize = 256;

@@ -28,7 +28,7 @@ pub(in crate::scan) fn plan(targets: TargetSet, ports: Vec<(Port, Transport)>) -
             outstanding: 16_384,
             budget: None,
         },
-        ability: Ability { echo: true, connects: true, same_flow: false },
+        ability: Ability { echo: true, connects: true },
         done: Positions::default(),
     }
 }

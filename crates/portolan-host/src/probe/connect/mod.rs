@@ -116,7 +116,7 @@ impl ConnectEngine {
 
 impl Engine for ConnectEngine {
     fn ability(&self) -> Ability {
-        Ability { echo: self.echo.is_possible(), connects: true, same_flow: false }
+        Ability { echo: self.echo.is_possible(), connects: true }
     }
 
     fn room(&self) -> usize {

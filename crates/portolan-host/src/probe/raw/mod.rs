@@ -293,7 +293,7 @@ impl RawEngine {
 impl Engine for RawEngine {
     fn ability(&self) -> Ability {
         let echo = self.connect.engine.ability().echo;
-        Ability { echo, connects: false, same_flow: true }
+        Ability { echo, connects: false }
     }
 
     fn room(&self) -> usize {

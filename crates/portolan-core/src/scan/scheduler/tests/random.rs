@@ -38,7 +38,6 @@ fn judge(seed: u64, tally: &mut Tally) {
     let mut plan =
         if link { on_link(targets(1..=hosts), ports) } else { plan(targets(1..=hosts), ports) };
     plan.seed = seed;
-    plan.ability.same_flow = !network.by_sockets;
     plan.ability.connects = network.by_sockets;
     plan.ability.echo = chance.below(3) > 0;
     let asked = plan.targets.len() * plan.ports.len() as u64;

@@ -15,8 +15,9 @@ use crate::network::{Netns, Pair};
 pub(super) fn run(scanner: Scanner<'_>, report: &mut Report) -> io::Result<()> {
     let pair = Pair::new();
     pair.src.ip("address add 10.99.0.1/24 dev eth0");
-    pair.dst.ip("route add local 10.99.0.0/24 dev lo");
-    pair.dst.filter_input("ip daddr 10.99.0.0/24 drop");
+    pair.dst.ip("address add 10.99.0.2/24 dev eth0");
+    pair.dst.ip("route add local 10.99.0.128/25 dev lo");
+    pair.dst.filter_input("ip daddr 10.99.0.128/25 drop");
     report
         .heading("SYNs a second into a network on the link that drops them, 5 s each, 3 pairs")?;
     let with_peer = is_installed("masscan", report)?;

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::loss::{Loss, MISS_A_PORT};
+use super::loss::Loss;
 use super::{Capped, Question};
 use crate::net::Moment;
 
@@ -37,8 +37,8 @@ pub(super) struct Lane {
     last_answer: Moment,
     /// Probes sent since the last answer.
     since: usize,
-    /// Confirmed tries a silent port needs, where that is known.
-    need: Option<u8>,
+    /// When a silent port's silence is proof.
+    proof: Proof,
     failures: u8,
     /// Whether a confirmation ever failed.
     was_refused: bool,
@@ -74,6 +74,16 @@ enum Phase {
     Confirm { silent: Vec<Cell>, asked: bool, more: u8 },
 }
 
+/// When a port's silence in confirmed rounds is proof.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Proof {
+    /// After so many.
+    Rounds(u8),
+    /// When a port that answers was missed with this probability at most, by what the way is known to
+    /// lose or else by the confirmations, of which every round brings one.
+    Miss(f64),
+}
+
 /// What to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
@@ -84,13 +94,12 @@ pub(super) enum Ask {
 }
 
 impl Lane {
-    /// A lane that begins now; a silent port is asked `need` times in confirmed rounds,
-    /// or as often as the confirmations say.
+    /// A lane that begins now; a silent port is asked in confirmed rounds until `proof`.
     pub(super) fn new(
         what: Capped,
         canary: Question,
         cells: impl IntoIterator<Item = u32>,
-        need: Option<u8>,
+        proof: Proof,
         now: Moment,
     ) -> Self {
         Self {
@@ -105,7 +114,7 @@ impl Lane {
             answered: 0,
             last_answer: now,
             since: 0,
-            need,
+            proof,
             failures: 0,
             was_refused: false,
             loss: Loss::default(),
@@ -264,11 +273,11 @@ impl Lane {
     /// Confirmed tries a silent port needs: what the path demands, where that is known; else what the
     /// confirmations demand, of which every round brings one.
     fn needed(&self) -> u8 {
-        if let Some(need) = self.need {
-            return need;
-        }
-        let enough =
-            |loss: Loss| (2..MOST_NEEDED).find(move |n| loss.miss(u16::from(*n)) <= MISS_A_PORT);
+        let most = match self.proof {
+            Proof::Rounds(rounds) => return rounds,
+            Proof::Miss(most) => most,
+        };
+        let enough = |loss: Loss| (2..MOST_NEEDED).find(|n| loss.miss(u16::from(*n)) <= most);
         let (of_path, own) = (enough(self.path), enough(self.loss));
         of_path.into_iter().chain(own).min().unwrap_or(MOST_NEEDED)
     }
@@ -399,7 +408,7 @@ mod tests {
             Capped::Icmp,
             Question::Udp(Port(9)),
             0..closed + silent,
-            None,
+            Proof::Miss(1e-3),
             Moment::START,
         );
         let (mut tokens, mut ms, mut answered, mut proved) = (0.0_f64, 0_u64, 0, 0);

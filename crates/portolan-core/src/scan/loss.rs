@@ -65,6 +65,8 @@ impl Loss {
 
 /// A silent port may have been missed with this probability at most,
 pub(super) const MISS_A_PORT: f64 = 1e-3;
+/// where it cannot be helped with this one, beyond which nothing is claimed,
+pub(super) const DOUBTFUL: f64 = 0.01;
 /// and of all answering ports of a host so many may be expected to have been.
 const MISS_A_HOST: f64 = 2e-4;
 /// Beyond this many tries loss is no longer a matter of arithmetic.

@@ -14,11 +14,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use judge::DOUBTFUL;
-
 use super::block::{Block, Cell, CellState, Next, Pass, Phase};
 use super::host::{HELLO, Host, Kind, LANE_CANARY, Watch};
 use super::lane::Ask;
+use super::loss::DOUBTFUL;
 use super::pacer::{Pacer, Way};
 use super::work::Work;
 use super::{

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::block::{CellState, Pass, Phase, Silence};
 use super::super::host::{Held, Host, Kind, Verifying};
-use super::super::lane::Lane;
+use super::super::lane::{Lane, Proof};
+use super::super::loss::{DOUBTFUL, MISS_A_PORT};
 use super::super::pacer::Way;
 use super::super::{Capped, Manner, PortState, Probe, Question, Reason, Record};
 use super::answer::HOLD;
@@ -202,12 +203,17 @@ impl Scan {
             block.cells[*number].state = CellState::Slow;
             host.fast -= 1;
         }
-        // Their silence is proved already where only the word of a refusal is still missing.
-        let need = (what == Capped::Icmp && transport == Transport::Tcp).then_some(1);
+        let proof = match (what, transport) {
+            (Capped::Reset, _) | (_, Transport::Udp) => Proof::Miss(MISS_A_PORT),
+            // Passes saw nothing that could tell how much gets lost, and were silent too.
+            _ if host.loss.trials() == 0 => Proof::Miss(DOUBTFUL),
+            // Their silence is proved already; only the word of a refusal is still missing.
+            _ => Proof::Rounds(1),
+        };
         // In no order of numbers: a host's answers go to ports all over.
         let mut cells: Vec<u32> = cells.into_iter().filter_map(|n| u32::try_from(n).ok()).collect();
         cells.sort_by_key(|n| block.order.position_of(u64::from(*n)));
-        host.lanes[which] = Some(Box::new(Lane::new(what, canary, cells, need, now)));
+        host.lanes[which] = Some(Box::new(Lane::new(what, canary, cells, proof, now)));
         host.lane_was_useless |= transport == Transport::Tcp;
         self.wake = now;
     }
@@ -324,8 +330,6 @@ const UNHEARD_TRIES: u16 = 3;
 const FEW_TRIES: u16 = 8;
 /// and where some did.
 const MOST_TRIES: u16 = 60;
-/// A silent port that may have been missed with a greater chance is not called anything.
-pub(super) const DOUBTFUL: f64 = 0.01;
 /// Above this share of loss among trials a limit on answers is the likely cause.
 const SO_LOSSY: f64 = 0.6;
 /// Passes in a row without any answer from what used to answer.

@@ -290,3 +290,20 @@ fn many_hosts_with_one_port_are_told_each() {
     assert_eq!(told.hosts.len(), 256);
     assert_eq!(told.hosts.iter().filter(|h| h.answered).count(), 3);
 }
+
+#[test]
+fn beside_a_refused_port_a_dropped_one_is_filtered_although_the_errors_are_used_up() {
+    let refused = Behaviour::Rejected { code: 13, by_router: false };
+    let mut host_one = with(&[(8001, Behaviour::Dropped), (8002, refused)]);
+    host_one.echo = false;
+    for burst in [1.0, 6.0] {
+        host_one.errors = Some(Bucket::new(1.0, burst));
+        for mut network in each(network(host_one.clone())) {
+            let told = play(on_link(targets([1]), tcp([8001, 8002])), &mut network);
+            let dropped = told.of(host(1), 8001);
+            assert_eq!(dropped.state, PortState::Filtered, "{dropped:?}");
+            assert!(dropped.miss_probability.unwrap() <= 0.01, "{dropped:?}");
+            assert!(told.took < Duration::from_secs(25), "{:?}", told.took);
+        }
+    }
+}

@@ -63,6 +63,11 @@ impl Work {
         self.hosts.saturating_mul(self.ports.len() as u64)
     }
 
+    /// How many hosts there are.
+    pub(super) const fn hosts(&self) -> u64 {
+        self.hosts
+    }
+
     /// Whether there are so many hosts that those who never answer decide how long it takes.
     pub(super) const fn is_large(&self) -> bool {
         self.hosts > LARGE

@@ -139,6 +139,7 @@ impl Scan {
         }
         let signature = answer.signature.as_ref();
         host.icmp_errors += u32::from(matches!(reason, Reason::Icmp(_)));
+        self.routers_refuse |= matches!(reason, Reason::Icmp(_)) && answer.from != answer.target;
         if let Some(hop_limit) = signature.and_then(|s| s.hop_limit) {
             host.hop_limit = Some(host.hop_limit.map_or(hop_limit, |h| h.min(hop_limit)));
         }

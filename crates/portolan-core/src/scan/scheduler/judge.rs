@@ -81,7 +81,11 @@ impl Scan {
         let (pass, once) = (block.pass, block.asked_once.unwrap_or(now));
         let host = &mut block.hosts[slot];
         if !host.heard {
-            let tries = if self.work.is_large() { 2 } else { UNHEARD_TRIES };
+            let tries = match self.work.hosts() {
+                0..=FEW_HOSTS if self.routers_refuse && host.fast <= FEW_SILENT => REFUSED_TRIES,
+                _ if self.work.is_large() => 2,
+                _ => UNHEARD_TRIES,
+            };
             return unheard(host, pass, tries, once, now);
         }
         let loss = host.measured_loss();
@@ -324,6 +328,10 @@ fn unheard(host: &Host, pass: u16, tries: u16, once: Moment, now: Moment) -> Rul
 /// The last try of a silent port comes so long after the first at least: bursts of loss are shorter,
 /// and who answers a second SYN only (greylisting) has seen one.
 const LAST_AFTER: Duration = Duration::from_secs(1);
+/// Tries of a host that never answered where routers speak for others: what they have to say of this
+/// one may have been held back, since they limit their errors for all of them together.
+const REFUSED_TRIES: u16 = 5;
+const FEW_HOSTS: u64 = 64;
 /// Tries of a host that never answered, unless it is one of very many.
 const UNHEARD_TRIES: u16 = 3;
 /// Tries, at most, where nothing that was asked again got lost,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use network::Network;
 
 use super::*;
-use crate::net::{Port, Prefix};
-use crate::scan::{HostReport, TargetSet};
+use crate::net::{Port, Prefix, Transport};
+use crate::scan::{Ability, HostReport, Pace, Record, TargetSet};
 
 /// A plan on the way of a router, without any limits of its own.
 pub(in crate::scan) fn plan(targets: TargetSet, ports: Vec<(Port, Transport)>) -> Plan {

@@ -132,6 +132,8 @@ pub(super) struct Network {
     pub(super) chance: Chance,
     /// Late answers are lost, as by closed sockets, and the try is known; else as raw packets are.
     pub(super) by_sockets: bool,
+    /// A router's limit on errors, for all hosts behind it together.
+    pub(super) shared_errors: Option<Bucket>,
     /// Probes that leave at once before the machine has no room, per millisecond.
     pub(super) room: Option<Bucket>,
     waiting: BinaryHeap<Reverse<(Moment, u64)>>,
@@ -145,6 +147,7 @@ impl Network {
             hosts: HashMap::new(),
             chance: Chance::new(seed),
             by_sockets: true,
+            shared_errors: None,
             room: None,
             waiting: BinaryHeap::new(),
             answers: HashMap::new(),
@@ -177,6 +180,9 @@ impl Network {
         let (lost_out, lost_back, late) =
             (self.chance.share(), self.chance.share(), self.chance.share());
         let host = self.hosts.get_mut(&probe.target)?;
+        if let Some(shared) = self.shared_errors {
+            host.errors = Some(shared);
+        }
         let is_out = |(from, to): (Duration, Duration)| (from..to).contains(&now.since_start());
         if host.outage.is_some_and(is_out) || lost_out < host.loss.0 {
             return None;
@@ -184,7 +190,9 @@ impl Network {
         if host.capacity.as_mut().is_some_and(|capacity| !capacity.take(now)) {
             return None;
         }
-        let (reply, from) = reply(host, now, probe)?;
+        let reply = reply(host, now, probe);
+        self.shared_errors = self.shared_errors.and(host.errors);
+        let (reply, from) = reply?;
         if lost_back < host.loss.1 {
             return None;
         }

@@ -310,13 +310,13 @@ fn beside_a_refused_port_a_dropped_one_is_filtered_although_the_errors_are_used_
 
 #[test]
 fn a_router_that_refuses_for_several_hosts_is_heard_for_each() {
-    let errors = Some(Bucket::new(1.0, 2.0));
+    let errors = Some(Bucket::new(1.0, 1.0));
     let mut refused = with(&[]);
     (refused.others, refused.echo) = (Behaviour::Rejected { code: 13, by_router: true }, false);
-    refused.errors = errors;
-    let mut network = Network::new(4).with(host(1), refused.clone()).with(host(2), refused);
+    let mut network = Network::new(4);
+    (1..=4).for_each(|n| drop(network.hosts.insert(host(n), refused.clone())));
     network.shared_errors = errors;
-    let told = play(plan(targets([1, 2]), tcp([80, 81])), &mut network);
+    let told = play(plan(targets(1..=4), tcp([80])), &mut network);
     let heard = told.records.values().filter(|r| matches!(r.reason, Reason::Icmp(_)));
     assert_eq!(heard.count(), 4, "{:?}", told.records);
 }

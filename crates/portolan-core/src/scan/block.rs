@@ -23,6 +23,8 @@ pub(super) struct Block {
     /// Host by host, port by port.
     pub(super) cells: Vec<Cell>,
     pub(super) phase: Phase,
+    /// What the latest pass asks, in order: as far as it is found out, or all that is still silent.
+    pub(super) list: Vec<u32>,
     /// The latest pass that was begun, from 1.
     pub(super) pass: u16,
     /// When everything had been asked once.
@@ -74,9 +76,8 @@ pub(super) enum Phase {
 /// A pass on its way.
 #[derive(Debug)]
 pub(super) struct Pass {
-    /// What is asked, in order; `None` is everything.
-    pub(super) list: Option<Vec<u32>>,
-    pub(super) cursor: u64,
+    /// The next place in the list.
+    pub(super) cursor: usize,
     /// A cell is asked again so long after the last time,
     pub(super) spacing: Duration,
     /// and not before.
@@ -119,14 +120,10 @@ impl Block {
             return Next::Later(pass.not_before);
         }
         loop {
-            let cell = match &pass.list {
-                Some(list) => list.get(usize::try_from(pass.cursor).unwrap_or(usize::MAX)).copied(),
-                None if pass.cursor < self.order.len() => {
-                    u32::try_from(self.order.at(pass.cursor)).ok()
-                }
-                None => None,
-            };
-            let Some(number) = cell else { return Next::End };
+            if self.pass == 1 && pass.cursor == self.list.len() {
+                find_next(&mut self.list, &self.order);
+            }
+            let Some(number) = self.list.get(pass.cursor).copied() else { return Next::End };
             let cell = self.cells[number as usize];
             if cell.state != CellState::Fast {
                 pass.cursor += 1;
@@ -152,17 +149,24 @@ impl Block {
         cell.tries = cell.tries.saturating_add(1);
     }
 
-    /// The cells that passes still ask, in order.
-    pub(super) fn silent_cells(&self) -> Vec<u32> {
-        let all = 0..self.order.len();
-        let cells = all.filter_map(|position| u32::try_from(self.order.at(position)).ok());
-        cells.filter(|n| self.cells[*n as usize].state == CellState::Fast).collect()
+    /// Leaves in the list what passes still ask; how many that are.
+    pub(super) fn keep_silent(&mut self) -> usize {
+        self.list.retain(|number| self.cells[*number as usize].state == CellState::Fast);
+        self.list.len()
     }
 
     /// The numbers of a host's cells.
     pub(super) fn cells_of(&self, slot: usize) -> std::ops::Range<usize> {
         let ports = self.cells.len() / self.hosts.len().max(1);
         slot * ports..(slot + 1) * ports
+    }
+}
+
+/// Puts what comes next in the order at the end of what is known of it.
+fn find_next(list: &mut Vec<u32>, order: &Permutation) {
+    let position = list.len() as u64;
+    if position < order.len() {
+        list.extend(u32::try_from(order.at(position)));
     }
 }
 

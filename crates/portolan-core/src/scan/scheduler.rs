@@ -259,7 +259,7 @@ impl Scan {
 /// How many ports of a block count as half done: asked, not decided.
 fn half_done(block: &Block) -> u64 {
     match &block.phase {
-        Phase::Sending(pass) if block.pass == 1 => pass.cursor,
+        Phase::Sending(pass) if block.pass == 1 => pass.cursor as u64,
         _ => block.hosts.iter().map(|h| u64::from(h.undecided)).sum(),
     }
 }

@@ -122,9 +122,9 @@ impl Scan {
     /// Sends a further pass to what is silent; `tries` are expected to be needed in all.
     fn begin_pass(&mut self, b: usize, tries: u16, deaf: u8, now: Moment) {
         let block = &mut self.blocks[b];
-        let list = block.silent_cells();
+        let silent = block.keep_silent();
         let rate = self.pacers[block.way as usize].rate();
-        let is_cheap = list.len() < 2048 || (list.len() as f64) < rate * 0.02;
+        let is_cheap = silent < 2048 || (silent as f64) < rate * 0.02;
         block.pass += 1;
         let is_last = block.pass >= tries;
         let once = block.asked_once.unwrap_or(now);
@@ -144,7 +144,7 @@ impl Scan {
             host.watch.asked_in_pass = 0;
             host.watch.answered_in_pass = 0;
         }
-        block.phase = Phase::Sending(Pass { list: Some(list), cursor: 0, spacing, not_before });
+        block.phase = Phase::Sending(Pass { cursor: 0, spacing, not_before });
     }
 
     /// What passes still ask of a host is silent, and will be told so.

@@ -78,7 +78,7 @@ impl Scan {
             }
         }
         let is_routed = hosts.iter().any(|h| h.way == Way::Routed);
-        let first = Pass { list: None, cursor: 0, spacing: Duration::ZERO, not_before: now };
+        let first = Pass { cursor: 0, spacing: Duration::ZERO, not_before: now };
         Block {
             number,
             base,
@@ -88,6 +88,7 @@ impl Scan {
             order,
             cells,
             phase: Phase::Sending(first),
+            list: Vec::new(),
             pass: 1,
             asked_once: None,
             requeued: VecDeque::new(),

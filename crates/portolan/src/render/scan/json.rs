@@ -1,10 +1,11 @@
 //! A scan as one JSON document, written as it goes: its size in memory does not grow with the ports.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use portolan_core::scan::{Cap, Front, HostReport, LocalError, Reason, Record};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::os::{self, OsJson};
 use super::{Page, words};
@@ -84,7 +85,8 @@ pub(super) struct RecordJson<'a> {
     port: u16,
     transport: &'static str,
     state: &'static str,
-    reason: String,
+    #[serde(serialize_with = "shown")]
+    reason: Reason,
     from: Option<IpAddr>,
     tries: u16,
     rtt_us: Option<u64>,
@@ -105,7 +107,7 @@ impl<'a> RecordJson<'a> {
             port: record.port.0,
             transport: record.transport.as_str(),
             state: record.state.as_str(),
-            reason: record.reason.to_string(),
+            reason: record.reason,
             from: record.from,
             tries: record.tries,
             rtt_us: record.rtt.map(micros),
@@ -117,6 +119,10 @@ impl<'a> RecordJson<'a> {
             local_error: local_error(record.reason),
         }
     }
+}
+
+fn shown<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 const fn local_error(reason: Reason) -> Option<&'static str> {

@@ -16,6 +16,7 @@ mod summary;
 mod table;
 mod words;
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -60,8 +61,8 @@ pub(crate) struct Page<'a> {
     goes_on: bool,
     /// What is scanned.
     opening: &'a Opening,
-    /// What ports are usually called.
-    registry: &'a Registry,
+    /// What the ports asked are usually called, where they have a name: every port is told of.
+    services: HashMap<(Port, Transport), &'a str>,
 }
 
 impl<'a> Page<'a> {
@@ -72,7 +73,8 @@ impl<'a> Page<'a> {
         registry: &'a Registry,
     ) -> Self {
         let (width, style) = (screen.width, screen.style);
-        Self { out: screen, width, style, goes_on: false, opening, registry }
+        let services = services(opening, registry);
+        Self { out: screen, width, style, goes_on: false, opening, services }
     }
 
     /// A file; 80 columns wide, without colour.
@@ -82,18 +84,25 @@ impl<'a> Page<'a> {
         opening: &'a Opening,
         registry: &'a Registry,
     ) -> Self {
-        Self { out, width: 80, style: Style::PLAIN, goes_on, opening, registry }
+        let services = services(opening, registry);
+        Self { out, width: 80, style: Style::PLAIN, goes_on, opening, services }
     }
 
     /// The usual name of the service on a port.
     fn service(&self, port: Port, transport: Transport) -> Option<&'a str> {
-        self.registry.service_name(port, transport)
+        self.services.get(&(port, transport)).copied()
     }
 
     /// The name of an address.
     fn name(&self, address: IpAddr) -> Option<&'a str> {
         self.opening.names.get(&address).map(String::as_str)
     }
+}
+
+fn services<'a>(opening: &Opening, registry: &'a Registry) -> HashMap<(Port, Transport), &'a str> {
+    let named =
+        |(port, transport)| Some(((port, transport), registry.service_name(port, transport)?));
+    opening.ports.iter().copied().filter_map(named).collect()
 }
 
 /// Who writes `form` on `page`.

@@ -1,7 +1,7 @@
 //! What is known of one host while it is scanned: how far it is, what it loses, what keeps telling
 //! that it still answers.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::loss::Loss;
 use super::pacer::Way;
 use super::rtt::Rtt;
-use super::{LocalError, Question, Record, Suspicion};
+use super::{Icmp, LocalError, Question, Record, Suspicion};
 use crate::net::Moment;
 
 /// A host of a block in hand.
@@ -32,6 +32,10 @@ pub(super) struct Host {
     pub(super) answered_later: u32,
     /// Whether anything was heard of it, or of the way to it.
     pub(super) heard: bool,
+    /// When it was last heard itself.
+    pub(super) spoke: Option<Moment>,
+    /// Ports of which a router said, after the host had spoken, that there is no way to it.
+    pub(super) lost_ways: HashMap<u32, LostWay>,
     pub(super) no_neighbours: u8,
     /// When it was first asked.
     pub(super) begun: Option<Moment>,
@@ -83,6 +87,8 @@ impl Host {
             answered_first: 0,
             answered_later: 0,
             heard: false,
+            spoke: None,
+            lost_ways: HashMap::new(),
             no_neighbours: 0,
             begun: None,
             watch: Watch::default(),
@@ -142,6 +148,19 @@ impl Host {
         }
     }
 
+    /// Whether a router's word that there is no way to a port, though the host is there, is to be
+    /// believed: only when it says so again after the host has spoken in between, for a host that
+    /// reboots is called unreachable too.
+    pub(super) fn believes(&mut self, cell: u32, icmp: Icmp, from: IpAddr, now: Moment) -> bool {
+        let settled = self.timeout().max(Duration::from_millis(250));
+        let Some(spoke) = self.spoke else { return true };
+        let fresh = LostWay { icmp, from, first: now, last: now, is_of_port: false };
+        let way = self.lost_ways.entry(cell).or_insert(fresh);
+        way.last = now;
+        way.is_of_port |= spoke >= way.first + settled;
+        way.is_of_port && now - way.first >= LAST_AFTER
+    }
+
     /// Whether nothing more will be learned.
     pub(super) fn is_finished(&self) -> bool {
         self.undecided == 0 && self.opens.is_empty()
@@ -177,6 +196,18 @@ impl Host {
             self.caps.push(Cap { what: lane.what, per_second, burst });
         }
     }
+}
+
+/// A router's word that there is no way to the host, about one of its ports.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LostWay {
+    pub(super) icmp: Icmp,
+    pub(super) from: IpAddr,
+    /// When it first said so, and last.
+    first: Moment,
+    pub(super) last: Moment,
+    /// Whether the host spoke in between.
+    pub(super) is_of_port: bool,
 }
 
 /// An answered port that is not told yet.
@@ -340,6 +371,9 @@ impl Watch {
     }
 }
 
+/// The last try of a silent port comes so long after the first at least: bursts of loss are shorter,
+/// and who answers a second SYN only (greylisting) has seen one.
+pub(super) const LAST_AFTER: Duration = Duration::from_secs(1);
 /// Attempt numbers of trials, apart from those of ports.
 const FIRST_TRIAL: u16 = 0x4000;
 const TRIALS: u16 = 0x4000;

@@ -34,6 +34,9 @@ impl Scan {
             }
             _ => host.heard = true,
         }
+        if answer.from == answer.target {
+            host.spoke = Some(now);
+        }
         let is_aside = answer.attempt.is_some_and(|a| Watch::is_trial(a) || a == LANE_CANARY);
         let cell = self.cell_of(slot, answer.question);
         let undecided =
@@ -48,6 +51,10 @@ impl Scan {
     fn aside(&mut self, b: usize, slot: usize, now: Moment, answer: &Answer) {
         let block = &mut self.blocks[b];
         let host = &mut block.hosts[slot];
+        if is_lost_way(answer) && host.spoke.is_some() {
+            self.ignored += 1; // not the word of what was asked
+            return;
+        }
         let awaits = |lane: &crate::scan::lane::Lane| {
             lane.awaits_canary()
                 && lane.canary() == answer.question
@@ -78,6 +85,12 @@ impl Scan {
             self.ignored += 1;
             return;
         };
+        let what = u32::try_from(number).expect("a block has fewer cells");
+        if let (Reply::Unreachable(icmp), true) = (answer.reply, is_lost_way(answer))
+            && !self.blocks[b].hosts[slot].believes(what, icmp, answer.from, now)
+        {
+            return;
+        }
         let cell = self.blocks[b].cells[number];
         let rtt = answer.rtt.unwrap_or_else(|| since(now, cell.sent));
         let tries = answer.attempt.unwrap_or(cell.tries.into());
@@ -96,7 +109,6 @@ impl Scan {
             rtt: Some(rtt),
             ..self.record(b, slot, number, state, reason, Some(0.0))
         };
-        let what = u32::try_from(number).expect("a block has fewer cells");
         let was_slow = cell.state == CellState::Slow;
         let hop_limit = answer.signature.as_ref().and_then(|s| s.hop_limit);
         // A RST is told together with the open ports where its hop limit can be compared with the
@@ -252,6 +264,19 @@ const fn is_refusal(icmp: Icmp) -> bool {
         (false, 11 | 12) | (true, 1 | 3) => true,
         _ => false,
     }
+}
+
+/// Whether an answer is a router's word that it knows no way to the host just now: network or host
+/// unreachable (RFC 1812 §5.2.7.1; RFC 4443 §3.1), time exceeded. All of that passes.
+fn is_lost_way(answer: &Answer) -> bool {
+    let Reply::Unreachable(icmp) = answer.reply else { return false };
+    let passes = match (icmp.v6, icmp.kind) {
+        (false, 3) => matches!(icmp.code, 0 | 1 | 5..=8 | 11 | 12),
+        (true, 1) => matches!(icmp.code, 0 | 2 | 3),
+        (false, 11) | (true, 3) => true,
+        _ => false,
+    };
+    passes && answer.from != answer.target
 }
 
 /// Up to so many ports every answer of a host is told together.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::block::{CellState, Pass, Phase, Silence};
-use super::super::host::{Held, Host, Kind, Verifying};
+use super::super::host::{Held, Host, Kind, LAST_AFTER, Verifying};
 use super::super::lane::{Lane, Proof};
 use super::super::loss::{DOUBTFUL, MISS_A_PORT};
 use super::super::pacer::Way;
@@ -325,9 +325,6 @@ fn unheard(host: &Host, pass: u16, tries: u16, once: Moment, now: Moment) -> Rul
     Ruling::Silent { reason: Reason::NoResponse, miss: None }
 }
 
-/// The last try of a silent port comes so long after the first at least: bursts of loss are shorter,
-/// and who answers a second SYN only (greylisting) has seen one.
-const LAST_AFTER: Duration = Duration::from_secs(1);
 /// Tries of a host that never answered where routers speak for others: what they have to say of this
 /// one may have been held back, since they limit their errors for all of them together.
 const REFUSED_TRIES: u16 = 5;

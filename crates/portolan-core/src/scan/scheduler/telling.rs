@@ -1,6 +1,9 @@
 //! Telling what is known: a port with its final state, a host when nothing of it is left.
 
-use super::super::block::CellState;
+use std::time::Duration;
+
+use super::super::block::{CellState, since};
+use super::super::host::LostWay;
 use super::super::{Event, PortState, Reason, Record};
 use super::Scan;
 use crate::net::{Moment, Transport};
@@ -16,9 +19,24 @@ impl Scan {
         reason: Reason,
         miss: Option<f64>,
     ) {
-        let record = self.record(b, slot, number, state, reason, miss);
+        let mut record = self.record(b, slot, number, state, reason, miss);
+        if reason == Reason::NoResponse
+            && let Some(way) = self.lost_way(b, slot, number)
+        {
+            (record.state, record.reason) = (PortState::Filtered, Reason::Icmp(way.icmp));
+            record.from = Some(way.from);
+        }
         self.leave(b, slot, number, CellState::Decided);
         self.tell(record);
+    }
+
+    /// The router's word about a port that had no other answer: if it came to the last try, or came
+    /// again after the host had spoken.
+    fn lost_way(&self, b: usize, slot: usize, number: usize) -> Option<LostWay> {
+        let block = &self.blocks[b];
+        let way = *block.hosts[slot].lost_ways.get(&u32::try_from(number).ok()?)?;
+        let after = since(way.last, block.cells[number].sent);
+        (way.is_of_port || after < Duration::from_secs(60)).then_some(way)
     }
 
     pub(super) fn record(

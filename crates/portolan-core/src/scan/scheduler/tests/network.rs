@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::net::{Moment, Port};
 use crate::scan::{Answer, Icmp, LocalError, Manner, Probe, Question, Reply, Signature, SipHash};
 
+const ROUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 255, 255, 254));
+
 /// A source of chance with a seed.
 #[derive(Clone, Debug)]
 pub(super) struct Chance {
@@ -89,6 +91,8 @@ pub(super) struct SimHost {
     pub(super) capacity: Option<Bucket>,
     /// When nothing passes.
     pub(super) outage: Option<(Duration, Duration)>,
+    /// Whether the router says so then.
+    pub(super) outage_told: bool,
     /// Something accepts for every port and resets where nothing listens.
     pub(super) proxy: bool,
     pub(super) asked: HashMap<Question, u32>,
@@ -109,6 +113,7 @@ impl SimHost {
             errors: None,
             capacity: None,
             outage: None,
+            outage_told: false,
             proxy: false,
             asked: HashMap::new(),
         }
@@ -184,13 +189,14 @@ impl Network {
             host.errors = Some(shared);
         }
         let is_out = |(from, to): (Duration, Duration)| (from..to).contains(&now.since_start());
-        if host.outage.is_some_and(is_out) || lost_out < host.loss.0 {
+        let is_out = host.outage.is_some_and(is_out);
+        if is_out && !host.outage_told || lost_out < host.loss.0 {
             return None;
         }
         if host.capacity.as_mut().is_some_and(|capacity| !capacity.take(now)) {
             return None;
         }
-        let reply = reply(host, now, probe);
+        let reply = if is_out { Some(unreachable()) } else { reply(host, now, probe) };
         self.shared_errors = self.shared_errors.and(host.errors);
         let (reply, from) = reply?;
         if lost_back < host.loss.1 {
@@ -218,6 +224,11 @@ impl Network {
     }
 }
 
+/// The router's word about a host that nobody finds.
+fn unreachable() -> (Reply, IpAddr) {
+    (Reply::Unreachable(Icmp { v6: false, kind: 3, code: 1 }), ROUTER)
+}
+
 fn look(host: &SimHost, reply: Reply) -> Signature {
     let by_proxy = host.proxy && reply == Reply::SynAck;
     Signature {
@@ -228,7 +239,7 @@ fn look(host: &SimHost, reply: Reply) -> Signature {
 }
 
 fn reply(host: &mut SimHost, now: Moment, probe: &Probe) -> Option<(Reply, IpAddr)> {
-    let (own, router) = (probe.target, IpAddr::from([10, 255, 255, 254]));
+    let (own, router) = (probe.target, ROUTER);
     if probe.question == Question::Echo {
         return host.echo.then_some((Reply::Echo, own));
     }

@@ -109,6 +109,7 @@ fn random_host(chance: &mut Chance) -> SimHost {
     if chance.below(8) == 0 {
         let from = Duration::from_millis(chance.below(2000));
         host.outage = Some((from, from + Duration::from_millis(chance.below(3000))));
+        host.outage_told = from.as_millis() % 2 == 1;
     }
     host.proxy = chance.below(12) == 0;
     host

@@ -190,6 +190,26 @@ fn an_outage_of_a_few_seconds_leaves_no_wrong_state() {
 }
 
 #[test]
+fn a_router_that_calls_a_rebooting_host_unreachable_is_not_believed_for_good() {
+    let mut shaky = with(&[(7, Behaviour::Dropped)]);
+    shaky.tcp.extend((1..=6).map(|p| (p, Behaviour::Open)));
+    shaky.tcp.insert(8, Behaviour::Rejected { code: 1, by_router: true });
+    shaky.outage_told = true;
+    for length in [700, 2500, 6000] {
+        shaky.outage = Some((Duration::from_millis(60), Duration::from_millis(60 + length)));
+        for mut network in each(network(shaky.clone())) {
+            let told = play(plan(targets([1]), tcp(1..=400)), &mut network);
+            let counts = (told.count(PortState::Open), told.count(PortState::Closed));
+            assert_eq!(counts, (6, 392), "{length} {:?}", told.took);
+            assert_eq!(told.of(host(1), 7).reason, Reason::NoResponse);
+            let refused = told.of(host(1), 8);
+            assert_eq!(refused.reason.to_string(), "icmp-3-1");
+            assert_eq!(refused.from, Some([10, 255, 255, 254].into()));
+        }
+    }
+}
+
+#[test]
 fn a_host_that_dies_leaves_its_ports_unknown() {
     let mut dying = with(&[]);
     dying.outage = Some((Duration::from_millis(150), Duration::from_secs(100_000)));

@@ -136,11 +136,10 @@ pub(crate) fn prepare(request: &Request, registry: &Registry) -> Result<(Opening
     if !request.public {
         targets::refuse_public(&targets, inventory, &addresses)?;
     }
-    let interface = request.interface.clone().or(found.interface);
     let watch = Stopwatch::start();
     let needs = engine::Needs {
         wanted: request.engine,
-        interface,
+        interface: found.interface,
         source: request.source,
         only_own: targets::only_own(&targets, &addresses),
     };

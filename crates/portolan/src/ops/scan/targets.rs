@@ -25,7 +25,7 @@ pub(super) struct Found {
     pub(super) targets: TargetSet,
     /// Names of their addresses.
     pub(super) names: HashMap<IpAddr, String>,
-    /// The interface that a zone names.
+    /// The interface to go through: what a zone names, else what was asked for.
     pub(super) interface: Option<String>,
     /// What could not be resolved or is not to be probed.
     pub(super) gaps: Vec<Gap>,
@@ -67,6 +67,7 @@ impl<'a> Gathering<'a> {
         self.names.clear();
         request.targets.iter().try_for_each(|word| self.word(word))?;
         self.spare(&mut excluded);
+        self.spare_broadcasts(&mut excluded);
         if let Some(family) = self.family {
             self.ranges.retain(|r| r.is_v6() == (family == Family::V6));
         }
@@ -75,7 +76,10 @@ impl<'a> Gathering<'a> {
         if targets.is_empty() {
             return Err(self.nothing());
         }
-        let interface = self.interface()?;
+        let interface = self.interface()?.or_else(|| request.interface.clone());
+        if interface.is_none() {
+            self.refuse_zoneless(&targets)?;
+        }
         self.name_by_inventory();
         Ok(Found { targets, names: self.names, interface, gaps: self.gaps })
     }
@@ -187,6 +191,41 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// Leaves out the addresses that mean all hosts of a network of ours (RFC 919 §7): none of them is
+    /// a host.
+    fn spare_broadcasts(&mut self, excluded: &mut Vec<AddressRange>) {
+        for here in self.addresses {
+            let network = here.network;
+            let all = AddressRange::from(network).last();
+            let is_asked = self.ranges.iter().any(|asked| asked.place_of(all).is_some());
+            if network.address().is_ipv4() && network.length() < 31 && is_asked {
+                let what = format!("{all}, the broadcast address of {}", here.interface);
+                let gap = Gap::new(what, Why::NotLooked, "it is the address of no host");
+                if !self.gaps.contains(&gap) {
+                    self.gaps.push(gap);
+                }
+                excluded.push(all.into());
+            }
+        }
+    }
+
+    /// Refuses link-local IPv6 addresses of which nobody says on which link: every link has its own
+    /// (RFC 4007 §6).
+    fn refuse_zoneless(&self, targets: &TargetSet) -> Result<()> {
+        let Some(range) = targets.ranges().find(|range| is_link_local(range.first())) else {
+            return Ok(());
+        };
+        let target = range.first();
+        let here = self.addresses.iter().filter(|a| is_link_local(a.address));
+        let mut zones: Vec<String> = here.map(|a| format!("{target}%{}", a.interface)).collect();
+        zones.dedup();
+        let hint = match zones.is_empty() {
+            true => "no interface here has a link-local address".into(),
+            false => format!("name it: {}", zones.join(" or ")),
+        };
+        Err(Fault::new(format!("{target} is link-local, and no interface is named"), hint))
+    }
+
     /// Names that nobody typed, of addresses that the inventory knows.
     fn name_by_inventory(&mut self) {
         for host in self.inventory.map_or(&[][..], |i| &i.hosts) {
@@ -273,6 +312,10 @@ fn single_addresses(host: &Host) -> impl Iterator<Item = IpAddr> {
         _ => None,
     });
     written.chain(host.public.iter().copied())
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn is_single(prefix: Prefix) -> bool {

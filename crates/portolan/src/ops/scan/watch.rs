@@ -66,7 +66,7 @@ impl<'a> Watch<'a> {
 
     /// Tells the sink that it begins.
     pub(super) fn begin(&mut self) -> Result<()> {
-        Ok(self.sink.begin()?)
+        self.sink.begin().context(WRITING)
     }
 
     /// Settles what is left and tells the sink that it is over.
@@ -77,7 +77,7 @@ impl<'a> Watch<'a> {
         now: Moment,
     ) -> Result<Summary> {
         if let Some(failure) = self.failure.take() {
-            return Err(failure.into());
+            return Err(failure).context(WRITING);
         }
         let summary = Summary {
             tally: std::mem::take(&mut self.tally),
@@ -87,8 +87,8 @@ impl<'a> Watch<'a> {
             interrupted: self.interrupt.signal(),
         };
         // What was found before the engine failed is worth having.
-        self.sink.finish(&summary)?;
-        self.settle()?;
+        self.sink.finish(&summary).context(WRITING)?;
+        self.settle().context(WRITING)?;
         ran.hinted("the scan ended early", "what is printed above was found before")?;
         Ok(summary)
     }
@@ -139,6 +139,7 @@ impl Watcher for Watch<'_> {
     }
 }
 
+const WRITING: &str = "write the results";
 /// Five times a second.
 const TICKS_TO_SETTLE: u32 = 2;
 

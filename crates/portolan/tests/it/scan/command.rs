@@ -117,6 +117,7 @@ fn what_cannot_be_scanned_is_refused_with_the_way_out() {
         ("scan 10.0.0.1 -p u:top:200", "-p: top:200 is more than is ranked"),
         ("scan 10.0.0.1 --exclude 10.0.0.0/8", "no target is left"),
         ("scan fe80::1%eth0 fe80::2%eth1", "targets on eth0 and on eth1"),
+        ("scan fe80::1", "fe80::1 is link-local"),
         ("scan 10.0.0.1 --resume state", "--resume needs a form"),
         ("scan 10.0.0.1 --json --csv", "the results have one form"),
         ("scan 10.0.0.1 --shard 1/3", "--seed"),
@@ -278,6 +279,24 @@ fn a_killed_scan_goes_on_where_its_output_ends() {
     let other = Program::line(&line.replace("1-2000", "1-2001")).inside(&pair.src).folder(&folder);
     let other = other.run().expect_code(2);
     assert!(other.stderr.contains("is of a scan with other ports"), "{}", other.stderr);
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    let ran = Program::line("scan 127.0.0.1 -p 1 --jsonl -o /dev/full").run().expect_code(2);
+    assert!(ran.stderr.starts_with("error: write the results: No space"), "{}", ran.stderr);
+}
+
+#[test]
+fn broadcast_addresses_of_our_own_networks_are_no_hosts() {
+    require_root!();
+    let pair = Pair::new();
+    let scan = |line: &str| Program::line(line).inside(&pair.src).run();
+    let ran = scan("scan 10.76.0.252/30 -p 1 --jsonl").expect_code(0);
+    let asked: Vec<Value> = lines(&ran.stdout, "port");
+    assert_eq!(states(&asked).len(), 3, "{}", ran.stdout);
+    assert!(ran.stdout.contains("10.76.0.255, the broadcast address of"), "{}", ran.stdout);
+    scan("scan 10.76.0.255 -p 1").expect_code(2);
 }
 
 #[test]

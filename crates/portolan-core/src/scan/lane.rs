@@ -166,6 +166,16 @@ impl Lane {
         (self.answers.len() > 2 && between > 0.0).then(|| (self.answers.len() - 1) as f64 / between)
     }
 
+    /// How long it takes if all that is left answers, at the rate answers come.
+    pub(super) fn remaining(&self) -> Duration {
+        let usual = match self.what {
+            Capped::Icmp => 1.0,
+            Capped::Reset => 20.0,
+        };
+        let rate = self.per_second().unwrap_or(usual);
+        Duration::from_secs_f64((self.undecided() as f64 / rate).min(1e9))
+    }
+
     /// The next probe, if one is due; `wait` is how long its answer may take.
     pub(super) fn poll(&mut self, now: Moment, wait: Duration) -> Option<Ask> {
         self.expire(now);

@@ -50,6 +50,7 @@ pub struct Scan {
     refusals: u32,
     decided: u64,
     probes: u64,
+    speed: Speed,
     ignored: u64,
     /// Whether a router answered for a host with an ICMP error.
     routers_refuse: bool,
@@ -88,6 +89,7 @@ impl Scan {
             backoff: LEAST_BACKOFF,
             refusals: 0,
             probes: 0,
+            speed: Speed::default(),
             ignored: 0,
             routers_refuse: false,
             stopped: None,
@@ -159,9 +161,11 @@ impl Scan {
             decided: self.decided,
             total,
             probes: self.probes,
-            rate: self.blocks.front().map_or(0.0, |block| self.pacers[block.way as usize].rate()),
+            rate: self.speed.rate,
             held_back: self.pacers[Way::Routed as usize].is_held_back(now),
-            remaining: left.map(|s| Duration::from_secs_f64(s.min(1e9))),
+            remaining: self.lanes_remaining().or_else(|| {
+                left.filter(|_| share < 0.9).map(|s| Duration::from_secs_f64(s.min(1e9)))
+            }),
         }
     }
 
@@ -229,6 +233,7 @@ impl Scan {
         if self.pace.budget.is_some_and(|budget| now.since_start() >= budget) {
             self.stop(now, Cut::Budget);
         }
+        self.speed.note(now, self.probes);
         self.wake = now + Duration::from_millis(100);
         for b in 0..self.blocks.len() {
             for slot in 0..self.blocks[b].hosts.len() {
@@ -245,6 +250,12 @@ impl Scan {
         self.drop_finished();
     }
 
+    /// How long the slow lanes take, at the rate answers come.
+    fn lanes_remaining(&self) -> Option<Duration> {
+        let hosts = self.blocks.iter().flat_map(|block| &block.hosts);
+        hosts.flat_map(|host| host.lanes.iter().flatten()).map(|lane| lane.remaining()).max()
+    }
+
     fn find(&self, address: IpAddr) -> Option<(usize, usize)> {
         let (number, slot) = *self.slots.get(&address)?;
         let b = self.blocks.iter().position(|block| block.number == number)?;
@@ -253,6 +264,25 @@ impl Scan {
 
     fn cell_of(&self, slot: usize, question: Question) -> Option<usize> {
         Some(slot * self.work.ports().len() + self.work.place_of(question)?)
+    }
+}
+
+/// Probes a second, of late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Speed {
+    rate: f64,
+    /// When it was last taken, and how many probes had been sent.
+    at: Moment,
+    probes: u64,
+}
+
+impl Speed {
+    fn note(&mut self, now: Moment, probes: u64) {
+        let passed = now - self.at;
+        if passed >= Duration::from_millis(500) {
+            let rate = probes.saturating_sub(self.probes) as f64 / passed.as_secs_f64();
+            *self = Self { rate, at: now, probes };
+        }
     }
 }
 

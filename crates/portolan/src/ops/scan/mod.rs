@@ -199,7 +199,7 @@ impl Ready {
     pub(crate) fn run(
         mut self,
         sink: &mut dyn Sink,
-        meanwhile: &mut dyn FnMut(&Progress),
+        meanwhile: &mut dyn FnMut(Option<&Progress>),
     ) -> Result<Summary> {
         let mut watch = Watch::new(sink, self.journal.take(), meanwhile)?;
         watch.begin()?;

@@ -20,7 +20,7 @@ use crate::fault::Hinted as _;
 pub(super) struct Watch<'a> {
     sink: &'a mut dyn Sink,
     journal: Option<JournalFile>,
-    meanwhile: &'a mut dyn FnMut(&Progress),
+    meanwhile: &'a mut dyn FnMut(Option<&Progress>),
     tally: Tally,
     /// Final and handed to the sink, but not yet in the journal.
     fresh: Positions,
@@ -40,7 +40,7 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         sink: &'a mut dyn Sink,
         journal: Option<JournalFile>,
-        meanwhile: &'a mut dyn FnMut(&Progress),
+        meanwhile: &'a mut dyn FnMut(Option<&Progress>),
     ) -> Result<Self> {
         Ok(Self::with(sink, journal, meanwhile, Interrupt::take()?))
     }
@@ -48,7 +48,7 @@ impl<'a> Watch<'a> {
     fn with(
         sink: &'a mut dyn Sink,
         journal: Option<JournalFile>,
-        meanwhile: &'a mut dyn FnMut(&Progress),
+        meanwhile: &'a mut dyn FnMut(Option<&Progress>),
         interrupt: Interrupt,
     ) -> Self {
         Self {
@@ -86,6 +86,7 @@ impl<'a> Watch<'a> {
             elapsed: now.since_start(),
             interrupted: self.interrupt.signal(),
         };
+        (self.meanwhile)(None);
         // What was found before the engine failed is worth having.
         self.sink.finish(&summary).context(WRITING)?;
         self.settle().context(WRITING)?;
@@ -130,7 +131,7 @@ impl Watcher for Watch<'_> {
 
     fn tick(&mut self, progress: &Progress) -> Go {
         self.ticks += 1;
-        (self.meanwhile)(progress);
+        (self.meanwhile)(Some(progress));
         if self.ticks.is_multiple_of(TICKS_TO_SETTLE) {
             self.failure = self.settle().err();
         }

@@ -23,8 +23,10 @@ impl ProgressLine {
         Self { is_shown: io::stderr().is_terminal() && !comes, told: 0, is_drawn: false }
     }
 
-    /// Draws it, from a second on and twice a second. It is asked ten times a second.
-    pub(crate) fn draw(&mut self, progress: &Progress) {
+    /// Draws it, from a second on and twice a second; takes it away for `None`, which comes before
+    /// results are written. It is asked ten times a second.
+    pub(crate) fn draw(&mut self, progress: Option<&Progress>) {
+        let Some(progress) = progress else { return self.clear() };
         self.told += 1;
         if !self.is_shown || self.told < QUIET || !self.told.is_multiple_of(EVERY) {
             return;

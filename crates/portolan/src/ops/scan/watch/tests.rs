@@ -76,7 +76,7 @@ fn watched(
     interrupt: Interrupt,
     events: Vec<Event>,
 ) -> (Summary, Vec<Go>) {
-    let mut meanwhile = |_: &Progress| {};
+    let mut meanwhile = |_: Option<&Progress>| {};
     let mut watch = Watch::with(sink, journal, &mut meanwhile, interrupt);
     watch.begin().unwrap();
     let mut goes = Vec::new();

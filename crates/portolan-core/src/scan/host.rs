@@ -336,7 +336,9 @@ impl Watch {
         self.waiting.front().filter(|t| t.due <= now)?;
         let trial = self.waiting.pop_front()?;
         self.lost.push_back(trial.attempt);
-        self.lost.truncate(MOST_QUESTIONS * 8);
+        if self.lost.len() > MOST_QUESTIONS * 8 {
+            self.lost.pop_front();
+        }
         Some(trial)
     }
 

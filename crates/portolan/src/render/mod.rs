@@ -17,6 +17,7 @@ pub(crate) mod kill;
 pub(crate) mod listen;
 pub(crate) mod lookup;
 pub(crate) mod namespace;
+pub(crate) mod number;
 pub(crate) mod owner;
 pub(crate) mod pick;
 pub(crate) mod registry;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::ops::registry::{Imported, Report};
 use crate::render::json::Document;
+use crate::render::number::thousands;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
@@ -51,23 +52,11 @@ fn age(report: &Report) -> String {
 fn counted(counts: &Counts) -> String {
     let portless = match counts.portless {
         0 => String::new(),
-        n => format!(", {} of them without a port", thousands(n)),
+        n => format!(", {} of them without a port", thousands(n as u64)),
     };
-    let (assignments, names) = (thousands(counts.assignments), thousands(counts.names));
+    let (assignments, names) =
+        (thousands(counts.assignments as u64), thousands(counts.names as u64));
     format!("{assignments} assignments of a port and transport, {names} names{portless}")
-}
-
-/// A number with commas, as `12,042`.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
 }
 
 /// Prints the same as one document.
@@ -128,7 +117,7 @@ pub(crate) fn imported_text(screen: &mut Screen, imported: &Imported) -> Result<
     writeln!(
         screen,
         "Took {} records of {} into {}",
-        thousands(*records),
+        thousands(*records as u64),
         sanitize(date),
         sanitize(&path)
     )?;
@@ -155,14 +144,4 @@ struct ImportedJson<'a> {
     records: usize,
     #[serde(flatten)]
     counts: CountsJson,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_numbers_have_commas() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -1,3 +1,5 @@
+//! What proves that an answer is one, and what does not.
+
 use super::*;
 use crate::wire::syn::{LONGEST, Syn};
 use crate::wire::{arp, cbpf};

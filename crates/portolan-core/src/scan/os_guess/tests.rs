@@ -1,3 +1,5 @@
+//! What kind of system a look stands for, and when nothing is said of it.
+
 use super::*;
 
 const LINUX: &[u8] = &[2, 4, 8, 1, 3];

@@ -1,3 +1,5 @@
+//! Target sets against plain sets of addresses, and how people write them.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

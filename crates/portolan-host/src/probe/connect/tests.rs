@@ -1,3 +1,5 @@
+//! The engine without privileges on loopback: every answer a plain socket can get.
+
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use portolan_core::scan::Progress;
 
 use super::Form;
-use super::words::{thousands, time};
+use super::words::time;
+use crate::render::number::thousands;
 
 /// The line.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 
 use portolan_core::scan::{Cap, Capped};
 
-use super::words::{self, counted, odds, percent, thousands, time};
+use super::words::{self, counted, odds, percent, time};
 use crate::ops::scan::{EngineKind, Opening, Summary};
+use crate::render::number::thousands;
 use crate::render::sanitize::sanitize;
 
 /// Prints the summary on standard error, beside results that went elsewhere.

@@ -9,9 +9,10 @@ use portolan_core::scan::{HostReport, Icmp, PortState, Reason, Record, TargetSet
 
 use super::block::{Alike, Row, Shape, Silence};
 use super::hosts::{Hosts, Told};
-use super::words::{counted, note_said, percent, state, thousands, time};
+use super::words::{counted, note_said, percent, state, time};
 use super::{Page, os, summary, words};
 use crate::ops::scan::{Sink, Summary};
+use crate::render::number::thousands;
 use crate::render::sanitize::sanitize;
 use crate::render::style::Role;
 use crate::render::table::{Cell, Column, Table, wrap};

@@ -1,3 +1,5 @@
+//! A scan in every form, of events made by hand.
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use portolan_core::scan::{Canary, Capped, Front, Icmp, Note, PortState, Reason};
 
+use crate::render::number::thousands;
+
 /// A state with the common word beside the precise one.
 pub(super) fn state(state: PortState, reason: Reason, verified: Option<bool>) -> String {
     let aside = match (state, reason) {
@@ -97,19 +99,6 @@ pub(super) fn time(duration: Duration) -> String {
         () if s < 6000 => format!("{} min {} s", s / 60, s % 60),
         () => format!("{} h {} min", s / 3600, s % 3600 / 60),
     }
-}
-
-/// A number with commas: `12,042`.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
 }
 
 /// `1 host`, `2,000 hosts`.

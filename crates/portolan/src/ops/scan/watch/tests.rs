@@ -1,3 +1,5 @@
+//! What is written down in which order, and what is remembered of it.
+
 use std::fs;
 use std::net::IpAddr;
 

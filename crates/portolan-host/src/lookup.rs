@@ -97,6 +97,10 @@ impl Search<'_> {
     }
 
     fn in_dns(&mut self) -> Vec<IpAddr> {
+        // No client asks in another form than that of RFC 3490, and servers are silent to others.
+        if !self.wish.name.is_ascii() {
+            return Vec::new();
+        }
         let conf = ResolvConf::parse(&file("resolv.conf", self.wish.netns));
         for candidate in conf.candidates(self.wish.name) {
             let Ok(name) = DomainName::parse(&candidate) else { continue };

@@ -51,7 +51,7 @@ pub struct Outcome {
     pub from: Option<IpAddr>,
     /// How often it was asked.
     pub tries: u16,
-    /// From question to answer.
+    /// From question to answer; `None` where there is none, or it came when nobody looked any more.
     pub rtt: Option<Duration>,
 }
 

@@ -92,6 +92,13 @@ impl Ledger {
         self.address.replace(address).filter(|before| *before != address)
     }
 
+    /// Whether there was never anything to ask: the name had no address at any time.
+    #[must_use]
+    pub fn never_had_an_address(&self) -> bool {
+        let nameless = |outage: &Outage| outage.cause.is_none();
+        self.sent > 0 && self.address.is_none() && self.outages().all(nameless)
+    }
+
     /// The outages, the last one open-ended while it lasts; only the last thousand.
     pub fn outages(&self) -> impl Iterator<Item = &Outage> {
         self.outages.iter().chain(&self.current)

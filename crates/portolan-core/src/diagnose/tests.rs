@@ -100,10 +100,35 @@ fn a_router_that_answers_at_several_distances_is_a_circle() {
 fn an_icmp_error_is_a_rule_or_a_missing_way_by_its_code() {
     let icmp = |code| Reply::Unreachable(Icmp { v6: false, kind: 3, code });
     for (code, is_rule) in [(0, false), (1, false), (2, true), (3, true), (9, true), (13, true)] {
-        let (verdict, next) = judge(&case(said(icmp(code), "10.77.0.254")));
+        let rtt = Some(Duration::from_millis(1));
+        let outcome = Outcome { rtt, ..said(icmp(code), "10.77.0.254") };
+        let (verdict, next) = judge(&case(outcome));
         let found = matches!(verdict, Verdict::Forbidden { is_host: false, .. });
         assert_eq!(found, is_rule, "{code}: {verdict:?}");
         assert_eq!(next.len(), 1);
+    }
+}
+
+#[test]
+fn a_router_that_says_so_after_seconds_has_looked_for_the_host() {
+    let reply = Reply::Unreachable(Icmp { v6: false, kind: 3, code: 1 });
+    for (millis, is_gone) in [(Some(3_050), true), (None, true), (Some(20), false)] {
+        let rtt = millis.map(Duration::from_millis);
+        let (verdict, next) = judge(&case(Outcome { rtt, ..said(reply, "10.77.0.254") }));
+        assert_eq!(matches!(verdict, Verdict::HostGone { .. }), is_gone, "{verdict:?}");
+        assert_eq!(next.first() == Some(&Next::IsItUp(ip("10.78.0.2"))), is_gone);
+    }
+}
+
+#[test]
+fn silence_of_our_own_udp_is_told_by_who_has_the_port() {
+    let silent = Case { transport: Transport::Udp, ..case(Outcome::of_silence(Transport::Udp)) };
+    for (here, expected) in [
+        (Here::Answers(0), Verdict::SilentHere),
+        (Here::Nothing, Verdict::DroppedBeforeSocket),
+        (Here::LoopbackOnly(0), Verdict::DroppedBeforeSocket),
+    ] {
+        assert_eq!(judge(&Case { here: Some(here), ..silent.clone() }).0, expected);
     }
 }
 

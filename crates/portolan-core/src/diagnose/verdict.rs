@@ -1,6 +1,6 @@
 //! One verdict out of everything that is known, and what to do next.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::case::is_port_unreachable;
@@ -64,11 +64,21 @@ pub enum Verdict {
         /// Whether that is the host itself.
         is_host: bool,
     },
+    /// An ICMP error of a router that has looked for the host on its own link, in vain: that takes
+    /// it seconds (arp(7): three questions, one a second).
+    HostGone {
+        /// Which error.
+        icmp: Icmp,
+        /// Who said it.
+        by: IpAddr,
+    },
     /// The hop limit ran out: routers hand it round in a circle.
     Loop {
         /// Where it ran out.
         by: IpAddr,
     },
+    /// This machine, UDP: a socket is there and silent, which UDP allows it.
+    SilentHere,
     /// Silence although the host is there, or the way to it known: something drops.
     Dropped {
         /// Between which hops.
@@ -102,6 +112,8 @@ pub enum Verdict {
         /// Whether that is a router on the way and not the target itself.
         is_gateway: bool,
     },
+    /// The address stands for everybody on a link or for a group, and not for one host.
+    NotOneHost,
     /// This machine has no way there.
     NoRoute(NoRoute),
     /// This machine does not let it out.
@@ -152,6 +164,8 @@ pub enum Next {
     },
     /// If something does listen there: a rule that rejects with a reset looks the same.
     ResettingRule,
+    /// Whatever listens may accept no more: look at it, over there.
+    StillAccepts(Transport, Port),
     /// Look at the routes of a router.
     RoutesOf(IpAddr),
     /// Look at this machine's route.
@@ -160,6 +174,8 @@ pub enum Next {
     IsItUp(IpAddr),
     /// Prove the path with `portolan listen` over there.
     Pair(Transport, Port),
+    /// Look at what this machine lacks.
+    Lack(LocalError),
     /// Look whether the listener over there showed something.
     LookAtListener,
     /// Look at what stands behind whatever accepted: the backend of a proxy, a container's port, an
@@ -235,6 +251,11 @@ fn unknown(case: &Case<'_>) -> Verdict {
     {
         return Verdict::LocalError(error);
     }
+    let kind = case.way.and_then(|way| way.route.ok()).map(|route| route.kind);
+    let is_of_many = matches!(kind, Some(RouteKind::Broadcast | RouteKind::Multicast));
+    if is_of_many || is_address_of_many(case.endpoint.address) {
+        return Verdict::NotOneHost;
+    }
     if let Some(no_route) = no_route(case) {
         return Verdict::NoRoute(no_route);
     }
@@ -262,14 +283,21 @@ fn no_route(case: &Case<'_>) -> Option<NoRoute> {
 fn filtered(case: &Case<'_>) -> Verdict {
     let target = case.endpoint.address;
     if let (Reason::Icmp(icmp), Some(by)) = (case.outcome.reason, case.outcome.from) {
-        return reported(icmp, by, by == target);
+        let has_searched = case.outcome.rtt.is_none_or(|rtt| rtt > SEARCHED);
+        return match is_host_unreachable(icmp) && has_searched && by != target {
+            true => Verdict::HostGone { icmp, by },
+            false => reported(icmp, by, by == target),
+        };
     }
     if case.outcome.reason == Reason::NoNeighbour {
         let address = case.way.map_or(target, |way| way.next_hop(target));
         return Verdict::NoNeighbour { address, is_gateway: address != target };
     }
-    if case.here.is_some() && case.transport == Transport::Tcp {
-        return Verdict::DroppedBeforeSocket;
+    match case.here {
+        Some(Here::Answers(_)) if case.transport == Transport::Udp => return Verdict::SilentHere,
+        // Where no UDP socket is, the kernel would have said so.
+        Some(_) => return Verdict::DroppedBeforeSocket,
+        None => {}
     }
     if let Some(by) = case.path.and_then(super::Path::circle) {
         return Verdict::Loop { by };
@@ -324,6 +352,9 @@ fn next(case: &Case<'_>, verdict: &Verdict) -> Vec<Next> {
         Verdict::RefusedBeforeSocket | Verdict::DroppedBeforeSocket => {
             vec![Next::InputRules, Next::Who(transport, port)]
         }
+        Verdict::SilentHere => vec![Next::Who(transport, port), Next::InputRules],
+        Verdict::Forbidden { is_host: true, .. } if case.here.is_some() => vec![Next::InputRules],
+        Verdict::HostGone { by, .. } => vec![Next::IsItUp(address), Next::RoutesOf(*by)],
         Verdict::Forbidden { by, is_host, .. } => {
             vec![Next::RulesOf { address: *by, is_router: !is_host }]
         }
@@ -332,11 +363,13 @@ fn next(case: &Case<'_>, verdict: &Verdict) -> Vec<Next> {
             dropped(case, *between, *answers, *is_silent_from_start)
         }
         Verdict::UdpSilent { .. } => vec![Next::Pair(transport, port), capture],
-        Verdict::NotPaired { .. } => vec![Next::LookAtListener, capture],
+        Verdict::NotPaired { other: true } => vec![Next::Pair(transport, port)],
+        Verdict::NotPaired { other: false } => vec![Next::LookAtListener, capture],
         Verdict::NoNeighbour { address, .. } => vec![Next::IsItUp(*address)],
         Verdict::NoRoute(_) => vec![Next::OwnRoute(address)],
         Verdict::NotPermitted => vec![Next::OutputRules],
-        Verdict::LocalError(_) => vec![],
+        Verdict::NotOneHost => vec![],
+        Verdict::LocalError(error) => vec![Next::Lack(*error)],
     }
 }
 
@@ -362,9 +395,25 @@ fn dropped(
     {
         next.push(Next::RulesOf { address: target, is_router: false });
     }
+    if answers.is_some() {
+        next.push(Next::StillAccepts(case.transport, case.endpoint.port));
+    }
     if answers.is_none() && between.next.is_none() {
         next.push(Next::IsItUp(target));
     }
     next.push(Next::Capture { transport: case.transport, endpoint: case.endpoint });
     next
 }
+
+/// RFC 792 type 3 code 1, RFC 1812 §5.2.7.1 code 7; RFC 4443 type 1 code 3.
+const fn is_host_unreachable(icmp: Icmp) -> bool {
+    matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 1 | 7) | (true, 1, 3))
+}
+
+/// Whether an address is that of a group or of everybody (RFC 919 §7).
+fn is_address_of_many(address: IpAddr) -> bool {
+    address.is_multicast() || address == Ipv4Addr::BROADCAST
+}
+
+/// No route takes that long to be found missing; a neighbour does.
+const SEARCHED: Duration = Duration::from_millis(900);

@@ -8,6 +8,7 @@ use portolan_core::wire::dns::RecordKind;
 
 use crate::cli::args::{Check, Global};
 use crate::exit::Exit;
+use crate::fault::Fault;
 use crate::ops::check::place::Standpoint;
 use crate::ops::check::watch::{Rhythm, watch};
 use crate::ops::check::{Answer, Request, check, target};
@@ -25,9 +26,12 @@ pub(crate) fn run(arguments: &Check, global: &Global) -> Result<Exit> {
         false => None,
     };
     let inventory = inventory.as_ref().map(|loaded| &loaded.inventory);
+    if arguments.timeout < LEAST_PATIENCE {
+        return Err(Fault::new("no answer comes in no time", "--timeout 1ms and up, usually 3s"));
+    }
     let request = Request {
         targets: target::parse(&arguments.targets, &registry, inventory)?,
-        kinds: kinds(arguments),
+        kinds: kinds(arguments)?,
         source: arguments.source,
         interface: arguments.interface.clone(),
         timeout: arguments.timeout,
@@ -84,11 +88,19 @@ const fn exit(answer: Answer) -> Exit {
     }
 }
 
-fn kinds(arguments: &Check) -> Vec<RecordKind> {
-    match (arguments.ipv4, arguments.ipv6) {
+/// The addresses of a name that are asked: of the family named, and of that of the source.
+fn kinds(arguments: &Check) -> Result<Vec<RecordKind>> {
+    let mut kinds = match (arguments.ipv4, arguments.ipv6) {
         (true, _) => vec![RecordKind::A],
         (_, true) => vec![RecordKind::Aaaa],
         _ => RecordKind::BOTH.to_vec(),
+    };
+    if let Some(source) = arguments.source {
+        kinds.retain(|kind| kind.is_of(source));
+    }
+    match kinds.is_empty() {
+        true => Err(Fault::new("--source is of the other family", "leave out -4 or -6")),
+        false => Ok(kinds),
     }
 }
 
@@ -99,6 +111,9 @@ fn standpoint(arguments: &Check) -> Result<Standpoint> {
         _ => Ok(Standpoint::OWN),
     }
 }
+
+/// Less is no time for an answer.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
 
 /// More probes a second are a flood.
 const SHORTEST: Duration = Duration::from_millis(10);

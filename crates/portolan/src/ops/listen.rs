@@ -61,6 +61,13 @@ pub(crate) enum Event<'a> {
         /// Who.
         visit: &'a Visit,
     },
+    /// Others came, too many in one second for a line each.
+    Unlisted {
+        /// When that is told.
+        at: Timestamp,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Listens until it is to end; how many came.
@@ -82,22 +89,68 @@ pub(crate) fn listen(
     let watch = Stopwatch::start();
     let mut end = request.timeout.map(Moment::after);
     let mut count = 0;
+    let mut second = Second::default();
     while interrupted.try_recv().is_err() && end.is_none_or(|end| watch.now() < end) {
         let left = end.map_or(LOOK_UP, |end| (end - watch.now()).min(LOOK_UP));
         let visits = listener.wait(left).hinted("cannot wait for probes", "")?;
+        if let Some(count) = second.unlisted(watch.now()) {
+            tell(&Event::Unlisted { at: clock::now(), count })?;
+        }
         for visit in visits {
             if request.once && count > 0 {
                 break; // it is only that a lost answer is given again
             }
             count += 1;
-            tell(&Event::Visit { at: clock::now(), visit: &visit })?;
+            if second.has_room(watch.now()) {
+                tell(&Event::Visit { at: clock::now(), visit: &visit })?;
+            }
             if request.once {
                 end = Some(watch.now() + LINGER);
             }
         }
     }
+    if second.over > 0 {
+        tell(&Event::Unlisted { at: clock::now(), count: second.over })?;
+    }
     Ok(count)
 }
+
+/// The lines of one second: a flood of visitors is not to become one of lines.
+#[derive(Default)]
+struct Second {
+    began: Moment,
+    listed: u64,
+    /// Visitors beyond those that are listed.
+    over: u64,
+}
+
+impl Second {
+    /// Whether one more is listed.
+    fn has_room(&mut self, now: Moment) -> bool {
+        if self.over == 0 && now - self.began >= ONE {
+            *self = Self { began: now, ..Self::default() };
+        }
+        let has_room = self.listed < MOST_LINES;
+        self.listed += u64::from(has_room);
+        self.over += u64::from(!has_room);
+        has_room
+    }
+
+    /// How many were not, once the second is over.
+    fn unlisted(&mut self, now: Moment) -> Option<u64> {
+        let count = self.over;
+        if count == 0 || now - self.began < ONE {
+            return None;
+        }
+        *self = Self { began: now, ..Self::default() };
+        Some(count)
+    }
+}
+
+const ONE: Duration = Duration::from_secs(1);
+
+/// Visitors listed in a second.
+const MOST_LINES: u64 = 100;
 
 fn addresses(bind: Where) -> Vec<IpAddr> {
     let own = machine::addresses();
@@ -131,3 +184,19 @@ const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// With --once: a UDP answer that is lost on its way back is asked for again within this.
 const LINGER: Duration = Duration::from_millis(1200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_visitors_is_counted_and_not_listed() {
+        let mut second = Second::default();
+        let at = |millis| Moment::after(Duration::from_millis(millis));
+        let listed = (0..1000).filter(|n| second.has_room(at(n / 2))).count();
+        assert_eq!((listed, second.unlisted(at(999))), (100, None));
+        assert_eq!(second.unlisted(at(1000)), Some(900));
+        assert!(second.has_room(at(1001)));
+        assert_eq!(second.unlisted(at(2500)), None);
+    }
+}

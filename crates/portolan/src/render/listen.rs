@@ -31,12 +31,14 @@ pub(crate) struct Told {
     form: Form,
     ready: Option<ReadyJson>,
     visits: Vec<VisitJson>,
+    /// Those who came and are not among them.
+    unlisted: u64,
 }
 
 impl Told {
     /// Nothing yet.
     pub(crate) const fn new(form: Form) -> Self {
-        Self { form, ready: None, visits: Vec::new() }
+        Self { form, ready: None, visits: Vec::new(), unlisted: 0 }
     }
 
     /// Tells of an event at once, or keeps it for the document.
@@ -61,7 +63,18 @@ impl Told {
                 Form::Document if self.visits.len() < KEPT => {
                     self.visits.push(VisitJson::new(*at, visit));
                 }
-                Form::Document => {}
+                Form::Document => self.unlisted += 1,
+            },
+            Event::Unlisted { at, count } => match self.form {
+                Form::Text => {
+                    let at = at.strftime("%H:%M:%SZ");
+                    writeln!(screen, "{at}  and {count} more, too many to be listed")?;
+                }
+                Form::Lines => {
+                    let body = UnlistedJson { at: at.to_string(), count: *count };
+                    screen.json(&LineJson::new("unlisted", body))?;
+                }
+                Form::Document => self.unlisted += count,
             },
         }
         Ok(screen.flush()?)
@@ -75,9 +88,11 @@ pub(crate) fn end(screen: &mut Screen, told: Told) -> Result<()> {
         #[serde(flatten)]
         ready: Option<ReadyJson>,
         visits: Vec<VisitJson>,
+        unlisted: u64,
     }
     if told.form == Form::Document {
-        let body = Body { ready: told.ready, visits: told.visits };
+        let Told { ready, visits, unlisted, .. } = told;
+        let body = Body { ready, visits, unlisted };
         screen.json(&Document::new("listen", body, &[]))?;
     }
     Ok(screen.flush()?)
@@ -155,6 +170,13 @@ struct VisitJson {
     paired: bool,
     bytes: usize,
     text: String,
+}
+
+/// Some who came and have no line.
+#[derive(Debug, Serialize)]
+struct UnlistedJson {
+    at: String,
+    count: u64,
 }
 
 #[derive(Debug, Serialize)]

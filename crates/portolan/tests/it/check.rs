@@ -254,6 +254,61 @@ fn nobody_on_the_link_is_no_silence() {
 }
 
 #[test]
+fn a_host_that_a_router_finds_nobody_at_is_gone_and_not_filtered() {
+    require_root!();
+    let lab = Lab::new();
+    // The router asks three times, a second apart, before it says so: behind the usual patience.
+    for (address, reason, from) in
+        [("10.78.0.77", "icmp-3-1", RTR), ("[fd78::77]", "icmp6-1-3", RTR6)]
+    {
+        let result = &both_patiently(&lab.src, &format!("{address}:80"), 1)[0];
+        expect(result, "filtered", reason, Some(from), "finds nobody at");
+        assert!(result["next"][0].as_str().unwrap().contains("is up"), "{result:#}");
+    }
+}
+
+#[test]
+fn a_neighbour_that_is_not_there_is_told_in_a_hurry_too() {
+    require_root!();
+    let pair = Pair::new();
+    let result = &both(&pair.src, "10.76.0.77:80", 1)[0];
+    expect(result, "filtered", "no-neighbour", None, "Nobody on the link answers");
+}
+
+#[test]
+fn a_server_that_hangs_is_thought_of() {
+    require_root!();
+    let lab = Lab::new();
+    let _servers = (lab.dst.listen_on([22]), lab.dst.listen_with_full_backlog(DST, 3001));
+    let result = &both(&lab.src, &format!("{DST}:3001"), 1)[0];
+    expect(result, "filtered", "no-response", None, "it answers 22/tcp");
+    let next = result["next"].to_string();
+    assert!(next.contains("a server that hangs"), "{next}");
+}
+
+#[test]
+fn silence_of_this_machines_own_udp_is_told_by_who_has_the_port() {
+    require_root!();
+    let lab = Lab::new();
+    let _mute = lab.dst.python("datagram('0.0.0.0:6000')");
+    lab.dst.filter_input("udp dport 6002 drop");
+    let result = &both(&lab.dst, &format!("{DST}:6000/udp"), 1)[0];
+    expect(result, "open|filtered", "no-response", None, "gave no answer, which UDP allows");
+    let result = &both(&lab.dst, &format!("{DST}:6002/udp"), 1)[0];
+    expect(result, "open|filtered", "no-response", None, "a rule of its own drops");
+}
+
+#[test]
+fn an_address_of_many_is_no_host() {
+    require_root!();
+    let pair = Pair::new();
+    for target in ["224.0.0.1:22", "255.255.255.255:22", "10.76.0.255:53/udp"] {
+        let result = &both(&pair.src, target, 3)[0];
+        expect(result, "unknown", "local-error", None, "not for one host");
+    }
+}
+
+#[test]
 fn a_host_on_the_link_that_is_silent_drops_by_itself() {
     require_root!();
     let pair = Pair::new();
@@ -582,6 +637,33 @@ fn a_watch_keeps_a_book_of_what_went_away_and_came_back() {
 }
 
 #[test]
+fn a_watch_does_not_make_up_for_the_probes_an_outage_cost() {
+    require_root!();
+    let pair = Pair::new();
+    pair.dst.filter_input("tcp dport 82 drop");
+    let line = "check 10.76.0.2:82 --watch --interval 50ms --timeout 1s --jsonl --count 12";
+    let mut child = Program::line(line).inside(&pair.src).command().spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(next_line(&mut lines)["state"], "filtered");
+    pair.dst.rules("flush ruleset");
+    let rest: Vec<Value> = std::iter::from_fn(|| Some(next_line(&mut lines))).take(11).collect();
+    child.wait().unwrap();
+    let at = |probe: &Value| -> jiff::Timestamp { probe["at"].as_str().unwrap().parse().unwrap() };
+    let refused: Vec<jiff::Timestamp> =
+        rest.iter().filter(|probe| probe["state"] == "closed").map(at).collect();
+    let took = refused.last().unwrap().duration_since(refused[0]);
+    let least = 45 * i128::try_from(refused.len() - 2).unwrap();
+    assert!(took.as_millis() >= least, "{} probes in {took:?}", refused.len());
+}
+
+#[test]
+fn a_watch_of_a_name_without_an_address_ends_as_a_check_of_it() {
+    let line = "check no.such.name.invalid:80 --watch --interval 10ms --count 2 --timeout 300ms";
+    Program::line(line).run().expect_code(2);
+    Program::line("check no.such.name.invalid:80 --timeout 300ms").run().expect_code(2);
+}
+
+#[test]
 fn a_watch_of_what_is_always_open_ends_with_0() {
     require_root!();
     let ns = Netns::new();
@@ -640,6 +722,14 @@ fn bad_usage_is_told_with_a_way_out() {
         "check a@b",
         "check x:1 --interface nope",
         "check [fe80::1]:80",
+        "check http:///x",
+        "check foo://db",
+        "check 127.0.0.1:9 -6",
+        "check 127.0.0.1:9 --source ::1",
+        "check 192.0.2.1:9 --source 127.0.0.1",
+        "check 127.0.0.1:9 --timeout 0s",
+        "check 127.0.0.1:9 --watch --pair --count 1",
+        "check 127.0.0.1:9/sctp",
     ] {
         let ran = Program::line(line).run().expect_code(2);
         assert!(!ran.stderr.is_empty(), "{line}");

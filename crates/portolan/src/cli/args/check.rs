@@ -37,7 +37,7 @@ pub(crate) struct Check {
     #[arg(long, requires = "watch", conflicts_with = "json")]
     pub(crate) jsonl: bool,
     /// Expect `portolan listen` at the other end and prove the path both ways
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub(crate) pair: bool,
     /// Ask from this address of this machine
     #[arg(long, value_name = "ADDRESS")]

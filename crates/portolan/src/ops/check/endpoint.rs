@@ -63,6 +63,14 @@ pub(super) fn test(
     }
     if super::is_silence(tested.outcome.reason) && !tested.is_own {
         tested.look_around(request, sounder, transport, &payload);
+        // A router takes seconds to find out that nobody is there (arp(7)): its word comes now.
+        if let Some(late) = late(sounder, endpoint, transport, asked.open) {
+            // How soon it came is not known.
+            tested.outcome = Outcome { rtt: None, ..late.outcome };
+            if let Some((sounding, heard)) = &late.answered {
+                tested.after_answer(request, sounding, heard, nonce);
+            }
+        }
     }
     if let (Reason::Reset, Some(rtt)) = (tested.outcome.reason, tested.outcome.rtt)
         && !tested.is_own
@@ -112,6 +120,8 @@ pub(super) struct Asked {
     pub(super) outcome: Outcome,
     /// The one that was answered.
     pub(super) answered: Option<(Sounding, Hearing)>,
+    /// Those that may be answered yet, where none was.
+    open: Vec<Sounding>,
 }
 
 /// Asks `tries` times, spaced over `timeout`, until there is an answer. Earlier questions stay open,
@@ -141,7 +151,7 @@ pub(super) fn ask(
         match send(&mut soundings) {
             Ok(true) => break,
             Ok(false) => {}
-            Err(error) => return Asked { outcome: Outcome::of_failure(error), answered: None },
+            Err(error) => return Asked::failed(error),
         }
     }
     concluded(endpoint, transport, soundings)
@@ -152,6 +162,7 @@ fn concluded(endpoint: Endpoint, transport: Transport, mut soundings: Vec<Soundi
     let at = soundings.iter().position(|s| s.heard.is_some());
     let answered = at.map(|at| soundings.swap_remove(at));
     let answered = answered.and_then(|s| s.heard.clone().map(|heard| (s, heard)));
+    let open = if answered.is_some() { Vec::new() } else { soundings };
     let outcome = match &answered {
         None => Outcome::of_silence(transport),
         Some((_, heard)) => Outcome {
@@ -159,7 +170,25 @@ fn concluded(endpoint: Endpoint, transport: Transport, mut soundings: Vec<Soundi
             ..Outcome::of_answer(transport, endpoint, heard.reply, heard.from)
         },
     };
-    Asked { outcome: Outcome { tries, ..outcome }, answered }
+    Asked { outcome: Outcome { tries, ..outcome }, answered, open }
+}
+
+/// What has come to questions that were given up as silent.
+fn late(
+    sounder: &Sounder,
+    endpoint: Endpoint,
+    transport: Transport,
+    mut open: Vec<Sounding>,
+) -> Option<Asked> {
+    let soon = sounder.now() + Duration::from_millis(1);
+    let is_answered = sounder.wait(&mut open, soon).unwrap_or(false);
+    is_answered.then(|| concluded(endpoint, transport, open))
+}
+
+impl Asked {
+    const fn failed(error: LocalError) -> Self {
+        Self { outcome: Outcome::of_failure(error), answered: None, open: Vec::new() }
+    }
 }
 
 impl Tested {
@@ -233,17 +262,30 @@ impl Tested {
         payload: &[u8],
     ) {
         // The kernel knows by now whether somebody on the link answers.
-        self.way = evidence::way(request, self.endpoint.address).or(self.way.take());
-        if self.way.as_ref().is_some_and(|way| way.is_nobody_there(self.took)) {
-            self.outcome.state = PortState::Filtered;
-            self.outcome.reason = Reason::NoNeighbour;
+        if self.is_nobody_there(request, self.took) {
             return;
         }
+        let started = sounder.now();
         let (endpoint, way) = (self.endpoint, self.way.as_ref());
         let evidence = evidence::gather(request, sounder, endpoint, transport, payload, way);
         self.canaries = evidence.canaries;
         self.path = evidence.path;
         self.working = evidence.working;
+        if self.canaries.iter().all(|canary| canary.reply.is_none()) {
+            self.is_nobody_there(request, self.took + (sounder.now() - started));
+        }
+    }
+
+    /// Whether nobody on the link answers for the next hop, asked for so long; that is the outcome
+    /// then.
+    fn is_nobody_there(&mut self, request: &Request, asked_for: Duration) -> bool {
+        self.way = evidence::way(request, self.endpoint.address).or(self.way.take());
+        let is_gone = self.way.as_ref().is_some_and(|way| way.is_nobody_there(asked_for));
+        if is_gone {
+            self.outcome.state = PortState::Filtered;
+            self.outcome.reason = Reason::NoNeighbour;
+        }
+        is_gone
     }
 
     /// Whether the port answered after all, when the way to it was traced: the first packets were

@@ -128,7 +128,33 @@ fn sounder_for(request: &Request, target: &Target) -> Result<Sounder> {
         let hint = format!("name the interface it is behind: [{v6}%eth0]:{}", target.port);
         return Err(Fault::new(format!("{v6} is an address of one link only"), hint));
     }
-    Ok(Sounder::new(request.source, name.map(interface).transpose()?))
+    let sounder = Sounder::new(request.source, name.map(interface).transpose()?);
+    if let Place::Address(address) = target.place {
+        fits(request, &sounder, address)?;
+    }
+    Ok(sounder)
+}
+
+/// Whether an address can be asked at all in the family and from the address that were named.
+fn fits(request: &Request, sounder: &Sounder, address: IpAddr) -> Result<()> {
+    let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    if !request.kinds.iter().any(|kind| kind.is_of(address)) {
+        let hint = "leave out -4 or -6, or ask for the host by its name";
+        return Err(Fault::new(format!("{address} is an {} address", family(address)), hint));
+    }
+    match request.source {
+        Some(source) if source.is_ipv4() != address.is_ipv4() => Err(Fault::new(
+            format!("{address} cannot be asked from {source}"),
+            format!("--source for it is an {} address", family(address)),
+        )),
+        Some(source) if source.is_loopback() && !sounder.is_own(reachable(address)) => {
+            Err(Fault::new(
+                format!("{address} cannot be asked from {source}"),
+                "the loopback reaches this machine only; --source is one of `ip address`",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn interface(name: &str) -> Result<(u32, String)> {

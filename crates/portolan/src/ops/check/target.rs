@@ -107,6 +107,9 @@ fn of_url(scheme: &str, rest: &str) -> Result<(String, Option<String>)> {
         "udp" | "tcp" => format!("/{scheme}"),
         _ => String::new(),
     };
+    if authority.is_empty() {
+        return Err(bad(&format!("{scheme}://{rest}"), "a host is missing"));
+    }
     match split(authority)? {
         (host, Some(port)) => Ok((host, Some(format!("{port}{transport}")))),
         (host, None) if transport.is_empty() => {
@@ -129,13 +132,19 @@ const SCHEMES: [(&str, &str); 5] = [
 
 fn each_port(word: &str, host: &str, ports: &str, registry: &Registry) -> Result<Vec<Target>> {
     let chosen = port_set::parse(ports, TransportSet::from_iter([Transport::Tcp]), registry)
-        .map_err(|error| Fault::new(format!("target `{word}`: {error}"), error.hint()))?;
+        .map_err(|error| {
+            let hint = match word.split_once("://") {
+                Some((scheme, _)) if scheme == ports => format!("name the port: {host}:PORT"),
+                _ => error.hint().to_owned(),
+            };
+            Fault::new(format!("target `{word}`: {error}"), hint)
+        })?;
     let (place, zone) = Place::parse(host);
     let mut targets = Vec::new();
     for transport in chosen.transports().iter() {
         if !matches!(transport, Transport::Tcp | Transport::Udp) {
-            let hint = "this kernel's other transports cannot be asked yet; try tcp or udp";
-            return Err(Fault::new(format!("target `{word}`: {transport}"), hint));
+            let hint = format!("tcp and udp can: {host}:PORT, {host}:PORT/udp");
+            return Err(Fault::new(format!("target `{word}`: {transport} cannot be asked"), hint));
         }
         for port in chosen.of(transport).iter() {
             if targets.len() == MOST || port.0 == 0 {
@@ -280,9 +289,18 @@ mod tests {
 
     #[test]
     fn what_is_no_target_is_refused_with_a_way_out() {
-        for line in
-            ["db", ":80", "db:70000", "db:0", "::1:80:x", "[::1", "db:all", "x:22/sctp", "a@b"]
-        {
+        for line in [
+            "db",
+            ":80",
+            "db:70000",
+            "db:0",
+            "::1:80:x",
+            "[::1",
+            "db:all",
+            "x:22/sctp",
+            "a@b",
+            "http:///x",
+        ] {
             assert!(targets(line).is_err(), "{line}");
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn watch(
             .map(|target| Subject::new(request, target))
             .collect::<Result<Vec<_>>>()?;
         let watch = Stopwatch::start();
-        let started = watch.now();
+        let mut due = watch.now();
         for round in 1.. {
             let probe = |subject: &mut Subject<'_>| subject.probe(request, standpoint);
             let showed: Vec<Showed> = thread::scope(|scope| {
@@ -93,8 +93,9 @@ pub(crate) fn watch(
             if rhythm.count.is_some_and(|count| round >= count) {
                 break;
             }
-            let due =
-                started + rhythm.interval.saturating_mul(u32::try_from(round).unwrap_or(u32::MAX));
+            // Beats that were missed while an answer was waited for are not made up for: after an
+            // outage that would be a flood.
+            due = (due + rhythm.interval).max(watch.now());
             if interrupted.recv_timeout(due - watch.now()).is_ok() {
                 break;
             }
@@ -123,6 +124,7 @@ impl Watched {
         let is_unknown = |ledger: &Ledger| ledger.open + ledger.unknown == ledger.sent;
         match () {
             () if ledgers().all(Ledger::was_always_open) => Answer::Open,
+            () if ledgers().any(Ledger::never_had_an_address) => Answer::NoName,
             () if ledgers().all(is_unknown) => Answer::Unknown,
             () => Answer::NotOpen,
         }

@@ -84,7 +84,7 @@ fn result<'a>(checked: &'a Checked, table: &SocketTable) -> ResultJson<'a> {
     };
     match &checked.found {
         Err(failure) => ResultJson {
-            verdict: words::name_failure(&target.text, *failure),
+            verdict: words::name_failure(target, *failure),
             next: words::name_next(checked, *failure),
             ..nothing
         },
@@ -146,6 +146,9 @@ const fn kind(verdict: &Verdict) -> &'static str {
         Verdict::Loop { .. } => "loop",
         Verdict::Dropped { .. } => "dropped",
         Verdict::UdpSilent { .. } => "udp-silent",
+        Verdict::SilentHere => "silent-here",
+        Verdict::HostGone { .. } => "host-gone",
+        Verdict::NotOneHost => "not-one-host",
         Verdict::NotPaired { .. } => "not-paired",
         Verdict::NoNeighbour { .. } => "no-neighbour",
         Verdict::NoRoute(_) => "no-route",

@@ -6,7 +6,7 @@ use portolan_core::diagnose::{
     CanaryAnswer, Here, Hold, HopAnswer, Lookup, LookupOutcome, LookupSource, PairOutcome, Path,
     Way,
 };
-use portolan_core::scan::{Reason, Reply};
+use portolan_core::scan::{Question, Reason, Reply};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::route::{NoRoute, RouteKind};
 
@@ -240,7 +240,9 @@ fn pair(pair: &PairOutcome) -> Step {
 }
 
 fn canaries(canaries: &[CanaryAnswer]) -> Step {
-    let word = |reply: Reply| match reply {
+    let word = |question: Question, reply: Reply| match reply {
+        // The host's own word that no UDP socket has the port; others' words are not kept.
+        Reply::Unreachable(_) if matches!(question, Question::Udp(_)) => "refused",
         Reply::SynAck | Reply::Syn | Reply::Kept | Reply::Dropped => "open",
         Reply::Reset => "refused",
         Reply::Unreachable(_) => "rejected",
@@ -248,7 +250,13 @@ fn canaries(canaries: &[CanaryAnswer]) -> Step {
     };
     let said: Vec<String> = canaries
         .iter()
-        .map(|c| format!("{}{TIGHT}{}", question(c.question), c.reply.map_or("silent", word)))
+        .map(|c| {
+            format!(
+                "{}{TIGHT}{}",
+                question(c.question),
+                c.reply.map_or("silent", |r| word(c.question, r))
+            )
+        })
         .collect();
     let outcome = if canaries.iter().any(|c| c.reply.is_some()) { "answered" } else { "silent" };
     let fastest = canaries.iter().filter_map(|c| c.rtt).min();

@@ -46,7 +46,7 @@ fn one(
     )?;
     let verdict = match &checked.found {
         Ok(found) => words::verdict(checked, found, table),
-        Err(failure) => words::name_failure(&checked.target.text, *failure),
+        Err(failure) => words::name_failure(&checked.target, *failure),
     };
     for line in wrap(&sanitize(&verdict), screen.width) {
         writeln!(screen, "{}", words::loose(&line))?;

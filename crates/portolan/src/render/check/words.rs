@@ -9,6 +9,7 @@ use portolan_core::scan::{Icmp, LocalError, PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::route::NoRoute;
 
+use crate::ops::check::target::{Place, Target};
 use crate::ops::check::{Checked, Found, port_words};
 use crate::render::owner::process_names;
 use crate::render::shell::operand;
@@ -95,7 +96,11 @@ fn hop(hop: Hop) -> String {
 }
 
 /// Why a name has no address.
-pub(crate) fn name_failure(name: &str, failure: NameFailure) -> String {
+pub(crate) fn name_failure(target: &Target, failure: NameFailure) -> String {
+    let name = match &target.place {
+        Place::Name(name) => name,
+        Place::Address(_) => &target.text,
+    };
     match failure {
         NameFailure::NotAName => format!("{name} cannot be a host name."),
         NameFailure::NoSuchName { server: Some(server) } => {
@@ -133,8 +138,8 @@ pub(crate) fn name_failure(name: &str, failure: NameFailure) -> String {
 /// What to do about a name without an address.
 pub(crate) fn name_next(checked: &Checked, failure: NameFailure) -> Vec<String> {
     let name = match &checked.target.place {
-        crate::ops::check::target::Place::Name(name) => operand(name),
-        crate::ops::check::target::Place::Address(_) => "NAME".into(),
+        Place::Name(name) => operand(name),
+        Place::Address(_) => "NAME".into(),
     };
     let server_of = match failure {
         NameFailure::NoSuchName { server } | NameFailure::NoAddress { server } => server,
@@ -157,12 +162,26 @@ pub(crate) fn name_next(checked: &Checked, failure: NameFailure) -> Vec<String> 
             format!("portolan check {}/udp", server),
             "the servers are those of /etc/resolv.conf".to_owned(),
         ],
+        (NameFailure::NotAName, None) => vec![
+            "a host name has letters, digits, hyphens and dots; one of another script is written \
+             in its xn-- form"
+                .to_owned(),
+        ],
         _ => Vec::new(),
     }
 }
 
 /// The verdict in one sentence, sometimes with a second that says why it is known.
 pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> String {
+    let sentence = sentence(checked, found, table);
+    // A process keeps its name; what cannot be seen begins a sentence like any word.
+    match sentence.strip_prefix(UNSEEN) {
+        Some(rest) => format!("Something{rest}"),
+        None => sentence,
+    }
+}
+
+fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
     let Endpoint { address, port } = found.endpoint;
     let transport = checked.target.transport;
     match &found.verdict {
@@ -207,20 +226,36 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
             "{} listens here, and all the same it was refused: a rule of this machine rejects.",
             holder(found, table)
         ),
+        Verdict::DroppedBeforeSocket if !matches!(found.here, Some(Here::Answers(_))) => format!(
+            "This is this machine, and a rule of its own drops what is sent to {port}/{transport}. \
+             Nothing listens at {address} anyway."
+        ),
+        Verdict::SilentHere => format!(
+            "This is this machine, and {} gave no answer, which UDP allows; or a rule of its own \
+             drops.",
+            holder(found, table)
+        ),
         Verdict::DroppedBeforeSocket => format!(
             "This is this machine, and there was no answer: a rule of its own drops, or {} does not \
              accept (its queue is full).",
             holder(found, table)
         ),
         Verdict::Forbidden { icmp: error, by, is_host } => {
-            let who =
-                if *is_host { "the host itself".to_owned() } else { format!("the router {by}") };
+            let who = match (is_host, &found.here) {
+                (true, Some(_)) => "this machine itself".to_owned(),
+                (true, None) => "the host itself".to_owned(),
+                (false, _) => format!("the router {by}"),
+            };
             let route = if *is_host { "" } else { " (or a prohibit route)" };
             format!("A firewall rule{route} of {who} rejects it: {by} answered {}.", icmp(*error))
         }
         Verdict::Unreachable { icmp: error, by, is_host: false } => {
             format!("The router {by} has no way to {address}: it answered {}.", icmp(*error))
         }
+        Verdict::HostGone { icmp: error, by } => format!(
+            "The router {by} finds nobody at {address}: it is down, or not there. It answered {}.",
+            icmp(*error)
+        ),
         Verdict::Unreachable { icmp: error, by, is_host: true } => {
             format!("{by} itself answered {}.", icmp(*error))
         }
@@ -248,6 +283,10 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
         Verdict::NoNeighbour { address: gone, is_gateway: true } => {
             format!("The router {gone} does not answer on the link: it is down, or not there.")
         }
+        Verdict::NotOneHost => format!(
+            "{address} stands for everybody on the link or for a group, not for one host: nobody in \
+             particular can be asked."
+        ),
         Verdict::NoRoute(no_route) => self::no_route(*no_route, address),
         Verdict::NotPermitted => {
             "This machine itself does not let the probe out: one of its output rules refuses it. \
@@ -294,7 +333,7 @@ pub(crate) fn holder(found: &Found, table: &SocketTable) -> String {
     let held = found.here.as_ref().and_then(Here::position).map(|at| &table.sockets[at]);
     let Some(held) = held else { return "whatever listens".to_owned() };
     let names = process_names(table.owners(held));
-    let who = if names.is_empty() { "something".to_owned() } else { names };
+    let who = if names.is_empty() { UNSEEN.to_owned() } else { names };
     let place =
         held.socket.local_endpoint().map(|end| on_device(end, held.socket.device.as_deref()));
     place.map_or(who.clone(), |place| format!("{who} on {place}"))
@@ -410,7 +449,8 @@ pub(crate) fn local_error(error: LocalError) -> String {
 
 /// What to do next, one line each.
 pub(crate) fn next(checked: &Checked, found: &Found) -> Vec<String> {
-    found.next.iter().map(|next| one_next(checked, found, *next)).collect()
+    let lines = found.next.iter().map(|next| one_next(checked, found, *next));
+    lines.filter(|line| !line.is_empty()).collect()
 }
 
 fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
@@ -452,6 +492,12 @@ fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
             "if it does listen there, a rule on the way resets in its name: nft list ruleset"
                 .to_owned()
         }
+        Next::StillAccepts(transport, port) => format!(
+            "on {}: portolan who {}; a server that hangs is silent too (its queue is full)",
+            found.endpoint.address,
+            port_words(port, transport)
+        ),
+        Next::Lack(error) => lack(error).to_owned(),
         Next::InputRules => "look at this machine's input rules: nft list ruleset".to_owned(),
         Next::OutputRules => {
             "look at this machine's own output rules (nft list ruleset): they may drop it"
@@ -464,13 +510,26 @@ fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
             format!("see whether {address} is up, is the right address and is on the right network")
         }
         Next::Pair(transport, port) => format!(
-            "to prove the path, on the host: portolan listen {} --bind any; here: portolan check --pair {asked}",
+            "to prove the path: on the host, once nothing has the port, portolan listen {} --bind any; \
+             here portolan check --pair {asked}",
             port_words(port, transport)
         ),
         Next::LookAtListener => {
             "look at the listener: a line there means the way there works and the way back does not"
                 .to_owned()
         }
+    }
+}
+
+/// Where to look for what this machine lacks; empty where nobody knows.
+const fn lack(error: LocalError) -> &'static str {
+    match error {
+        LocalError::Ports => {
+            "ip address shows this machine's addresses, portolan sockets --ephemeral its ports"
+        }
+        LocalError::Descriptors => "ulimit -n     (how many are allowed)",
+        LocalError::Buffers => "free     (the memory there is); then ask again",
+        _ => "",
     }
 }
 
@@ -482,3 +541,6 @@ fn capture(found: &Found, transport: Transport, endpoint: Endpoint) -> String {
         "see it leave: tcpdump -ni {on} host {address} and \\({transport} port {port} or icmp or icmp6\\)"
     )
 }
+
+/// What an owner that cannot be seen is called.
+const UNSEEN: &str = "something";

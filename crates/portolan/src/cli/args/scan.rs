@@ -66,7 +66,7 @@ pub(crate) struct Scan {
     pub(crate) budget: Option<Duration>,
     /// Behind a router, at most this many probes without an answer in two minutes: its
     /// connection table is other people's too
-    #[arg(long, value_name = "N", default_value_t = 16384, help_heading = PACE)]
+    #[arg(long, value_name = "N", default_value_t = 32768, help_heading = PACE)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) outstanding: u32,
     /// auto (raw where permitted, but not for this machine itself), connect (no privilege)

@@ -33,6 +33,14 @@ pub struct Device {
     pub link_address: Vec<u8>,
 }
 
+impl Device {
+    /// Its address on an Ethernet.
+    #[must_use]
+    pub fn ethernet_address(&self) -> Option<[u8; 6]> {
+        self.link_address.first_chunk().copied().filter(|_| self.link == LinkKind::Ethernet)
+    }
+}
+
 /// What stands around the packets of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkKind {

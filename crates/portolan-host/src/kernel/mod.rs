@@ -5,6 +5,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod inheritance;
+pub(crate) mod mapping;
 pub(crate) mod packet;
 pub(crate) mod packet_ring;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -12,3 +13,4 @@ pub(crate) mod seccomp;
 pub(crate) mod socket;
 pub(crate) mod tables;
 pub(crate) mod types;
+pub(crate) mod xdp_socket;

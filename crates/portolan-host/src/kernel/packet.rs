@@ -62,6 +62,8 @@ pub(crate) struct Place {
     pub(crate) interface: u32,
     /// Whom on the link it is for; ignored where links have no addresses.
     pub(crate) link: [u8; 6],
+    /// Whom it is from, on an Ethernet.
+    pub(crate) own: Option<[u8; 6]>,
 }
 
 /// A packet to be sent.
@@ -71,18 +73,35 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: [u8; LONGEST],
     length: usize,
     address: libc::sockaddr_ll,
+    own: Option<[u8; 6]>,
 }
 
 impl Outgoing {
     /// A packet of which nothing is written yet.
     pub(crate) fn new(place: Place) -> Self {
         let address = address(place.protocol, place.interface, place.link);
-        Self { bytes: [0; LONGEST], length: 0, address }
+        Self { bytes: [0; LONGEST], length: 0, address, own: place.own }
     }
 
     /// Says how many bytes were written.
     pub(crate) fn set_length(&mut self, length: usize) {
         self.length = length.min(LONGEST);
+    }
+
+    /// The interface it leaves by, where that is an Ethernet.
+    pub(crate) fn ethernet(&self) -> Option<u32> {
+        self.own.map(|_| self.address.sll_ifindex.cast_unsigned())
+    }
+
+    /// Writes it as a frame of Ethernet, padding aside; how long that is.
+    pub(crate) fn frame(&self, room: &mut [u8]) -> usize {
+        let length = ETHERNET + self.length;
+        let (header, packet) = room[..length].split_at_mut(ETHERNET);
+        header[..6].copy_from_slice(&self.address.sll_addr[..6]);
+        header[6..12].copy_from_slice(&self.own.unwrap_or_default());
+        header[12..].copy_from_slice(&self.address.sll_protocol.to_ne_bytes()); // as on the wire
+        packet.copy_from_slice(&self.bytes[..self.length]);
+        length
     }
 }
 
@@ -135,6 +154,9 @@ fn last_error() -> Errno {
 /// one packet here).
 pub(crate) const MOST: usize = 64;
 
+/// Bytes of a header of Ethernet: to whom, from whom, what.
+const ETHERNET: usize = 14;
+
 const SO_ATTACH_FILTER: libc::c_int = 26;
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 const ETH_P_ALL: u16 = 3;
@@ -160,7 +182,7 @@ mod tests {
     #[test]
     fn an_interface_that_is_not_there_takes_no_packet() {
         let Ok(socket) = open() else { return };
-        let place = Place { protocol: 0x0800, interface: u32::MAX >> 1, link: [0; 6] };
+        let place = Place { protocol: 0x0800, interface: u32::MAX >> 1, link: [0; 6], own: None };
         let mut packet = Outgoing::new(place);
         packet.set_length(20);
         assert_eq!(send(socket.as_fd(), &[packet]), Err(Errno::NXIO));

@@ -1,32 +1,28 @@
 //! Memory that a packet socket shares with the kernel (packet_mmap.rst, TPACKET_V3): packets arrive
 //! in it without a call, a block at a time.
-#![expect(unsafe_code, reason = "no crate maps the ring of a packet socket")]
+#![expect(unsafe_code, reason = "no crate asks for the ring of a packet socket")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::ptr::{self, NonNull};
-use std::slice;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portolan_core::wire::cbpf::Instruction;
 use portolan_core::wire::tpacket::{self, Frame, STATUS};
 use rustix::io::{Errno, Result};
 
+use super::mapping::Mapping;
 use super::{packet, socket};
 
 /// A packet socket that receives, and its ring.
 #[derive(Debug)]
 pub(crate) struct PacketRing {
     socket: OwnedFd,
-    memory: NonNull<u8>,
+    memory: Mapping,
     /// How many blocks there are, and which is the kernel's next to fill.
     blocks: usize,
     next: usize,
 }
-
-// SAFETY: the mapping belongs to this value alone and is as good in one thread as in another.
-unsafe impl Send for PacketRing {}
 
 impl PacketRing {
     /// A ring of `size` bytes that shows what `filter` lets through, from now on.
@@ -38,15 +34,7 @@ impl PacketRing {
         socket::set_option(socket.as_fd(), libc::SOL_PACKET, PACKET_VERSION, TPACKET_V3)?;
         let blocks = (size / BLOCK).max(2);
         request(socket.as_fd(), blocks)?;
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-        let (length, descriptor) = (blocks * BLOCK, socket.as_raw_fd());
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let address =
-            unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, descriptor, 0) };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let memory = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let memory = Mapping::of(socket.as_fd(), 0, blocks * BLOCK)?;
         let ring = Self { socket, memory, blocks, next: 0 };
         packet::attach_filter(ring.as_fd(), filter)?;
         packet::listen(ring.as_fd())?;
@@ -57,17 +45,12 @@ impl PacketRing {
     pub(crate) fn drain(&mut self, mut each: impl FnMut(Frame<'_>)) {
         for _ in 0..self.blocks {
             let at = self.next * BLOCK;
-            // SAFETY: `next` is below `blocks`, so this is inside the mapping; the status is a word
-            // on a multiple of four that the kernel and we change one after the other.
-            let status =
-                unsafe { AtomicU32::from_ptr(self.memory.add(at + STATUS).cast().as_ptr()) };
+            let status = self.memory.word(at + STATUS);
             if status.load(Ordering::Acquire) & TP_STATUS_USER == 0 {
                 return;
             }
-            // SAFETY: the block lies in the mapping; while its status says it is ours the kernel
-            // writes nothing to it, and it is handed back below, after its last use.
-            let block = unsafe { slice::from_raw_parts(self.memory.add(at).as_ptr(), BLOCK) };
-            tpacket::frames(block).for_each(&mut each);
+            // While its status says it is ours the kernel writes nothing to it.
+            tpacket::frames(self.memory.bytes(at, BLOCK)).for_each(&mut each);
             status.store(TP_STATUS_KERNEL, Ordering::Release);
             self.next = (self.next + 1) % self.blocks;
         }
@@ -96,13 +79,6 @@ impl PacketRing {
 impl AsFd for PacketRing {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl Drop for PacketRing {
-    fn drop(&mut self) {
-        // SAFETY: exactly what was mapped; no slice of it outlives a call of `drain`.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.blocks * BLOCK) };
     }
 }
 

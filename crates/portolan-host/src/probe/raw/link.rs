@@ -182,7 +182,7 @@ mod tests {
 
     fn hop() -> Hop {
         let source = "10.0.0.1".parse().unwrap();
-        Hop { source, interface: 3, neighbour: Some(key().1), link: [2; 6], mtu: 1500 }
+        Hop { source, interface: 3, neighbour: Some(key().1), link: Some([2; 6]), mtu: 1500 }
     }
 
     fn probe() -> Probe {

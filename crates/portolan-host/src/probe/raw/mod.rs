@@ -2,11 +2,12 @@
 //!
 //! It holds nothing for a probe: what a SYN carries proves the answer to it
 //! (`portolan_core::scan::cookie`). The kernel writes the link header, so it works over Ethernet,
-//! tunnels and WireGuard alike; it is asked for the way to each target, and whoever is on the link is
-//! asked for by ourselves. What is no SYN over a wire is carried by the engine of plain connections:
-//! UDP, echo, real connections, and this machine's own addresses, to which the kernel takes no packet
-//! of ours.
+//! tunnels and WireGuard alike; many SYNs at once over Ethernet take a shorter way (`batch`). The
+//! kernel is asked for the way to each target, and whoever is on the link is asked for by ourselves.
+//! What is no SYN over a wire is carried by the engine of plain connections: UDP, echo, real
+//! connections, and this machine's own addresses, to which the kernel takes no packet of ours.
 
+mod batch;
 mod link;
 mod ports;
 mod sender;
@@ -218,13 +219,15 @@ impl RawEngine {
     fn solicit(&mut self, address: IpAddr, hop: &Hop) {
         match (hop.source, address) {
             (IpAddr::V4(source), IpAddr::V4(address)) => {
-                let question = arp::request(hop.link, source, address);
+                let question = arp::request(hop.link.unwrap_or_default(), source, address);
                 let interface = hop.interface;
-                let place = Place { protocol: ETHERTYPE_ARP, interface, link: arp::BROADCAST };
+                let (protocol, link) = (ETHERTYPE_ARP, arp::BROADCAST);
+                let place = Place { protocol, interface, link, own: hop.link };
                 self.write(place, &question);
             }
             (IpAddr::V6(source), IpAddr::V6(address)) => {
-                let (question, group) = arp::solicitation(hop.link, source, address);
+                let (question, group) =
+                    arp::solicitation(hop.link.unwrap_or_default(), source, address);
                 self.write(place(address.into(), hop, group), &question);
             }
             _ => {} // never begun, see `link`
@@ -420,7 +423,7 @@ fn key(hop: &Hop) -> Option<Key> {
 
 fn place(target: IpAddr, hop: &Hop, link: arp::LinkAddress) -> Place {
     let protocol = if target.is_ipv4() { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
-    Place { protocol, interface: hop.interface, link }
+    Place { protocol, interface: hop.interface, link, own: hop.link }
 }
 
 /// Where a target may be among those that are ready: neighbours by number get places side by side.

@@ -4,29 +4,23 @@
 //! a second thread has a full batch sent, this one fills and sends the next.
 
 use std::mem;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use portolan_core::scan::{LocalError, Probe};
-use rustix::io::Errno;
+use portolan_core::scan::Probe;
 
-use crate::kernel::packet::{self, MOST, Outgoing, Place};
-use crate::probe::fault;
+use super::batch::{Batch, Outlet, Refusal};
+use crate::kernel::packet::{Outgoing, Place};
 
 /// Sends packets.
 #[derive(Debug)]
 pub(super) struct Sender {
-    socket: OwnedFd,
+    outlet: Outlet,
     filling: Batch,
     spare: Vec<Batch>,
     second: Option<Second>,
     refused: Vec<Refusal>,
 }
-
-/// A probe that did not leave, and why.
-pub(super) type Refusal = (Probe, LocalError);
 
 impl Sender {
     /// A sender with a second thread where there is a second processor.
@@ -34,30 +28,28 @@ impl Sender {
     /// # Errors
     /// EPERM without CAP_NET_RAW.
     pub(super) fn open() -> std::io::Result<Self> {
-        let socket = packet::open()?;
+        let outlet = Outlet::open(1)?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let second = (processors > 1).then(Second::start).transpose()?;
         let (filling, spare, refused) = (Batch::default(), Vec::new(), Vec::new());
-        Ok(Self { socket, filling, spare, second, refused })
+        Ok(Self { outlet, filling, spare, second, refused })
     }
 
     /// Room for the next packet, which is for `probe` if it is for one.
     #[inline]
     pub(super) fn next(&mut self, place: Place, probe: Option<Probe>) -> &mut Outgoing {
-        if self.filling.packets.len() >= MOST {
+        if self.filling.is_full() {
             self.pass_on();
         }
-        self.filling.probes.push(probe);
-        self.filling.packets.push(Outgoing::new(place));
-        self.filling.packets.last_mut().expect("one was pushed just now")
+        self.filling.next(place, probe)
     }
 
     /// Sends what is still held.
     pub(super) fn flush(&mut self) {
-        if self.filling.packets.len() > MOST / 2 {
+        if self.filling.is_large() {
             self.pass_on();
         } else {
-            self.filling.send(&self.socket, &mut self.refused);
+            self.filling.send(&mut self.outlet, &mut self.refused);
         }
     }
 
@@ -76,7 +68,7 @@ impl Sender {
     fn pass_on(&mut self) {
         self.collect();
         let Some(second) = self.second.as_mut().filter(|second| second.given < AHEAD) else {
-            return self.filling.send(&self.socket, &mut self.refused);
+            return self.filling.send(&mut self.outlet, &mut self.refused);
         };
         let empty = self.spare.pop().unwrap_or_default();
         second.give(mem::replace(&mut self.filling, empty));
@@ -90,44 +82,7 @@ impl Sender {
     }
 }
 
-/// Packets and the probes they are for, side by side.
-#[derive(Default)]
-struct Batch {
-    packets: Vec<Outgoing>,
-    probes: Vec<Option<Probe>>,
-}
-
-impl std::fmt::Debug for Batch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} packets", self.packets.len())
-    }
-}
-
-impl Batch {
-    /// Sends all of it; what cannot leave goes to `refused`.
-    fn send(&mut self, socket: &OwnedFd, refused: &mut Vec<Refusal>) {
-        let (mut at, mut patience) = (0, PATIENCE);
-        while at < self.packets.len() {
-            match packet::send(socket.as_fd(), &self.packets[at..]) {
-                Ok(sent) => (at, patience) = (at + sent, PATIENCE),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) if patience > 0 => {
-                    patience -= 1;
-                    thread::sleep(PAUSE);
-                }
-                Err(error) => {
-                    refused.extend(self.probes[at].map(|probe| (probe, fault::local(error))));
-                    at += 1;
-                }
-            }
-        }
-        self.packets.clear();
-        self.probes.clear();
-    }
-}
-
-/// The second thread, with a socket of its own: what the kernel counts for a socket would go back and
-/// forth between two processors.
+/// The second thread, with an outlet of its own.
 #[derive(Debug)]
 struct Second {
     to: Option<SyncSender<Batch>>,
@@ -138,13 +93,13 @@ struct Second {
 
 impl Second {
     fn start() -> std::io::Result<Self> {
-        let socket = packet::open()?;
+        let mut outlet = Outlet::open(0)?;
         let (to, batches) = mpsc::sync_channel::<Batch>(AHEAD);
         let (done, back) = mpsc::channel();
         let work = move || {
             for mut batch in batches {
                 let mut refused = Vec::new();
-                batch.send(&socket, &mut refused);
+                batch.send(&mut outlet, &mut refused);
                 if done.send((batch, refused)).is_err() {
                     return;
                 }
@@ -177,8 +132,4 @@ impl Drop for Second {
 }
 
 /// Batches the second thread is given ahead.
-const AHEAD: usize = 2;
-
-/// How long and how often room is waited for before a probe is handed back.
-const PAUSE: Duration = Duration::from_micros(200);
-const PATIENCE: u32 = 100;
+const AHEAD: usize = 4;

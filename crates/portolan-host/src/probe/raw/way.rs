@@ -35,8 +35,8 @@ pub(super) struct Hop {
     pub(super) interface: u32,
     /// Whose link address is needed; `None` where links have none.
     pub(super) neighbour: Option<IpAddr>,
-    /// Our own link address, zeros where there is none.
-    pub(super) link: [u8; 6],
+    /// Our own link address; `None` where it is no Ethernet.
+    pub(super) link: Option<[u8; 6]>,
     /// The largest packet.
     pub(super) mtu: u32,
 }
@@ -110,7 +110,7 @@ impl Ways {
             source,
             interface,
             neighbour: device.needs_neighbour.then(|| route.gateway.unwrap_or(target)),
-            link: device.link_address.first_chunk().copied().unwrap_or_default(),
+            link: device.ethernet_address(),
             mtu: route.mtu.unwrap_or(device.mtu).min(device.mtu),
         }))
     }

@@ -286,7 +286,9 @@ impl RawEngine {
         }
         let (ring, connect) = (self.ring.as_fd(), self.connect.engine.as_fd());
         let mut both = [PollFd::new(&ring, PollFlags::IN), PollFd::new(&connect, PollFlags::IN)];
-        match poll(&mut both, Timespec::try_from(wait).ok().as_ref()) {
+        // What nobody reads would stay readable, and a raw ICMPv6 socket hears the neighbours talk.
+        let some = if self.connect.is_used { 2 } else { 1 };
+        match poll(&mut both[..some], Timespec::try_from(wait).ok().as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }

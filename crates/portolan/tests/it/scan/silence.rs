@@ -52,3 +52,29 @@ fn a_listener_with_a_full_queue_is_filtered_and_never_closed() {
         scanned.expect(DST, &[("3001/tcp", full), ("3002/tcp", free)]);
     }
 }
+
+/// Processor time of a process so far, in ticks: utime and stime of proc_pid_stat(5).
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit(") ").next().unwrap().split(' ');
+    fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn waiting_takes_no_processor_time_while_neighbours_talk() {
+    require_root!();
+    let pair = Pair::new();
+    pair.dst.filter_input("tcp dport 1-2000 drop");
+    for engine in ENGINES {
+        let mut scan = engine.program_bare(&pair.src, "10.76.0.9 fd76::9 -p 1-20").command();
+        let mut scan = scan.stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        pair.dst.ip("neigh flush all");
+        pair.dst.enter(|| std::net::TcpStream::connect("[fd76::1]:1").unwrap_err());
+        let before = ticks(scan.id());
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let spent = ticks(scan.id()) - before;
+        scan.wait().unwrap();
+        assert!(spent < 50, "{spent} ticks of 150 with {engine:?}");
+    }
+}

@@ -34,6 +34,8 @@ pub(super) struct Host {
     pub(super) heard: bool,
     /// When it was last heard itself.
     pub(super) spoke: Option<Moment>,
+    /// Whether a router said that there is no way to it.
+    pub(super) unreachable: bool,
     /// Ports of which a router said, after the host had spoken, that there is no way to it.
     pub(super) lost_ways: HashMap<u32, LostWay>,
     pub(super) no_neighbours: u8,
@@ -88,6 +90,7 @@ impl Host {
             answered_later: 0,
             heard: false,
             spoke: None,
+            unreachable: false,
             lost_ways: HashMap::new(),
             no_neighbours: 0,
             begun: None,
@@ -146,6 +149,12 @@ impl Host {
             Some((_, count)) => *count += 1,
             None => self.local_errors.push((error, 1)),
         }
+    }
+
+    /// Whether nothing was heard of it but a router's word that there is no way to it. That explains
+    /// why all of it is silent; to hear it again for each port would take a second or more each.
+    pub(super) fn is_lost(&self) -> bool {
+        self.unreachable && self.spoke.is_none() && self.watch.kind() == Kind::None
     }
 
     /// Whether a router's word that there is no way to a port, though the host is there, is to be

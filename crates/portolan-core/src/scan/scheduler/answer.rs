@@ -92,21 +92,23 @@ impl Scan {
             return;
         }
         let cell = self.blocks[b].cells[number];
-        let rtt = answer.rtt.unwrap_or_else(|| since(now, cell.sent));
+        // Without the try's number, an answer after a second try may be one to the first, or a SYN-ACK
+        // that the host sent again after a second (Karn's rule).
+        let is_of_last =
+            answer.attempt.map_or(cell.tries == 1, |number| number == u16::from(cell.tries));
+        let rtt = answer.rtt.or_else(|| is_of_last.then(|| since(now, cell.sent)));
         let tries = answer.attempt.unwrap_or(cell.tries.into());
         self.learn(b, slot, answer, state, reason, tries);
         let block = &mut self.blocks[b];
         let host = &mut block.hosts[slot];
-        // Without the try's number, an answer after a second try may be one to the first, or a SYN-ACK
-        // that the host sent again after a second (Karn's rule).
-        if answer.attempt.is_some() || cell.tries == 1 {
+        if let Some(rtt) = rtt.filter(|_| answer.attempt.is_some() || is_of_last) {
             host.rtt.note(rtt);
         }
         self.pacers[block.way as usize].answered(now);
         let record = Record {
             from: Some(answer.from),
             tries,
-            rtt: Some(rtt),
+            rtt,
             ..self.record(b, slot, number, state, reason, Some(0.0))
         };
         let was_slow = cell.state == CellState::Slow;
@@ -150,12 +152,14 @@ impl Scan {
             if tries > 1 { host.answered_later += 1 } else { host.answered_first += 1 }
         }
         let signature = answer.signature.as_ref();
-        host.icmp_errors += u32::from(matches!(reason, Reason::Icmp(_)));
+        let is_lost_way = is_lost_way(answer);
+        host.icmp_errors += u32::from(matches!(reason, Reason::Icmp(_)) && !is_lost_way);
         self.routers_refuse |= matches!(reason, Reason::Icmp(_)) && answer.from != answer.target;
         if let Some(hop_limit) = signature.and_then(|s| s.hop_limit) {
             host.hop_limit = Some(host.hop_limit.map_or(hop_limit, |h| h.min(hop_limit)));
         }
         match (transport, state, reason) {
+            _ if is_lost_way => host.unreachable = true,
             (Transport::Udp, PortState::Closed, _) => {
                 host.closed_udp.get_or_insert(answer.question);
             }

@@ -88,6 +88,9 @@ impl Scan {
             };
             return unheard(host, pass, tries, once, now);
         }
+        if host.is_lost() {
+            return unheard(host, pass, UNHEARD_TRIES, once, now);
+        }
         let loss = host.measured_loss();
         if host.loss.is_surely_above(SO_LOSSY)
             && host.watch.kind() == Kind::Closed

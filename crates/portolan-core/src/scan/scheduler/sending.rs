@@ -140,8 +140,10 @@ impl Scan {
         host.begun.get_or_insert(now);
         // The kernel takes three seconds to find out that nobody answers ARP.
         let asks_link = is_first && host.way == Way::Link && !host.is_own && !host.heard;
+        // Of a far host nothing is known yet, and a try that is waited for costs no time.
+        let may_be_far = !host.heard && !host.is_own && self.work.total() <= FEW_PAIRS;
         let is_small = block.pass > 1 && host.fast < SMALL;
-        let wait = match (asks_link, is_small) {
+        let wait = match (asks_link || may_be_far, is_small) {
             (true, _) => RESOLUTION,
             (_, true) => wait.max(Duration::from_millis(300)),
             _ => wait,
@@ -203,6 +205,8 @@ fn wants_trial(host: &Host, pass: u16, ability: Ability) -> bool {
 
 /// Blocks in hand at once: while one waits for answers, the next are sent.
 const MOST_BLOCKS: usize = 6;
+/// In a scan this small, answers of hosts that nobody has heard yet may take as long as the passes do.
+const FEW_PAIRS: u64 = 256;
 /// A host with fewer silent ports can afford to wait longer for each.
 const SMALL: u32 = 2048;
 const LEAST_SETTLING: Duration = Duration::from_millis(60);

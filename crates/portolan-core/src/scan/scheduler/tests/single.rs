@@ -210,6 +210,35 @@ fn a_router_that_calls_a_rebooting_host_unreachable_is_not_believed_for_good() {
 }
 
 #[test]
+fn a_host_whose_answers_take_seconds_is_heard_and_no_round_trip_made_up() {
+    let mut far = with(&[(22, Behaviour::Open), (23, Behaviour::Dropped)]);
+    far.echo = false;
+    for millis in [1200, 2600] {
+        far.latency = Duration::from_millis(millis);
+        for mut network in each(network(far.clone())) {
+            let told = play(plan(targets([1]), tcp(1..=60)), &mut network);
+            let counts = (told.count(PortState::Open), told.count(PortState::Closed));
+            assert_eq!(counts, (1, 58), "{millis} {:?}", told.took);
+            let near = |r: &&Record| r.rtt.is_some_and(|rtt| rtt < far.latency);
+            assert_eq!(told.records.values().find(near), None);
+        }
+    }
+}
+
+#[test]
+fn a_host_that_a_router_calls_unreachable_takes_no_longer_than_a_silent_one() {
+    let mut gone = with(&[(3, Behaviour::Rejected { code: 1, by_router: true })]);
+    (gone.others, gone.echo) = (Behaviour::Dropped, false);
+    for mut network in each(network(gone)) {
+        let told = play(plan(targets([1]), tcp(1..=20)), &mut network);
+        assert_eq!(told.count(PortState::Filtered), 20);
+        assert_eq!(told.of(host(1), 3).reason.to_string(), "icmp-3-1");
+        assert_eq!(told.of(host(1), 4).miss_probability, None);
+        assert!(told.took < Duration::from_secs(4), "{:?}", told.took);
+    }
+}
+
+#[test]
 fn a_host_that_dies_leaves_its_ports_unknown() {
     let mut dying = with(&[]);
     dying.outage = Some((Duration::from_millis(150), Duration::from_secs(100_000)));

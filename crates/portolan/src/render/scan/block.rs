@@ -109,9 +109,10 @@ impl Block {
     /// All open ports are one: whatever answers does so for any.
     fn fold_rows(&mut self) {
         for row in std::mem::take(&mut self.rows) {
-            let Row { transport, state, reason, verified, note, .. } = row;
-            let alike = Alike { transport, state, reason, from: None, verified, note };
-            let ports = row.ports.iter().map(|p| p.0);
+            // Only a sample of them was tried by a connection: that does not make two kinds.
+            let Row { transport, state, reason, note, ref ports, .. } = row;
+            let alike = Alike { transport, state, reason, from: None, verified: None, note };
+            let ports = ports.iter().map(|p| p.0);
             match self.groups.iter_mut().find(|g| g.alike == alike) {
                 Some(group) => {
                     group.count += 1;

@@ -24,8 +24,8 @@ pub(super) fn run(scanner: Scanner<'_>, report: &mut Report) -> io::Result<()> {
     let masscan = masscan(&pair);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        let words = "10.99.0.128/25 -p- --jsonl -o /dev/null";
-        ours.push(rate(&pair.src, scanner.command(&pair.src, Engine::Raw, &[], words)?)?);
+        let words = format!("{TARGETS} -p- --jsonl -o /dev/null");
+        ours.push(rate(&pair.src, scanner.command(&pair.src, Engine::Raw, &[], &words)?)?);
         if with_peer {
             theirs.push(rate(&pair.src, peer(&pair.src, LIMIT, &masscan))?);
         }
@@ -45,7 +45,7 @@ fn masscan(pair: &Pair) -> String {
     let shown = pair.dst.output("ip -br link show eth0");
     let mac = shown.split_whitespace().nth(2).unwrap_or_default();
     format!(
-        "masscan 10.99.0.128/25 -p1-65535 --rate 10000000 --adapter eth0 --adapter-ip 10.99.0.1 \
+        "masscan {TARGETS} -p1-65535 --rate 10000000 --adapter eth0 --adapter-ip 10.99.0.1 \
          --adapter-port 40000 --router-mac {mac} --wait 0"
     )
 }
@@ -82,6 +82,8 @@ fn middle(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
+/// Half of the network, without its broadcast address: nothing is sent there.
+const TARGETS: &str = "10.99.0.128-10.99.0.254";
 const WARM_UP: Duration = Duration::from_millis(1500);
 const COUNTED: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(20);

@@ -113,7 +113,6 @@ impl Scan {
 
     /// Tells of a host when nothing of it is left.
     pub(super) fn finish(&mut self, b: usize, slot: usize) {
-        let asked = self.work.ports().iter().filter(|(_, t)| *t == Transport::Tcp).count();
         let block = &mut self.blocks[b];
         let host = &mut block.hosts[slot];
         if !host.is_finished() || host.is_told {
@@ -127,6 +126,7 @@ impl Scan {
             .iter()
             .for_each(|lane| host.close_lane(lane));
         block.open_hosts -= 1;
+        let asked = self.work.ports().iter().filter(|(_, t)| *t == Transport::Tcp).count();
         let report = host.report(u32::try_from(asked).unwrap_or(u32::MAX));
         self.events.push_back(Event::Host(Box::new(report)));
         self.wake = Moment::START;

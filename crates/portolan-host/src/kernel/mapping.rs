@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A mapping, as long as it lives. An offset that is not inside is a mistake of ours.
 #[derive(Debug)]
@@ -16,6 +16,9 @@ pub(crate) struct Mapping {
 
 // SAFETY: the mapping belongs to this value alone and is as good in one thread as in another.
 unsafe impl Send for Mapping {}
+
+// SAFETY: two threads change it through whole words only, see `store`.
+unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Memory of the kernel that a socket shows at `offset`.
@@ -53,36 +56,44 @@ impl Mapping {
     }
 
     /// A word that the kernel and we read and write.
+    #[inline]
     pub(crate) fn word(&self, at: usize) -> &AtomicU32 {
-        let place = self.checked::<AtomicU32>(at);
+        let place = self.checked::<AtomicU32>(at, 1);
         // SAFETY: it lies inside the mapping, at a multiple of its size, and lives as long as it; the
         // kernel changes it in one piece.
         unsafe { AtomicU32::from_ptr(place.as_ptr().cast()) }
     }
 
-    /// The same of eight bytes.
-    pub(crate) fn double_word(&self, at: usize) -> &AtomicU64 {
-        let place = self.checked::<AtomicU64>(at);
-        // SAFETY: as above.
-        unsafe { AtomicU64::from_ptr(place.as_ptr().cast()) }
+    /// The same, several of eight bytes.
+    #[inline]
+    pub(crate) fn double_words(&self, at: usize, count: usize) -> &[AtomicU64] {
+        let place = self.checked::<AtomicU64>(at, count);
+        // SAFETY: as above, for each of them.
+        unsafe { slice::from_raw_parts(place.as_ptr().cast(), count) }
     }
 
-    /// Bytes that the kernel does not write to while they are looked at.
+    /// Writes bytes, zeros behind them up to a whole word.
+    pub(crate) fn store(&self, at: usize, bytes: &[u8]) {
+        let (whole, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let words = self.double_words(at, bytes.len().div_ceil(8));
+        for (word, bytes) in words.iter().zip(whole.iter().chain([&last])) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that nobody writes to while they are looked at.
     pub(crate) fn bytes(&self, at: usize, length: usize) -> &[u8] {
         assert!(at + length <= self.length, "inside the mapping");
-        // SAFETY: inside the mapping, and whoever calls knows that the kernel does not write here.
+        // SAFETY: inside the mapping, and whoever calls knows that nobody writes here.
         unsafe { slice::from_raw_parts(self.memory.add(at).as_ptr(), length) }
     }
 
-    /// Bytes that the kernel does not use while they are written.
-    pub(crate) fn bytes_mut(&mut self, at: usize, length: usize) -> &mut [u8] {
-        assert!(at + length <= self.length, "inside the mapping");
-        // SAFETY: inside the mapping, borrowed alone, and the kernel leaves them alone meanwhile.
-        unsafe { slice::from_raw_parts_mut(self.memory.add(at).as_ptr(), length) }
-    }
-
-    fn checked<T>(&self, at: usize) -> NonNull<u8> {
-        assert!(at + size_of::<T>() <= self.length && at.is_multiple_of(size_of::<T>()), "inside");
+    #[inline]
+    fn checked<T>(&self, at: usize, count: usize) -> NonNull<u8> {
+        let size = size_of::<T>();
+        assert!(at.is_multiple_of(size) && at + count * size <= self.length, "inside the mapping");
         // SAFETY: the offset is inside the mapping.
         unsafe { self.memory.add(at) }
     }

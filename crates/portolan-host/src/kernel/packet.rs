@@ -93,15 +93,14 @@ impl Outgoing {
         self.own.map(|_| self.address.sll_ifindex.cast_unsigned())
     }
 
-    /// Writes it as a frame of Ethernet, padding aside; how long that is.
-    pub(crate) fn frame(&self, room: &mut [u8]) -> usize {
-        let length = ETHERNET + self.length;
-        let (header, packet) = room[..length].split_at_mut(ETHERNET);
+    /// Writes it as a frame of Ethernet.
+    pub(crate) fn frame<'a>(&self, room: &'a mut [u8; ETHERNET + LONGEST]) -> &'a [u8] {
+        let (header, packet) = room.split_at_mut(ETHERNET);
         header[..6].copy_from_slice(&self.address.sll_addr[..6]);
         header[6..12].copy_from_slice(&self.own.unwrap_or_default());
         header[12..].copy_from_slice(&self.address.sll_protocol.to_ne_bytes()); // as on the wire
-        packet.copy_from_slice(&self.bytes[..self.length]);
-        length
+        packet.copy_from_slice(&self.bytes);
+        &room[..ETHERNET + self.length]
     }
 }
 
@@ -155,7 +154,7 @@ fn last_error() -> Errno {
 pub(crate) const MOST: usize = 64;
 
 /// Bytes of a header of Ethernet: to whom, from whom, what.
-const ETHERNET: usize = 14;
+pub(crate) const ETHERNET: usize = 14;
 
 const SO_ATTACH_FILTER: libc::c_int = 26;
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;

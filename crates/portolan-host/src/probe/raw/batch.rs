@@ -8,13 +8,15 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use portolan_core::scan::{LocalError, Probe};
+use portolan_core::wire::syn::LONGEST;
 use rustix::io::Errno;
 
-use crate::kernel::packet::{self, MOST, Outgoing, Place};
+use crate::kernel::packet::{self, ETHERNET, MOST, Outgoing, Place};
 use crate::kernel::xdp_socket::{self, XdpSocket};
 use crate::probe::fault;
 
@@ -76,8 +78,9 @@ impl Batch {
         let Some(socket) = self.interface().and_then(|interface| outlet.direct(interface)) else {
             return 0;
         };
-        let packets = self.packets.iter();
-        let count = packets.take_while(|packet| socket.put(|room| packet.frame(room))).count();
+        let mut room = [0; ETHERNET + LONGEST];
+        let mut packets = self.packets.iter();
+        let count = packets.by_ref().take_while(|p| socket.put(p.frame(&mut room))).count();
         let mut patience = PATIENCE;
         loop {
             let left = socket.left();
@@ -111,40 +114,77 @@ impl Batch {
 pub(super) struct Outlet {
     socket: OwnedFd,
     direct: Direct,
-    queue: u32,
+    which: usize,
 }
 
 /// The socket for many frames of Ethernet.
 #[derive(Debug)]
 enum Direct {
-    /// Not used yet: of the network namespace it was made in, whoever uses it.
-    Unbound(OwnedFd),
+    /// Not asked for yet.
+    InStock(Arc<Mutex<Stock>>),
     /// For one interface.
     To(u32, XdpSocket),
     /// It is not to be had, or has failed.
     None,
 }
 
+/// Such sockets for two threads: they are bound together, to the first interface that many packets
+/// leave by.
+#[derive(Debug)]
+enum Stock {
+    /// Of the network namespace they were made in.
+    Unbound([OwnedFd; 2]),
+    /// To this interface.
+    Bound(u32, Box<[Option<XdpSocket>; 2]>),
+    /// There are none.
+    None,
+}
+
 impl Outlet {
-    /// An outlet that uses a queue of its own where a device has several.
+    /// Outlets for two threads.
     ///
     /// # Errors
     /// EPERM without CAP_NET_RAW.
-    pub(super) fn open(queue: u32) -> io::Result<Self> {
-        let direct = xdp_socket::open().map_or(Direct::None, Direct::Unbound);
-        Ok(Self { socket: packet::open()?, direct, queue })
+    pub(super) fn open_two() -> io::Result<[Self; 2]> {
+        let stock = Arc::new(Mutex::new(Stock::open()));
+        let outlet = |which| -> io::Result<Self> {
+            let direct = Direct::InStock(Arc::clone(&stock));
+            Ok(Self { socket: packet::open()?, direct, which })
+        };
+        Ok([outlet(0)?, outlet(1)?])
     }
 
-    /// The direct socket, which is for the first interface that many packets leave by.
+    /// The direct socket to an interface.
     fn direct(&mut self, interface: u32) -> Option<&mut XdpSocket> {
-        if matches!(self.direct, Direct::Unbound(_))
-            && let Direct::Unbound(socket) = mem::replace(&mut self.direct, Direct::None)
-            && let Ok(socket) = XdpSocket::bind(socket, interface, self.queue)
-        {
-            self.direct = Direct::To(interface, socket);
+        if let Direct::InStock(stock) = &self.direct {
+            let mut stock = stock.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = stock.take(self.which, interface);
+            drop(stock);
+            self.direct = taken.map_or(Direct::None, |(at, socket)| Direct::To(at, socket));
         }
         match &mut self.direct {
             Direct::To(at, socket) if *at == interface => Some(socket),
+            _ => None,
+        }
+    }
+}
+
+impl Stock {
+    fn open() -> Self {
+        match (xdp_socket::open(), xdp_socket::open()) {
+            (Ok(first), Ok(second)) => Self::Unbound([first, second]),
+            _ => Self::None,
+        }
+    }
+
+    fn take(&mut self, which: usize, interface: u32) -> Option<(u32, XdpSocket)> {
+        *self = match mem::replace(self, Self::None) {
+            Self::Unbound(sockets) => xdp_socket::bind_pair(sockets, interface)
+                .map_or(Self::None, |pair| Self::Bound(interface, Box::new(pair.map(Some)))),
+            known => known,
+        };
+        match self {
+            Self::Bound(at, pair) => Some((*at, pair[which].take()?)),
             _ => None,
         }
     }

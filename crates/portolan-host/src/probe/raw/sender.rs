@@ -28,9 +28,9 @@ impl Sender {
     /// # Errors
     /// EPERM without CAP_NET_RAW.
     pub(super) fn open() -> std::io::Result<Self> {
-        let outlet = Outlet::open(1)?;
+        let [outlet, other] = Outlet::open_two()?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let second = (processors > 1).then(Second::start).transpose()?;
+        let second = (processors > 1).then(|| Second::start(other)).transpose()?;
         let (filling, spare, refused) = (Batch::default(), Vec::new(), Vec::new());
         Ok(Self { outlet, filling, spare, second, refused })
     }
@@ -92,8 +92,7 @@ struct Second {
 }
 
 impl Second {
-    fn start() -> std::io::Result<Self> {
-        let mut outlet = Outlet::open(0)?;
+    fn start(mut outlet: Outlet) -> std::io::Result<Self> {
         let (to, batches) = mpsc::sync_channel::<Batch>(AHEAD);
         let (done, back) = mpsc::channel();
         let work = move || {

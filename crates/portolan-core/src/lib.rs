@@ -10,6 +10,7 @@
 //! 4  inventory                   the intent: the user's file, and a draft of it
 //! 3  scan                        act: what to send next, what the answers mean
 //! 2  registry  socket            facts: what a number means, who holds it here,
+//!    firewall                    what lets it through,
 //!    container nat               what publishes it, what takes its traffic away
 //! 1  wire                        bytes ⇄ values, one file per format
 //! 0  net                         the words
@@ -19,6 +20,7 @@
 pub mod audit;
 pub mod container;
 pub mod diagnose;
+pub mod firewall;
 pub mod inventory;
 pub mod nat;
 pub mod net;

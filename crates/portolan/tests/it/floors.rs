@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("wire", 1),
     ("container", 2),
     ("nat", 2),
+    ("firewall", 2),
     ("registry", 2),
     ("socket", 2),
     ("scan", 3),

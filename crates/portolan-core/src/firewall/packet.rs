@@ -1,0 +1,191 @@
+//! One packet as the rules see it.
+
+use std::net::IpAddr;
+
+use super::value::bits;
+
+/// A packet and its company: what a rule can ask of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Who sends it; of the same family as the destination.
+    pub source: IpAddr,
+    /// To whom.
+    pub destination: IpAddr,
+    /// IANA's number of the transport protocol: 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6.
+    pub protocol: u8,
+    /// The sender's port, for protocols with ports.
+    pub source_port: u16,
+    /// The port it goes to.
+    pub destination_port: u16,
+    /// The flags of a TCP packet.
+    pub tcp_flags: TcpFlags,
+    /// Type and code of an ICMP or ICMPv6 packet.
+    pub icmp: IcmpMessage,
+    /// Whether it is a fragment that is not the first, and so has no transport header.
+    pub is_later_fragment: bool,
+    /// The interface it came in by; empty for packets of this machine.
+    pub interface_in: Box<str>,
+    /// The interface it leaves by, where that is given; else the routes decide.
+    pub interface_out: Option<Box<str>>,
+    /// The connection's state, one of [`bits`]; `None`: that of a packet without an earlier flow.
+    pub state: Option<u128>,
+    /// `ct status` bits beyond what translation sets.
+    pub status: u128,
+    /// Which way of its connection it goes.
+    pub direction: Direction,
+    /// The connection's tuple where a packet of an existing connection was translated; `None`: as the
+    /// packet is.
+    pub original: Option<Tuple>,
+    /// `meta mark`.
+    pub mark: u32,
+    /// `ct mark`.
+    pub ct_mark: u32,
+    /// Time to live, hop limit.
+    pub ttl: u8,
+    /// The byte of DSCP and ECN.
+    pub traffic_class: u8,
+    /// The bytes from the IP header on.
+    pub length: u16,
+    /// `meta pkttype`, see [`bits`].
+    pub packet_type: u8,
+    /// The user and group whose socket sends it, for packets of this machine.
+    pub socket: Option<(u32, u32)>,
+}
+
+/// Which way of a connection a packet goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// As the first packet.
+    #[default]
+    Original,
+    /// As the answer to it.
+    Reply,
+}
+
+/// Ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// From.
+    pub source: IpAddr,
+    /// To.
+    pub destination: IpAddr,
+    /// IANA's protocol number.
+    pub protocol: u8,
+    /// From this port.
+    pub source_port: u16,
+    /// To this port.
+    pub destination_port: u16,
+}
+
+/// The flags byte of a TCP header (RFC 9293 §3.1): CWR ECE URG ACK PSH RST SYN FIN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// FIN.
+    pub const FIN: Self = Self(1);
+    /// SYN.
+    pub const SYN: Self = Self(2);
+    /// RST.
+    pub const RST: Self = Self(4);
+    /// PSH.
+    pub const PSH: Self = Self(8);
+    /// ACK.
+    pub const ACK: Self = Self(16);
+    /// URG.
+    pub const URG: Self = Self(32);
+    /// ECE.
+    pub const ECE: Self = Self(64);
+    /// CWR.
+    pub const CWR: Self = Self(128);
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Type and code of an ICMP or ICMPv6 message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IcmpMessage {
+    /// What kind of message.
+    pub kind: u8,
+    /// What precisely.
+    pub code: u8,
+}
+
+impl Packet {
+    /// The first packet of a TCP connection (a SYN), a UDP datagram, or whatever `protocol` is.
+    #[must_use]
+    pub fn new(protocol: u8, source: IpAddr, destination: IpAddr) -> Self {
+        Self {
+            source,
+            destination,
+            protocol,
+            source_port: 0,
+            destination_port: 0,
+            tcp_flags: TcpFlags::SYN,
+            icmp: IcmpMessage::default(),
+            is_later_fragment: false,
+            interface_in: "".into(),
+            interface_out: None,
+            state: None,
+            status: 0,
+            direction: Direction::Original,
+            original: None,
+            mark: 0,
+            ct_mark: 0,
+            ttl: 64,
+            traffic_class: 0,
+            length: if source.is_ipv4() { 40 } else { 60 },
+            packet_type: 0,
+            socket: None,
+        }
+    }
+
+    /// The same with ports.
+    #[must_use]
+    pub fn ports(self, source_port: u16, destination_port: u16) -> Self {
+        Self { source_port, destination_port, ..self }
+    }
+
+    /// Whether it is of IPv6.
+    #[must_use]
+    pub const fn is_v6(&self) -> bool {
+        self.destination.is_ipv6()
+    }
+
+    /// The tuple it has now.
+    #[must_use]
+    pub const fn tuple(&self) -> Tuple {
+        Tuple {
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+        }
+    }
+
+    /// The state conntrack gives a packet without an earlier flow: measured with every combination of
+    /// flags (nf_conntrack_proto_tcp.c, with `nf_conntrack_tcp_loose` on, its default). SYN and bare ACK
+    /// begin a connection, whatever PSH, ECE and CWR say; anything with FIN or RST, SYN with ACK and a
+    /// packet without flags do not.
+    #[must_use]
+    pub const fn fresh_state(&self) -> u128 {
+        if self.protocol != 6 {
+            return bits::NEW;
+        }
+        match self.tcp_flags.0 & 0b0001_0111 {
+            0b0000_0010 | 0b0001_0000 => bits::NEW,
+            _ => bits::INVALID,
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! A rule: statements from left to right, the first that does not hold ends it.
+//!
+//! Readers write out what nft and iptables leave unsaid: `tcp dport 22` becomes the match that the
+//! protocol is TCP and the match of the port, also where the port is negated; `ip saddr` in a table of
+//! family inet is guarded by the match that the packet is IPv4.
+
+use super::packet::Direction;
+use super::ruleset::Counter;
+use super::value::{SetRef, Span, Value};
+
+/// One rule of a chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The kernel's number for it; iptables-save and files have none.
+    pub handle: Option<u64>,
+    /// The line it was read from, from 1, where it was read from a text with lines.
+    pub line: Option<u32>,
+    /// The rule as its tool would write it, on one line.
+    pub text: Box<str>,
+    /// What its author noted.
+    pub comment: Option<Box<str>>,
+    /// What it has counted.
+    pub counter: Option<Counter>,
+    /// What it does.
+    pub statements: Vec<Statement>,
+}
+
+/// One step of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// Goes on only if this holds.
+    Match(Match),
+    /// Goes on only if something holds that the packet alone does not decide, or that is not understood.
+    Condition(Condition),
+    /// Decides.
+    Verdict(Verdict),
+    /// Decides by a map; a key that is not in it goes on with the next rule.
+    VerdictMap {
+        /// What is looked up.
+        key: Expression,
+        /// Whose elements have verdicts.
+        map: SetRef,
+    },
+    /// Writes into the packet's company: marks and the like. If the value cannot be had (a map without
+    /// the key), the rule ends.
+    Assign {
+        /// What is written.
+        target: Target,
+        /// The new value.
+        value: Expression,
+    },
+    /// Translates addresses or ports; ends the base chain with accept.
+    Nat(Nat),
+    /// No connection is to be tracked for this packet: its state is `untracked`.
+    NoTrack,
+    /// Puts the packet's key into a set, or takes it out. A full set ends the rule.
+    Update {
+        /// What is done.
+        operation: SetOperation,
+        /// The set, in the rule's table.
+        set: Box<str>,
+        /// The key.
+        key: Expression,
+        /// What must hold for the element (`{ ip saddr limit rate over 5/second }`), else the rule ends.
+        conditions: Vec<Condition>,
+    },
+    /// Not understood, or without meaning here.
+    Opaque {
+        /// As its tool writes it.
+        text: Box<str>,
+        /// What it might do.
+        effect: Effect,
+    },
+}
+
+/// What a statement that is not evaluated may do to the packet's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it counts, logs, copies.
+    Passes,
+    /// Anything, a verdict too: an unknown target of iptables, `queue`, `synproxy`, `fwd`.
+    Decides,
+}
+
+/// A question with an answer that no field gives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Condition {
+    /// The question as its tool writes it, without a negation: `limit rate 6/minute`.
+    pub text: Box<str>,
+    /// Whether the rule wants it not to hold.
+    pub is_negated: bool,
+    /// Whether it keeps a state of its own, so that the same text in another rule may be answered
+    /// otherwise: limits and quotas.
+    pub is_own: bool,
+    /// The answer (before the negation) for a single packet after a long silence: a limit is kept
+    /// (`Some(true)`), `recent --rcheck` has seen nothing (`Some(false)`); `None` where nobody knows.
+    pub presumed: Option<bool>,
+}
+
+/// A comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// What is looked at.
+    pub left: Expression,
+    /// What it must be.
+    pub test: Test,
+}
+
+/// What a value must be. If the left side cannot be had (no such header, a key that no map has), no
+/// test holds, a negated one neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// One of these: `==`, a range, a prefix, a set.
+    In(SetRef),
+    /// None of these: `!=`.
+    NotIn(SetRef),
+    /// At least one of these bits is set: `tcp flags syn,ack`, `ct state new,established`.
+    AnyBit(u128),
+    /// None of these bits is set: `tcp flags ! syn`, `ct state ! new`.
+    NoBit(u128),
+}
+
+/// What can be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expression {
+    /// A field of the packet or its company.
+    Field(Field),
+    /// `(of & mask) ^ flip`, as the kernel's bitwise expression (net/netfilter/nft_bitwise.c).
+    Bits {
+        /// Whose bits.
+        of: Box<Expression>,
+        /// Those that stay.
+        mask: u128,
+        /// Those that are then turned over.
+        flip: u128,
+    },
+    /// Several, one after another: `ip saddr . tcp dport`. Never nested.
+    Concat(Vec<Expression>),
+    /// What a map gives for a key; without it the rule ends.
+    Lookup {
+        /// The key.
+        key: Box<Expression>,
+        /// The map.
+        map: SetRef,
+    },
+    /// Always the same.
+    Constant(Value),
+    /// Any of these, by chance or by a hash: `numgen random mod 2`, an address range of `dnat`.
+    OneOf(Span),
+    /// Not understood: its text.
+    Unknown(Box<str>),
+}
+
+/// What of a packet and its company is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// The interface it came in by; the empty name where there is none (`meta iif`, `iifname`).
+    InterfaceIn,
+    /// The interface it leaves by; the empty name where there is none (`meta oif`, `oifname`).
+    InterfaceOut,
+    /// IPv4 or IPv6 ([`super::bits::NFPROTO_IPV4`]; `meta nfproto`), 8 bits.
+    NetworkProtocol,
+    /// The transport's protocol number (`meta l4proto`, `ip protocol`), 8 bits. With IPv6 that of the
+    /// last header.
+    Protocol,
+    /// The type of the frame (`meta protocol`, `ether type`), 16 bits: 0x0800 or 0x86dd.
+    EtherType,
+    /// For whom the frame was (`meta pkttype`), 8 bits.
+    PacketType,
+    /// `meta mark`, 32 bits.
+    Mark,
+    /// The bytes of the packet from the IP header on (`meta length`), 32 bits.
+    Length,
+    /// The user whose socket sends (`meta skuid`), 32 bits; only where a socket is known.
+    SocketUser,
+    /// The group whose socket sends (`meta skgid`), 32 bits.
+    SocketGroup,
+    /// `ip saddr`, 32 bits.
+    Source4,
+    /// `ip daddr`, 32 bits.
+    Destination4,
+    /// `ip6 saddr`, 128 bits.
+    Source6,
+    /// `ip6 daddr`, 128 bits.
+    Destination6,
+    /// `ip ttl`, `ip6 hoplimit`, 8 bits.
+    Ttl,
+    /// `ip dscp`, `ip6 dscp`, 6 bits.
+    Dscp,
+    /// `ip ecn`, `ip6 ecn`, 2 bits.
+    Ecn,
+    /// `ip frag-off` with its flags, 16 bits: offset in units of 8 bytes, 0x2000 more fragments, 0x4000
+    /// don't fragment. IPv4 only.
+    FragmentOffset,
+    /// `ip length`, 16 bits; IPv4 only.
+    Length4,
+    /// `ip6 length`, the payload's, 16 bits; IPv6 only.
+    Length6,
+    /// `ip6 nexthdr`: the first header after the fixed one, 8 bits; 44 for a fragment.
+    NextHeader6,
+    /// The first 16 bits of the transport header (`tcp sport`, `th sport`). Not there in a fragment
+    /// that is not the first. In ICMP: type and code.
+    SourcePort,
+    /// The second 16 bits of the transport header (`tcp dport`, `th dport`).
+    DestinationPort,
+    /// `tcp flags`, 8 bits: CWR ECE URG ACK PSH RST SYN FIN.
+    TcpFlags,
+    /// `icmp type` and `icmpv6 type`, 8 bits; the guard says which.
+    IcmpType,
+    /// `icmp code` and `icmpv6 code`, 8 bits.
+    IcmpCode,
+    /// `ct state`, one bit of [`super::bits`] in 32.
+    CtState,
+    /// `ct status`, bits of [`super::bits`] in 32. Not there for `invalid` and `untracked`.
+    CtStatus,
+    /// `ct direction`: 0 original, 1 reply, 8 bits.
+    CtDirection,
+    /// `ct mark`, 32 bits.
+    CtMark,
+    /// A part of the connection's tuple before (original) or after (reply) translation.
+    CtTuple(Direction, TupleSide),
+    /// What the routing table says (`fib …`).
+    Fib {
+        /// Which parts of the packet are looked up.
+        key: FibKey,
+        /// What of the answer is wanted.
+        result: FibResult,
+    },
+}
+
+/// A part of a connection's tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TupleSide {
+    /// `ct original ip saddr`, 32 bits.
+    Source4,
+    /// `ct original ip daddr`, 32 bits.
+    Destination4,
+    /// `ct original ip6 saddr`, 128 bits.
+    Source6,
+    /// `ct original ip6 daddr`, 128 bits.
+    Destination6,
+    /// `ct original protocol`, 8 bits.
+    Protocol,
+    /// `ct original proto-src`, 16 bits.
+    SourcePort,
+    /// `ct original proto-dst`, 16 bits.
+    DestinationPort,
+}
+
+/// What `fib` looks up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FibKey {
+    /// The source address instead of the destination.
+    pub is_source: bool,
+    /// Only on the interface the packet came in by.
+    pub has_input: bool,
+    /// Only on the interface it leaves by.
+    pub has_output: bool,
+    /// With the packet's mark.
+    pub has_mark: bool,
+}
+
+/// What `fib` gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FibResult {
+    /// The kind of address, [`super::bits::FIB_LOCAL`] and its like, 32 bits.
+    Type,
+    /// The interface, a name; empty where there is no route.
+    Interface,
+    /// Whether there is a route: 0 or 1 (`fib saddr . iif oif exists`; `missing` is 0).
+    Exists,
+}
+
+impl Field {
+    /// How many bits it has; `None` for names.
+    #[must_use]
+    pub const fn width(self) -> Option<u32> {
+        Some(match self {
+            Self::InterfaceIn
+            | Self::InterfaceOut
+            | Self::Fib { result: FibResult::Interface, .. } => return None,
+            Self::Fib { result: FibResult::Exists, .. } => 1,
+            Self::Ecn => 2,
+            Self::Dscp => 6,
+            Self::NetworkProtocol
+            | Self::Protocol
+            | Self::PacketType
+            | Self::Ttl
+            | Self::NextHeader6
+            | Self::TcpFlags
+            | Self::IcmpType
+            | Self::IcmpCode
+            | Self::CtDirection
+            | Self::CtTuple(_, TupleSide::Protocol) => 8,
+            Self::EtherType
+            | Self::FragmentOffset
+            | Self::Length4
+            | Self::Length6
+            | Self::SourcePort
+            | Self::DestinationPort
+            | Self::CtTuple(_, TupleSide::SourcePort | TupleSide::DestinationPort) => 16,
+            Self::Mark
+            | Self::Length
+            | Self::SocketUser
+            | Self::SocketGroup
+            | Self::Source4
+            | Self::Destination4
+            | Self::CtState
+            | Self::CtStatus
+            | Self::CtMark
+            | Self::CtTuple(_, TupleSide::Source4 | TupleSide::Destination4)
+            | Self::Fib { result: FibResult::Type, .. } => 32,
+            Self::Source6
+            | Self::Destination6
+            | Self::CtTuple(_, TupleSide::Source6 | TupleSide::Destination6) => 128,
+        })
+    }
+}
+
+/// What a statement can write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// `meta mark set`.
+    Mark,
+    /// `ct mark set`.
+    CtMark,
+}
+
+/// What is done with a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Ends this base chain; later ones at this hook still decide.
+    Accept,
+    /// Ends the packet.
+    Drop,
+    /// Ends the packet and says so to the sender.
+    Reject(RejectWith),
+    /// Goes on with the next rule.
+    Continue,
+    /// Goes back to where the chain was asked; in a base chain to the policy.
+    Return,
+    /// Asks another chain, then goes on.
+    Jump(Box<str>),
+    /// Asks another chain and does not come back here.
+    Goto(Box<str>),
+}
+
+/// What a sender is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectWith {
+    /// A TCP RST.
+    TcpReset,
+    /// ICMP destination unreachable with this code (RFC 792), or the like of it in ICMPv6.
+    Icmp(u8),
+    /// ICMPv6 destination unreachable with this code (RFC 4443 §3.1).
+    Icmpv6(u8),
+    /// In tables of family inet: nft's number, translated for each family (`icmpx type …`): 0 no-route,
+    /// 1 port-unreachable, 2 host-unreachable, 3 admin-prohibited.
+    Icmpx(u8),
+}
+
+/// A translation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// Which.
+    pub kind: NatKind,
+    /// The new address; `None` keeps it (or: the machine's own, for redirect and masquerade).
+    pub address: Option<Expression>,
+    /// The new port; `None` keeps it as far as it can.
+    pub port: Option<Expression>,
+    /// Options in nft's words: `random`, `persistent`, `prefix`.
+    pub flags: Vec<Box<str>>,
+}
+
+/// The kinds of translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatKind {
+    /// A new destination.
+    Dnat,
+    /// A new source.
+    Snat,
+    /// The source becomes the address of the interface it leaves by.
+    Masquerade,
+    /// The destination becomes this machine.
+    Redirect,
+    /// Handed to a socket here without being changed (`tproxy`); does not end the chain.
+    Tproxy,
+}
+
+/// What is done to a set from the packet path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SetOperation {
+    /// In, if it is not.
+    Add,
+    /// In, and its time begins anew.
+    Update,
+    /// Out.
+    Delete,
+}

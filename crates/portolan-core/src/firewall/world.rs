@@ -1,0 +1,88 @@
+//! What surrounds the rules: the addresses and routes that decide whether a packet stays here.
+
+use std::net::IpAddr;
+
+use crate::net::Prefix;
+
+/// Addresses, interfaces and routes of a network namespace. Empty: nothing is known of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// Its own addresses.
+    pub addresses: Vec<LocalAddress>,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+    /// The routes of the main table, any order; the longest prefix, then the lowest metric holds.
+    pub routes: Vec<Route>,
+    /// Whether packets of others are passed on (`net.ipv4.ip_forward`).
+    pub forwards_v4: bool,
+    /// The same (`net.ipv6.conf.all.forwarding`).
+    pub forwards_v6: bool,
+}
+
+/// An address of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// On this interface.
+    pub interface: Box<str>,
+    /// The address.
+    pub address: IpAddr,
+    /// The network it lies in.
+    pub network: Prefix,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: Box<str>,
+    /// The bridge or bond it is a port of.
+    pub master: Option<Box<str>>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// To there.
+    pub destination: Prefix,
+    /// By this interface; empty where it has none.
+    pub interface: Box<str>,
+    /// What becomes of packets.
+    pub kind: RouteKind,
+    /// Lower is preferred.
+    pub metric: u32,
+}
+
+/// What becomes of packets of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteKind {
+    /// Sent on.
+    Unicast,
+    /// Dropped in silence.
+    Blackhole,
+    /// Refused: unreachable.
+    Unreachable,
+    /// Refused: prohibited.
+    Prohibit,
+}
+
+impl World {
+    /// Whether anything is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.addresses.is_empty() || !self.routes.is_empty()
+    }
+
+    /// Whether `address` is one of this machine's; the whole of 127.0.0.0/8 is.
+    #[must_use]
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        let is_loopback = address.is_loopback();
+        is_loopback || self.addresses.iter().any(|own| own.address == address)
+    }
+
+    /// The route a packet to `address` takes, where it is not for this machine.
+    #[must_use]
+    pub fn route(&self, address: IpAddr) -> Option<&Route> {
+        let fits = self.routes.iter().filter(|route| route.destination.contains(address));
+        fits.max_by_key(|route| (route.destination.length(), std::cmp::Reverse(route.metric)))
+    }
+}

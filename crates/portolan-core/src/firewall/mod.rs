@@ -8,6 +8,7 @@
 //! The readers are tolerant: what they do not understand stays as a condition or a statement with its
 //! text, and makes an answer less certain, never wrong.
 
+pub mod bdd;
 mod packet;
 mod read_error;
 mod rule;

@@ -9,6 +9,7 @@
 //! text, and makes an answer less certain, never wrong.
 
 pub mod bdd;
+mod nft;
 mod packet;
 mod read_error;
 mod rule;

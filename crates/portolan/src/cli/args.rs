@@ -3,6 +3,7 @@
 mod check;
 mod duration;
 mod explain;
+pub(crate) mod firewall;
 mod kill;
 mod listen;
 mod pick;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::Check;
 pub(crate) use explain::Explain;
+pub(crate) use firewall::Firewall;
 pub(crate) use kill::Kill;
 pub(crate) use listen::{Listen, Place as ListenPlace};
 pub(crate) use pick::{HoldPort, Pick, Reserve};
@@ -211,6 +213,9 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
     Inventory(Inventory),
+    /// The firewall: every rule of nftables and iptables, whoever wrote it
+    #[command(subcommand)]
+    Firewall(Firewall),
     /// Compare the inventory with what this machine really does
     #[command(after_help = "Examples: portolan audit
           portolan audit --format sarif > portolan.sarif

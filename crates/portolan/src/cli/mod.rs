@@ -11,6 +11,7 @@ mod diff;
 mod ephemeral;
 mod explain;
 mod explain_command;
+mod firewall;
 mod inventory;
 mod kill;
 mod listen;
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         None => status::run(&arguments.status, global),
         Some(Command::Status(arguments)) => status::run(arguments, global),
         Some(Command::Inventory(command)) => inventory::run(command, global),
+        Some(Command::Firewall(command)) => firewall::run(command, global),
         Some(Command::Diff(arguments)) => diff::run(arguments, global),
         Some(Command::Lookup(arguments)) => lookup::run(arguments, global),
         Some(Command::Registry(arguments)) => registry::run(arguments, global),

@@ -7,6 +7,7 @@ pub(crate) mod command;
 pub(crate) mod diff;
 pub(crate) mod ephemeral;
 pub(crate) mod explain;
+pub(crate) mod firewall;
 pub(crate) mod inventory;
 pub(crate) mod kill;
 pub(crate) mod listen;

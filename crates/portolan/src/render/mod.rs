@@ -10,6 +10,7 @@ pub(crate) mod ephemeral;
 pub(crate) mod errno;
 pub(crate) mod error;
 pub(crate) mod explain;
+pub(crate) mod firewall;
 pub(crate) mod gap;
 pub(crate) mod inventory;
 pub(crate) mod json;

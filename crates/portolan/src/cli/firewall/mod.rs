@@ -1,0 +1,15 @@
+//! `portolan firewall …`.
+
+mod show;
+
+use anyhow::Result;
+
+use crate::cli::args::{Firewall, Global};
+use crate::exit::Exit;
+
+/// Picks the subcommand.
+pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
+    match command {
+        Firewall::Show(arguments) => show::run(arguments, global),
+    }
+}

@@ -1,0 +1,4 @@
+//! Questions about the firewall: one file a question, all over the same [`source`].
+
+pub(crate) mod show;
+pub(crate) mod source;

@@ -1,0 +1,4 @@
+//! What is told about the firewall: one file a question.
+
+pub(crate) mod place;
+pub(crate) mod show;

@@ -23,6 +23,7 @@ use portolan_core::socket::{
 };
 use portolan_core::wire::arp;
 use portolan_core::wire::btf::Btf;
+use portolan_core::wire::conntrack;
 use portolan_core::wire::device::Device;
 use portolan_core::wire::dns::{DomainName, RecordKind, Response};
 use portolan_core::wire::extended_error::{ExtendedError, Origin};
@@ -66,6 +67,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("packet", packet),
     ("journal", journal),
     ("error_queue", error_queue),
+    ("conntrack", conntrack),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
@@ -89,6 +91,16 @@ pub fn sock_diag(bytes: &[u8]) {
         let _ = genetlink::Family::parse(body);
         let _ = (genetlink::wireguard_port(body), genetlink::fou_port(body));
         let _ = genetlink::l2tp_port(body);
+    }
+}
+
+/// A datagram of the kernel's answer to a dump of connections.
+pub fn conntrack(bytes: &[u8]) {
+    for message in netlink::messages(bytes).flatten() {
+        let Payload::Entry { body, .. } = message.payload else { continue };
+        if let Ok(Some(entry)) = conntrack::Entry::parse(body) {
+            assert_eq!(conntrack::Entry::parse(&entry.body()), Ok(Some(entry)));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod bind;
 pub mod bind_watch;
 pub mod cgroups;
 pub mod clock;
+pub mod conntrack;
 pub mod containers;
 pub mod ending;
 pub mod files;

@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod btf;
 pub mod cbpf;
 pub mod checksum;
+pub mod conntrack;
 pub mod device;
 pub mod dns;
 pub mod extended_error;

@@ -8,16 +8,28 @@
 //! The readers are tolerant: what they do not understand stays as a condition or a statement with its
 //! text, and makes an answer less certain, never wrong.
 
+mod addresses;
 pub mod bdd;
+mod compile;
+mod intent;
 mod nft;
 mod packet;
+mod policy;
 mod read_error;
 mod rule;
 mod ruleset;
+mod script;
 mod value;
 mod world;
 
+pub use addresses::{Addresses, Interval, nft_interval};
+pub use compile::compile;
+pub use intent::intent;
 pub use packet::{Direction, IcmpMessage, Packet, TcpFlags, Tuple};
+pub use policy::{
+    BaseNeed, BasePass, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers,
+    Policy, RateLimit, Stance, Translation, protocol_of,
+};
 pub use read_error::ReadError;
 pub use rule::{
     Condition, Effect, Expression, FibKey, FibResult, Field, Match, Nat, NatKind, RejectWith, Rule,
@@ -27,5 +39,6 @@ pub use ruleset::{
     Base, Chain, ChainId, ChainKind, ChainPolicy, Counter, Family, Hook, Origin, RuleId, RulePlace,
     Ruleset, Table,
 };
+pub use script::{Part, PartKind, Script, ScriptChain, TABLE};
 pub use value::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span, Value, bits};
 pub use world::{Interface, LocalAddress, Route, RouteKind, World};

@@ -1,0 +1,76 @@
+//! A policy made into a table of nft: sets and verdict maps instead of long lists of rules.
+//!
+//! A packet meets a handful of rules, is looked up in a map by its port, and in the chain of that port
+//! in a set by its address: the cost does not grow with the policy. Sources that are the same are one
+//! set. The same policy gives the same bytes.
+
+mod chains;
+mod gate;
+mod names;
+mod sets;
+mod translate;
+
+use std::collections::HashMap;
+
+use super::addresses::Interval;
+use super::policy::Policy;
+use super::script::{Part, Script, ScriptChain};
+pub(super) use gate::limit_text;
+use names::Names;
+
+/// The table that does what `policy` says.
+#[must_use]
+pub fn compile(policy: &Policy) -> Script {
+    let mut compiler = Compiler::new(policy);
+    compiler.doors();
+    compiler.helpers();
+    compiler.input();
+    compiler.forward();
+    compiler.output();
+    compiler.translations();
+    Script { header: header(policy), parts: compiler.parts, chains: compiler.chains }
+}
+
+/// A table in the making.
+struct Compiler<'a> {
+    policy: &'a Policy,
+    names: Names,
+    parts: Vec<Part>,
+    /// Sets of addresses that are there already, by family and members.
+    addresses: HashMap<(bool, &'a [Interval]), Box<str>>,
+    /// Dynamic sets by wish and family.
+    dynamic: HashMap<(String, bool), Box<str>>,
+    /// Blocks that were made into sets already: the conditions to match them.
+    blocked: Option<Vec<String>>,
+    chains: Vec<ScriptChain>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            names: Names::default(),
+            parts: Vec::new(),
+            addresses: HashMap::new(),
+            dynamic: HashMap::new(),
+            blocked: None,
+            chains: Vec::new(),
+        }
+    }
+}
+
+/// What the table holds for, for whoever reads the file.
+fn header(policy: &Policy) -> Vec<String> {
+    let mut lines = vec![format!("portolan: the firewall of {}", plain(&policy.host))];
+    for (what, found) in &policy.resolved {
+        let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+        lines.push(plain(&format!("resolved: {what} = {found}")));
+    }
+    lines.extend(policy.notes.iter().map(|note| plain(&format!("note: {note}"))));
+    lines
+}
+
+/// On one line, whatever was in it.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

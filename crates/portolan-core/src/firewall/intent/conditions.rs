@@ -1,0 +1,117 @@
+//! The conditions that plain rules are made of.
+
+use std::net::IpAddr;
+
+use super::super::addresses::Addresses;
+use super::super::packet::Direction;
+use super::super::policy::{PassTraffic, Peers};
+use super::super::rule::{FibKey, FibResult, Match, Test, TupleSide};
+use super::super::value::{SetRef, Span, bits};
+use super::super::{Expression, Field, Statement};
+use super::numbers;
+
+/// A field is this number.
+pub(super) fn is_number(field: Field, value: u128) -> Statement {
+    given(field, Test::In(SetRef::number(value)))
+}
+
+/// A field is in one of these spans.
+pub(super) fn number_in(field: Field, spans: &[(u128, u128)]) -> Statement {
+    given(field, Test::In(numbers(spans)))
+}
+
+/// A field has at least one of these bits.
+pub(super) fn any_bit(field: Field, bits: u128) -> Statement {
+    given(field, Test::AnyBit(bits))
+}
+
+/// A field passes a test.
+fn given(field: Field, test: Test) -> Statement {
+    Statement::Match(Match { left: Expression::Field(field), test })
+}
+
+/// The packet is of this version of IP.
+pub(super) fn family(is_v6: bool) -> Statement {
+    let version = if is_v6 { bits::NFPROTO_IPV6 } else { bits::NFPROTO_IPV4 };
+    is_number(Field::NetworkProtocol, version)
+}
+
+/// The field of the source's address.
+pub(super) const fn source(is_v6: bool) -> Field {
+    if is_v6 { Field::Source6 } else { Field::Source4 }
+}
+
+/// The source or destination is one of these.
+pub(super) fn address(of: &Addresses, is_destination: bool, is_v6: bool) -> Statement {
+    let field = match (is_destination, is_v6) {
+        (false, _) => source(is_v6),
+        (true, false) => Field::Destination4,
+        (true, true) => Field::Destination6,
+    };
+    number_in(field, of.intervals(is_v6))
+}
+
+/// The interface it came by, or leaves by; a name that ends in `*` is a beginning.
+pub(super) fn interface(name: &str, is_outgoing: bool) -> Statement {
+    let field = if is_outgoing { Field::InterfaceOut } else { Field::InterfaceIn };
+    let beginning = name.strip_suffix('*');
+    let text = beginning.unwrap_or(name).into();
+    let span = Span::Names { text, is_prefix: beginning.is_some() };
+    given(field, Test::In(SetRef::span(span)))
+}
+
+/// The packet is of one family and from (or to) these; `None` where nobody can be meant.
+pub(super) fn located(
+    peers: &Peers,
+    only: Option<&str>,
+    is_outgoing: bool,
+    is_v6: bool,
+) -> Option<Vec<Statement>> {
+    if peers.addresses.intervals(is_v6).is_empty() {
+        return None;
+    }
+    let mut place = vec![family(is_v6), address(&peers.addresses, is_outgoing, is_v6)];
+    let interfaces = [peers.interface.as_deref(), only];
+    place.extend(interfaces.into_iter().flatten().map(|name| interface(name, is_outgoing)));
+    Some(place)
+}
+
+/// The protocol and the port.
+pub(super) fn port(traffic: PassTraffic, field: Field) -> Vec<Statement> {
+    let mut conditions = vec![is_number(Field::Protocol, u128::from(traffic.protocol()))];
+    conditions.extend(traffic.ports().map(|range| {
+        number_in(field, &[(u128::from(range.first().0), u128::from(range.last().0))])
+    }));
+    conditions
+}
+
+/// The field is in a set that packets fill.
+pub(super) fn named(field: Field, name: &str, is_v6: bool) -> Statement {
+    given(field, Test::In(SetRef::Named(set_name(name, is_v6))))
+}
+
+/// The name of a set that packets fill.
+pub(super) fn set_name(name: &str, is_v6: bool) -> Box<str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let wish = format!("{name}-{}", if is_v6 { "v6" } else { "v4" });
+    wish.chars().map(|c| if fits(c) { c } else { '_' }).take(80).collect::<String>().into()
+}
+
+/// `ct original proto-dst`.
+pub(super) const fn called_port() -> Field {
+    Field::CtTuple(Direction::Original, TupleSide::DestinationPort)
+}
+
+/// `fib daddr type`.
+pub(super) const fn local_type() -> Field {
+    let key = FibKey { is_source: false, has_input: false, has_output: false, has_mark: false };
+    Field::Fib { key, result: FibResult::Type }
+}
+
+/// An address as a number.
+pub(super) const fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(a) => a.to_bits() as u128,
+        IpAddr::V6(a) => a.to_bits(),
+    }
+}

@@ -1,0 +1,366 @@
+//! What a policy means, said plainly: one rule after another, no map, no shared set, no shortcut.
+//!
+//! Made from the policy alone and by other code than `compile`. That the two behave the same for every
+//! packet is the proof that the compiled table does what the policy says.
+
+mod conditions;
+
+use std::sync::Arc;
+
+use super::policy::{BaseNeed, BasePass, Knock, Pass, PassWay, Policy, Stance, Translation};
+use super::rule::{Condition, Nat, NatKind, SetOperation};
+use super::ruleset::{Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin, Ruleset, Table};
+use super::script::TABLE;
+use super::value::{Set, SetRef, Value, bits};
+use super::{Expression, Field, Rule, Statement, Verdict};
+use conditions::{address, any_bit, family, interface, is_number, located, named, number_in, port};
+
+/// The plain rules of `policy`. `dynamic` are the sets that packets and programs fill, as they are
+/// where the result is to be compared: doors that are open just now.
+#[must_use]
+pub fn intent(policy: &Policy, dynamic: &[Set]) -> Ruleset {
+    let mut chains = Vec::new();
+    chains.extend(input(policy));
+    chains.extend(forward(policy));
+    chains.extend(output(policy));
+    chains.extend(nat(policy));
+    for (i, base) in chains.iter_mut().filter_map(|c| c.base.as_mut()).enumerate() {
+        base.sequence = u32::try_from(i).unwrap_or(u32::MAX);
+    }
+    let table = Table {
+        family: Family::Inet,
+        name: TABLE.into(),
+        origin: Origin::Nft,
+        is_dormant: false,
+        chains,
+        sets: dynamic.to_vec(),
+    };
+    Ruleset { tables: vec![table], notes: Vec::new() }
+}
+
+fn input(policy: &Policy) -> Option<Chain> {
+    if policy.input != Stance::Drop && policy.blocks.is_empty() {
+        return None;
+    }
+    let is_loopback = |row: &&BasePass| row.traffic == BaseNeed::Loopback;
+    let rows = || policy.base.iter().filter(|row| !row.is_outgoing);
+    let mut rules: Vec<Rule> = rows().filter(is_loopback).flat_map(base_row).collect();
+    rules.extend(passes(policy.management.iter(), Side::From, &[]));
+    rules.extend(blocks(policy, &[]));
+    rules.extend(rows().filter(|row| !is_loopback(row)).flat_map(base_row));
+    if policy.input == Stance::Drop {
+        rules.push(rule("invalid", vec![any_bit(Field::CtState, bits::INVALID)], Verdict::Drop));
+        rules.extend(policy.doors.iter().flat_map(knock));
+        let here = policy.passes.iter().filter(|pass| pass.way.has_input());
+        rules.extend(passes(here, Side::From, &[]));
+    }
+    Some(filter("input", Hook::Input, policy.input, rules))
+}
+
+fn forward(policy: &Policy) -> Option<Chain> {
+    let translated =
+        [any_bit(Field::CtStatus, bits::STATUS_DNAT), is_number(Field::CtDirection, 0)];
+    let known = bits::ESTABLISHED | bits::RELATED;
+    let known = || vec![any_bit(Field::CtState, known)];
+    let mut rules = Vec::new();
+    match policy.forward {
+        Stance::Accept => return None,
+        Stance::Keep => {
+            let mut guard = translated.to_vec();
+            guard.push(number_in(Field::Protocol, &[(6, 6), (17, 17), (33, 33), (132, 132)]));
+            rules.extend(blocks(policy, &guard));
+            rules.push(rule("established", [guard.clone(), known()].concat(), Verdict::Accept));
+            let ports = called(policy).filter(|pass| pass.traffic.ports().is_some());
+            rules.extend(passes(ports, Side::Called, &guard));
+            rules.push(rule("published", guard, Verdict::Drop));
+        }
+        Stance::Drop => {
+            rules.extend(blocks(policy, &[]));
+            rules.push(rule("established", known(), Verdict::Accept));
+            rules.extend(passes(called(policy), Side::Called, &translated));
+            let through = policy.passes.iter().filter(|pass| pass.way == PassWay::Through);
+            rules.extend(passes(through, Side::From, &[]));
+        }
+    }
+    Some(filter("forward", Hook::Forward, policy.forward, rules))
+}
+
+/// What may come by a translated destination.
+fn called(policy: &Policy) -> impl Iterator<Item = &Pass> {
+    policy.passes.iter().filter(|pass| pass.way.has_translated())
+}
+
+fn output(policy: &Policy) -> Option<Chain> {
+    if policy.output != Stance::Drop {
+        return None;
+    }
+    let is_loopback = |row: &&BasePass| row.traffic == BaseNeed::Loopback;
+    let rows = || policy.base.iter().filter(|row| row.is_outgoing);
+    let mut rules: Vec<Rule> = rows().filter(is_loopback).flat_map(base_row).collect();
+    let tcp = policy.management.iter().filter(|pass| pass.traffic.protocol() == 6);
+    let tcp = tcp.filter(|pass| pass.traffic.ports().is_some());
+    let answer = [is_number(Field::Protocol, 6), any_bit(Field::TcpFlags, 16)];
+    rules.extend(passes(tcp, Side::Answer, &answer));
+    rules.extend(rows().filter(|row| !is_loopback(row)).flat_map(base_row));
+    rules.extend(passes(policy.egress.iter(), Side::To, &[]));
+    Some(filter("output", Hook::Output, policy.output, rules))
+}
+
+/// Which ends of a packet the peers and the port of a pass are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// From the peer, to the port.
+    From,
+    /// From the peer, to the port before the translation.
+    Called,
+    /// To the peer, from the port.
+    Answer,
+    /// To the peer, to the port there.
+    To,
+}
+
+impl Side {
+    fn is_outgoing(self) -> bool {
+        matches!(self, Self::Answer | Self::To)
+    }
+
+    fn port(self) -> Field {
+        match self {
+            Self::From | Self::To => Field::DestinationPort,
+            Self::Called => conditions::called_port(),
+            Self::Answer => Field::SourcePort,
+        }
+    }
+}
+
+/// The rules of passes, in order; those with a limit after the others, for a limit drops.
+fn passes<'p>(all: impl Iterator<Item = &'p Pass>, side: Side, guard: &[Statement]) -> Vec<Rule> {
+    let (limited, free): (Vec<&Pass>, Vec<&Pass>) = all.partition(|pass| pass.limit.is_some());
+    free.into_iter().chain(limited).flat_map(|pass| pass_rules(pass, side, guard)).collect()
+}
+
+fn pass_rules(pass: &Pass, side: Side, guard: &[Statement]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for peers in &pass.peers {
+        for is_v6 in [false, true] {
+            let Some(mut place) =
+                located(peers, pass.interface.as_deref(), side.is_outgoing(), is_v6)
+            else {
+                continue;
+            };
+            if let Some(to) = &pass.destinations {
+                place.push(address(to, true, is_v6));
+            }
+            if let Some(door) = &pass.door {
+                place.push(named(conditions::source(is_v6), &format!("door-{door}"), is_v6));
+            }
+            let start = [guard.to_vec(), port(pass.traffic, side.port()), place].concat();
+            rules.extend(pass.limit.map(|limit| limited(pass, limit, &start, is_v6)));
+            rules.push(rule(&pass.name, start, Verdict::Accept));
+        }
+    }
+    rules
+}
+
+fn limited(pass: &Pass, limit: super::policy::RateLimit, start: &[Statement], is_v6: bool) -> Rule {
+    let mut statements = start.to_vec();
+    statements.push(any_bit(Field::CtState, bits::NEW));
+    let source = Expression::Field(conditions::source(is_v6));
+    let mask = u128::MAX << 64;
+    let key = match is_v6 {
+        true => Expression::Bits { of: Box::new(source), mask, flip: 0 },
+        false => source,
+    };
+    statements.push(Statement::Update {
+        operation: SetOperation::Update,
+        set: conditions::set_name(&format!("limit-{}", pass.name), is_v6),
+        key,
+        conditions: vec![Condition {
+            text: super::compile::limit_text(limit).into(),
+            is_negated: false,
+            is_own: true,
+            presumed: Some(false),
+        }],
+    });
+    rule(&format!("{} limit", pass.name), statements, Verdict::Drop)
+}
+
+fn blocks(policy: &Policy, guard: &[Statement]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for block in &policy.blocks {
+        for peers in &block.peers {
+            for is_v6 in [false, true] {
+                let place = located(peers, None, false, is_v6);
+                rules.extend(place.map(|place| {
+                    rule(&block.name, [guard.to_vec(), place].concat(), Verdict::Drop)
+                }));
+            }
+        }
+    }
+    rules
+}
+
+fn base_row(row: &BasePass) -> Vec<Rule> {
+    let accept = |statements| vec![rule(&row.name, statements, Verdict::Accept)];
+    match &row.traffic {
+        BaseNeed::Loopback => accept(vec![interface("lo", row.is_outgoing)]),
+        BaseNeed::Established => {
+            accept(vec![any_bit(Field::CtState, bits::ESTABLISHED | bits::RELATED)])
+        }
+        BaseNeed::Icmp(types) => accept(icmp(1, types)),
+        BaseNeed::Icmpv6(types, hops) => {
+            let near = hops.map(|hops| vec![family(true), is_number(Field::Ttl, u128::from(hops))]);
+            accept([icmp(58, types), near.unwrap_or_default()].concat())
+        }
+        BaseNeed::Port { transport, source, destination } => {
+            let protocol = super::policy::protocol_of(*transport);
+            let mut start = vec![
+                is_number(Field::Protocol, u128::from(protocol)),
+                is_number(Field::DestinationPort, u128::from(*destination)),
+            ];
+            start.extend(source.map(|port| is_number(Field::SourcePort, u128::from(port))));
+            let Some(peers) = &row.peers else { return accept(start) };
+            let of = |is_v6| {
+                let place = vec![family(is_v6), address(peers, row.is_outgoing, is_v6)];
+                rule(&row.name, [start.clone(), place].concat(), Verdict::Accept)
+            };
+            vec![of(false), of(true)]
+        }
+    }
+}
+
+fn icmp(protocol: u8, types: &[u8]) -> Vec<Statement> {
+    let types: Vec<(u128, u128)> = types.iter().map(|t| (u128::from(*t), u128::from(*t))).collect();
+    vec![is_number(Field::Protocol, u128::from(protocol)), number_in(Field::IcmpType, &types)]
+}
+
+/// A sequence of ports: its packets end here.
+fn knock(door: &Knock) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (step, (transport, number)) in door.sequence.iter().enumerate().rev() {
+        let wanted = vec![
+            is_number(Field::Protocol, u128::from(super::policy::protocol_of(*transport))),
+            is_number(Field::DestinationPort, u128::from(*number)),
+        ];
+        for peers in &door.peers {
+            for is_v6 in [false, true] {
+                let Some(place) = located(peers, None, false, is_v6) else { continue };
+                let mut statements = [wanted.clone(), place].concat();
+                let source = conditions::source(is_v6);
+                if let Some(before) = step.checked_sub(1) {
+                    statements.push(named(source, &step_set(door, before), is_v6));
+                }
+                statements.push(Statement::Update {
+                    operation: SetOperation::Update,
+                    set: conditions::set_name(&step_set(door, step), is_v6),
+                    key: Expression::Field(source),
+                    conditions: Vec::new(),
+                });
+                rules.push(rule(&door.name, statements, Verdict::Drop));
+            }
+        }
+    }
+    rules
+}
+
+fn step_set(door: &Knock, step: usize) -> String {
+    match step + 1 == door.sequence.len() {
+        true => format!("door-{}", door.name),
+        false => format!("knock-{}-{}", door.name, step + 1),
+    }
+}
+
+fn nat(policy: &Policy) -> Vec<Chain> {
+    let destination = policy.translations.iter().flat_map(destinations).collect();
+    let source: Vec<Rule> =
+        policy.translations.iter().filter(|t| t.masquerade).flat_map(masquerade).collect();
+    let mut chains = Vec::new();
+    if !policy.translations.is_empty() {
+        chains.push(base_chain(
+            "nat-prerouting",
+            ChainKind::Nat,
+            Hook::Prerouting,
+            -110,
+            destination,
+        ));
+    }
+    if !source.is_empty() {
+        chains.push(base_chain("nat-postrouting", ChainKind::Nat, Hook::Postrouting, 90, source));
+    }
+    chains
+}
+
+fn destinations(translation: &Translation) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for target in &translation.targets {
+        let is_v6 = target.is_ipv6();
+        for peers in &translation.peers {
+            let Some(place) = located(peers, None, false, is_v6) else { continue };
+            let traffic = super::PassTraffic::Ports {
+                transport: translation.transport,
+                range: translation.range,
+            };
+            let mut statements = vec![is_number(conditions::local_type(), bits::FIB_LOCAL)];
+            statements.extend(port(traffic, Field::DestinationPort));
+            statements.extend(place);
+            let constant = |n: u128| Expression::Constant(Value::Number(n));
+            statements.push(Statement::Nat(Nat {
+                kind: NatKind::Dnat,
+                address: Some(constant(conditions::number(*target))),
+                port: translation.port.map(|port| constant(u128::from(port))),
+                flags: Vec::new(),
+            }));
+            rules.push(Rule { text: translation.name.clone(), statements, ..Rule::default() });
+        }
+    }
+    rules
+}
+
+fn masquerade(translation: &Translation) -> Vec<Rule> {
+    let rule = |target: &std::net::IpAddr| {
+        let is_v6 = target.is_ipv6();
+        let traffic = super::PassTraffic::Ports {
+            transport: translation.transport,
+            range: translation.range,
+        };
+        let to = if is_v6 { Field::Destination6 } else { Field::Destination4 };
+        let mut statements = vec![family(is_v6), is_number(to, conditions::number(*target))];
+        statements.push(any_bit(Field::CtStatus, bits::STATUS_DNAT));
+        statements.extend(port(traffic, conditions::called_port()));
+        statements.push(Statement::Nat(Nat {
+            kind: NatKind::Masquerade,
+            address: None,
+            port: None,
+            flags: Vec::new(),
+        }));
+        Rule { text: translation.name.clone(), statements, ..Rule::default() }
+    };
+    translation.targets.iter().map(rule).collect()
+}
+
+fn filter(name: &str, hook: Hook, stance: Stance, rules: Vec<Rule>) -> Chain {
+    let mut chain = base_chain(name, ChainKind::Filter, hook, -5, rules);
+    if let Some(base) = chain.base.as_mut().filter(|_| stance == Stance::Drop) {
+        base.policy = ChainPolicy::Drop;
+    }
+    chain
+}
+
+fn base_chain(name: &str, kind: ChainKind, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
+    let policy = ChainPolicy::Accept;
+    let base = Base { kind, hook, priority, sequence: 0, policy, devices: Vec::new() };
+    Chain { name: name.into(), base: Some(base), rules }
+}
+
+fn rule(name: &str, mut statements: Vec<Statement>, verdict: Verdict) -> Rule {
+    statements.push(Statement::Verdict(verdict));
+    Rule { text: name.into(), statements, ..Rule::default() }
+}
+
+/// A set reference to numbers.
+fn numbers(spans: &[(u128, u128)]) -> SetRef {
+    let elements = spans
+        .iter()
+        .map(|(low, high)| super::Element::of(super::Span::Numbers { low: *low, high: *high }));
+    SetRef::Inline(Arc::from(elements.collect::<Vec<_>>()))
+}

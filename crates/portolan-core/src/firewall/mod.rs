@@ -13,9 +13,11 @@ pub mod bdd;
 mod compile;
 mod intent;
 mod nft;
+mod outline;
 mod packet;
 mod policy;
 mod read_error;
+mod replacement;
 mod rule;
 mod ruleset;
 mod script;
@@ -25,12 +27,14 @@ mod world;
 pub use addresses::{Addresses, Interval, nft_interval};
 pub use compile::compile;
 pub use intent::intent;
+pub use outline::{OUR_TABLE, Outline, OutlineError, OutlinePart};
 pub use packet::{Direction, IcmpMessage, Packet, TcpFlags, Tuple};
 pub use policy::{
     BaseNeed, BasePass, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers,
     Policy, RateLimit, Stance, Translation, protocol_of,
 };
 pub use read_error::ReadError;
+pub use replacement::{Replacement, removal};
 pub use rule::{
     Condition, Effect, Expression, FibKey, FibResult, Field, Match, Nat, NatKind, RejectWith, Rule,
     SetOperation, Statement, Target, Test, TupleSide, Verdict,

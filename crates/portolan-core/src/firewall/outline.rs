@@ -1,0 +1,477 @@
+//! The parts of our table as nft writes and reads it: what is in it, not what its rules mean.
+//!
+//! Whoever replaces a table needs to know which sets, maps and chains it has, which chains packets
+//! enter by which hook, and which sets packets fill. Read alike are what was compiled, what `nft list
+//! table` prints, and a file somebody kept. Everything is borrowed from the text; nothing is judged.
+
+/// The family and name of the one table that is ours.
+pub const OUR_TABLE: &str = "inet portolan";
+
+/// A table in parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline<'t> {
+    /// Sets, maps, chains and stateful objects, in the order of the text.
+    pub parts: Vec<OutlinePart<'t>>,
+}
+
+/// A set, a map, a chain or a stateful object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutlinePart<'t> {
+    /// nft's word for it: `set`, `map`, `chain`, `ct helper`, `counter` …
+    pub kind: &'t str,
+    /// Its name.
+    pub name: &'t str,
+    /// What is between its braces, `elements` left out.
+    pub body: [&'t str; 2],
+    /// What is between the braces of `elements = { … }`.
+    pub elements: Option<&'t str>,
+}
+
+/// Text that is not the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutlineError {
+    /// A brace or a quotation mark without its other half.
+    #[error("line {line}: a brace or a quotation mark is not closed")]
+    Open {
+        /// Where, counted from 1.
+        line: usize,
+    },
+    /// Something other than `table inet portolan { … }`.
+    #[error("line {line}: expected `table {OUR_TABLE} {{`")]
+    Foreign {
+        /// Where, counted from 1.
+        line: usize,
+    },
+}
+
+impl<'t> Outline<'t> {
+    /// Reads a text that holds our table and nothing else but comments; empty where it holds nothing.
+    ///
+    /// # Errors
+    /// [`OutlineError`] with the line.
+    pub fn parse(text: &'t str) -> Result<Self, OutlineError> {
+        let mut reader = Reader { text, at: 0 };
+        let mut parts = Vec::new();
+        while let Some(start) = reader.skip_to_word() {
+            let words = reader.words_before_brace().ok_or_else(|| reader.foreign(start))?;
+            if !is_our_table(words) {
+                return Err(reader.foreign(start));
+            }
+            let body = reader.block().ok_or_else(|| reader.open(start))?;
+            let base = body.as_ptr() as usize - text.as_ptr() as usize;
+            table_parts(&mut Reader { text: &text[..base + body.len()], at: base }, &mut parts)?;
+        }
+        Ok(Self { parts })
+    }
+
+    /// The part of this kind and name.
+    #[must_use]
+    pub fn part(&self, kind: &str, name: &str) -> Option<&OutlinePart<'t>> {
+        self.parts.iter().find(|part| part.kind == kind && part.name == name)
+    }
+}
+
+impl OutlinePart<'_> {
+    /// Whether packets or programs fill it, so that its elements are no part of a policy: it says so
+    /// itself, or its elements have an end.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        let is_filled = |statement: &str| {
+            let flags = statement.strip_prefix("flags ").unwrap_or_default();
+            statement.starts_with("timeout ")
+                || flags.split([',', ' ']).any(|flag| matches!(flag, "dynamic" | "timeout"))
+        };
+        matches!(self.kind, "set" | "map") && self.statements().iter().any(|s| is_filled(s))
+    }
+
+    /// How packets enter it: `type … hook … priority …`, its priority as a number; `None` for a chain
+    /// that others jump to and for whatever is no chain.
+    #[must_use]
+    pub fn hook(&self) -> Option<String> {
+        if self.kind != "chain" {
+            return None;
+        }
+        let statements = self.statements();
+        let hook = statements.iter().find(|s| s.starts_with("type ") && s.contains(" hook "))?;
+        let (before, priority) = hook.split_once(" priority ")?;
+        Some(format!("{before} priority {}", priority_number(priority)))
+    }
+
+    /// What a set is, so that two declarations can be held against each other: its statements without
+    /// elements and comment, each in one spelling, sorted.
+    #[must_use]
+    pub fn declaration(&self) -> Vec<String> {
+        let mut statements = self.statements();
+        statements.retain(|statement| !statement.starts_with("comment "));
+        for statement in &mut statements {
+            if let Some(flags) = statement.strip_prefix("flags ") {
+                let mut flags: Vec<&str> =
+                    flags.split([',', ' ']).filter(|f| !f.is_empty()).collect();
+                flags.sort_unstable();
+                *statement = format!("flags {}", flags.join(","));
+            } else if let Some(time) = statement.strip_prefix("timeout ").and_then(milliseconds) {
+                *statement = format!("timeout {time}ms");
+            }
+        }
+        statements.sort_unstable();
+        statements
+    }
+
+    /// What its elements are of: the statement `type …` or `typeof …`.
+    #[must_use]
+    pub fn element_type(&self) -> Option<String> {
+        self.statements().into_iter().find(|s| s.starts_with("type"))
+    }
+
+    /// The statements, blanks evened, one each.
+    fn statements(&self) -> Vec<String> {
+        let mut statements = Vec::new();
+        for text in self.body {
+            let mut reader = Reader { text, at: 0 };
+            while let Some(statement) = reader.statement() {
+                statements.push(statement.split_whitespace().collect::<Vec<_>>().join(" "));
+            }
+        }
+        statements.retain(|statement| !statement.is_empty());
+        statements
+    }
+}
+
+/// The elements between the braces of a set, one each.
+#[must_use]
+pub(super) fn elements(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut reader = Reader { text, at: 0 };
+    let mut start = 0;
+    while let Some(byte) = reader.step() {
+        if byte == b',' {
+            found.push(text[start..reader.at - 1].trim());
+            start = reader.at;
+        }
+    }
+    found.push(text[start..].trim());
+    found.retain(|element| !element.is_empty());
+    found
+}
+
+/// A time as nft writes it, `1h2m3s4ms`, a bare number in seconds; in milliseconds.
+#[must_use]
+pub(super) fn milliseconds(text: &str) -> Option<u64> {
+    let mut total: u64 = 0;
+    let mut rest = text.trim().trim_matches('"');
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit = match &rest[..letters] {
+            "ms" => 1,
+            "s" | "" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            _ => return None,
+        };
+        if letters == 0 && !rest.is_empty() {
+            return None;
+        }
+        rest = &rest[letters..];
+        total = total.checked_add(number.checked_mul(unit)?)?;
+    }
+    Some(total)
+}
+
+/// nft's names of priorities in an inet table (nft(8), "standard priority names").
+fn priority_number(text: &str) -> String {
+    let mut words = text.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    let named = match first {
+        "raw" => Some(-300),
+        "mangle" => Some(-150),
+        "dstnat" => Some(-100),
+        "filter" => Some(0),
+        "security" => Some(50),
+        "srcnat" => Some(100),
+        _ => None,
+    };
+    let Some(named): Option<i32> = named else { return text.trim().to_owned() };
+    let offset: i32 = match (words.next(), words.next().and_then(|n| n.parse::<i32>().ok())) {
+        (Some("+"), Some(n)) => n,
+        (Some("-"), Some(n)) => n.saturating_neg(),
+        _ => 0,
+    };
+    named.saturating_add(offset).to_string()
+}
+
+fn is_our_table(words: &str) -> bool {
+    words.split_whitespace().eq("table".split(' ').chain(OUR_TABLE.split(' ')))
+}
+
+fn table_parts<'t>(
+    reader: &mut Reader<'t>,
+    parts: &mut Vec<OutlinePart<'t>>,
+) -> Result<(), OutlineError> {
+    while let Some(start) = reader.skip_to_word() {
+        // `comment "…"` and `flags …` of the table itself have no braces.
+        let Some(words) = reader.words_before_brace() else { continue };
+        let (kind, name) = words.trim().rsplit_once(char::is_whitespace).unwrap_or(("", words));
+        let whole = reader.block().ok_or_else(|| reader.open(start))?;
+        let (body, elements) = without_elements(whole);
+        parts.push(OutlinePart { kind: kind.trim(), name: name.trim(), body, elements });
+    }
+    Ok(())
+}
+
+/// The text before and after `elements = { … }`, and what is between its braces.
+fn without_elements(whole: &str) -> ([&str; 2], Option<&str>) {
+    let mut reader = Reader { text: whole, at: 0 };
+    while let Some(start) = reader.skip_to_word() {
+        let rest = &whole[start..];
+        let is_elements =
+            rest.strip_prefix("elements").is_some_and(|rest| rest.trim_start().starts_with('='));
+        if is_elements
+            && reader.words_before_brace().is_some()
+            && let Some(inner) = reader.block()
+        {
+            return ([&whole[..start], &whole[reader.at..]], Some(inner));
+        }
+        reader.at = start;
+        if reader.statement().is_none() {
+            break;
+        }
+    }
+    ([whole, ""], None)
+}
+
+/// A place in a text. It steps over strings, comments and whole blocks; every place it stops at is
+/// the border of a character.
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The next byte outside of strings, comments and blocks; those are stepped over, and a block
+    /// counts as its closing brace.
+    fn step(&mut self) -> Option<u8> {
+        match self.peek()? {
+            b'"' => {
+                self.at = self.after_string();
+                Some(b'"')
+            }
+            b'#' => {
+                self.at = self.line_end();
+                Some(b'#')
+            }
+            b'{' => {
+                // Not closed: it goes to the end.
+                if self.block().is_none() {
+                    self.at = self.text.len();
+                }
+                Some(b'}')
+            }
+            byte => {
+                self.at += 1;
+                Some(byte)
+            }
+        }
+    }
+
+    fn after_string(&self) -> usize {
+        let rest = &self.text.as_bytes()[self.at + 1..];
+        let end = rest.iter().position(|byte| *byte == b'"');
+        end.map_or(self.text.len(), |n| self.at + n + 2)
+    }
+
+    fn line_end(&self) -> usize {
+        let rest = &self.text.as_bytes()[self.at..];
+        rest.iter().position(|byte| *byte == b'\n').map_or(self.text.len(), |n| self.at + n)
+    }
+
+    /// Goes over blanks, separators and comments; where the next word begins.
+    fn skip_to_word(&mut self) -> Option<usize> {
+        loop {
+            match self.peek()? {
+                b'#' => self.at = self.line_end(),
+                byte if byte.is_ascii_whitespace() || byte == b';' => self.at += 1,
+                _ => return Some(self.at),
+            }
+        }
+    }
+
+    /// The words up to the next opening brace on the same line, which is where it stops; `None` where
+    /// the line or the statement ends before, and then it stops behind that.
+    fn words_before_brace(&mut self) -> Option<&'t str> {
+        let start = self.at;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'{' => return Some(&self.text[start..self.at]),
+                b'\n' | b';' => {
+                    self.at += 1;
+                    return None;
+                }
+                _ => {
+                    self.step();
+                }
+            }
+        }
+        None
+    }
+
+    /// What is between the brace here and the one that closes it, where it then stops behind; `None`
+    /// and no step where it is not closed.
+    fn block(&mut self) -> Option<&'t str> {
+        let open = self.at;
+        let mut depth = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => self.at = self.after_string(),
+                b'#' => self.at = self.line_end(),
+                _ => {
+                    self.at += 1;
+                    match byte {
+                        b'{' => depth += 1,
+                        b'}' => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    if byte == b'}' && depth == 0 {
+                        return Some(&self.text[open + 1..self.at - 1]);
+                    }
+                }
+            }
+        }
+        self.at = open;
+        None
+    }
+
+    /// The text up to the end of a line or a semicolon.
+    fn statement(&mut self) -> Option<&'t str> {
+        let start = self.skip_to_word()?;
+        while let Some(byte) = self.step() {
+            if matches!(byte, b'\n' | b';') {
+                return Some(&self.text[start..self.at - 1]);
+            }
+        }
+        Some(&self.text[start..])
+    }
+
+    fn line(&self, at: usize) -> usize {
+        1 + self.text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    fn open(&self, at: usize) -> OutlineError {
+        OutlineError::Open { line: self.line(at) }
+    }
+
+    fn foreign(&self, at: usize) -> OutlineError {
+        OutlineError::Foreign { line: self.line(at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: &str = r#"# header: a { brace
+table inet portolan {
+	comment "who { } made it"
+	set door {
+		type ipv4_addr
+		size 1000
+		flags dynamic,timeout
+		timeout 1m
+		elements = { 192.0.2.1 timeout 1m40s expires 49s968ms,
+			     192.0.2.2 }
+	}
+
+	map d {
+		type inet_service : verdict
+		elements = { 22 : jump svc, 24 : jump svc }
+	}
+
+	ct helper ftp-tcp {
+		type "ftp" protocol tcp
+		l3proto inet
+	}
+
+	chain svc {
+		tcp dport { 1, 2 } counter packets 0 bytes 0 accept comment "a } b"
+	}
+
+	chain input {
+		type filter hook input priority filter - 5; policy drop;
+		tcp dport vmap @d
+	}
+}
+"#;
+
+    #[test]
+    fn a_listing_is_taken_apart() {
+        let outline = Outline::parse(LISTED).unwrap();
+        let names: Vec<_> = outline.parts.iter().map(|p| (p.kind, p.name)).collect();
+        let expected = [
+            ("set", "door"),
+            ("map", "d"),
+            ("ct helper", "ftp-tcp"),
+            ("chain", "svc"),
+            ("chain", "input"),
+        ];
+        assert_eq!(names, expected);
+        let door = outline.part("set", "door").unwrap();
+        assert!(door.is_dynamic() && !outline.part("map", "d").unwrap().is_dynamic());
+        assert_eq!(elements(door.elements.unwrap()).len(), 2);
+        let flags = "flags dynamic,timeout";
+        assert_eq!(door.declaration(), [flags, "size 1000", "timeout 60000ms", "type ipv4_addr"]);
+        let hook = outline.part("chain", "input").unwrap().hook();
+        assert_eq!(hook.as_deref(), Some("type filter hook input priority -5"));
+        assert_eq!(outline.part("chain", "svc").unwrap().hook(), None);
+    }
+
+    #[test]
+    fn one_line_says_the_same_as_many() {
+        let text = "table inet portolan { set s { type ipv4_addr; flags timeout, dynamic; }; \
+                    chain pre { type nat hook prerouting priority -110; policy accept; }; }";
+        let outline = Outline::parse(text).unwrap();
+        let set = outline.part("set", "s").unwrap();
+        assert_eq!(set.declaration(), ["flags dynamic,timeout", "type ipv4_addr"]);
+        let hook = outline.part("chain", "pre").unwrap().hook();
+        assert_eq!(hook.as_deref(), Some("type nat hook prerouting priority -110"));
+    }
+
+    #[test]
+    fn another_table_is_refused_with_its_line() {
+        let error = Outline::parse("\ntable ip nat { }").unwrap_err();
+        assert_eq!(error, OutlineError::Foreign { line: 2 });
+        assert_eq!(Outline::parse("flush ruleset\n"), Err(OutlineError::Foreign { line: 1 }));
+        let both = format!("{LISTED}\nflush ruleset\n");
+        assert!(matches!(Outline::parse(&both), Err(OutlineError::Foreign { .. })));
+        assert_eq!(Outline::parse("# nothing\n"), Ok(Outline::default()));
+    }
+
+    #[test]
+    fn a_text_cut_anywhere_is_refused_or_empty() {
+        for length in 0..LISTED.trim_end().len() {
+            if let Ok(outline) = Outline::parse(&LISTED[..length]) {
+                assert_eq!(outline, Outline::default(), "cut at {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_nft_writes_them() {
+        assert_eq!(milliseconds("49s968ms"), Some(49_968));
+        assert_eq!(milliseconds("1d2h3m"), Some(93_780_000));
+        assert_eq!(milliseconds("30"), Some(30_000));
+        for text in ["", "s", "3x", "99999999999999999999s", "18446744073709551615w"] {
+            assert_eq!(milliseconds(text), None, "{text}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod index;
 pub mod matrix;
 mod notation;
 mod place;
+mod policy;
 mod port_spec;
 mod problem;
 pub mod program;
@@ -35,6 +36,7 @@ pub use host::{
 pub use identify::IdentifyError;
 pub use notation::duration;
 pub use place::{Located, Location, Place, SourceFile};
+pub use policy::Resolutions;
 pub use port_spec::PortSpec;
 pub use problem::{Problem, Refused};
 pub use query::Declared;

@@ -3,7 +3,7 @@
 //! The ports of all passes are cut where a pass begins or ends. Pieces with the same passes share a
 //! chain, and a verdict map leads from the port to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::super::addresses::Addresses;
 use super::super::policy::{Pass, PassTraffic, Peers, RateLimit};
@@ -44,14 +44,13 @@ type Segment = (u16, u16, Vec<usize>);
 impl<'a> Compiler<'a> {
     /// The chains for `passes`, and the rules that lead to them.
     pub(super) fn dispatch(&mut self, gate: Gate, passes: &[&'a Pass]) -> Vec<String> {
-        let mut chains = HashMap::new();
         let mut rules = Vec::new();
         for transport in Transport::ALL {
             let segments = segments(passes, transport);
             let chosen = |of: &[usize]| of.iter().map(|i| passes[*i]).collect::<Vec<_>>();
             let mut elements = Vec::new();
             for (low, high, of) in segments {
-                let Some(chain) = self.chain_for(gate, &chosen(&of), &mut chains) else { continue };
+                let Some(chain) = self.chain_for(gate, &chosen(&of)) else { continue };
                 let ports = if low == high { low.to_string() } else { format!("{low}-{high}") };
                 elements.push(format!("{ports} : jump {chain}"));
             }
@@ -60,22 +59,17 @@ impl<'a> Compiler<'a> {
                 rules.push(self.lookup(gate, transport.as_str(), "inet_service", &key, elements));
             }
         }
-        rules.extend(self.dispatch_protocols(gate, passes, &mut chains));
+        rules.extend(self.dispatch_protocols(gate, passes));
         rules
     }
 
-    fn dispatch_protocols(
-        &mut self,
-        gate: Gate,
-        passes: &[&'a Pass],
-        chains: &mut HashMap<Vec<String>, Box<str>>,
-    ) -> Option<String> {
+    fn dispatch_protocols(&mut self, gate: Gate, passes: &[&'a Pass]) -> Option<String> {
         let numbers: BTreeSet<u8> = passes.iter().filter_map(|p| number_of(p)).collect();
         let mut elements = Vec::new();
         for number in numbers {
             let of: Vec<&Pass> =
                 passes.iter().copied().filter(|p| number_of(p) == Some(number)).collect();
-            if let Some(chain) = self.chain_for(gate, &of, chains) {
+            if let Some(chain) = self.chain_for(gate, &of) {
                 elements.push(format!("{number} : jump {chain}"));
             }
         }
@@ -110,23 +104,18 @@ impl<'a> Compiler<'a> {
     }
 
     /// The chain that lets `passes` through; `None` where they let nobody.
-    fn chain_for(
-        &mut self,
-        gate: Gate,
-        passes: &[&'a Pass],
-        chains: &mut HashMap<Vec<String>, Box<str>>,
-    ) -> Option<Box<str>> {
+    fn chain_for(&mut self, gate: Gate, passes: &[&'a Pass]) -> Option<Box<str>> {
         let rules = self.rules_of(gate, passes);
         if rules.is_empty() {
             return None;
         }
-        if let Some(name) = chains.get(&rules) {
+        if let Some(name) = self.asked.get(&rules) {
             return Some(name.clone());
         }
         let first = passes.first().map_or("", |pass| &pass.name);
         let more = if passes.len() > 1 { "-and-more" } else { "" };
-        let name: Box<str> = self.names.give(&format!("{}-{first}{more}", gate.prefix)).into();
-        chains.insert(rules.clone(), name.clone());
+        let name: Box<str> = self.names.give(&format!("svc-{first}{more}")).into();
+        self.asked.insert(rules.clone(), name.clone());
         self.chains.push(ScriptChain { name: name.clone(), base: None, rules });
         Some(name)
     }

@@ -42,6 +42,8 @@ struct Compiler<'a> {
     dynamic: HashMap<(String, bool), Box<str>>,
     /// Blocks that were made into sets already: the conditions to match them.
     blocked: Option<Vec<String>>,
+    /// Chains that are there already, by their rules.
+    asked: HashMap<Vec<String>, Box<str>>,
     chains: Vec<ScriptChain>,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Compiler<'a> {
             addresses: HashMap::new(),
             dynamic: HashMap::new(),
             blocked: None,
+            asked: HashMap::new(),
             chains: Vec::new(),
         }
     }

@@ -1,0 +1,212 @@
+//! What follows from small inventories, mostly as the text it becomes.
+
+use std::net::IpAddr;
+
+use super::Resolutions;
+use crate::firewall::{PassTraffic, PassWay, Policy, Stance, compile, intent};
+use crate::inventory::file;
+
+const SITE: &str = r#"portolan = 1
+[networks]
+office = ["203.0.113.0/28", "2001:db8:0ff1::/48"]
+lab = { cidr = "10.9.0.0/16", except = "10.9.1.0/24", interface = "eth1" }
+[hosts.web]
+address = ["10.0.0.1", "2001:db8::1"]
+[hosts.db]
+address = "10.0.0.2"
+firewall = { egress = "drop" }
+[hosts.gate]
+address = "10.0.0.3"
+firewall = { forward = "drop" }
+[hosts.far]
+address = "dns:far.example.org"
+"#;
+
+fn resolutions() -> Resolutions {
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    Resolutions {
+        resolvers: vec![address("10.0.0.53")],
+        names: [("deb.example.org".to_owned(), vec![address("192.0.2.80")])].into(),
+        today: Some(jiff::civil::date(2026, 6, 1)),
+        ..Resolutions::default()
+    }
+}
+
+fn policy(text: &str, host: &str) -> Policy {
+    let inventory = file::parse("portolan.toml", format!("{SITE}{text}").as_bytes()).unwrap();
+    inventory.policy(inventory.host(host).unwrap(), &resolutions())
+}
+
+fn text(text: &str, host: &str) -> String {
+    compile(&policy(text, host)).to_string()
+}
+
+/// The lines of a chain, without blanks at the ends.
+fn chain(text: &str, name: &str) -> Vec<String> {
+    let head = format!("\tchain {name} {{");
+    let lines = text.lines().skip_while(|line| *line != head).skip(1);
+    lines.take_while(|line| *line != "\t}").map(|line| line.trim().to_owned()).collect()
+}
+
+fn position(lines: &[String], part: &str) -> usize {
+    lines
+        .iter()
+        .position(|line| line.contains(part))
+        .unwrap_or_else(|| panic!("{part}: {lines:#?}"))
+}
+
+fn service(more: &str) -> String {
+    format!("[services.a]\non = \"web\"\nports = \"443/tcp\"\nfrom = \"any\"\n{more}")
+}
+
+#[test]
+fn only_what_is_active_and_for_others_opens_a_port() {
+    for closed in ["status = \"planned\"", "status = \"retired\"", "status = \"observed\""] {
+        assert!(policy(&service(closed), "web").passes.is_empty(), "{closed}");
+    }
+    let here = "[services.a]\non = \"web\"\nports = \"1/tcp\"\n";
+    assert!(policy(here, "web").passes.is_empty());
+    let pool = "[pools.p]\non = \"web\"\nrange = \"8000-8100\"\nfrom = \"office\"\n";
+    assert!(policy(pool, "web").passes.is_empty());
+    assert_eq!(policy(&service(""), "web").passes.len(), 1);
+    assert!(policy(&service(""), "db").passes.is_empty());
+}
+
+#[test]
+fn the_same_inventory_gives_the_same_bytes_and_another_one_another_hash() {
+    let (one, two) = (compile(&policy(&service(""), "web")), compile(&policy(&service(""), "web")));
+    assert_eq!(one.to_string(), two.to_string());
+    let other = compile(&policy(&service("limit = \"6/30s\""), "web"));
+    assert_ne!(one.hash(), other.hash());
+}
+
+#[test]
+fn a_block_refuses_everything_but_management() {
+    let inventory = r#"[management]
+from = ["office"]
+ports = ["22/tcp"]
+[[block]]
+from = ["203.0.113.0/24", "any"]
+[[block]]
+from = ["198.51.100.1"]
+until = 2026-05-31
+reason = "old"
+"#;
+    let policy = policy(inventory, "web");
+    assert_eq!(policy.blocks.len(), 1);
+    assert_eq!(policy.notes, ["the block `old` ended on 2026-05-31"]);
+    let lines = chain(&compile(&policy).to_string(), "input");
+    let order = ["mgmt-tcp", "pt:block", "pt:base-established", "pt:default"];
+    let places: Vec<usize> = order.iter().map(|part| position(&lines, part)).collect();
+    assert!(places.is_sorted(), "{lines:#?}");
+}
+
+#[test]
+fn a_limit_counts_each_source_and_an_ipv6_network_as_one() {
+    let text = text(&service("limit = \"6/30s\""), "web");
+    let lines = chain(&text, "svc-a");
+    assert_eq!(
+        lines[0],
+        "meta nfproto ipv4 ct state new update @limit-a-v4 { ip saddr limit rate over 12/minute \
+         burst 6 packets } counter drop comment \"pt:a limit\""
+    );
+    assert!(lines[2].contains("{ ip6 saddr & ffff:ffff:ffff:ffff:: limit"), "{lines:#?}");
+}
+
+#[test]
+fn what_is_behind_a_door_is_open_to_those_in_its_set() {
+    let door = "[doors.d]\non = \"web\"\nmethod = \"spa\"\nlisten = \"62201/udp\"\nopen = \"45s\"\nkeys = \"/k\"\n";
+    let text = text(&(service("behind = \"d\"\n") + door), "web");
+    assert_eq!(chain(&text, "svc-a")[0], "ip saddr @door-d-v4 counter accept comment \"pt:a\"");
+    assert!(text.contains("timeout 45s"), "{text}");
+    assert!(text.contains("62201 : jump svc-d"), "{text}");
+}
+
+#[test]
+fn a_sequence_of_ports_is_followed_from_its_end_and_lets_nobody_in_itself() {
+    let door = "[doors.d]\non = \"web\"\nmethod = \"sequence\"\nsequence = [\"7000/tcp\", \"8000/udp\"]\nfrom = [\"office\"]\n";
+    let text = text(&(service("behind = \"d\"\n") + door), "web");
+    let lines = chain(&text, "input");
+    let last = position(&lines, "ip saddr @knock-d-1-v4 update @door-d-v4 { ip saddr }");
+    assert!(last < position(&lines, "update @knock-d-1-v4"), "{lines:#?}");
+    assert!(!text.contains("7000 : jump"), "{text}");
+}
+
+#[test]
+fn a_forward_by_the_kernel_is_translated_for_its_sources_only() {
+    let forward = "[forwards.f]\non = \"gate\"\nlisten = \"8443/tcp\"\nto = \"a@web\"\nvia = \"nat\"\nfrom = \"office\"\nmasquerade = true\n";
+    let policy = policy(&(service("") + forward), "gate");
+    let passes: Vec<_> = policy.passes.iter().map(|p| (&*p.name, p.way)).collect();
+    assert_eq!(passes, [("f", PassWay::Translated), ("a", PassWay::Through)]);
+    let text = compile(&policy).to_string();
+    let lines = chain(&text, "nat-prerouting");
+    assert!(
+        lines[2]
+            .ends_with("ip saddr 203.0.113.0/28 counter dnat ip to 10.0.0.1:443 comment \"pt:f\"")
+    );
+    assert!(lines[3].contains("dnat ip6 to [2001:db8::1]:443"), "{lines:#?}");
+    assert!(chain(&text, "nat-postrouting")[2].contains("ip daddr 10.0.0.1 "), "{text}");
+    let own = "[forwards.f]\non = \"web\"\nlisten = \"8443/tcp\"\nto = \"a@web\"\nvia = \"nat\"\nfrom = \"office\"\n";
+    let to_itself = self::policy(&(service("") + own), "web");
+    assert!(to_itself.translations.is_empty() && to_itself.notes.len() == 1);
+}
+
+#[test]
+fn a_host_that_drops_what_it_sends_calls_whom_it_needs() {
+    let needs = r#"[services.a]
+on = ["db"]
+ports = ["1/tcp"]
+needs = ["dns:deb.example.org:443/tcp", "dns:lost.example.org:443/tcp", "far", "office:25/tcp"]
+[services.far]
+on = ["far"]
+ports = ["2/tcp"]
+"#;
+    let policy = policy(needs, "db");
+    assert_eq!(policy.output, Stance::Drop);
+    let calls: Vec<String> =
+        policy.egress.iter().map(|p| p.peers[0].addresses.to_string()).collect();
+    assert_eq!(calls, ["192.0.2.80", "203.0.113.0/28, 2001:db8:ff1::/48"]);
+    let resolved: Vec<&str> = policy.resolved.iter().map(|(what, _)| &**what).collect();
+    assert_eq!(resolved, ["dns:deb.example.org", "resolvers"]);
+    assert_eq!(policy.notes.len(), 2, "{:?}", policy.notes);
+    let text = compile(&policy).to_string();
+    assert!(text.contains("# resolved: resolvers = 10.0.0.53\n"), "{text}");
+    assert!(text.contains("# note: `dns:lost.example.org` is not resolved"), "{text}");
+}
+
+#[test]
+fn a_network_with_an_interface_counts_on_it_and_without_its_exceptions() {
+    let text =
+        text("[services.a]\non = \"web\"\nports = \"esp\"\nfrom = [\"lab\", \"office\"]\n", "web");
+    let lines = chain(&text, "svc-a");
+    assert_eq!(lines[0], "ip saddr 203.0.113.0/28 counter accept comment \"pt:a\"");
+    assert!(lines[2].starts_with("iifname \"eth1\" ip saddr @addr-lab-v4 "), "{lines:#?}");
+    assert!(text.contains("elements = { 10.9.0.0/24, 10.9.2.0-10.9.255.255 }"), "{text}");
+    assert!(text.contains("50 : jump svc-a"), "{text}");
+}
+
+#[test]
+fn multicast_is_let_in_for_its_groups_alone() {
+    let policy = policy(&service("to = [\"224.0.0.251\", \"ff02::fb\"]\nat = \"lab\"\n"), "web");
+    let [pass] = &*policy.passes else { panic!("{policy:#?}") };
+    assert_eq!(pass.destinations.as_ref().unwrap().to_string(), "224.0.0.251, ff02::fb");
+    assert_eq!(pass.interface.as_deref(), Some("eth1"));
+    assert!(matches!(pass.traffic, PassTraffic::Ports { .. }));
+}
+
+#[test]
+fn hosts_that_keep_or_accept_have_no_chain_that_drops() {
+    let open = "[hosts.open]\naddress = \"10.0.0.9\"\nfirewall = { input = \"accept\", forward = \"accept\" }\n";
+    let policy = policy(open, "open");
+    assert!(compile(&policy).is_empty(), "{}", compile(&policy));
+    assert!(intent(&policy, &[]).tables[0].chains.is_empty());
+}
+
+#[test]
+fn what_must_never_be_reachable_is_carried_along() {
+    let never = "[[never]]\nservice = \"a\"\nfrom = [\"office\"]\nreason = \"audit\"\n";
+    let policy = policy(&(service("") + never), "web");
+    assert_eq!(policy.never.len(), 1);
+    assert_eq!(&*policy.never[0].name, "audit");
+    assert!(self::policy(&(service("") + never), "db").never.is_empty());
+}

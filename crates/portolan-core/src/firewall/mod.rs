@@ -11,6 +11,7 @@
 mod addresses;
 pub mod bdd;
 mod compile;
+pub mod flow;
 mod intent;
 mod nft;
 mod outline;

@@ -173,7 +173,7 @@ const REACH: usize = 8;
 #[test]
 fn unsafe_code_stands_in_one_folder_with_its_reasons() {
     let mut found = 0;
-    for folder in ["crates", "benches", "fuzz"] {
+    for folder in ["crates", "benches", "oracle", "fuzz"] {
         for source in sources(folder).iter().filter(|s| !s.path.ends_with("it/floors.rs")) {
             for (line, explained) in unsafe_places(source) {
                 let place = format!("{}:{line}", source.path);
@@ -199,7 +199,7 @@ fn an_unsafe_block_without_its_reason_is_found() {
 fn every_module_begins_by_saying_what_it_is() {
     // A file of unit tests is part of the module it tests.
     let own = |s: &Source| !s.path.ends_with("tests.rs");
-    for folder in ["crates", "benches", "fuzz"] {
+    for folder in ["crates", "benches", "oracle", "fuzz"] {
         for source in sources(folder).into_iter().filter(own) {
             assert!(source.text.starts_with("//! "), "{} has no //! paragraph", source.path);
         }

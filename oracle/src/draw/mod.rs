@@ -1,0 +1,221 @@
+//! Random rulesets, written as a person would write them, and packets at the edges of what they say.
+//!
+//! Each line of a ruleset keeps, for every condition in it, values on both sides of its edges. A probe
+//! is put together from those of one line or two, so that most probes come close to some rule.
+
+mod iptables;
+mod matches;
+mod probes;
+mod statements;
+mod values;
+
+use portolan_core::firewall::TcpFlags;
+use std::net::IpAddr;
+
+use crate::chance::Chance;
+
+pub use probes::{is_sendable, probe};
+
+/// A ruleset as lines that tools take, each of which may be left out.
+#[derive(Clone, Debug, Default)]
+pub struct Sketch {
+    /// For `nft -f`.
+    pub nft: Vec<Line>,
+    /// For `iptables-restore`.
+    pub ip: Vec<Line>,
+    /// For `ip6tables-restore`.
+    pub ip6: Vec<Line>,
+}
+
+/// A line, and what a packet has to look like to concern it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// What the tool reads.
+    pub text: String,
+    /// For each condition values at its edges, the first of them inside.
+    pub edges: Vec<Vec<Edge>>,
+    /// Whether the line holds others together: `*filter`, `COMMIT`.
+    pub is_frame: bool,
+}
+
+/// A property of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// From this address.
+    Source(IpAddr),
+    /// To this address.
+    Destination(IpAddr),
+    /// Of this protocol.
+    Protocol(u8),
+    /// From this port.
+    SourcePort(u16),
+    /// To this port.
+    DestinationPort(u16),
+    /// TCP with these flags.
+    Flags(TcpFlags),
+    /// ICMP of this type.
+    IcmpType(u8),
+    /// ICMP with this code.
+    IcmpCode(u8),
+    /// With this time to live.
+    Ttl(u8),
+    /// With this byte of DSCP and ECN.
+    Class(u8),
+    /// As long as this.
+    Length(u16),
+    /// In by this link; empty: sent by the firewall.
+    LinkIn(&'static str),
+    /// Out by this link.
+    LinkOut(&'static str),
+    /// In this state.
+    State(Company),
+    /// A later fragment.
+    Fragment,
+    /// Of this version of IP.
+    Version(u8),
+    /// With this mark on its connection.
+    CtMark(u32),
+}
+
+/// How a probe stands to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// Alone.
+    Fresh,
+    /// The next packet of a connection that was answered.
+    Established,
+    /// An answer in it.
+    Reply,
+    /// An ICMP error about it.
+    Related,
+    /// Alone, and odd.
+    Invalid,
+}
+
+/// What a chain is for: decides what may stand in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Role {
+    hook: &'static str,
+    kind: &'static str,
+    priority: i32,
+}
+
+/// A table in the making.
+#[derive(Debug)]
+struct Draft<'a> {
+    chance: &'a mut Chance,
+    family: &'static str,
+    name: String,
+    /// Sets and maps, before all rules.
+    sets: Vec<Line>,
+    rules: Vec<Line>,
+    /// Of the chains that are not base chains: the name and the role of those who may ask them.
+    chains: Vec<(String, Role)>,
+}
+
+/// The ruleset of a chance: everything comes from it.
+#[must_use]
+pub fn sketch(chance: &mut Chance) -> Sketch {
+    let mut sketch = Sketch::default();
+    let kinds = chance.below(10);
+    if kinds < 8 {
+        for number in 0..1 + chance.below(3) {
+            sketch.nft.extend(table(chance, number));
+        }
+    }
+    if kinds >= 6 {
+        sketch.ip = iptables::file(chance, false);
+        if chance.percent(50) {
+            sketch.ip6 = iptables::file(chance, true);
+        }
+    }
+    sketch
+}
+
+fn table(chance: &mut Chance, number: usize) -> Vec<Line> {
+    let family = *chance.pick(&["ip", "ip6", "inet", "inet", "inet"]);
+    let name = format!("t{number}");
+    let mut draft = Draft { chance, family, name, sets: vec![], rules: vec![], chains: vec![] };
+    let mut lines = vec![line(format!("add table {family} {}", draft.name))];
+    let bases: Vec<Role> = (0..1 + draft.chance.below(4)).map(|_| draft.role()).collect();
+    for (at, role) in bases.iter().enumerate() {
+        lines.push(draft.base_chain(at, *role));
+    }
+    for at in 0..draft.chance.below(5) {
+        let role = *draft.chance.pick(&bases);
+        lines.push(line(format!("add chain {family} {} s{at}", draft.name)));
+        draft.chains.push((format!("s{at}"), role));
+    }
+    for (at, role) in bases.iter().enumerate() {
+        for _ in 0..draft.chance.below(7) {
+            draft.rule(&format!("b{at}"), *role, 0);
+        }
+    }
+    for at in 0..draft.chains.len() {
+        let role = draft.chains[at].1;
+        for _ in 0..1 + draft.chance.below(4) {
+            draft.rule(&format!("s{at}"), role, at + 1);
+        }
+    }
+    lines.append(&mut draft.sets);
+    lines.append(&mut draft.rules);
+    lines
+}
+
+impl Draft<'_> {
+    fn role(&mut self) -> Role {
+        let hook = *self.chance.pick(HOOKS);
+        let kind = match (self.chance.below(10), hook) {
+            (0..3, "prerouting" | "postrouting" | "output") | (0..1, "input") => "nat",
+            (9, "output") => "route",
+            _ => "filter",
+        };
+        let priorities = if kind == "nat" { NAT_PRIORITIES } else { PRIORITIES };
+        Role { hook, kind, priority: *self.chance.pick(priorities) }
+    }
+
+    fn base_chain(&mut self, at: usize, role: Role) -> Line {
+        let Role { hook, kind, priority } = role;
+        let is_closed = self.chance.percent(if kind == "nat" { 4 } else { 25 });
+        let policy = if is_closed { "drop" } else { "accept" };
+        let base = format!("type {kind} hook {hook} priority {priority}; policy {policy};");
+        line(format!("add chain {} {} b{at} {{ {base} }}", self.family, self.name))
+    }
+
+    /// One rule. Chains from `first` on may be asked.
+    fn rule(&mut self, chain: &str, role: Role, first: usize) {
+        let mut rule = matches::Matches::new(self, role);
+        let count = rule.draft.chance.below(4);
+        for _ in 0..count {
+            rule.one();
+        }
+        let matches::Matches { words, edges, version, transport, .. } = rule;
+        let tail = self.statements(role, first, version, transport);
+        let text = format!(
+            "add rule {} {} {chain} {}",
+            self.family,
+            self.name,
+            [words, tail].concat().join(" ")
+        );
+        self.rules.push(Line { text, edges, is_frame: false });
+    }
+}
+
+fn line(text: String) -> Line {
+    Line { text, ..Line::default() }
+}
+
+const HOOKS: &[&str] = &[
+    "input",
+    "input",
+    "input",
+    "forward",
+    "forward",
+    "output",
+    "output",
+    "prerouting",
+    "postrouting",
+    "prerouting",
+];
+const PRIORITIES: &[i32] = &[-310, -300, -150, -100, -50, -10, 0, 0, 0, 0, 10, 50, 100, 225];
+const NAT_PRIORITIES: &[i32] = &[-100, -100, -90, 0, 100, 100];

@@ -1,0 +1,218 @@
+//! What rules do: marks, verdicts, maps of verdicts, translations.
+
+use super::values::{FAR4, FAR6, OWN4, PORTS};
+use super::{Draft, Line, Role};
+
+impl Draft<'_> {
+    /// The statements behind the conditions.
+    pub(super) fn statements(
+        &mut self,
+        role: Role,
+        first: usize,
+        version: Option<u8>,
+        transport: Option<&'static str>,
+    ) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.chance.percent(25) {
+            words.push("counter".to_owned());
+        }
+        if self.chance.percent(8) {
+            words.push("limit rate 1000000/second burst 60000 packets".to_owned());
+        }
+        if self.chance.percent(18) {
+            words.push(self.assignment(transport));
+        }
+        if self.chance.percent(3) {
+            words.push(format!("log prefix \"x{first}\" group 3"));
+        }
+        let decision = if role.kind == "nat" && self.chance.percent(70) {
+            self.translation(role, version, transport)
+        } else {
+            self.decision(role, first, transport)
+        };
+        words.extend(decision);
+        if words.is_empty() {
+            words.push("counter".to_owned());
+        }
+        if self.chance.percent(5) {
+            words.push("comment \"why: \\\"so\\\"\"".replace("\\\"", "'"));
+        }
+        words
+    }
+
+    fn assignment(&mut self, transport: Option<&'static str>) -> String {
+        if self.chance.percent(15) && matches!(transport, Some("tcp" | "udp")) {
+            let transport = transport.unwrap_or("tcp");
+            return format!(
+                "meta mark set {transport} dport map {{ 22 : 0x1, 80-90 : 0x10, 443 : 0x11 }}"
+            );
+        }
+        (*self.chance.pick(&[
+            "meta mark set 0x1",
+            "meta mark set 0x10",
+            "meta mark set meta mark | 0x10",
+            "meta mark set meta mark & 0xfffffff0",
+            "meta mark set meta mark ^ 0x11",
+            "meta mark set meta mark and 0xf or 0x20",
+            "meta mark set ct mark",
+            "ct mark set meta mark",
+            "ct mark set 0x7",
+            "meta mark set ct mark and 0x3",
+        ]))
+        .to_owned()
+    }
+
+    fn decision(
+        &mut self,
+        role: Role,
+        first: usize,
+        transport: Option<&'static str>,
+    ) -> Vec<String> {
+        let next: Vec<String> = self
+            .chains
+            .iter()
+            .skip(first)
+            .filter(|(_, of)| of.hook == role.hook && of.kind == role.kind)
+            .map(|(name, _)| name.clone())
+            .collect();
+        let text = match self.chance.below(100) {
+            0..28 => "accept".to_owned(),
+            28..52 => "drop".to_owned(),
+            52..60 if role.kind == "filter" && role.hook != "postrouting" => {
+                self.rejection(transport)
+            }
+            60..66 => "return".to_owned(),
+            66..68 => "continue".to_owned(),
+            68..74 => self.verdict_map(&next, transport),
+            74..77 if matches!(role.hook, "prerouting" | "output") && role.priority <= -300 => {
+                "notrack".to_owned()
+            }
+            74..94 if !next.is_empty() => {
+                let word = *self.chance.pick(&["jump", "jump", "goto"]);
+                format!("{word} {}", self.chance.pick(&next))
+            }
+            _ => return Vec::new(),
+        };
+        vec![text]
+    }
+
+    fn rejection(&mut self, transport: Option<&'static str>) -> String {
+        let all: &[&str] = match self.family {
+            "ip" => &[
+                "reject",
+                "reject with icmp type host-unreachable",
+                "reject with icmp type admin-prohibited",
+            ],
+            "ip6" => &[
+                "reject",
+                "reject with icmpv6 type no-route",
+                "reject with icmpv6 type admin-prohibited",
+            ],
+            _ => &[
+                "reject",
+                "reject with icmpx type admin-prohibited",
+                "reject with icmpx type host-unreachable",
+                "reject with icmpx type no-route",
+            ],
+        };
+        if transport == Some("tcp") && self.chance.percent(50) {
+            return "reject with tcp reset".to_owned();
+        }
+        (*self.chance.pick(all)).to_owned()
+    }
+
+    fn verdict_map(&mut self, next: &[String], transport: Option<&'static str>) -> String {
+        let verdict = |draft: &mut Self| match draft.chance.below(6) {
+            0 | 1 => "accept".to_owned(),
+            2 | 3 => "drop".to_owned(),
+            4 if !next.is_empty() => format!("jump {}", draft.chance.pick(next)),
+            5 if !next.is_empty() => format!("goto {}", draft.chance.pick(next)),
+            _ => "return".to_owned(),
+        };
+        let (key, kind, keys): (String, &str, &[&str]) = match transport {
+            Some(t @ ("tcp" | "udp")) => {
+                (format!("{t} dport"), "inet_service", &["22", "80", "443", "8080-8443"])
+            }
+            None if self.chance.percent(50) => {
+                ("meta l4proto".to_owned(), "inet_proto", &["tcp", "udp", "icmp"])
+            }
+            _ if self.chance.percent(50) => (
+                "ct state".to_owned(),
+                "ct_state",
+                &["established", "new", "invalid", "related", "untracked"],
+            ),
+            _ => ("meta mark".to_owned(), "mark", &["0x1", "0x10", "0x0"]),
+        };
+        let mut elements = Vec::new();
+        for key in keys {
+            if self.chance.percent(60) {
+                elements.push(format!("{key} : {}", verdict(self)));
+            }
+        }
+        if elements.is_empty() {
+            elements.push(format!("{} : {}", keys[0], verdict(self)));
+        }
+        let has_ranges = elements.iter().any(|e| e.contains('-'));
+        if self.chance.percent(40) && kind != "ct_state" {
+            let name = format!("map{}", self.sets.len());
+            let flags = if has_ranges { "flags interval; " } else { "" };
+            let text = format!(
+                "add map {} {} {name} {{ type {kind} : verdict; {flags}elements = {{ {} }}; }}",
+                self.family,
+                self.name,
+                elements.join(", ")
+            );
+            self.sets.push(Line { text, ..Line::default() });
+            return format!("{key} vmap @{name}");
+        }
+        format!("{key} vmap {{ {} }}", elements.join(", "))
+    }
+
+    fn translation(
+        &mut self,
+        role: Role,
+        version: Option<u8>,
+        transport: Option<&'static str>,
+    ) -> Vec<String> {
+        let has_ports = matches!(transport, Some("tcp" | "udp"));
+        let port = *self.chance.pick(&PORTS[1..]);
+        let to_port =
+            if has_ports && self.chance.percent(70) { format!(":{port}") } else { String::new() };
+        let text = match (role.hook, version) {
+            ("prerouting" | "output", Some(version)) => {
+                if self.chance.percent(40) {
+                    let to =
+                        if to_port.is_empty() { String::new() } else { format!(" to {to_port}") };
+                    format!("redirect{to}")
+                } else {
+                    let own = self.chance.percent(20);
+                    let (family, to) = match (version, own) {
+                        (4, true) => ("ip", (*self.chance.pick(OWN4)).to_owned()),
+                        (4, false) => ("ip", (*self.chance.pick(FAR4)).to_owned()),
+                        _ => ("ip6", (*self.chance.pick(FAR6)).to_owned()),
+                    };
+                    let family =
+                        if self.family == "inet" { format!("{family} ") } else { String::new() };
+                    let to =
+                        if version == 6 && !to_port.is_empty() { format!("[{to}]") } else { to };
+                    format!("dnat {family}to {to}{to_port}")
+                }
+            }
+            ("postrouting" | "input", Some(version)) => {
+                if self.chance.percent(40) && role.hook == "postrouting" {
+                    "masquerade".to_owned()
+                } else {
+                    let (family, to) =
+                        if version == 4 { ("ip", "10.9.0.77") } else { ("ip6", "2001:db8:9::77") };
+                    let family =
+                        if self.family == "inet" { format!("{family} ") } else { String::new() };
+                    format!("snat {family}to {to}")
+                }
+            }
+            ("prerouting" | "output", None) => "redirect".to_owned(),
+            ("postrouting", None) => "masquerade".to_owned(),
+            _ => "accept".to_owned(),
+        };
+        vec![text]
+    }
+}

@@ -22,6 +22,7 @@ mod replacement;
 mod rule;
 mod ruleset;
 mod script;
+pub mod simulate;
 mod value;
 mod world;
 

@@ -23,7 +23,7 @@ pub struct Packet {
     pub icmp: IcmpMessage,
     /// Whether it is a fragment that is not the first, and so has no transport header.
     pub is_later_fragment: bool,
-    /// The interface it came in by; empty for packets of this machine.
+    /// The interface it came in by; empty for packets of this machine, and where it is not known.
     pub interface_in: Box<str>,
     /// The interface it leaves by, where that is given; else the routes decide.
     pub interface_out: Option<Box<str>>,
@@ -33,8 +33,9 @@ pub struct Packet {
     pub status: u128,
     /// Which way of its connection it goes.
     pub direction: Direction,
-    /// The connection's tuple where a packet of an existing connection was translated; `None`: as the
-    /// packet is.
+    /// The tuple the connection began with, where a packet of an existing connection is translated;
+    /// `None`: it is not. In the original direction the packet then comes in as this and leaves as the
+    /// other fields say; in the reply direction it comes in as those say and is translated back.
     pub original: Option<Tuple>,
     /// `meta mark`.
     pub mark: u32,
@@ -122,7 +123,8 @@ pub struct IcmpMessage {
 }
 
 impl Packet {
-    /// The first packet of a TCP connection (a SYN), a UDP datagram, or whatever `protocol` is.
+    /// The first packet of a TCP connection (a SYN), a UDP datagram, an echo request, or whatever
+    /// `protocol` is.
     #[must_use]
     pub fn new(protocol: u8, source: IpAddr, destination: IpAddr) -> Self {
         Self {
@@ -132,7 +134,7 @@ impl Packet {
             source_port: 0,
             destination_port: 0,
             tcp_flags: TcpFlags::SYN,
-            icmp: IcmpMessage::default(),
+            icmp: IcmpMessage { kind: first_message(protocol), code: 0 },
             is_later_fragment: false,
             interface_in: "".into(),
             interface_out: None,
@@ -177,15 +179,30 @@ impl Packet {
     /// The state conntrack gives a packet without an earlier flow: measured with every combination of
     /// flags (nf_conntrack_proto_tcp.c, with `nf_conntrack_tcp_loose` on, its default). SYN and bare ACK
     /// begin a connection, whatever PSH, ECE and CWR say; anything with FIN or RST, SYN with ACK and a
-    /// packet without flags do not.
+    /// packet without flags do not. Of ICMP and ICMPv6 only requests begin one, and neighbour discovery
+    /// and multicast listener reports are not tracked (nf_conntrack_proto_icmp.c, its like for IPv6).
     #[must_use]
     pub const fn fresh_state(&self) -> u128 {
-        if self.protocol != 6 {
-            return bits::NEW;
+        match (self.protocol, self.tcp_flags.0 & 0b0001_0111, self.icmp.kind) {
+            (6, 0b0000_0010 | 0b0001_0000, _) => bits::NEW,
+            (6, ..) => bits::INVALID,
+            // Echo, timestamp, information and address mask requests.
+            (1, _, 8 | 13 | 15 | 17) => bits::NEW,
+            (1, ..) => bits::INVALID,
+            // Echo request, node information query.
+            (58, _, 128 | 139) => bits::NEW,
+            (58, _, 130..=136 | 143) => bits::UNTRACKED,
+            (58, ..) => bits::INVALID,
+            _ => bits::NEW,
         }
-        match self.tcp_flags.0 & 0b0001_0111 {
-            0b0000_0010 | 0b0001_0000 => bits::NEW,
-            _ => bits::INVALID,
-        }
+    }
+}
+
+/// The ICMP message that begins an exchange: an echo request.
+const fn first_message(protocol: u8) -> u8 {
+    match protocol {
+        1 => 8,
+        58 => 128,
+        _ => 0,
     }
 }

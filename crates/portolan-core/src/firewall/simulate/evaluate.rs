@@ -1,0 +1,263 @@
+//! Expressions and comparisons of rules.
+
+use super::answers::{About, Question};
+use super::fields::Seen;
+use super::index::Hit;
+use super::lookup::Asked;
+use super::path::{Link, Walker};
+use crate::firewall::{
+    Element, ElementValue, Expression, Field, Match, RuleId, SetRef, Span, Test, Value,
+};
+
+/// An interface that was not given is asked for by name in sets of at most so many.
+const MAX_NAMES: usize = 64;
+
+/// Where in the ruleset a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) rule: RuleId,
+    /// Its index in the rule.
+    pub(super) statement: usize,
+}
+
+impl<'r> Walker<'r> {
+    /// What an expression gives.
+    pub(super) fn see(&mut self, expression: &'r Expression, at: Place) -> Seen<'static> {
+        match expression {
+            Expression::Field(field) => self.field(*field).owned(),
+            Expression::Constant(Value::Number(n)) => Seen::Number(*n),
+            Expression::Constant(Value::Name(name)) => Seen::Name(name.to_string().into()),
+            Expression::Bits { of, mask, flip } => bits_of(self.see(of, at), *mask, *flip),
+            Expression::OneOf(span) => one_of(span),
+            Expression::Unknown(text) => Seen::Open(text.to_string().into()),
+            Expression::Concat(parts) => {
+                let parts: Vec<_> = parts.iter().map(|part| self.see(part, at)).collect();
+                if parts.contains(&Seen::Missing) { Seen::Missing } else { Seen::Parts(parts) }
+            }
+            Expression::Lookup { key, map } => self.see_in_map(key, map, at),
+        }
+    }
+
+    fn see_in_map(&mut self, key: &'r Expression, map: &'r SetRef, at: Place) -> Seen<'static> {
+        let key = self.see(key, at);
+        if key == Seen::Missing {
+            return Seen::Missing;
+        }
+        let table = at.rule.chain.table;
+        let Asked::Members(elements, _) = self.members(map, table) else {
+            return Seen::Open("a map that could not be read".into());
+        };
+        match self.find(map, table, &key) {
+            Hit::Yes(found) => elements.get(found).map_or(Seen::Missing, data),
+            Hit::No => Seen::Missing,
+            Hit::Perhaps => match self.choose(elements, &key, at) {
+                Some(found) => elements.get(found).map_or(Seen::Missing, data),
+                None => Seen::Missing,
+            },
+        }
+    }
+
+    /// Which member a key is that is known only roughly: each that it may be is asked for in turn.
+    pub(super) fn choose(
+        &mut self,
+        elements: &'r [Element],
+        key: &Seen<'_>,
+        at: Place,
+    ) -> Option<usize> {
+        let parts = match key {
+            Seen::Parts(parts) => parts.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for found in 0..elements.len() {
+            match super::index::member(elements, found, parts) {
+                Hit::Yes(found) => return Some(found),
+                Hit::No => {}
+                Hit::Perhaps => {
+                    let text = format!("{}: it is entry {}", self.text_of(at), found + 1);
+                    if self.ask(&text, Some(at), About::Lookup, None) {
+                        return Some(found);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a comparison holds.
+    pub(super) fn holds(&mut self, found: &'r Match, at: Place) -> bool {
+        let table = at.rule.chain.table;
+        match &found.test {
+            Test::In(set) | Test::NotIn(set) => {
+                let wants = matches!(found.test, Test::In(_));
+                if let Some(is_in) = self.settle_link(&found.left, set, at) {
+                    return is_in == wants;
+                }
+                let hit = match &found.left {
+                    // The most frequent look, without a copy.
+                    Expression::Field(field) => {
+                        let seen = self.field(*field);
+                        if seen == Seen::Missing {
+                            return false;
+                        }
+                        self.find(set, table, &seen)
+                    }
+                    left => {
+                        let seen = self.see(left, at);
+                        if seen == Seen::Missing {
+                            return false;
+                        }
+                        self.find(set, table, &seen)
+                    }
+                };
+                match hit {
+                    Hit::Yes(_) => wants,
+                    Hit::No => !wants,
+                    Hit::Perhaps => self.ask_match(found, at),
+                }
+            }
+            Test::AnyBit(mask) | Test::NoBit(mask) => {
+                let wants = matches!(found.test, Test::AnyBit(_));
+                match self.see(&found.left, at) {
+                    Seen::Number(n) => (n & mask != 0) == wants,
+                    Seen::Range(..) | Seen::Open(_) => self.ask_match(found, at),
+                    Seen::Missing | Seen::Name(_) | Seen::Parts(_) => false,
+                }
+            }
+        }
+    }
+
+    /// Whether a comparison holds of which one side is not known.
+    fn ask_match(&mut self, found: &Match, at: Place) -> bool {
+        let text = self.text_of(at);
+        let about = About::Match(found);
+        let is_small = |set: &SetRef| match set {
+            SetRef::Named(_) => true,
+            SetRef::Inline(elements) => elements.len() <= 4,
+        };
+        // The same comparison in another rule has the same answer.
+        let key = match &found.test {
+            Test::In(set) | Test::NotIn(set) if !is_small(set) => format!("{at:?}"),
+            _ => format!("{}{:?}", at.rule.chain.table, found),
+        };
+        self.ask_as(&text, Some(at), about, None, key)
+    }
+
+    /// Whether it comes in, or leaves, by one of these, where no interface was given: each name is asked for.
+    /// `None` where the comparison is another one.
+    fn settle_link(&mut self, left: &Expression, set: &'r SetRef, at: Place) -> Option<bool> {
+        let (is_in, link) = match left {
+            Expression::Field(Field::InterfaceIn) => (true, &self.link_in),
+            Expression::Field(Field::InterfaceOut) => (false, &self.link_out),
+            _ => return None,
+        };
+        if *link != Link::Unknown {
+            return None;
+        }
+        let Asked::Members(elements, _) = self.members(set, at.rule.chain.table) else {
+            return None;
+        };
+        if elements.len() > MAX_NAMES {
+            return None;
+        }
+        for element in elements {
+            let Some(Span::Names { text, is_prefix }) = element.key.first() else { continue };
+            if !self.is_by(text, *is_prefix, is_in, at) {
+                continue;
+            }
+            if !is_prefix {
+                *(if is_in { &mut self.link_in } else { &mut self.link_out }) =
+                    Link::Named(text.clone());
+            }
+            return Some(true);
+        }
+        Some(false)
+    }
+
+    /// Whether it comes in, or leaves, by the interface of this name.
+    pub(super) fn is_by(&mut self, name: &str, is_prefix: bool, is_in: bool, at: Place) -> bool {
+        let ends = [self.packet.source, self.packet.destination];
+        if name == "lo" && !is_prefix && !ends.iter().any(std::net::IpAddr::is_loopback) {
+            return false;
+        }
+        let star = if is_prefix { "*" } else { "" };
+        let (word, about) = match is_in {
+            true => ("iifname", About::InterfaceIn(name)),
+            false => ("oifname", About::InterfaceOut(name)),
+        };
+        let text = format!("{word} \"{name}{star}\"");
+        self.ask(&text, Some(at), about, None)
+    }
+
+    /// Asks; the same words have the same answer.
+    pub(super) fn ask(
+        &mut self,
+        text: &str,
+        at: Option<Place>,
+        about: About<'_>,
+        presumed: Option<bool>,
+    ) -> bool {
+        self.ask_as(text, at, about, presumed, text.to_owned())
+    }
+
+    pub(super) fn ask_as(
+        &mut self,
+        text: &str,
+        at: Option<Place>,
+        about: About<'_>,
+        presumed: Option<bool>,
+        key: String,
+    ) -> bool {
+        let question = Question { text, rule: at.map(|at| at.rule), about, presumed };
+        self.asker.ask(&question, key)
+    }
+
+    /// A rule's text, for questions about it.
+    pub(super) fn text_of(&self, at: Place) -> String {
+        self.prepared.ruleset.rule(at.rule).map_or_else(String::new, |rule| rule.text.to_string())
+    }
+}
+
+/// The kernel's bitwise expression. Of a range only what the mask leaves alone is known.
+fn bits_of(seen: Seen<'static>, mask: u128, flip: u128) -> Seen<'static> {
+    match seen {
+        Seen::Number(n) => Seen::Number((n & mask) ^ flip),
+        Seen::Range(low, high) => {
+            let differing = match low ^ high {
+                0 => 0,
+                bits => u128::MAX >> bits.leading_zeros(),
+            };
+            if differing & mask == 0 {
+                Seen::Number((low & mask) ^ flip)
+            } else if flip == 0
+                && high & !mask == 0
+                && mask.trailing_ones() + mask.leading_zeros() == 128
+            {
+                Seen::Range(low, high)
+            } else {
+                Seen::Open("some of its bits".into())
+            }
+        }
+        Seen::Open(text) => Seen::Open(text),
+        Seen::Missing | Seen::Name(_) | Seen::Parts(_) => Seen::Missing,
+    }
+}
+
+fn one_of(span: &Span) -> Seen<'static> {
+    match span {
+        Span::Numbers { low, high } if low == high => Seen::Number(*low),
+        Span::Numbers { low, high } => Seen::Range(*low, *high),
+        Span::Names { text, is_prefix: false } => Seen::Name(text.to_string().into()),
+        Span::Names { text, .. } => Seen::Open(format!("a name like {text}*").into()),
+    }
+}
+
+/// What a map's member gives.
+fn data(element: &Element) -> Seen<'static> {
+    match &element.value {
+        ElementValue::Data(spans) => match spans.as_slice() {
+            [one] => one_of(one),
+            several => Seen::Parts(several.iter().map(one_of).collect()),
+        },
+        ElementValue::None | ElementValue::Verdict(_) => Seen::Missing,
+    }
+}

@@ -1,0 +1,410 @@
+//! The way of one packet through the hooks, with one set of answers.
+
+use std::net::IpAddr;
+
+use super::answers::{About, Answers, Asked, Asker};
+use super::conntrack::Connection;
+use super::evaluate::Place;
+use super::fields::Vague;
+use super::lookup::Change;
+use super::prepared::{Event, Prepared};
+use super::walk::{Because, Decision, NoWay, Note, Outcome, Station, Step, Walk, Way};
+use crate::firewall::{ChainId, ChainKind, Direction, Hook, Packet, RouteKind, RuleId, Tuple};
+
+/// An interface of the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// There is none at this hook.
+    None,
+    Named(Box<str>),
+    /// There is one, nobody said which.
+    Unknown,
+}
+
+/// A packet on its way.
+pub(super) struct Walker<'r> {
+    pub(super) prepared: &'r Prepared<'r>,
+    pub(super) way: Way,
+    pub(super) packet: Packet,
+    /// As it began, with the tuple its connection had before translation.
+    pub(super) begun: Tuple,
+    /// The original tuple, where one was given.
+    pub(super) given: Option<Tuple>,
+    /// The tuple the packet was given with.
+    pub(super) after: Tuple,
+    pub(super) hook: Hook,
+    pub(super) link_in: Link,
+    pub(super) link_out: Link,
+    pub(super) connection: Connection,
+    pub(super) is_later_fragment: bool,
+    /// Whether this machine sends it.
+    pub(super) is_own: bool,
+    pub(super) is_mark_open: bool,
+    pub(super) vague: Vague,
+    pub(super) is_redirected: bool,
+    pub(super) is_dead_end: Option<NoWay>,
+    /// Whether a chain of type nat is being asked.
+    pub(super) is_in_nat: bool,
+    pub(super) changes: Vec<Change<'r>>,
+    pub(super) asker: Asker<'r>,
+    pub(super) rules_asked: u64,
+    steps: Option<Vec<Step>>,
+    /// What accepted it so far, and how much that says.
+    accepted: Option<(u8, RuleId)>,
+}
+
+/// A walk and the questions that stayed open on it.
+pub(super) struct Ended {
+    pub(super) walk: Walk,
+    pub(super) asked: Vec<Asked>,
+}
+
+/// How the way ended before its end: an outcome, and the rule that says so.
+type Stop = (Outcome, Option<RuleId>);
+
+/// Sends a packet on its way with these answers to open questions; the steps are written down on request.
+pub(super) fn walk<'r>(
+    prepared: &'r Prepared<'r>,
+    packet: &Packet,
+    way: Way,
+    answers: &'r dyn Answers,
+    forced: Vec<Asked>,
+    is_recording: bool,
+) -> Ended {
+    let mut walker = Walker::new(prepared, packet, way, Asker::new(answers, forced));
+    walker.steps = is_recording.then(Vec::new);
+    let stop = match way {
+        Way::Output => walker.leave(),
+        _ => walker.arrive(),
+    };
+    let accepted = walker.accepted.map(|(_, rule)| rule);
+    let (outcome, decided_by) = stop.unwrap_or((Outcome::Accept, accepted));
+    let walk = Walk {
+        outcome,
+        decided_by,
+        steps: walker.steps.unwrap_or_default(),
+        hook: Some(walker.hook),
+        packet: walker.packet,
+        depends_on: Vec::new(),
+        is_complete: true,
+    };
+    Ended { walk, asked: walker.asker.asked }
+}
+
+impl<'r> Walker<'r> {
+    fn new(prepared: &'r Prepared<'r>, packet: &Packet, way: Way, asker: Asker<'r>) -> Self {
+        let mut packet = packet.clone();
+        let after = packet.tuple();
+        if let (Some(original), Direction::Original) = (packet.original, packet.direction) {
+            (packet.source, packet.source_port) = (original.source, original.source_port);
+            packet.destination = original.destination;
+            packet.destination_port = original.destination_port;
+        }
+        let is_own = way == Way::Output;
+        Self {
+            prepared,
+            way,
+            begun: packet.tuple(),
+            given: packet.original,
+            after,
+            hook: if is_own { Hook::Output } else { Hook::Prerouting },
+            link_in: if is_own { Link::None } else { Link::Unknown },
+            link_out: Link::None,
+            connection: Connection::None,
+            is_later_fragment: packet.is_later_fragment,
+            is_own,
+            is_mark_open: false,
+            vague: Vague::default(),
+            is_redirected: false,
+            is_dead_end: None,
+            is_in_nat: false,
+            changes: Vec::new(),
+            asker,
+            rules_asked: 0,
+            steps: None,
+            accepted: None,
+            packet,
+        }
+    }
+
+    /// Writes a step down.
+    pub(super) fn note(&mut self, step: Step) {
+        if let Some(steps) = &mut self.steps {
+            steps.push(step);
+        }
+    }
+
+    /// A packet that comes in.
+    fn arrive(&mut self) -> Option<Stop> {
+        self.link_in = self.came_by();
+        let stop = self.pass(Hook::Ingress).or_else(|| self.pass(Hook::Prerouting));
+        if stop.is_some() {
+            return stop;
+        }
+        if self.way == Way::Prerouting {
+            return None;
+        }
+        let (decision, because) = self.route();
+        let station = decision.station;
+        self.note(Step::Routed { decision: decision.clone(), because });
+        match station {
+            Station::Nowhere(_) => Some((Outcome::Drop, None)),
+            Station::Here => self.pass(Hook::Input),
+            Station::Onward => {
+                self.link_out = decision.interface.map_or(Link::Unknown, Link::Named);
+                let stop = self.pass(Hook::Forward).or_else(|| self.pass(Hook::Postrouting));
+                stop.or_else(|| self.pass(Hook::Egress))
+            }
+        }
+    }
+
+    /// A packet that this machine sends.
+    fn leave(&mut self) -> Option<Stop> {
+        let (decision, because) = self.route_out();
+        self.note(Step::Routed { decision: decision.clone(), because });
+        if matches!(decision.station, Station::Nowhere(_)) {
+            return Some((Outcome::Drop, None));
+        }
+        self.link_out = decision.interface.map_or(Link::Unknown, Link::Named);
+        if let Some(stop) = self.pass(Hook::Output) {
+            return Some(stop);
+        }
+        // Routed anew after the hook; its later chains still saw the old interface (measured).
+        if self.packet.destination != self.begun.destination {
+            let (decision, _) = self.route_out();
+            let because = Because::Translated;
+            self.note(Step::Routed { decision: decision.clone(), because });
+            if matches!(decision.station, Station::Nowhere(_)) {
+                return Some((Outcome::Drop, None));
+            }
+            self.link_out = decision.interface.map_or(Link::Unknown, Link::Named);
+        }
+        self.pass(Hook::Postrouting).or_else(|| self.pass(Hook::Egress))
+    }
+
+    /// The interface it comes in by: as given, else by which the answers would go.
+    fn came_by(&mut self) -> Link {
+        if !self.packet.interface_in.is_empty() {
+            return Link::Named(self.packet.interface_in.clone());
+        }
+        let source = self.packet.source;
+        let world = self.prepared.world;
+        let by = if world.is_local(source) {
+            Some("lo".into())
+        } else {
+            world.route(source).map(|route| route.interface.clone()).filter(|name| !name.is_empty())
+        };
+        let Some(name) = by else {
+            self.note(Step::Note(Note::UnknownInterface));
+            return Link::Unknown;
+        };
+        self.note(Step::Note(Note::ComesBy(name.clone())));
+        Link::Named(name)
+    }
+
+    /// Everything at one hook.
+    fn pass(&mut self, hook: Hook) -> Option<Stop> {
+        let events = self.prepared.events(hook, self.packet.is_v6());
+        let is_device = matches!(hook, Hook::Ingress | Hook::Egress);
+        if is_device && events.is_empty() {
+            return None;
+        }
+        self.hook = hook;
+        self.note(Step::Hook(hook));
+        events.iter().find_map(|event| self.meet(event))
+    }
+
+    fn meet(&mut self, event: &Event) -> Option<Stop> {
+        match event {
+            Event::Defragment => {
+                let at = usize::from(self.packet.is_v6());
+                if self.is_later_fragment && self.prepared.tracks.get(at) == Some(&true) {
+                    self.is_later_fragment = false;
+                    self.note(Step::Defragmented);
+                }
+                None
+            }
+            Event::Track => {
+                self.track();
+                None
+            }
+            Event::Translate(chains) => {
+                self.is_in_nat = true;
+                let ended = self.translation(chains);
+                self.is_in_nat = false;
+                ended.map(|(outcome, by)| (outcome, Some(by)))
+            }
+            Event::Chain(id) => self.ask_chain(*id),
+        }
+    }
+
+    fn ask_chain(&mut self, id: ChainId) -> Option<Stop> {
+        if !self.is_on_device(id) {
+            return None;
+        }
+        let end = self.run_base(id);
+        if end.outcome != Outcome::Accept {
+            return Some((end.outcome, Some(end.by)));
+        }
+        self.decided_at(end.by, end.outcome, ChainKind::Filter);
+        None
+    }
+
+    /// Whether a chain of a device is on the packet's.
+    fn is_on_device(&mut self, id: ChainId) -> bool {
+        let chain = self.prepared.ruleset.chain(id);
+        let devices = chain.and_then(|c| c.base.as_ref()).map_or(&[][..], |base| &base.devices);
+        let is_in = match self.hook {
+            Hook::Ingress => true,
+            Hook::Egress => false,
+            _ => return true,
+        };
+        let link = if is_in { &self.link_in } else { &self.link_out };
+        match link {
+            Link::None => false,
+            Link::Named(name) => devices.contains(name),
+            Link::Unknown => {
+                let at = Place { rule: RuleId { chain: id, rule: None }, statement: 0 };
+                devices.iter().any(|device| self.is_by(device, false, is_in, at))
+            }
+        }
+    }
+
+    /// Remembers what accepted: at the hook that matters more than elsewhere, a rule more than a policy.
+    pub(super) fn decided_at(&mut self, by: RuleId, outcome: Outcome, kind: ChainKind) {
+        if outcome != Outcome::Accept || kind == ChainKind::Nat {
+            return;
+        }
+        let is_there = matches!(self.hook, Hook::Input | Hook::Forward | Hook::Output)
+            || (self.way == Way::Prerouting && self.hook == Hook::Prerouting);
+        let weight = u8::from(is_there) * 2 + u8::from(by.rule.is_some());
+        if self.accepted.is_none_or(|(known, _)| weight >= known) {
+            self.accepted = Some((weight, by));
+        }
+    }
+
+    /// Where a packet goes that has come in.
+    fn route(&mut self) -> (Decision, Because) {
+        let here = |because| (Decision { station: Station::Here, interface: None }, because);
+        if let Some(dead_end) = self.is_dead_end {
+            return (nowhere(dead_end), Because::Translated);
+        }
+        let destination = self.packet.destination;
+        let is_moved = destination != self.begun.destination || self.vague.destination.is_some();
+        if self.is_martian() {
+            return (nowhere(NoWay::Martian), Because::Routes);
+        }
+        match self.way {
+            Way::Input if !is_moved => return here(Because::Given),
+            Way::Forward if !is_moved && !self.is_redirected => {
+                return (self.onward(), Because::Given);
+            }
+            _ => {}
+        }
+        if self.vague.destination.is_some_and(|range| range == self.anywhere()) {
+            let is_here = self.ask("it is translated to this machine", None, About::Setting, None);
+            return if is_here {
+                here(Because::Translated)
+            } else {
+                (self.onward(), Because::Translated)
+            };
+        }
+        if self.prepared.world.is_known() {
+            let is_here = self.is_for_here(destination);
+            return if is_here {
+                here(Because::Routes)
+            } else {
+                (self.onward_by_route(), Because::Routes)
+            };
+        }
+        match is_moved && !self.is_redirected && !destination.is_loopback() {
+            true => (self.onward(), Because::Translated),
+            false => here(Because::Unchanged),
+        }
+    }
+
+    fn anywhere(&self) -> (u128, u128) {
+        (0, if self.packet.is_v6() { u128::MAX } else { u128::from(u32::MAX) })
+    }
+
+    fn is_for_here(&self, destination: IpAddr) -> bool {
+        let world = self.prepared.world;
+        let is_all = destination.is_multicast()
+            || destination == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
+            || world
+                .addresses
+                .iter()
+                .any(|own| super::fib::broadcast(own.network) == Some(destination));
+        is_all || world.is_local(destination)
+    }
+
+    /// Loopback addresses are refused from outside unless `route_localnet` is on (ip_route_input_slow).
+    fn is_martian(&mut self) -> bool {
+        let Link::Named(name) = &self.link_in else { return false };
+        if !self.packet.destination.is_loopback() || self.packet.is_v6() || &**name == "lo" {
+            return false;
+        }
+        let setting = format!("net.ipv4.conf.{name}.route_localnet = 1");
+        !self.ask(&setting, None, About::Setting, Some(false))
+    }
+
+    /// On to others, by the interface given or the one of the route.
+    fn onward(&self) -> Decision {
+        let route = self.prepared.world.route(self.packet.destination);
+        let by_route = route.map(|route| route.interface.clone()).filter(|name| !name.is_empty());
+        let interface = self.packet.interface_out.clone().or(by_route);
+        Decision { station: Station::Onward, interface }
+    }
+
+    fn onward_by_route(&self) -> Decision {
+        let world = self.prepared.world;
+        let is_v6 = self.packet.is_v6();
+        if !(if is_v6 { world.forwards_v6 } else { world.forwards_v4 }) {
+            return nowhere(NoWay::NotForwarding);
+        }
+        match world.route(self.packet.destination).map(|route| route.kind) {
+            Some(RouteKind::Unicast) => self.onward(),
+            Some(RouteKind::Blackhole) => nowhere(NoWay::Blackhole),
+            Some(RouteKind::Prohibit) => nowhere(NoWay::Prohibited),
+            Some(RouteKind::Unreachable) | None => nowhere(NoWay::Unreachable),
+        }
+    }
+
+    /// Where a packet goes that this machine sends.
+    fn route_out(&self) -> (Decision, Because) {
+        if let Some(name) = &self.packet.interface_out {
+            let interface = Some(name.clone());
+            return (Decision { station: Station::Onward, interface }, Because::Given);
+        }
+        let world = self.prepared.world;
+        let destination = self.packet.destination;
+        if world.is_local(destination) {
+            let interface = Some("lo".into());
+            return (Decision { station: Station::Onward, interface }, Because::Routes);
+        }
+        if !world.is_known() || destination.is_multicast() {
+            return (self.onward(), Because::Unchanged);
+        }
+        let decision = match world.route(destination).map(|route| route.kind) {
+            Some(RouteKind::Unicast) => self.onward(),
+            Some(RouteKind::Blackhole) => nowhere(NoWay::Blackhole),
+            Some(RouteKind::Prohibit) => nowhere(NoWay::Prohibited),
+            Some(RouteKind::Unreachable) | None => nowhere(NoWay::Unreachable),
+        };
+        (decision, Because::Routes)
+    }
+
+    /// Sets `ct mark`, where there is a connection.
+    pub(super) fn set_ct_mark(&mut self, mark: Option<u32>) {
+        let Connection::Tracked(tracked) = &mut self.connection else { return };
+        tracked.is_mark_open = mark.is_none();
+        if let Some(mark) = mark {
+            tracked.mark = mark;
+            self.packet.ct_mark = mark;
+        }
+    }
+}
+
+fn nowhere(why: NoWay) -> Decision {
+    Decision { station: Station::Nowhere(why), interface: None }
+}

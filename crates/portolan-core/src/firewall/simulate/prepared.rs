@@ -1,0 +1,368 @@
+//! A ruleset made ready for many packets: the order of chains at each hook, names, indexes of sets.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::answers::Answers;
+use super::explore;
+use super::index::Index;
+use super::walk::{Outcome, Walk, Way};
+use crate::firewall::{
+    ChainId, ChainKind, Element, Expression, Family, Field, Hook, Match, Packet, Ruleset, SetRef,
+    Statement, Table, Test, Verdict, World,
+};
+
+/// A ruleset and its surroundings, ready.
+#[derive(Debug)]
+pub struct Prepared<'r> {
+    pub(super) ruleset: &'r Ruleset,
+    pub(super) world: &'r World,
+    pub(super) tables: Vec<ReadyTable<'r>>,
+    /// Of large sets written into rules, by where their members lie.
+    inline: HashMap<*const Element, Index>,
+    /// What happens at each hook, in order; by [`slot`].
+    stations: Vec<Vec<Event>>,
+    /// Whether chains of type nat see IPv4 and IPv6.
+    pub(super) translates: [bool; 2],
+    /// Whether conntrack, and with it the putting together of fragments, is on for IPv4 and IPv6.
+    pub(super) tracks: [bool; 2],
+}
+
+/// A table ready.
+#[derive(Debug)]
+pub(super) struct ReadyTable<'r> {
+    pub(super) chains: HashMap<&'r str, usize>,
+    /// Chains that come to themselves again.
+    pub(super) circular: Vec<bool>,
+    pub(super) sets: HashMap<&'r str, (usize, Index)>,
+}
+
+/// What happens at a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Conntrack puts fragments together.
+    Defragment,
+    /// Conntrack looks the packet up.
+    Track,
+    /// The chains of type nat, in their order.
+    Translate(Vec<ChainId>),
+    /// A base chain.
+    Chain(ChainId),
+}
+
+/// NF_IP_PRI_CONNTRACK_DEFRAG (include/uapi/linux/netfilter_ipv4.h).
+const DEFRAGMENT: i32 = -400;
+/// NF_IP_PRI_CONNTRACK.
+const TRACK: i32 = -200;
+/// NF_IP_PRI_NAT_DST: here all chains of type nat run at prerouting and output, whatever their priority.
+const TRANSLATE_DESTINATION: i32 = -100;
+/// NF_IP_PRI_NAT_SRC: the same at input and postrouting.
+const TRANSLATE_SOURCE: i32 = 100;
+
+const HOOKS: [Hook; 7] = [
+    Hook::Ingress,
+    Hook::Prerouting,
+    Hook::Input,
+    Hook::Forward,
+    Hook::Output,
+    Hook::Postrouting,
+    Hook::Egress,
+];
+
+fn slot(hook: Hook, is_v6: bool) -> usize {
+    let at = HOOKS.iter().position(|known| *known == hook).unwrap_or(0);
+    at * 2 + usize::from(is_v6)
+}
+
+impl<'r> Prepared<'r> {
+    /// Makes a ruleset ready.
+    #[must_use]
+    pub fn new(ruleset: &'r Ruleset, world: &'r World) -> Self {
+        let mut prepared = Self {
+            ruleset,
+            world,
+            tables: ruleset.tables.iter().map(ReadyTable::new).collect(),
+            inline: HashMap::new(),
+            stations: Vec::new(),
+            translates: [false, true].map(|is_v6| has_nat(ruleset, is_v6)),
+            tracks: [false, true].map(|is_v6| tracking_since(ruleset, is_v6).is_some()),
+        };
+        prepared.stations = HOOKS
+            .iter()
+            .flat_map(|hook| [false, true].map(|is_v6| events(ruleset, *hook, is_v6)))
+            .collect();
+        for table in &ruleset.tables {
+            for set in sets_in_rules(table) {
+                prepared.index_inline(set);
+            }
+        }
+        prepared
+    }
+
+    /// What becomes of a packet, with the whole way.
+    #[must_use]
+    pub fn walk(&self, packet: &Packet, way: Way, answers: &dyn Answers) -> Walk {
+        explore::walk(self, packet, way, answers)
+    }
+
+    /// Only how it ends; `None` where that depends on something.
+    #[must_use]
+    pub fn outcome(&self, packet: &Packet, way: Way, answers: &dyn Answers) -> Option<Outcome> {
+        explore::outcome(self, packet, way, answers)
+    }
+
+    /// What happens at a hook, in order.
+    pub(super) fn events(&self, hook: Hook, is_v6: bool) -> &[Event] {
+        self.stations.get(slot(hook, is_v6)).map_or(&[], Vec::as_slice)
+    }
+
+    fn index_inline(&mut self, set: &SetRef) {
+        let SetRef::Inline(elements) = set else { return };
+        let index = Index::new(elements);
+        if !matches!(index, Index::Linear) {
+            self.inline.insert(elements.as_ptr(), index);
+        }
+    }
+
+    /// The index of a set written into a rule.
+    pub(super) fn inline(&self, elements: &[Element]) -> &Index {
+        if self.inline.is_empty() {
+            return &Index::Linear;
+        }
+        self.inline.get(&elements.as_ptr()).unwrap_or(&Index::Linear)
+    }
+}
+
+impl<'r> ReadyTable<'r> {
+    fn new(table: &'r Table) -> Self {
+        // The first of a name holds, as in `Table::chain`; the kernel has no two.
+        let chains: HashMap<&str, usize> =
+            table.chains.iter().enumerate().rev().map(|(at, chain)| (&*chain.name, at)).collect();
+        let sets = table.sets.iter().enumerate().rev().map(|(at, set)| {
+            let index = set.elements.as_deref().map_or(Index::Linear, Index::new);
+            (&*set.name, (at, index))
+        });
+        Self { circular: circular(table, &chains), chains, sets: sets.collect() }
+    }
+}
+
+/// Chains that come to themselves again by jumps and gotos.
+fn circular(table: &Table, chains: &HashMap<&str, usize>) -> Vec<bool> {
+    let asks: Vec<Vec<usize>> = (0..table.chains.len())
+        .map(|at| asked_by(table, at).filter_map(|name| chains.get(name).copied()).collect())
+        .collect();
+    // Kahn: what remains after taking away all that nobody asks, again and again, is in a circle or is
+    // asked from one; the same from the other end leaves the circles and what lies between them.
+    let mut is_left = vec![true; asks.len()];
+    for reversed in [false, true] {
+        let edges = if reversed { turned(&asks) } else { asks.clone() };
+        let mut degree = vec![0_usize; edges.len()];
+        let mut ready = Vec::new();
+        for (from, to) in edges.iter().enumerate() {
+            for to in to
+                .iter()
+                .filter(|to| is_left.get(from) == Some(&true) && is_left.get(**to) == Some(&true))
+            {
+                degree[*to] += 1;
+            }
+        }
+        ready.extend((0..edges.len()).filter(|at| is_left[*at] && degree[*at] == 0));
+        while let Some(at) = ready.pop() {
+            is_left[at] = false;
+            for &to in edges[at].iter().filter(|to| is_left[**to]) {
+                degree[to] -= 1;
+                if degree[to] == 0 {
+                    ready.push(to);
+                }
+            }
+        }
+    }
+    is_left
+}
+
+fn turned(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut back = vec![Vec::new(); edges.len()];
+    for (from, to) in edges.iter().enumerate() {
+        for &to in to {
+            back[to].push(from);
+        }
+    }
+    back
+}
+
+/// The names of the chains a chain asks.
+fn asked_by(table: &Table, chain: usize) -> impl Iterator<Item = &str> {
+    let rules = table.chains.get(chain).map_or(&[][..], |chain| &chain.rules);
+    let verdicts = rules.iter().flat_map(|rule| &rule.statements).flat_map(move |statement| {
+        let elements = match statement {
+            Statement::VerdictMap { map: SetRef::Inline(elements), .. } => Some(&**elements),
+            Statement::VerdictMap { map: SetRef::Named(name), .. } => {
+                table.set(name).and_then(|set| set.elements.as_deref())
+            }
+            _ => None,
+        };
+        let own = match statement {
+            Statement::Verdict(verdict) => Some(verdict),
+            _ => None,
+        };
+        let mapped =
+            elements.unwrap_or_default().iter().filter_map(|element| match &element.value {
+                crate::firewall::ElementValue::Verdict(verdict) => Some(verdict),
+                _ => None,
+            });
+        own.into_iter().chain(mapped)
+    });
+    verdicts.filter_map(|verdict| match verdict {
+        Verdict::Jump(name) | Verdict::Goto(name) => Some(&**name),
+        _ => None,
+    })
+}
+
+/// Base chains at a hook with their place in the order.
+fn bases(
+    ruleset: &Ruleset,
+    hook: Hook,
+    is_v6: bool,
+) -> Vec<(i32, Reverse<u32>, ChainId, ChainKind)> {
+    let is_device = matches!(hook, Hook::Ingress | Hook::Egress);
+    let mut found = Vec::new();
+    for (t, table) in ruleset.tables.iter().enumerate() {
+        let passes = table.family.passes(is_v6) || (is_device && table.family == Family::Netdev);
+        if table.is_dormant || !passes {
+            continue;
+        }
+        for (c, chain) in table.chains.iter().enumerate() {
+            if let Some(base) = chain.base.as_ref().filter(|base| base.hook == hook) {
+                let id = ChainId { table: t, chain: c };
+                found.push((base.priority, Reverse(base.sequence), id, base.kind));
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// What happens at a hook, in order.
+fn events(ruleset: &Ruleset, hook: Hook, is_v6: bool) -> Vec<Event> {
+    let (nat, others): (Vec<_>, Vec<_>) =
+        bases(ruleset, hook, is_v6).into_iter().partition(|base| base.3 == ChainKind::Nat);
+    let mut events: Vec<(i32, Reverse<u32>, Event)> = others
+        .into_iter()
+        .map(|(priority, sequence, id, _)| (priority, sequence, Event::Chain(id)))
+        .collect();
+    if matches!(hook, Hook::Prerouting | Hook::Output) {
+        let since = tracking_since(ruleset, is_v6).unwrap_or(u32::MAX);
+        events.push((DEFRAGMENT, Reverse(since), Event::Defragment));
+        events.push((TRACK, Reverse(since), Event::Track));
+    }
+    let at = match hook {
+        Hook::Prerouting | Hook::Output => Some(TRANSLATE_DESTINATION),
+        Hook::Input | Hook::Postrouting => Some(TRANSLATE_SOURCE),
+        _ => None,
+    };
+    if let Some(at) = at {
+        let chains = nat.into_iter().map(|(_, _, id, _)| id).collect();
+        // The kernel's hook is made with the first chain of type nat (nf_nat_register_fn).
+        let since = nat_bases(ruleset, is_v6).min().unwrap_or(0);
+        events.push((at, Reverse(since), Event::Translate(chains)));
+    }
+    events.sort_by_key(|(priority, sequence, event)| {
+        (*priority, *sequence, matches!(event, Event::Chain(_)))
+    });
+    events.into_iter().map(|(_, _, event)| event).collect()
+}
+
+fn active(ruleset: &Ruleset, is_v6: bool) -> impl Iterator<Item = &Table> {
+    ruleset.tables.iter().filter(move |table| !table.is_dormant && table.family.passes(is_v6))
+}
+
+/// When each chain of type nat was registered.
+fn nat_bases(ruleset: &Ruleset, is_v6: bool) -> impl Iterator<Item = u32> {
+    let bases =
+        active(ruleset, is_v6).flat_map(|table| &table.chains).filter_map(|c| c.base.as_ref());
+    bases.filter(|base| base.kind == ChainKind::Nat).map(|base| base.sequence)
+}
+
+fn has_nat(ruleset: &Ruleset, is_v6: bool) -> bool {
+    nat_bases(ruleset, is_v6).next().is_some()
+}
+
+/// When conntrack was switched on, on the scale of the chains' registrations; `None` if it is off. The
+/// first rule that asks for it does that (nf_ct_netns_get), after all chains of its table were made.
+fn tracking_since(ruleset: &Ruleset, is_v6: bool) -> Option<u32> {
+    let users = active(ruleset, is_v6).filter(|table| uses_conntrack(table));
+    let last = |table: &Table| {
+        table.chains.iter().filter_map(|c| c.base.as_ref()).map(|base| base.sequence).max()
+    };
+    users.filter_map(last).min()
+}
+
+fn uses_conntrack(table: &Table) -> bool {
+    let statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|rule| &rule.statements);
+    let mut statements = statements;
+    statements.any(|statement| match statement {
+        Statement::Nat(_) => true,
+        Statement::Match(found) => is_of_conntrack(&found.left),
+        Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => is_of_conntrack(key),
+        Statement::Assign { target, value } => {
+            *target == crate::firewall::Target::CtMark || is_of_conntrack(value)
+        }
+        Statement::Condition(condition) => condition.text.contains("ct "),
+        Statement::Verdict(_) | Statement::NoTrack | Statement::Opaque { .. } => false,
+    })
+}
+
+fn is_of_conntrack(expression: &Expression) -> bool {
+    match expression {
+        Expression::Field(field) => matches!(
+            field,
+            Field::CtState
+                | Field::CtStatus
+                | Field::CtDirection
+                | Field::CtMark
+                | Field::CtTuple(..)
+        ),
+        Expression::Bits { of, .. } => is_of_conntrack(of),
+        Expression::Lookup { key, .. } => is_of_conntrack(key),
+        Expression::Concat(parts) => parts.iter().any(is_of_conntrack),
+        Expression::Constant(_) | Expression::OneOf(_) | Expression::Unknown(_) => false,
+    }
+}
+
+/// The sets written into a table's rules.
+fn sets_in_rules(table: &Table) -> Vec<&SetRef> {
+    let mut sets = Vec::new();
+    for statement in table.chains.iter().flat_map(|c| &c.rules).flat_map(|rule| &rule.statements) {
+        match statement {
+            Statement::Match(Match { left, test }) => {
+                sets_in(left, &mut sets);
+                if let Test::In(set) | Test::NotIn(set) = test {
+                    sets.push(set);
+                }
+            }
+            Statement::VerdictMap { key, map } => {
+                sets_in(key, &mut sets);
+                sets.push(map);
+            }
+            Statement::Assign { value, .. } => sets_in(value, &mut sets),
+            Statement::Update { key, .. } => sets_in(key, &mut sets),
+            Statement::Nat(nat) => {
+                nat.address.iter().chain(&nat.port).for_each(|part| sets_in(part, &mut sets));
+            }
+            _ => {}
+        }
+    }
+    sets
+}
+
+fn sets_in<'r>(expression: &'r Expression, into: &mut Vec<&'r SetRef>) {
+    match expression {
+        Expression::Lookup { key, map } => {
+            into.push(map);
+            sets_in(key, into);
+        }
+        Expression::Bits { of, .. } => sets_in(of, into),
+        Expression::Concat(parts) => parts.iter().for_each(|part| sets_in(part, into)),
+        _ => {}
+    }
+}

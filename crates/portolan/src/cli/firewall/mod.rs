@@ -1,5 +1,6 @@
 //! `portolan firewall …`.
 
+mod compile;
 mod show;
 
 use anyhow::Result;
@@ -11,5 +12,6 @@ use crate::exit::Exit;
 pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
     match command {
         Firewall::Show(arguments) => show::run(arguments, global),
+        Firewall::Compile => compile::run(global),
     }
 }

@@ -1,4 +1,5 @@
 //! What is told about the firewall: one file a question.
 
+pub(crate) mod compile;
 pub(crate) mod place;
 pub(crate) mod show;

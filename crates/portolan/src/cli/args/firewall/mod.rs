@@ -1,5 +1,6 @@
 //! `portolan firewall …`: one file a subcommand.
 
+mod compile;
 mod show;
 mod source;
 
@@ -13,4 +14,7 @@ pub(crate) enum Firewall {
     /// The rules a packet meets, hook by hook, whoever wrote them
     #[command(after_help = show::HELP)]
     Show(Show),
+    /// The table of nft that follows from the inventory, for this host
+    #[command(after_help = compile::HELP)]
+    Compile,
 }

@@ -1,0 +1,79 @@
+//! The policy of this machine: its part of the inventory, with names resolved and the machine asked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use portolan_core::firewall::Policy;
+use portolan_core::inventory::Resolutions;
+use portolan_core::net::{Gap, Why};
+use portolan_core::wire::dns::RecordKind;
+use portolan_core::wire::resolver::ResolvConf;
+use portolan_host::lookup::{self, Wish};
+use portolan_host::{clock, machine};
+
+use crate::fault::Fault;
+use crate::ops::inventory::{self, Asked, Loaded};
+
+/// A policy, and where it comes from.
+#[derive(Debug)]
+pub(crate) struct Intended {
+    /// The inventory.
+    pub(crate) loaded: Loaded,
+    /// What follows from it for this host.
+    pub(crate) policy: Policy,
+    /// What could not be found out, and so is not in the policy.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Reads the inventory, finds out which host this is, and asks what the policy needs to know.
+///
+/// # Errors
+/// No inventory, a broken one, or one that does not know this machine.
+pub(crate) fn intended(asked: &Asked) -> Result<Intended> {
+    let loaded = inventory::require(asked)?;
+    let mut gaps = Vec::new();
+    let machine = machine::read().into_value(&mut gaps);
+    let host = loaded.inventory.identify(&machine, asked.host.as_deref()).map_err(|error| {
+        let hint = error.hint();
+        Fault::new(error.to_string(), hint)
+    })?;
+    let resolutions = Resolutions {
+        names: resolve(loaded.inventory.names_to_resolve()),
+        resolvers: resolvers(),
+        today: Some(clock::today()),
+        machine,
+    };
+    let policy = loaded.inventory.policy(host, &resolutions);
+    gaps.extend(policy.notes.iter().map(|note| Gap::aside(note.as_str(), Why::NotLooked, "")));
+    Ok(Intended { policy, gaps, loaded })
+}
+
+fn resolve(names: Vec<String>) -> BTreeMap<String, Vec<IpAddr>> {
+    let ask = |name: &str| {
+        let kinds = &[RecordKind::A, RecordKind::Aaaa];
+        lookup::look_up(&Wish { name, kinds, limit: PATIENCE, netns: None }).addresses
+    };
+    names.into_iter().map(|name| (name.clone(), ask(&name))).collect()
+}
+
+/// How long a name is waited for.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The servers this machine asks, and where that is a server of its own, those that one asks
+/// (systemd-resolved.service(8) writes them there).
+fn resolvers() -> Vec<IpAddr> {
+    let servers = |path: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        ResolvConf::parse(&text).servers.into_iter().map(|server| server.address)
+    };
+    let mut found: Vec<IpAddr> = servers("/etc/resolv.conf").collect();
+    if found.iter().any(IpAddr::is_loopback) {
+        found.extend(servers("/run/systemd/resolve/resolv.conf"));
+    }
+    found.sort();
+    found.dedup();
+    found
+}

@@ -13,6 +13,7 @@ pub mod conntrack;
 pub mod containers;
 pub mod ending;
 pub mod files;
+pub mod firewall;
 pub mod holder;
 mod id_index;
 mod kernel;

@@ -5,7 +5,7 @@
 //! and in what they may print. What they say is for the caller to read.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -96,11 +96,38 @@ impl Tool {
         arguments: impl IntoIterator<Item = S>,
         limit: Duration,
     ) -> Result<Said, ToolError> {
+        self.converse(arguments, None, limit)
+    }
+
+    /// The same with `input` on its standard input.
+    ///
+    /// # Errors
+    /// As for [`Tool::run`].
+    pub fn feed<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &str,
+        limit: Duration,
+    ) -> Result<Said, ToolError> {
+        self.converse(arguments, Some(input.as_bytes().to_vec()), limit)
+    }
+
+    fn converse<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: Option<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Said, ToolError> {
         let mut command = Command::new(&self.path);
         command.args(arguments).env("LC_ALL", "C").current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = |source| ToolError::Start { program: self.name(), source };
         let mut child = command.spawn().map_err(start)?;
+        if let Some((mut pipe, input)) = child.stdin.take().zip(input) {
+            // On a thread of its own: it may complain before it has read everything, or never read.
+            thread::spawn(move || pipe.write_all(&input));
+        }
         let output = collect(child.stdout.take());
         let readers = output.and_then(|output| Ok((output, collect(child.stderr.take())?)));
         let (output, complaint) = match readers {
@@ -186,6 +213,16 @@ mod tests {
         assert_eq!(said.output, b"fact\n");
         assert_eq!((said.reason(), said.succeeded), ("first", false));
         assert_eq!(said.complaint, "first\nno such thing");
+    }
+
+    #[test]
+    fn what_is_fed_is_read_by_it() {
+        let text = "line\n".repeat(100_000);
+        let said = shell().feed(["-c", "wc -l"], &text, Duration::from_secs(10)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.output).trim(), "100000");
+        // One that does not read all of it is no error either.
+        let said = shell().feed(["-c", "head -n1"], &text, Duration::from_secs(10)).unwrap();
+        assert_eq!(said.output, b"line\n");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod rule;
 mod ruleset;
 mod script;
 pub mod simulate;
+mod trial;
 mod value;
 mod world;
 
@@ -46,5 +47,6 @@ pub use ruleset::{
     Ruleset, Table,
 };
 pub use script::{Part, PartKind, Script, ScriptChain, TABLE};
+pub use trial::{Caller, Doubt, confirms};
 pub use value::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span, Value, bits};
 pub use world::{Interface, LocalAddress, Route, RouteKind, World};

@@ -12,6 +12,10 @@ pub struct Stat {
     pub name: Box<str>,
     /// Its parent's id, 0 for none.
     pub parent: u32,
+    /// The id of its session, which is that of the process that began it.
+    pub session: u32,
+    /// The device number of its terminal, 0 for none.
+    pub terminal: u32,
     /// Whether it is a thread of the kernel (PF_KTHREAD).
     pub is_kernel_thread: bool,
     /// When it started, in clock ticks since boot.
@@ -29,12 +33,16 @@ impl Stat {
         let pid = ascii(&text[..open])?.trim().parse().ok()?;
         let mut fields = ascii(&text[close + 1..])?.split_ascii_whitespace().skip(1);
         let parent = fields.next()?.parse().ok()?;
-        let flags: u32 = fields.nth(FLAGS - PARENT - 1)?.parse().ok()?;
+        let session = fields.nth(SESSION - PARENT - 1)?.parse().ok()?;
+        let terminal: i32 = fields.next()?.parse().ok()?;
+        let flags: u32 = fields.nth(FLAGS - SESSION - 2)?.parse().ok()?;
         let start_ticks = fields.nth(START_TIME - FLAGS - 1)?.parse().ok()?;
         Some(Self {
             pid,
             name: String::from_utf8_lossy(&text[open + 1..close]).into(),
             parent,
+            session,
+            terminal: terminal.cast_unsigned(),
             is_kernel_thread: flags & PF_KTHREAD != 0,
             start_ticks,
         })
@@ -177,6 +185,7 @@ fn ascii(bytes: &[u8]) -> Option<&str> {
 
 // Numbers of the fields in proc_pid_stat(5).
 const PARENT: usize = 4;
+const SESSION: usize = 6;
 const FLAGS: usize = 9;
 const START_TIME: usize = 22;
 

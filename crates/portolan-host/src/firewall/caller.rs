@@ -1,0 +1,176 @@
+//! Where this process was called from: the SSH connection or the console, and since when that is.
+
+use std::env;
+
+use portolan_core::firewall::Caller;
+use portolan_core::net::{Endpoint, Port, PortRange};
+use portolan_core::socket::procpid::Stat;
+use portolan_core::socket::stop::ssh_connection;
+use portolan_core::socket::{Address, Engine, SocketTransport, State, StateSet};
+use rustix::param::clock_ticks_per_second;
+use rustix::process::getuid;
+
+use crate::owners::{Choice, Search};
+use crate::processes::{self, Details};
+use crate::sockets::{self, InetFamily, Query};
+
+/// Who calls, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerInfo {
+    /// Where the command comes from.
+    pub caller: Caller,
+    /// The real user.
+    pub uid: u32,
+    /// Who called sudo, as sudo says.
+    pub sudo_uid: Option<u32>,
+}
+
+impl CallerInfo {
+    /// As SSH_CONNECTION says it; empty without.
+    pub(crate) fn ssh_text(&self) -> String {
+        let ends = self.caller.ssh.map(|(peer, local)| {
+            format!("{} {} {} {}", peer.address, peer.port, local.address, local.port)
+        });
+        ends.unwrap_or_default()
+    }
+
+    pub(crate) fn ssh_of(text: &str) -> Option<(Endpoint, Endpoint)> {
+        ssh_connection(text).map(|way| (way.peer, way.local))
+    }
+}
+
+/// Looks at this process and what it descends from.
+#[must_use]
+pub fn caller() -> CallerInfo {
+    let line = lineage();
+    let connection = connection(&line);
+    let began_ms = match &connection {
+        Some((value, ssh)) => connection_began(*ssh).or_else(|| shell_began(&line, value)),
+        None => session_began(&line),
+    };
+    let caller = Caller {
+        ssh: connection.map(|(_, ssh)| ssh),
+        is_at_console: line.first().is_some_and(|stat| is_console(stat.terminal)),
+        // Nothing known: as old as can be.
+        began_ms: began_ms.unwrap_or(0),
+    };
+    let sudo_uid = env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    CallerInfo { caller, uid: getuid().as_raw(), sudo_uid }
+}
+
+/// This process and all it descends from.
+fn lineage() -> Vec<Stat> {
+    let mut line: Vec<Stat> = Vec::new();
+    let mut next = std::process::id();
+    while next != 0 && line.len() < GENERATIONS && line.iter().all(|stat| stat.pid != next) {
+        let text = std::fs::read(format!("/proc/{next}/stat")).ok();
+        let Some(stat) = text.and_then(|text| Stat::parse(&text)) else { break };
+        next = stat.parent;
+        line.push(stat);
+    }
+    line
+}
+
+/// SSH_CONNECTION of the nearest that has it: sudo and su keep it to themselves.
+fn connection(line: &[Stat]) -> Option<(String, (Endpoint, Endpoint))> {
+    line.iter().find_map(|stat| {
+        let value = processes::environment(stat.pid, VARIABLE)?;
+        let ends = CallerInfo::ssh_of(&value)?;
+        Some((value, ends))
+    })
+}
+
+/// When the connection began: with the process that serves it, which sshd starts for each. A session
+/// kept by tmux or screen is younger than its connection, or older.
+fn connection_began((peer, local): (Endpoint, Endpoint)) -> Option<u64> {
+    let query = Query {
+        transports: vec![SocketTransport::Tcp],
+        families: vec![InetFamily::V4, InetFamily::V6],
+        states: StateSet::of(State::Established),
+        choice_of: StateSet::NONE,
+        ephemeral: PortRange::new(Port(0), Port(0)).ok()?,
+        netns: 0,
+        elsewhere: Vec::new(),
+    };
+    let mut found = sockets::read(&query).value;
+    found.retain(|socket| {
+        let ends = socket.local.endpoint().zip(socket.peer.as_ref().and_then(Address::endpoint));
+        ends.is_some_and(|(ours, theirs)| is_same(ours, local) && is_same(theirs, peer))
+    });
+    if found.is_empty() {
+        return None;
+    }
+    let search = Search::begin(&query, Choice::Only(Engine::Procfs));
+    let table = search.attach(found, &query, Details::Brief).ok()?.value;
+    let holders = table.sockets.iter().flat_map(|held| &held.holders).map(|holder| holder.pid);
+    // What was forked from it later holds the socket too: the oldest counts. But who listens for all
+    // connections is older than any, and does not hold it.
+    holders.filter_map(started_ms).min()
+}
+
+fn is_same(a: Endpoint, b: Endpoint) -> bool {
+    a.port == b.port && a.address.to_canonical() == b.address.to_canonical()
+}
+
+/// When the oldest began of those in an unbroken line from here that say they came by `connection`.
+fn shell_began(line: &[Stat], connection: &str) -> Option<u64> {
+    let came = line
+        .iter()
+        .filter(|stat| processes::environment(stat.pid, VARIABLE).as_deref() == Some(connection));
+    came.map(ticks_ms).min()
+}
+
+/// When the session began that this is in; not one that sudo or su made for itself.
+fn session_began(line: &[Stat]) -> Option<u64> {
+    let leaders = line.iter().filter(|stat| stat.pid == stat.session);
+    let mut own = leaders.filter(|stat| !CHANGERS.contains(&&*stat.name));
+    // Whose leader has ended: what is left of its session says nothing of when that began.
+    own.next().map(ticks_ms)
+}
+
+fn started_ms(pid: u32) -> Option<u64> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Stat::parse(&text).as_ref().map(ticks_ms)
+}
+
+fn ticks_ms(stat: &Stat) -> u64 {
+    stat.start_ticks.saturating_mul(1000) / clock_ticks_per_second().max(1)
+}
+
+/// Whether a device number is that of a terminal with a line of its own: a virtual console, a serial
+/// line, a hypervisor's console; not a pseudo terminal (Documentation/admin-guide/devices.txt).
+const fn is_console(device: u32) -> bool {
+    let (major, minor) = ((device >> 8) & 0xfff, device & 0xff);
+    match major {
+        4 => minor > 0,
+        204 | 229 => true,
+        _ => false,
+    }
+}
+
+/// Programs that run a command as somebody else, in a session of their own making.
+const CHANGERS: [&str; 5] = ["sudo", "su", "doas", "run0", "runuser"];
+
+const VARIABLE: &str = "SSH_CONNECTION";
+const GENERATIONS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pseudo_terminal_is_no_console() {
+        assert!(!is_console(0x8800), "/dev/pts/0");
+        assert!(!is_console(0));
+        assert!(is_console(0x0401) && is_console(0x0440), "tty1, ttyS0");
+        assert!(is_console(0xe500), "hvc0");
+    }
+
+    #[test]
+    fn we_descend_from_somebody() {
+        let line = lineage();
+        assert_eq!(line[0].pid, std::process::id());
+        assert!(line.len() > 1);
+        assert!(ticks_ms(&line[1]) <= ticks_ms(&line[0]));
+    }
+}

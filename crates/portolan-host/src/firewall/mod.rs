@@ -1,0 +1,29 @@
+//! Changing this machine's firewall: one table of ours, with a way back.
+//!
+//! ```text
+//! apply ──▶ what is loaded is kept ─▶ a watchdog starts ─▶ one transaction ─▶ on trial
+//!                                          │                                    │
+//!      time over, or nobody left           ▼                                    ▼  from a new session
+//!      to confirm: what was before comes back                                confirm: kept, also at boot
+//! ```
+//! Only `table inet portolan` is ever written. What has to be remembered stands in one folder that
+//! belongs to root ([`Place`]): the trial, what was before it, what was confirmed, and a log.
+
+mod boot;
+mod caller;
+mod change;
+mod place;
+mod record;
+mod table;
+mod watchdog;
+
+pub use boot::BootState;
+pub use caller::{CallerInfo, caller};
+pub use change::{
+    Applied, ChangeError, Confirmed, Loading, Outcome, Standing, apply, confirm, off, purge,
+    recover, roll_back, standing,
+};
+pub use place::Place;
+pub use record::{LogEntry, Purpose, Trial, log};
+pub use table::{TableError, check, listing};
+pub use watchdog::{SUBCOMMAND, watch};

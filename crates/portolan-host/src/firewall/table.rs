@@ -1,0 +1,107 @@
+//! Our table in the kernel, through nft(8): listed, checked, loaded. Scripts go through its standard
+//! input, never through a shell or a file that somebody could exchange.
+
+use std::time::Duration;
+
+use portolan_core::firewall::{OUR_TABLE, Outline, OutlineError, Replacement, removal};
+
+use crate::tool::{Said, Tool, ToolError};
+
+/// Why the table cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// nft is not installed.
+    #[error("nft is not installed")]
+    NoNft,
+    /// nft could not be asked.
+    #[error("ask nft")]
+    Tool(#[from] ToolError),
+    /// We may not.
+    #[error("the kernel permits only root to see and change rules")]
+    NotPermitted,
+    /// nft or the kernel refuses.
+    #[error("nft refuses: {complaint}")]
+    Refused {
+        /// What it says, its first lines.
+        complaint: String,
+    },
+    /// What is to be loaded, or what is loaded, is not our table.
+    #[error("not a table of ours")]
+    Foreign(#[from] OutlineError),
+}
+
+/// Our table as nft prints it, with all elements, so that it can be loaded again; `None` where there is
+/// none.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn listing() -> Result<Option<String>, TableError> {
+    let nft = nft()?;
+    let tables = said(nft.run(["list", "tables", "inet"], LIMIT)?)?;
+    let wanted = format!("table {OUR_TABLE}");
+    if !tables.lines().any(|line| line.trim() == wanted) {
+        return Ok(None);
+    }
+    let mut words = vec!["list", "table"];
+    words.extend(OUR_TABLE.split(' '));
+    Ok(Some(said(nft.run(words, LIMIT)?)?))
+}
+
+/// Whether nft and the kernel would take `text` (a table of ours) in the place of what is loaded.
+/// Nothing changes.
+///
+/// # Errors
+/// Why not.
+pub fn check(text: &str, live: Option<&str>) -> Result<(), TableError> {
+    let script = replacing(text, live, None)?;
+    said(nft()?.feed(["-c", "-f", "-"], &script, LIMIT)?).map(drop)
+}
+
+/// Puts `text` in the place of what is loaded, `live`, in one transaction. `age` tells how old `text`
+/// is where it is a listing kept from before.
+///
+/// # Errors
+/// Why not; what was loaded still is.
+pub(crate) fn replace(
+    text: &str,
+    live: Option<&str>,
+    age: Option<Duration>,
+) -> Result<(), TableError> {
+    load(&replacing(text, live, age)?)
+}
+
+/// Removes our table, if it is there.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn delete() -> Result<(), TableError> {
+    load(&removal())
+}
+
+fn load(script: &str) -> Result<(), TableError> {
+    said(nft()?.feed(["-f", "-"], script, LIMIT)?).map(drop)
+}
+
+fn replacing(text: &str, live: Option<&str>, age: Option<Duration>) -> Result<String, TableError> {
+    let new = Outline::parse(text)?;
+    let live = live.map(Outline::parse).transpose()?;
+    Ok(Replacement { live: live.as_ref(), new: &new, age }.script())
+}
+
+fn nft() -> Result<Tool, TableError> {
+    Tool::find("nft").ok_or(TableError::NoNft)
+}
+
+fn said(said: Said) -> Result<String, TableError> {
+    if said.succeeded {
+        return Ok(String::from_utf8_lossy(&said.output).into_owned());
+    }
+    if said.complaint.contains("not permitted") {
+        return Err(TableError::NotPermitted);
+    }
+    let complaint: Vec<&str> = said.complaint.lines().take(3).map(str::trim).collect();
+    Err(TableError::Refused { complaint: complaint.join(" ") })
+}
+
+/// A block list of a hundred thousand networks takes two seconds to load.
+const LIMIT: Duration = Duration::from_secs(60);

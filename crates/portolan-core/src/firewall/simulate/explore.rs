@@ -50,6 +50,10 @@ pub(super) fn walk(
     let walk = path::walk(prepared, packet, way, answers, chosen, true).walk;
     let mut depends_on = Vec::new();
     dependencies(&tree, &mut depends_on);
+    if !is_complete {
+        // Not everything was tried, so the packet may end anywhere: an accept would be a guess.
+        return Walk { outcome: Outcome::Drop, decided_by: None, depends_on, is_complete, ..walk };
+    }
     Walk { depends_on, is_complete, ..walk }
 }
 

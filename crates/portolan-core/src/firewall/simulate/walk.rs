@@ -50,7 +50,8 @@ pub struct Walk {
     pub packet: Packet,
     /// What the outcome depends on; empty: it is certain.
     pub depends_on: Vec<Dependency>,
-    /// Whether everything open could be tried. If not, the outcome depends on more than is listed.
+    /// Whether everything open could be tried. If not, the outcome depends on more than is listed, and
+    /// stands as drop.
     pub is_complete: bool,
 }
 

@@ -14,6 +14,7 @@ mod engines;
 mod ephemeral;
 mod explain;
 mod explain_command;
+mod firewall_life;
 mod firewall_shop;
 mod floors;
 mod fuzz;

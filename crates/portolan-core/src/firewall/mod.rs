@@ -19,6 +19,7 @@ mod packet;
 mod policy;
 mod read_error;
 mod replacement;
+pub mod replay;
 mod rule;
 mod ruleset;
 mod script;

@@ -24,6 +24,7 @@ mod rule;
 mod ruleset;
 mod script;
 pub mod simulate;
+pub mod tighten;
 mod trial;
 mod value;
 mod world;

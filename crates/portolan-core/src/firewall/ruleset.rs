@@ -285,6 +285,15 @@ impl Ruleset {
         found.into_iter().map(|(_, _, id)| id).collect()
     }
 
+    /// Every chain.
+    pub fn chains(&self) -> impl Iterator<Item = (ChainId, &Chain)> {
+        let tables = self.tables.iter().enumerate();
+        tables.flat_map(|(table, t)| {
+            let chains = t.chains.iter().enumerate();
+            chains.map(move |(chain, c)| (ChainId { table, chain }, c))
+        })
+    }
+
     /// How many rules there are.
     #[must_use]
     pub fn rule_count(&self) -> usize {

@@ -13,6 +13,8 @@ pub mod bdd;
 mod compile;
 pub mod flow;
 mod intent;
+pub mod ipset;
+pub mod iptables;
 mod nft;
 mod outline;
 mod packet;

@@ -1,0 +1,311 @@
+use super::*;
+use crate::firewall::ipset::Ipsets;
+use crate::firewall::{
+    ChainKind, Condition, Effect, Expression, Family, Field, Hook, NatKind, Origin, ReadError,
+    Rule, SetRef, Span, Statement, Test, Value, Verdict,
+};
+
+const UFW: &str = include_str!("../../../tests/data/firewall/ufw/iptables-save");
+const UFW6: &str = include_str!("../../../tests/data/firewall/ufw/ip6tables-save");
+const DOCKER: &str = include_str!("../../../tests/data/firewall/docker/iptables-save");
+const FIREWALLD: &str =
+    include_str!("../../../tests/data/firewall/firewalld-iptables/iptables-save");
+const FIREWALLD6: &str =
+    include_str!("../../../tests/data/firewall/firewalld-iptables/ip6tables-save");
+const FIREWALLD_SETS: &str = include_str!("../../../tests/data/firewall/firewalld-iptables/ipset");
+const LEGACY: &str = include_str!("../../../tests/data/nat/docker-legacy.save");
+
+fn read(text: &str) -> Save {
+    Save::read(text, None, None).expect("a whole file")
+}
+
+fn refused(text: &str) -> ReadError {
+    Save::read(text, None, None).expect_err("there is something wrong with it")
+}
+
+/// The rule of a line `-A INPUT …` of table filter.
+fn rule_of(family: Family, options: &str) -> Rule {
+    let text =
+        format!("*filter\n:INPUT ACCEPT [0:0]\n:other - [0:0]\n-A INPUT {options}\nCOMMIT\n");
+    let mut save = Save::read(&text, Some(family), None).expect("a whole file");
+    save.tables[0].chains[0].rules.remove(0)
+}
+
+fn rule(options: &str) -> Vec<Statement> {
+    rule_of(Family::Ip, options).statements
+}
+
+fn all_rules(save: &Save) -> impl Iterator<Item = &Rule> {
+    save.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules)
+}
+
+fn opaque(save: &Save) -> Vec<String> {
+    let decides = |s: &&Statement| {
+        matches!(s, Statement::Opaque { effect: Effect::Decides, .. })
+            || matches!(s, Statement::Condition(Condition { presumed: None, .. }))
+    };
+    all_rules(save)
+        .filter(|rule| rule.statements.iter().any(|s| decides(&s)))
+        .map(|rule| rule.text.to_string())
+        .collect()
+}
+
+#[test]
+fn what_ufw_docker_and_firewalld_write_leaves_nothing_opaque_that_decides() {
+    let sets = Ipsets::read(FIREWALLD_SETS).expect("ipset's own output");
+    for text in [UFW, DOCKER, FIREWALLD] {
+        let save = Save::read(text, None, Some(&sets)).expect("a whole file");
+        assert_eq!(opaque(&save), [""; 0]);
+        assert_eq!(save.family, Family::Ip);
+    }
+    // Routing headers alone are not looked into, and only where there is one.
+    let save = read(UFW6);
+    assert_eq!(save.family, Family::Ip6);
+    assert!(opaque(&save).iter().all(|text| text.contains("-m rt --rt-type 0 -j DROP")));
+    assert_eq!(opaque(&read(FIREWALLD6)), [""; 0]);
+}
+
+#[test]
+fn the_header_says_who_wrote_it() {
+    assert_eq!(read(UFW).origin, Origin::IptablesNft);
+    assert_eq!(read(LEGACY).origin, Origin::IptablesLegacy);
+    assert_eq!(read("*nat\n:PREROUTING ACCEPT\nCOMMIT\n").family, Family::Ip);
+    let v6 = "*filter\n:INPUT ACCEPT\n-A INPUT -s fe80::/10 -j DROP\nCOMMIT\n";
+    assert_eq!(read(v6).family, Family::Ip6);
+}
+
+#[test]
+fn built_in_chains_stand_where_the_kernel_hooks_them() {
+    let save = read(
+        "*mangle\n:OUTPUT ACCEPT\nCOMMIT\n*nat\n:INPUT ACCEPT\nCOMMIT\n*raw\n:PREROUTING DROP\nCOMMIT\n",
+    );
+    let bases: Vec<_> = save
+        .tables
+        .iter()
+        .map(|table| table.chains[0].base.clone().expect("a built-in chain"))
+        .map(|base| (base.kind, base.hook, base.priority))
+        .collect();
+    let expected = [
+        (ChainKind::Route, Hook::Output, -150),
+        (ChainKind::Nat, Hook::Input, 100),
+        (ChainKind::Filter, Hook::Prerouting, -300),
+    ];
+    assert_eq!(bases, expected);
+}
+
+#[test]
+fn a_comment_keeps_its_quotes_and_counters_count() {
+    let text = "*filter\n:INPUT ACCEPT [0:0]\n[12:3456] -A INPUT -m comment --comment \"say \\\"no\\\" -j DROP\" -j ACCEPT\nCOMMIT\n";
+    let save = read(text);
+    let rule = &save.tables[0].chains[0].rules[0];
+    assert_eq!(rule.comment.as_deref(), Some("say \"no\" -j DROP"));
+    assert_eq!(rule.counter.map(|c| (c.packets, c.bytes)), Some((12, 3456)));
+    assert_eq!(rule.statements, [Statement::Verdict(Verdict::Accept)]);
+    assert!(rule.text.starts_with("-A INPUT"));
+    assert_eq!(rule.line, Some(3));
+}
+
+#[test]
+fn a_negation_may_stand_before_the_option_or_before_its_value() {
+    assert_eq!(rule("! -s 10.0.0.0/8 -j DROP"), rule("-s ! 10.0.0.0/8 -j DROP"));
+    assert_eq!(rule("! -i eth0 -j DROP"), rule("-i ! eth0 -j DROP"));
+    let Statement::Match(found) = &rule("! -s 10.0.0.0/8 -j DROP")[0] else { panic!("a match") };
+    assert!(matches!(found.test, Test::NotIn(_)));
+}
+
+#[test]
+fn options_belong_to_the_match_that_knows_them() {
+    let plain = rule("-p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT");
+    // Without `-m tcp`, with `-p` behind it, with the port behind another match: all are in the wild.
+    assert_eq!(rule("-p tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT"), plain);
+    let mut moved = rule("-m conntrack --ctstate NEW -m tcp -p tcp --dport 22 -j ACCEPT");
+    moved.swap(1, 2);
+    assert_eq!(moved, plain);
+    let mut behind = rule("-p tcp -m conntrack --ctstate NEW --dport 22 -j ACCEPT");
+    behind.swap(1, 2);
+    assert_eq!(behind, plain);
+}
+
+#[test]
+fn a_mask_that_is_no_prefix_is_a_comparison_of_bits() {
+    let Statement::Match(found) = &rule("-d 10.0.0.7/255.0.0.255 -j DROP")[0] else {
+        panic!("a match")
+    };
+    let of = Box::new(Expression::Field(Field::Destination4));
+    assert_eq!(found.left, Expression::Bits { of, mask: 0xff00_00ff, flip: 0 });
+    assert_eq!(found.test, Test::In(SetRef::number(0x0a00_0007)));
+}
+
+#[test]
+fn a_translated_state_is_asked_of_the_status() {
+    let Statement::Match(found) =
+        &rule("-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT")[0]
+    else {
+        panic!("a match")
+    };
+    assert!(matches!(&found.left, Expression::Concat(parts) if parts.len() == 2));
+    assert!(matches!(found.test, Test::NotIn(_)));
+    // Without a connection there is no status, and the negation holds: no comparison says so.
+    let negated = rule("-m conntrack ! --ctstate NEW,DNAT -j DROP");
+    assert!(matches!(negated[0], Statement::Condition(Condition { presumed: None, .. })));
+}
+
+#[test]
+fn what_is_not_evaluated_keeps_its_text_and_never_accepts() {
+    let statements =
+        rule("-p tcp -m string --string \"a b\" --algo bm --to 65535 -m tcp --dport 80 -j ACCEPT");
+    let Statement::Condition(found) = &statements[1] else { panic!("a condition") };
+    assert_eq!(&*found.text, "-m string --string \"a b\" --algo bm --to 65535");
+    assert_eq!(found.presumed, None);
+    assert_eq!(statements.len(), 4);
+    let unknown = rule("-j SOMETHING --with 5");
+    assert!(matches!(unknown[0], Statement::Opaque { effect: Effect::Decides, .. }));
+    let nobodys = rule("--nobodys option -j ACCEPT");
+    assert!(matches!(nobodys[0], Statement::Condition(Condition { presumed: None, .. })));
+    let badly = rule("-p tcp -m tcp --dport ssh -j ACCEPT");
+    assert!(matches!(badly[1], Statement::Condition(Condition { presumed: None, .. })));
+}
+
+#[test]
+fn limits_are_kept_by_a_single_packet() {
+    let presumed = |options: &str| match &rule(options)[0] {
+        Statement::Condition(found) => found.presumed,
+        other => panic!("{other:?} is no condition"),
+    };
+    assert_eq!(presumed("-m limit --limit 3/min -j ACCEPT"), Some(true));
+    assert_eq!(
+        presumed("-m hashlimit --hashlimit-above 3/min --hashlimit-name x -j DROP"),
+        Some(false)
+    );
+    assert_eq!(presumed("-m connlimit --connlimit-above 3 -j DROP"), Some(false));
+    assert_eq!(
+        presumed("-m recent --update --seconds 30 --hitcount 6 --name D -j DROP"),
+        Some(false)
+    );
+    assert_eq!(presumed("-m recent ! --rcheck --name D -j DROP"), Some(true));
+    assert!(matches!(
+        rule("-m recent --set --name D")[0],
+        Statement::Opaque { effect: Effect::Passes, .. }
+    ));
+}
+
+#[test]
+fn translations_have_addresses_and_ports() {
+    let nat = |family, options: &str| {
+        let text = format!("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {options}\nCOMMIT\n");
+        let save = Save::read(&text, Some(family), None).expect("a whole file");
+        match save.tables[0].chains[0].rules[0].statements.last() {
+            Some(Statement::Nat(nat)) => nat.clone(),
+            other => panic!("{other:?} is no translation"),
+        }
+    };
+    let constant = |n: u128| Some(Expression::Constant(Value::Number(n)));
+    let found =
+        nat(Family::Ip, "-p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80");
+    assert_eq!(
+        (found.kind, found.address, found.port),
+        (NatKind::Dnat, constant(0xac11_0002), constant(80))
+    );
+    let found = nat(Family::Ip, "-p tcp -j DNAT --to-destination :443");
+    assert_eq!((found.address, found.port), (None, constant(443)));
+    let found = nat(Family::Ip, "-p tcp -j DNAT --to-destination 10.0.0.1-10.0.0.9:80-90 --random");
+    assert_eq!(found.port, Some(Expression::OneOf(Span::Numbers { low: 80, high: 90 })));
+    let found = nat(Family::Ip6, "-p tcp -j DNAT --to-destination [2001:db8::7]:443");
+    assert_eq!(found.port, constant(443));
+    let found = nat(Family::Ip6, "-j DNAT --to-destination 2001:db8::7");
+    assert_eq!(found.port, None);
+    assert_eq!(nat(Family::Ip, "-p tcp -j REDIRECT --to-ports 3128").port, constant(3128));
+    let found = nat(Family::Ip, "-d 192.0.2.0/24 -j NETMAP --to 10.7.0.0/24");
+    let of = Box::new(Expression::Field(Field::Destination4));
+    assert_eq!(found.address, Some(Expression::Bits { of, mask: 0xff, flip: 0x0a07_0000 }));
+}
+
+#[test]
+fn marks_are_exchanged_under_their_mask() {
+    let value = |options: &str| match &rule(options)[0] {
+        Statement::Assign { value, .. } => value.clone(),
+        other => panic!("{other:?} assigns nothing"),
+    };
+    let bits =
+        |mask, flip| Expression::Bits { of: Box::new(Expression::Field(Field::Mark)), mask, flip };
+    assert_eq!(value("-j MARK --set-xmark 0x5/0xffffffff"), Expression::Constant(Value::Number(5)));
+    assert_eq!(value("-j MARK --set-xmark 0x5/0xff"), bits(0xffff_ff00, 5));
+    assert_eq!(value("-j MARK --or-mark 0x8"), bits(0xffff_fff7, 8));
+    assert_eq!(value("-j MARK --and-mark 0x8"), bits(8, 0));
+    let restored = value("-j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff");
+    assert_eq!(restored, Expression::Field(Field::CtMark));
+    let partly = value("-j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff");
+    assert!(matches!(partly, Expression::Unknown(_)));
+}
+
+#[test]
+fn an_ipset_is_a_set_of_the_table() {
+    let sets = Ipsets::read("create s hash:ip,port family inet\nadd s 10.0.0.1,tcp:80\n")
+        .expect("well formed");
+    let text = "*filter\n:INPUT ACCEPT\n-A INPUT -m set --match-set s src,dst -j DROP\nCOMMIT\n";
+    let save = Save::read(text, None, Some(&sets)).expect("a whole file");
+    assert_eq!(&*save.tables[0].sets[0].name, "s");
+    let Statement::Match(found) = &save.tables[0].chains[0].rules[0].statements[0] else {
+        panic!("a match")
+    };
+    let parts = [Field::Source4, Field::Protocol, Field::DestinationPort].map(Expression::Field);
+    assert_eq!(found.left, Expression::Concat(parts.into()));
+    // Unknown sets and sets of the other family.
+    let save = Save::read(text, None, None).expect("a whole file");
+    assert_eq!(opaque(&save).len(), 1);
+    assert_eq!(save.notes, ["what is in ipset s is not known"]);
+}
+
+#[test]
+fn a_table_that_could_not_be_printed_is_an_error_that_names_it() {
+    for quote in ["`filter'", "'filter'"] {
+        let text = format!("# Table {quote} is incompatible, use 'nft' tool.\n");
+        let error = read(&text).into_ruleset().expect_err("what it holds is not known");
+        assert_eq!(error.line, 1);
+        assert!(error.problem.contains("table filter"), "{}", error.problem);
+    }
+}
+
+#[test]
+fn broken_files_are_refused_with_the_place() {
+    let place = |text: &str| {
+        let error = refused(text);
+        (error.line, error.column)
+    };
+    let head = "*filter\n:INPUT ACCEPT [0:0]\n:a - [0:0]\n:b - [0:0]\n";
+    // Wrapped within an option, and between two.
+    assert_eq!(
+        place(&format!("{head}-A INPUT -p tcp -m tcp --dport\n22 -j ACCEPT\nCOMMIT\n")),
+        (5, 24)
+    );
+    assert_eq!(place(&format!("{head}-A INPUT -p tcp\n -j ACCEPT\nCOMMIT\n")), (6, 2));
+    assert_eq!(place(&format!("{head}-A INPUT -m comment --comment \"no end\nCOMMIT\n")), (5, 31));
+    assert_eq!(place(&format!("{head}-A INPUT -j missing\nCOMMIT\n")), (5, 10));
+    assert_eq!(place(&format!("{head}-A missing -j ACCEPT\nCOMMIT\n")), (5, 4));
+    assert_eq!(place(&format!("{head}-A a -j b\n-A b -g a\nCOMMIT\n")), (6, 1));
+    assert_eq!(place(&format!("{head}-A INPUT -j ACCEPT\n")), (5, 1));
+    assert_eq!(place(&format!("{head}*nat\n")), (5, 1));
+    assert_eq!(place("-A INPUT -j ACCEPT\n"), (1, 1));
+    assert_eq!(place("*filter\n:INPUT MAYBE [0:0]\nCOMMIT\n"), (2, 8));
+    assert_eq!(place("*broute\nCOMMIT\n"), (1, 2));
+    assert_eq!(place("{\"nftables\": []}\n"), (1, 1));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused_or_holds_whole_tables() {
+    let whole = read(DOCKER);
+    for end in 0..DOCKER.len() {
+        let Some(text) = DOCKER.get(..end) else { continue };
+        if let Ok(save) = Save::read(text, None, None) {
+            assert!(save.tables.len() <= whole.tables.len());
+            assert_eq!(save.tables, whole.tables[..save.tables.len()]);
+        }
+    }
+}
+
+#[test]
+fn extension_headers_are_asked_only_where_there_are_any() {
+    let statements = rule_of(Family::Ip6, "-m rt --rt-type 0 -j DROP").statements;
+    let Statement::Match(guard) = &statements[0] else { panic!("a match") };
+    assert_eq!(guard.left, Expression::Field(Field::NextHeader6));
+}

@@ -10,6 +10,7 @@
 
 mod addresses;
 pub mod bdd;
+mod calls;
 mod compile;
 pub mod flow;
 mod intent;

@@ -1,0 +1,124 @@
+//! What is around a statement while a rule is read: its table, and what the rule has made sure of.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::kind::Kind;
+use crate::firewall::{
+    Condition, Expression, Family, Field, Match, SetRef, Span, Statement, Test, bits,
+};
+
+/// What nft takes for granted when a field is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// The packet is IPv6, or IPv4.
+    Version(bool),
+    /// The packet's transport.
+    Protocol(u8),
+    /// The packet came as a frame of Ethernet.
+    Ethernet,
+}
+
+/// What the listing says of a table beside its chains.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings<'a> {
+    /// The types of the values that named maps give.
+    pub(super) data: HashMap<&'a str, Vec<Kind>>,
+    /// The named limits and quotas and their like, by what they are and their name.
+    pub(super) objects: HashMap<(&'a str, &'a str), &'a Value>,
+}
+
+/// A rule while it is read.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    /// The family of its table.
+    pub(super) family: Family,
+    /// What else its table has.
+    pub(super) around: &'a Surroundings<'a>,
+    /// What was read so far.
+    pub(super) statements: Vec<Statement>,
+    version: Option<bool>,
+    protocol: Option<u8>,
+    is_ethernet: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// A rule of which nothing was read.
+    pub(super) fn new(family: Family, around: &'a Surroundings<'a>) -> Self {
+        let version = match family {
+            Family::Ip => Some(false),
+            Family::Ip6 => Some(true),
+            _ => None,
+        };
+        let is_ethernet = matches!(family, Family::Bridge | Family::Netdev | Family::Arp);
+        Self { family, around, statements: Vec::new(), version, protocol: None, is_ethernet }
+    }
+
+    /// Whether only IPv6 packets, or only IPv4 packets, get here.
+    pub(super) const fn version(&self) -> Option<bool> {
+        self.version
+    }
+
+    /// The one transport whose packets get here.
+    pub(super) const fn protocol(&self) -> Option<u8> {
+        self.protocol
+    }
+
+    /// Writes out what is taken for granted, each thing once.
+    pub(super) fn guard(&mut self, guards: &[Guard]) {
+        for guard in guards {
+            match *guard {
+                Guard::Version(is_v6) if self.version != Some(is_v6) => self.guard_version(is_v6),
+                Guard::Protocol(protocol) if self.protocol != Some(protocol) => {
+                    self.equal(Field::Protocol, u128::from(protocol));
+                    self.protocol = Some(protocol);
+                }
+                Guard::Ethernet if !self.is_ethernet => {
+                    self.statements.push(Statement::Condition(Condition {
+                        text: "meta iiftype ether".into(),
+                        is_negated: false,
+                        is_own: false,
+                        presumed: None,
+                    }));
+                    self.is_ethernet = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn guard_version(&mut self, is_v6: bool) {
+        let is_of_frames = matches!(self.family, Family::Bridge | Family::Netdev);
+        let (field, number) = match (is_of_frames, is_v6) {
+            (true, false) => (Field::EtherType, 0x0800),
+            (true, true) => (Field::EtherType, 0x86dd),
+            (false, false) => (Field::NetworkProtocol, bits::NFPROTO_IPV4),
+            (false, true) => (Field::NetworkProtocol, bits::NFPROTO_IPV6),
+        };
+        self.equal(field, number);
+        self.version = Some(is_v6);
+    }
+
+    fn equal(&mut self, field: Field, number: u128) {
+        let left = Expression::Field(field);
+        let test = Test::In(SetRef::number(number));
+        self.statements.push(Statement::Match(Match { left, test }));
+    }
+
+    /// Adds a match, and remembers what it makes sure of.
+    pub(super) fn matching(&mut self, left: Expression, test: Test) {
+        if let (Expression::Field(field), Test::In(SetRef::Inline(elements))) = (&left, &test)
+            && let [element] = &elements[..]
+            && let [Span::Numbers { low, high }] = element.key[..]
+            && low == high
+        {
+            match *field {
+                Field::Protocol => self.protocol = u8::try_from(low).ok(),
+                Field::NetworkProtocol => self.version = Some(low == bits::NFPROTO_IPV6),
+                _ => {}
+            }
+        }
+        self.statements.push(Statement::Match(Match { left, test }));
+    }
+}

@@ -1,0 +1,139 @@
+//! Sets and maps: named ones with their types, and those that stand in a rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::json::{number, several, single, word, words};
+use super::kind::Kind;
+use super::statement::verdict;
+use crate::firewall::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span};
+
+/// What a map gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    /// It is a set.
+    Nothing,
+    /// Objects that count, limit or help, by name.
+    Objects,
+    /// Verdicts.
+    Verdicts,
+    /// Values of these types.
+    Values(Vec<Kind>),
+}
+
+/// A named set or map, without what was added to it elsewhere.
+pub(super) fn named(body: &Value) -> Option<Set> {
+    let types = body.get("type").map_or(&[][..], several);
+    let kinds: Vec<Kind> = types.iter().map(type_of).collect();
+    let data = data(body);
+    let flags = words(body, "flags");
+    let listed = body.get("elem").map_or(&[][..], several);
+    let elements = elements(listed, &kinds, &data);
+    Some(Set {
+        name: word(body, "name")?.into(),
+        key: types.iter().map(|t| type_name(t).into()).collect(),
+        flags: SetFlags {
+            is_dynamic: flags.contains(&"dynamic"),
+            has_timeout: flags.contains(&"timeout") || body.get("timeout").is_some(),
+            is_interval: flags.contains(&"interval"),
+            is_map: data != Data::Nothing,
+        },
+        size: number(body, "size").and_then(|size| u32::try_from(size).ok()),
+        elements,
+    })
+}
+
+/// Members of a named set that are listed apart from it.
+pub(super) fn members_of(body: &Value, listed: &[Value]) -> Option<Elements> {
+    let types = body.get("type").map_or(&[][..], several);
+    let kinds: Vec<Kind> = types.iter().map(type_of).collect();
+    elements(listed, &kinds, &data(body))
+}
+
+/// The types of the values of a named map.
+pub(super) fn data(body: &Value) -> Data {
+    let Some(map) = body.get("map") else { return Data::Nothing };
+    match map.as_str() {
+        Some("verdict") => Data::Verdicts,
+        Some(word) if Kind::named(word) == Kind::Opaque => Data::Objects,
+        _ => Data::Values(several(map).iter().map(type_of).collect()),
+    }
+}
+
+/// A type by its name, or by a field of it (`typeof ip saddr`, listed so since nft 1.1).
+fn type_of(value: &Value) -> Kind {
+    if let Some(name) = value.as_str() {
+        return Kind::named(name);
+    }
+    let of = value.get("typeof").unwrap_or(value);
+    match super::operand::read_alone(of).kinds.as_slice() {
+        [kind] => *kind,
+        _ => Kind::Opaque,
+    }
+}
+
+fn type_name(value: &Value) -> String {
+    match value.as_str() {
+        Some(name) => name.to_owned(),
+        None => super::text::expression(value.get("typeof").unwrap_or(value)),
+    }
+}
+
+/// The set that stands on the right of a match or behind a map; `None` where it is not understood.
+pub(super) fn reference(value: &Value, kinds: &[Kind], data: &Data) -> Option<SetRef> {
+    if let Some(name) = value.as_str().and_then(|text| text.strip_prefix('@')) {
+        return Some(SetRef::Named(name.into()));
+    }
+    let listed = match value.get("set") {
+        Some(list) => several(list),
+        None => std::slice::from_ref(value),
+    };
+    elements(listed, kinds, data).map(SetRef::Inline)
+}
+
+/// All members; `None` where one of them is not understood.
+pub(super) fn elements(listed: &[Value], kinds: &[Kind], data: &Data) -> Option<Elements> {
+    listed.iter().map(|member| element(member, kinds, data)).collect::<Option<Arc<[_]>>>()
+}
+
+fn element(member: &Value, kinds: &[Kind], data: &Data) -> Option<Element> {
+    let (key, value) = match (member, data) {
+        (_, Data::Nothing) => (member, None),
+        (Value::Array(pair), _) => {
+            let [key, value] = pair.as_slice() else { return None };
+            (key, Some(value))
+        }
+        _ => return None,
+    };
+    let value = match (data, value) {
+        (Data::Verdicts, Some(value)) => ElementValue::Verdict(verdict(value)?),
+        (Data::Values(kinds), Some(value)) => ElementValue::Data(spans(value, kinds)?),
+        _ => ElementValue::None,
+    };
+    let details = key.get("elem");
+    Some(Element {
+        key: spans(key, kinds)?,
+        value,
+        expires: details.and_then(|d| number(d, "expires")).map(Duration::from_secs),
+        comment: details.and_then(|d| word(d, "comment")).map(Into::into),
+    })
+}
+
+/// A span for each part of a key or value.
+fn spans(value: &Value, kinds: &[Kind]) -> Option<Vec<Span>> {
+    let value = value.get("elem").and_then(|elem| elem.get("val")).unwrap_or(value);
+    if value.as_str() == Some("*") {
+        return Some(kinds.iter().map(|kind| kind.all()).collect());
+    }
+    let parts = match single(value) {
+        Some(("concat", parts)) => several(parts),
+        _ => std::slice::from_ref(value),
+    };
+    // nft 1.0.6 leaves out parts whose type it does not know.
+    if parts.len() != kinds.len() {
+        return None;
+    }
+    parts.iter().zip(kinds).map(|(part, kind)| kind.span(part)).collect()
+}

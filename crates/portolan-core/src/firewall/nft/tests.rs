@@ -1,0 +1,242 @@
+use super::*;
+use crate::firewall::{
+    Condition, Effect, Expression, Field, Hook, Match, NatKind, SetRef, Span, Statement, Test,
+    Verdict, bits,
+};
+
+fn ruleset(family: &str, rules: &str) -> Ruleset {
+    let text = format!(
+        r#"{{"nftables": [{{"metainfo": {{"version": "1.0.6", "json_schema_version": 1}}}},
+            {{"table": {{"family": "{family}", "name": "t", "handle": 1}}}},
+            {{"chain": {{"family": "{family}", "table": "t", "name": "in", "handle": 1, "type": "filter",
+                "hook": "input", "prio": 0, "policy": "drop"}}}},
+            {{"chain": {{"family": "{family}", "table": "t", "name": "other", "handle": 2}}}},
+            {rules}]}}"#
+    );
+    Ruleset::from_nft_json(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}\n{text}"))
+}
+
+/// The statements and the text of one rule.
+fn rule(family: &str, statements: &str) -> (Vec<Statement>, String) {
+    let rule = format!(
+        r#"{{"rule": {{"family": "{family}", "table": "t", "chain": "in", "handle": 3, "expr": {statements}}}}}"#
+    );
+    let ruleset = ruleset(family, &rule);
+    let rule = &ruleset.tables[0].chains[0].rules[0];
+    (rule.statements.clone(), rule.text.to_string())
+}
+
+fn is(field: Field, number: u128) -> Statement {
+    let left = Expression::Field(field);
+    Statement::Match(Match { left, test: Test::In(SetRef::number(number)) })
+}
+
+const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
+
+const PORT_22: &str = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}"#;
+
+#[test]
+fn a_port_is_guarded_by_its_transport_and_has_text() {
+    let (statements, text) = rule("inet", &format!(r#"[{PORT_22}, {{"accept": null}}]"#));
+    assert_eq!(statements, [is(Field::Protocol, 6), is(Field::DestinationPort, 22), ACCEPT]);
+    assert_eq!(text, "tcp dport 22 accept");
+}
+
+#[test]
+fn a_negated_port_keeps_its_guard() {
+    let (statements, text) = rule("inet", &format!("[{}]", PORT_22.replace("==", "!=")));
+    let left = Expression::Field(Field::DestinationPort);
+    let not_22 = Statement::Match(Match { left, test: Test::NotIn(SetRef::number(22)) });
+    assert_eq!(statements, [is(Field::Protocol, 6), not_22]);
+    assert_eq!(text, "tcp dport != 22");
+}
+
+#[test]
+fn an_address_is_guarded_by_its_family_where_both_get_there() {
+    let one = r#"[{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"prefix": {"addr": "10.0.0.0", "len": 8}}}}]"#;
+    let span = Span::Numbers { low: 0x0a00_0000, high: 0x0aff_ffff };
+    let left = Expression::Field(Field::Source4);
+    let of_net = Statement::Match(Match { left, test: Test::In(SetRef::span(span)) });
+    assert_eq!(
+        rule("inet", one).0,
+        [is(Field::NetworkProtocol, bits::NFPROTO_IPV4), of_net.clone()]
+    );
+    assert_eq!(rule("ip", one).0, [of_net.clone()]);
+    assert_eq!(rule("bridge", one).0, [is(Field::EtherType, 0x0800), of_net]);
+}
+
+#[test]
+fn four_ways_to_ask_for_flags_are_four_tests() {
+    let asked = |op: &str, right: &str| {
+        let text = format!(
+            r#"[{{"match": {{"op": "{op}", "left": {{"payload": {{"protocol": "tcp", "field": "flags"}}}}, "right": {right}}}}}]"#
+        );
+        let (statements, text) = rule("inet", &text);
+        let Some(Statement::Match(last)) = statements.last() else { panic!("{statements:?}") };
+        (last.test.clone(), text)
+    };
+    let exact = |number| Test::In(SetRef::number(number));
+    assert_eq!(asked("in", "\"syn\""), (Test::AnyBit(2), "tcp flags syn".into()));
+    assert_eq!(asked("in", r#"["syn", "ack"]"#), (Test::AnyBit(18), "tcp flags syn,ack".into()));
+    assert_eq!(asked("!", "\"syn\""), (Test::NoBit(2), "tcp flags ! syn".into()));
+    assert_eq!(asked("==", "\"syn\""), (exact(2), "tcp flags == syn".into()));
+    assert_eq!(asked("==", r#"["syn", "ack"]"#), (exact(18), "tcp flags == syn | ack".into()));
+    let not = Test::NotIn(SetRef::number(10));
+    let state = r#"[{"match": {"op": "!=", "left": {"ct": {"key": "state"}}, "right": {"|": ["established", "new"]}}}]"#;
+    let (statements, text) = rule("inet", state);
+    let left = Expression::Field(Field::CtState);
+    assert_eq!(statements, [Statement::Match(Match { left, test: not })]);
+    assert_eq!(text, "ct state != established | new");
+}
+
+#[test]
+fn masked_bits_are_compared_as_the_kernel_does() {
+    let masked = r#"[{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["fin", "syn", "rst", "ack"]]}, "right": "syn"}}]"#;
+    let (statements, text) = rule("ip", masked);
+    let of = Box::new(Expression::Field(Field::TcpFlags));
+    let left = Expression::Bits { of, mask: 0x17, flip: 0 };
+    let syn = Statement::Match(Match { left, test: Test::In(SetRef::number(2)) });
+    assert_eq!(statements, [is(Field::Protocol, 6), syn]);
+    assert_eq!(text, "tcp flags & (fin | syn | rst | ack) == syn");
+}
+
+#[test]
+fn a_limit_over_is_the_limit_negated() {
+    let (statements, text) = rule(
+        "inet",
+        r#"[{"limit": {"rate": 5, "burst": 10, "per": "minute", "inv": true}}, {"drop": null}]"#,
+    );
+    let condition = Condition {
+        text: "limit rate 5/minute burst 10 packets".into(),
+        is_negated: true,
+        is_own: true,
+        presumed: Some(true),
+    };
+    assert_eq!(statements, [Statement::Condition(condition), Statement::Verdict(Verdict::Drop)]);
+    assert_eq!(text, "limit rate over 5/minute burst 10 packets drop");
+}
+
+#[test]
+fn what_iptables_made_is_known_by_name_alone_and_marks_the_table() {
+    let text = r#"[{"xt": {"type": "match", "name": "conntrack"}}, {"xt": {"type": "target", "name": "REJECT"}}]"#;
+    let (statements, _) = rule("ip", text);
+    assert!(
+        matches!(
+            &statements[..],
+            [
+                Statement::Condition(Condition { is_own: true, presumed: None, .. }),
+                Statement::Opaque { effect: Effect::Decides, .. }
+            ]
+        ),
+        "{statements:?}"
+    );
+    let rule =
+        format!(r#"{{"rule": {{"family": "ip", "table": "t", "chain": "in", "expr": {text}}}}}"#);
+    assert_eq!(ruleset("ip", &rule).tables[0].origin, crate::firewall::Origin::IptablesNft);
+}
+
+#[test]
+fn a_statement_that_is_new_to_us_may_do_anything() {
+    let (statements, _) = rule("inet", r#"[{"teleport": {"to": "mars"}}, {"accept": null}]"#);
+    assert!(matches!(statements[0], Statement::Opaque { effect: Effect::Decides, .. }));
+}
+
+#[test]
+fn a_translation_names_its_target() {
+    let (statements, text) = rule(
+        "inet",
+        r#"[{"dnat": {"family": "ip", "addr": "10.0.0.1", "port": 8080, "flags": "random"}}]"#,
+    );
+    let [_, Statement::Nat(nat)] = &statements[..] else { panic!("{statements:?}") };
+    assert_eq!((nat.kind, nat.flags.len()), (NatKind::Dnat, 1));
+    assert_eq!(text, "dnat ip to 10.0.0.1:8080 random");
+}
+
+#[test]
+fn members_with_parts_that_nft_left_out_make_the_set_a_question() {
+    let (statements, _) = rule(
+        "inet",
+        r#"[{"match": {"op": "==", "left": {"concat": [{"ct": {"key": "ip daddr", "dir": "original"}}, {"ct": {"key": "proto-dst", "dir": "original"}}]}, "right": {"set": [{"concat": ["10.0.0.1"]}]}}}, {"accept": null}]"#,
+    );
+    assert!(matches!(statements[1], Statement::Condition(_)), "{statements:?}");
+}
+
+#[test]
+fn numbers_of_a_type_that_nft_does_not_know_are_read() {
+    let (statements, text) = rule(
+        "inet",
+        r#"[{"match": {"op": "==", "left": {"ct": {"key": "proto-dst", "dir": "original"}}, "right": {"set": ["0x50 [invalid type]"]}}}]"#,
+    );
+    let Statement::Match(one) = &statements[0] else { panic!("{statements:?}") };
+    assert_eq!(one.test, Test::In(SetRef::number(80)));
+    assert_eq!(text, "ct original proto-dst { 0x50 }");
+}
+
+#[test]
+fn a_missing_set_or_chain_is_uncertain_and_told() {
+    let ruleset = ruleset(
+        "inet",
+        r#"{"rule": {"family": "inet", "table": "t", "chain": "in", "expr": [{"jump": {"target": "gone"}}]}},
+           {"rule": {"family": "inet", "table": "t", "chain": "in", "expr": [{"match": {"op": "==",
+             "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": "@gone"}}]}}"#,
+    );
+    let rules = &ruleset.tables[0].chains[0].rules;
+    assert!(matches!(rules[0].statements[0], Statement::Opaque { effect: Effect::Decides, .. }));
+    assert_eq!(ruleset.tables[0].set("gone").map(|set| set.elements.is_none()), Some(true));
+    assert_eq!(ruleset.notes.len(), 2, "{:?}", ruleset.notes);
+}
+
+#[test]
+fn chains_in_a_circle_are_refused_with_a_place() {
+    let text = r#"{"nftables": [{"table": {"family": "inet", "name": "t"}},
+{"chain": {"family": "inet", "table": "t", "name": "a"}},
+{"chain": {"family": "inet", "table": "t", "name": "b"}},
+{"rule": {"family": "inet", "table": "t", "chain": "a", "expr": [{"jump": {"target": "b"}}]}},
+{"rule": {"family": "inet", "table": "t", "chain": "b", "expr": [{"goto": {"target": "a"}}]}}]}"#;
+    let error = Ruleset::from_nft_json(text.as_bytes()).unwrap_err();
+    assert_eq!(error.problem, "chains ask each other in a circle: a → b → a");
+    assert_eq!(error.line, 2);
+}
+
+#[test]
+fn truncated_json_is_told_with_its_place() {
+    let error = Ruleset::from_nft_json(b"{\"nftables\": [\n{\"table\": {\"fam").unwrap_err();
+    assert_eq!((error.line, &*error.problem), (2, "the JSON ends in the middle"));
+    let error = Ruleset::from_nft_json(b"{\"nftables\": {}}").unwrap_err();
+    assert!(error.problem.contains("without the list `nftables`"), "{error}");
+    let error = Ruleset::from_nft_json("[".repeat(100_000).as_bytes()).unwrap_err();
+    assert!(error.problem.contains("recursion"), "{error}");
+}
+
+#[test]
+fn a_base_chain_that_is_not_understood_is_an_error_and_no_open_door() {
+    for (from, to) in
+        [("\"drop\"", "\"maybe\""), ("\"input\"", "\"inputt\""), ("\"prio\": 0", "\"prio\": []")]
+    {
+        let text = r#"{"nftables": [{"table": {"family": "inet", "name": "t"}},
+            {"chain": {"family": "inet", "table": "t", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}]}"#;
+        assert!(Ruleset::from_nft_json(text.replace(from, to).as_bytes()).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn hooks_tell_the_order_of_equals() {
+    let chain = |family: &str, name: &str| {
+        format!(
+            r#"{{"chain": {{"family": "{family}", "table": "t", "name": "{name}", "type": "filter", "hook": "input", "prio": 0}}}}"#
+        )
+    };
+    let chains = [chain("ip", "a"), chain("inet", "b"), chain("ip6", "c"), chain("ip", "d")];
+    let text = format!("{{\"nftables\": [{}]}}", chains.join(","));
+    let mut ruleset = Ruleset::from_nft_json(text.as_bytes()).unwrap();
+    let names = |ruleset: &Ruleset, is_v6| {
+        let met = ruleset.at(Hook::Input, is_v6).into_iter();
+        met.map(|id| ruleset.chain(id).unwrap().name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&ruleset, false), ["d", "b", "a"], "the one registered last comes first");
+    ruleset.order_by_hooks(
+        "family ip {\n\thook input {\n\t\t 0000000000 chain ip t a [nf_tables]\n\t\t 0000000000 chain inet t b [nf_tables]\n\t\t 0000000000 chain ip t d [nf_tables]\n\t}\n}\nfamily ip6 {\n\thook input {\n\t\t 0000000000 chain ip6 t c [nf_tables]\n\t\t 0000000000 chain inet t b [nf_tables]\n\t}\n}\n",
+    );
+    assert_eq!(names(&ruleset, false), ["a", "b", "d"]);
+    assert_eq!(names(&ruleset, true), ["c", "b"]);
+}

@@ -2,6 +2,7 @@
 
 mod compile;
 mod show;
+mod simulate;
 
 use anyhow::Result;
 
@@ -12,6 +13,7 @@ use crate::exit::Exit;
 pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
     match command {
         Firewall::Show(arguments) => show::run(arguments, global),
+        Firewall::Simulate(arguments) => simulate::run(arguments, global),
         Firewall::Compile => compile::run(global),
     }
 }

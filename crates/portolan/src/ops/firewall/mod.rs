@@ -1,5 +1,7 @@
 //! Questions about the firewall: one file a question, all over the same [`source`].
 
+pub(crate) mod packet;
 pub(crate) mod policy;
 pub(crate) mod show;
+pub(crate) mod simulate;
 pub(crate) mod source;

@@ -3,3 +3,6 @@
 pub(crate) mod compile;
 pub(crate) mod place;
 pub(crate) mod show;
+pub(crate) mod simulate;
+pub(crate) mod simulate_json;
+mod walk_words;

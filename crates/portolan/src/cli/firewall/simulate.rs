@@ -1,0 +1,107 @@
+//! `portolan firewall simulate`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::path::Path;
+
+use anyhow::Result;
+use portolan_core::firewall::simulate::Outcome;
+use portolan_core::net::Gap;
+
+use crate::cli::args::Global;
+use crate::cli::args::firewall::Simulate;
+use crate::exit::Exit;
+use crate::fault::Hinted as _;
+use crate::ops::firewall::packet::Written;
+use crate::ops::firewall::simulate::{self, Report, Simulator};
+use crate::render::screen::Screen;
+use crate::{ops, render};
+
+/// Sends one packet, or a batch, through the rules; 0 accepted, 1 not, 3 that depends.
+pub(crate) fn run(arguments: &Simulate, global: &Global) -> Result<Exit> {
+    let rules = ops::firewall::source::load(&arguments.sources)?;
+    let simulator = Simulator::new(&rules);
+    let mut screen = Screen::open(global);
+    if let Some(file) = &arguments.batch {
+        return batch(&simulator, file, &rules.gaps, &mut screen, global);
+    }
+    let report = simulator.run(&written(arguments))?;
+    if global.json || arguments.jsonl {
+        render::firewall::simulate_json::print(&mut screen, &report, None, &rules.gaps)?;
+    } else {
+        render::firewall::simulate::text(&mut screen, &report)?;
+        screen.flush()?;
+        render::gap::print(&rules.gaps, global.color);
+    }
+    screen.flush()?;
+    Ok(exit(&report, &rules.gaps))
+}
+
+fn exit(report: &Report<'_>, gaps: &[Gap]) -> Exit {
+    match report.walk.outcome {
+        _ if !report.walk.is_certain() => Exit::Partial,
+        Outcome::Accept if gaps.iter().any(Gap::is_incomplete) => Exit::Partial,
+        Outcome::Accept => Exit::Yes,
+        Outcome::Drop | Outcome::Reject(_) => Exit::No,
+    }
+}
+
+fn written(arguments: &Simulate) -> Written {
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    Written {
+        transport: word(&arguments.transport),
+        source: word(&arguments.source),
+        source_port: None,
+        destination: word(&arguments.destination),
+        destination_port: None,
+        interface_in: arguments.interface_in.clone(),
+        interface_out: arguments.interface_out.clone(),
+        state: arguments.state.clone(),
+        flags: arguments.flags.clone(),
+        hook: arguments.hook.clone(),
+        icmp_type: arguments.icmp_type.clone(),
+        code: arguments.code,
+        mark: arguments.mark.clone(),
+    }
+}
+
+/// A result a line; bad lines are named on standard error, and the others are answered all the same.
+fn batch(
+    simulator: &Simulator<'_>,
+    file: &Path,
+    gaps: &[Gap],
+    screen: &mut Screen,
+    global: &Global,
+) -> Result<Exit> {
+    let (name, input) = open(file)?;
+    let mut exit = Exit::Yes;
+    for (at, line) in input.lines().enumerate() {
+        let line = line.hinted(format!("{name}:{}", at + 1), "lines are UTF-8")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answered = simulate::line(&line)
+            .and_then(|(id, written)| simulator.run(&written).map(|report| (id, report)));
+        match answered {
+            Ok((id, report)) => {
+                render::firewall::simulate_json::print(screen, &report, Some(&id), gaps)?;
+            }
+            Err(error) => {
+                let error = error.context(format!("{name}:{}", at + 1));
+                render::error::print(&error, global.color);
+                exit = Exit::Failed;
+            }
+        }
+    }
+    screen.flush()?;
+    Ok(exit)
+}
+
+fn open(file: &Path) -> Result<(String, Box<dyn BufRead>)> {
+    if file == Path::new("-") {
+        return Ok(("standard input".into(), Box::new(BufReader::new(io::stdin()))));
+    }
+    let name = file.display().to_string();
+    let opened = File::open(file).hinted(format!("read {name}"), "")?;
+    Ok((name, Box::new(BufReader::new(opened))))
+}

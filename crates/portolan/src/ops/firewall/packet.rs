@@ -1,0 +1,313 @@
+//! A packet written down: words of the command line, or of a line of a batch.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Result;
+use portolan_core::firewall::simulate::Way;
+use portolan_core::firewall::{IcmpMessage, Packet, TcpFlags, World, bits};
+
+use crate::fault::Fault;
+
+/// A packet in words; what is absent has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) transport: String,
+    pub(crate) source: String,
+    pub(crate) source_port: Option<u16>,
+    pub(crate) destination: String,
+    pub(crate) destination_port: Option<u16>,
+    pub(crate) interface_in: Option<String>,
+    pub(crate) interface_out: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) flags: Option<String>,
+    pub(crate) hook: Option<String>,
+    pub(crate) icmp_type: Option<String>,
+    pub(crate) code: Option<u8>,
+    pub(crate) mark: Option<String>,
+}
+
+/// A source port where none was given: the first of the dynamic ones (RFC 6335 §6).
+const SOURCE_PORT: u16 = 49_152;
+
+impl Written {
+    /// The packet and its way; without a hook the addresses of `world` decide.
+    ///
+    /// # Errors
+    /// A word that is none.
+    pub(crate) fn read(&self, world: &World) -> Result<(Packet, Way)> {
+        let protocol = protocol(&self.transport)?;
+        let (source, sport) = end(&self.source, self.source_port)?;
+        let (destination, dport) = end(&self.destination, self.destination_port)?;
+        check_families(protocol, source, destination)?;
+        let dport = match (has_ports(protocol), dport) {
+            (true, None) => return Err(no_port(&self.destination)),
+            (false, Some(_)) => return Err(no_ports_in(&self.transport)),
+            (_, port) => port.unwrap_or(0),
+        };
+        let sport = sport.unwrap_or(if has_ports(protocol) { SOURCE_PORT } else { 0 });
+        let mut packet = Packet::new(protocol, source, destination).ports(sport, dport);
+        self.company(&mut packet)?;
+        let way = match self.hook.as_deref() {
+            Some(word) => way(word)?,
+            None if is_sent_from_here(&packet, world) => Way::Output,
+            None => Way::ByRoute,
+        };
+        Ok((packet, way))
+    }
+
+    /// Everything beside addresses and ports.
+    fn company(&self, packet: &mut Packet) -> Result<()> {
+        packet.interface_in = self.interface_in.as_deref().unwrap_or_default().into();
+        packet.interface_out = self.interface_out.as_deref().map(Into::into);
+        if let Some(word) = &self.state {
+            packet.state = Some(state(word)?);
+            if word == "established" {
+                packet.status =
+                    bits::STATUS_SEEN_REPLY | bits::STATUS_ASSURED | bits::STATUS_CONFIRMED;
+            }
+        }
+        if let Some(words) = &self.flags {
+            if packet.protocol != 6 {
+                return Err(Fault::new("only TCP has flags", "leave --flags away"));
+            }
+            packet.tcp_flags = flags(words)?;
+        }
+        if let Some(word) = &self.icmp_type {
+            let kind = icmp_type(word, packet.protocol)?;
+            packet.icmp = IcmpMessage { kind, code: self.code.unwrap_or(0) };
+        }
+        if let Some(word) = &self.mark {
+            packet.mark = mark(word)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_sent_from_here(packet: &Packet, world: &World) -> bool {
+    let is_own = world.is_known() && world.is_local(packet.source);
+    is_own && packet.interface_in.is_empty() && !world.is_local(packet.destination)
+}
+
+const PROTOCOLS: [(&str, u8); 12] = [
+    ("tcp", 6),
+    ("udp", 17),
+    ("icmp", 1),
+    ("icmpv6", 58),
+    ("icmp6", 58),
+    ("ipv6-icmp", 58),
+    ("sctp", 132),
+    ("dccp", 33),
+    ("udplite", 136),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+];
+
+fn protocol(word: &str) -> Result<u8> {
+    let lower = word.to_ascii_lowercase();
+    let named = PROTOCOLS.iter().find(|(name, _)| *name == lower).map(|(_, number)| *number);
+    named.or_else(|| lower.parse().ok()).ok_or_else(|| {
+        let hint =
+            "transports are tcp, udp, icmp, icmpv6, sctp, dccp, udplite, gre, esp, ah or a number";
+        Fault::new(format!("`{word}` is no transport"), hint)
+    })
+}
+
+const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
+}
+
+/// An address with or without its port: `10.0.0.1`, `10.0.0.1:80`, `fd00::1`, `[fd00::1]:80`.
+fn end(text: &str, port: Option<u16>) -> Result<(IpAddr, Option<u16>)> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok((address, port));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(end) if port.is_none_or(|port| port == end.port()) => Ok((end.ip(), Some(end.port()))),
+        Ok(_) => Err(Fault::new(format!("`{text}` has two ports"), "")),
+        Err(_) => {
+            let hint =
+                "write 10.0.0.1, 10.0.0.1:80, fd00::1 or [fd00::1]:80; names are not resolved";
+            Err(Fault::new(format!("`{text}` is no address"), hint))
+        }
+    }
+}
+
+fn check_families(protocol: u8, source: IpAddr, destination: IpAddr) -> Result<()> {
+    if source.is_ipv6() != destination.is_ipv6() {
+        let what = format!("{source} and {destination} are of two families");
+        return Err(Fault::new(what, "a packet is IPv4 or IPv6"));
+    }
+    match (protocol, source.is_ipv6()) {
+        (1, true) => Err(Fault::new("icmp is IPv4's", "write icmpv6")),
+        (58, false) => Err(Fault::new("icmpv6 is IPv6's", "write icmp")),
+        _ => Ok(()),
+    }
+}
+
+fn no_port(destination: &str) -> anyhow::Error {
+    let end = if destination.contains("::") {
+        format!("[{destination}]:80")
+    } else {
+        format!("{destination}:80")
+    };
+    Fault::new(format!("`{destination}` has no port"), format!("write {end}"))
+}
+
+fn no_ports_in(transport: &str) -> anyhow::Error {
+    Fault::new(format!("{transport} has no ports"), "leave the port away")
+}
+
+fn way(word: &str) -> Result<Way> {
+    match word {
+        "prerouting" => Ok(Way::Prerouting),
+        "input" => Ok(Way::Input),
+        "forward" => Ok(Way::Forward),
+        "output" => Ok(Way::Output),
+        _ => {
+            let hint = "ways are prerouting, input, forward and output";
+            Err(Fault::new(format!("there is no way by the hook `{word}`"), hint))
+        }
+    }
+}
+
+/// The words for states, as nft has them.
+pub(crate) const STATES: [(&str, u128); 5] = [
+    ("new", bits::NEW),
+    ("established", bits::ESTABLISHED),
+    ("related", bits::RELATED),
+    ("invalid", bits::INVALID),
+    ("untracked", bits::UNTRACKED),
+];
+
+fn state(word: &str) -> Result<u128> {
+    let found = STATES.iter().find(|(name, _)| *name == word.to_ascii_lowercase());
+    found.map(|(_, bit)| *bit).ok_or_else(|| {
+        let hint = "states are new, established, related, invalid and untracked; a packet has one";
+        Fault::new(format!("`{word}` is no state"), hint)
+    })
+}
+
+const FLAGS: [(&str, TcpFlags); 8] = [
+    ("fin", TcpFlags::FIN),
+    ("syn", TcpFlags::SYN),
+    ("rst", TcpFlags::RST),
+    ("psh", TcpFlags::PSH),
+    ("ack", TcpFlags::ACK),
+    ("urg", TcpFlags::URG),
+    ("ece", TcpFlags::ECE),
+    ("cwr", TcpFlags::CWR),
+];
+
+fn flags(words: &str) -> Result<TcpFlags> {
+    let words = words.to_ascii_lowercase();
+    let mut all = TcpFlags::default();
+    for word in words.split([',', '|', ' ']).filter(|word| !word.is_empty() && *word != "none") {
+        let found = FLAGS.iter().find(|(name, _)| *name == word);
+        let Some((_, flag)) = found else {
+            let hint = "flags are fin, syn, rst, psh, ack, urg, ece, cwr, and none";
+            return Err(Fault::new(format!("`{word}` is no TCP flag"), hint));
+        };
+        all = all.with(*flag);
+    }
+    Ok(all)
+}
+
+/// Names of nft(8) for the types people ask about; all others by number.
+const ICMP: [(&str, u8); 8] = [
+    ("echo-reply", 0),
+    ("destination-unreachable", 3),
+    ("redirect", 5),
+    ("echo-request", 8),
+    ("time-exceeded", 11),
+    ("parameter-problem", 12),
+    ("timestamp-request", 13),
+    ("timestamp-reply", 14),
+];
+
+const ICMPV6: [(&str, u8); 13] = [
+    ("destination-unreachable", 1),
+    ("packet-too-big", 2),
+    ("time-exceeded", 3),
+    ("parameter-problem", 4),
+    ("echo-request", 128),
+    ("echo-reply", 129),
+    ("mld-listener-query", 130),
+    ("mld-listener-report", 131),
+    ("nd-router-solicit", 133),
+    ("nd-router-advert", 134),
+    ("nd-neighbor-solicit", 135),
+    ("nd-neighbor-advert", 136),
+    ("mld2-listener-report", 143),
+];
+
+fn icmp_type(word: &str, protocol: u8) -> Result<u8> {
+    let names: &[(&str, u8)] = match protocol {
+        1 => &ICMP,
+        58 => &ICMPV6,
+        _ => return Err(Fault::new("only ICMP has types", "leave --type away")),
+    };
+    let named = names.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
+    named.or_else(|| word.parse().ok()).ok_or_else(|| {
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        Fault::new(
+            format!("`{word}` is no ICMP type known here"),
+            format!("write its number, or {}", known.join(", ")),
+        )
+    })
+}
+
+fn mark(word: &str) -> Result<u32> {
+    let parsed = match word.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => word.parse(),
+    };
+    parsed.map_err(|_| Fault::new(format!("`{word}` is no mark"), "write 0x10 or 16"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(transport: &str, source: &str, destination: &str) -> Written {
+        let word = str::to_owned;
+        let (transport, source) = (word(transport), word(source));
+        Written { transport, source, destination: word(destination), ..Written::default() }
+    }
+
+    fn read(written: &Written) -> Result<Packet> {
+        written.read(&World::default()).map(|(packet, _)| packet)
+    }
+
+    #[test]
+    fn ends_have_ports_or_not() {
+        let packet = read(&written("tcp", "10.0.0.1:5", "10.0.0.2:80")).unwrap();
+        assert_eq!((packet.source_port, packet.destination_port), (5, 80));
+        let packet = read(&written("udp", "fd00::1", "[fd00::2]:53")).unwrap();
+        assert_eq!((packet.source_port, packet.destination_port), (49_152, 53));
+        assert!(read(&written("tcp", "10.0.0.1", "10.0.0.2")).is_err());
+        assert!(read(&written("icmp", "10.0.0.1", "10.0.0.2:8")).is_err());
+        assert!(read(&written("icmp", "10.0.0.1", "10.0.0.2")).is_ok());
+        assert!(read(&written("tcp", "10.0.0.1", "[fd00::2]:53")).is_err());
+        assert!(read(&written("icmp", "fd00::1", "fd00::2")).is_err());
+        assert!(read(&written("tcp", "host", "10.0.0.2:80")).is_err());
+    }
+
+    #[test]
+    fn flags_and_types_have_names() {
+        let flagged = |flags: &str| Written {
+            flags: Some(flags.into()),
+            ..written("tcp", "10.0.0.1", "10.0.0.2:80")
+        };
+        assert_eq!(read(&flagged("SYN,ack")).unwrap().tcp_flags, TcpFlags(18));
+        assert_eq!(read(&flagged("none")).unwrap().tcp_flags, TcpFlags(0));
+        assert!(read(&flagged("sin")).is_err());
+        let icmp = Written {
+            icmp_type: Some("time-exceeded".into()),
+            code: Some(1),
+            ..written("icmp", "10.0.0.1", "10.0.0.2")
+        };
+        assert_eq!(read(&icmp).unwrap().icmp, IcmpMessage { kind: 11, code: 1 });
+    }
+}

@@ -13,6 +13,7 @@ pub mod bdd;
 mod calls;
 mod compile;
 pub mod flow;
+mod import;
 mod intent;
 pub mod ipset;
 pub mod iptables;

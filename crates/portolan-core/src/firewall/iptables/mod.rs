@@ -19,4 +19,5 @@ mod tests;
 mod vocabulary;
 mod words;
 
+pub(super) use save::number_registrations;
 pub use save::{Incompatible, Save};

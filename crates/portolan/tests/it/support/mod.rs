@@ -7,6 +7,7 @@
 
 pub(crate) mod lab;
 mod netns;
+pub(crate) mod policies;
 mod program;
 pub(crate) mod repository;
 pub(crate) mod scan;

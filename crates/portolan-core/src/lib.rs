@@ -5,8 +5,8 @@
 //! A module uses only modules on lower floors:
 //!
 //! ```text
-//! 5  audit      diagnose         judge: what differs from the intent, what is the matter with one
-//!                                endpoint, and what to do
+//! 5  audit  diagnose  reach      judge: what differs from the intent, what is the matter with one
+//!                                endpoint and what to do, who can get there
 //! 4  inventory                   the intent: the user's file, and a draft of it
 //! 3  scan                        act: what to send next, what the answers mean
 //! 2  registry  socket            facts: what a number means, who holds it here,
@@ -24,6 +24,7 @@ pub mod firewall;
 pub mod inventory;
 pub mod nat;
 pub mod net;
+pub mod reach;
 pub mod registry;
 pub mod scan;
 pub mod socket;

@@ -57,6 +57,31 @@ impl Addresses {
         Self { v4: difference(&self.v4, &other.v4), v6: difference(&self.v6, &other.v6) }
     }
 
+    /// Those of some intervals of one family.
+    #[must_use]
+    pub fn of_intervals(is_v6: bool, intervals: Vec<Interval>) -> Self {
+        let spans = normal(intervals);
+        if is_v6 { Self { v4: Vec::new(), v6: spans } } else { Self { v4: spans, v6: Vec::new() } }
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.without(&self.without(other))
+    }
+
+    /// Those of one family.
+    #[must_use]
+    pub fn family(&self, is_v6: bool) -> Self {
+        Self::of_intervals(is_v6, self.intervals(is_v6).to_vec())
+    }
+
+    /// The fewest networks that hold exactly these addresses of one family.
+    #[must_use]
+    pub fn prefixes(&self, is_v6: bool) -> Vec<Prefix> {
+        self.intervals(is_v6).iter().flat_map(|span| networks(*span, is_v6)).collect()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -137,6 +162,25 @@ fn difference(from: &[Interval], taken: &[Interval]) -> Vec<Interval> {
     left
 }
 
+/// The networks an interval is made of, each the largest that fits.
+fn networks((mut first, last): Interval, is_v6: bool) -> Vec<Prefix> {
+    let width: u32 = if is_v6 { 128 } else { 32 };
+    let mut found = Vec::new();
+    loop {
+        let aligned = first.trailing_zeros().min(width);
+        let room = last.wrapping_sub(first).wrapping_add(1);
+        let fitting = if room == 0 { 128 } else { room.ilog2() };
+        let host_bits = aligned.min(fitting);
+        let length = u8::try_from(width - host_bits).unwrap_or(0);
+        found.extend(Prefix::new(address(first, is_v6), length));
+        let size = 1_u128.checked_shl(host_bits).unwrap_or(0);
+        match first.checked_add(size).filter(|next| size != 0 && *next <= last) {
+            Some(next) => first = next,
+            None => return found,
+        }
+    }
+}
+
 /// An interval as nft writes it: an address, a network or `first-last`.
 #[must_use]
 pub fn nft_interval((first, last): Interval, is_v6: bool) -> String {
@@ -184,6 +228,18 @@ mod tests {
         assert_eq!(set("10.0.0.1 10.0.0.2 10.0.0.3").to_string(), "10.0.0.1-10.0.0.3");
         assert_eq!(set("::/1 8000::/1 0.0.0.0/0"), Addresses::all());
         assert_eq!(set("::/0").to_string(), "::/0");
+    }
+
+    #[test]
+    fn an_interval_is_the_fewest_networks() {
+        let odd = set("0.0.0.0/0").without(&set("10.0.0.0/8"));
+        assert_eq!(odd.prefixes(false).len(), 8);
+        assert_eq!(Addresses::of(odd.prefixes(false)), odd);
+        assert_eq!(set("::/0").prefixes(true), ["::/0".parse().unwrap()]);
+        assert_eq!(set("255.255.255.255").prefixes(false).len(), 1);
+        let last = set("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127");
+        assert_eq!(last.prefixes(true).len(), 1);
+        assert_eq!(set("10.0.0.0/7 10.1.0.0/16").and(&set("10.1.2.0/24")), set("10.1.2.0/24"));
     }
 
     #[test]

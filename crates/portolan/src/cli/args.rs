@@ -7,6 +7,7 @@ pub(crate) mod firewall;
 mod kill;
 mod listen;
 mod pick;
+mod reach;
 mod run;
 mod scan;
 
@@ -20,6 +21,7 @@ pub(crate) use firewall::Firewall;
 pub(crate) use kill::Kill;
 pub(crate) use listen::{Listen, Place as ListenPlace};
 pub(crate) use pick::{HoldPort, Pick, Reserve};
+pub(crate) use reach::Reach;
 pub(crate) use run::{Run, StartCommand};
 pub(crate) use scan::{Scan, ScanEngine};
 
@@ -210,6 +212,9 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     /// The other end of `check --pair`: answer probes and show who came
     #[command(after_help = listen::HELP)]
     Listen(Listen),
+    /// From where a port can be reached, and what decides it: socket, rule, NAT, container
+    #[command(after_help = reach::HELP, mut_arg("rules", |a| a.num_args(1)))]
+    Reach(Reach),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]
     Inventory(Inventory),

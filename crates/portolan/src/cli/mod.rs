@@ -18,6 +18,7 @@ mod listen;
 mod lookup;
 mod man;
 mod pick;
+mod reach;
 mod registry;
 mod reservations;
 mod reserve;
@@ -58,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::HoldPort(arguments)) => reserve::hold_port(arguments),
         Some(Command::Check(arguments)) => check::run(arguments, global),
         Some(Command::Listen(arguments)) => listen::run(arguments, global),
+        Some(Command::Reach(arguments)) => reach::run(arguments, global),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

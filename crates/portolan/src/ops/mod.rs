@@ -15,6 +15,7 @@ pub(crate) mod localhost;
 pub(crate) mod lookup;
 pub(crate) mod pick;
 pub(crate) mod project;
+pub(crate) mod reach;
 pub(crate) mod registry;
 pub(crate) mod reservations;
 pub(crate) mod reserve;

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("inventory", 4),
     ("audit", 5),
     ("diagnose", 5),
+    ("reach", 5),
 ];
 
 fn floor(module: &str) -> Option<u8> {

@@ -163,6 +163,11 @@ fn caller() -> Caller {
     Caller { line, uid: geteuid().as_raw(), behalf, came_in }
 }
 
+/// The address from which whoever asks came in by SSH.
+pub(crate) fn came_in() -> Option<std::net::IpAddr> {
+    caller().came_in.first().map(|way| way.peer.address)
+}
+
 /// Whether a supervisor's program is installed, and in charge.
 fn has_tool(name: &str) -> bool {
     let in_charge = name != "systemctl" || Path::new(BOOTED_WITH_SYSTEMD).exists();

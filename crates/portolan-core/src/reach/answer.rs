@@ -1,0 +1,213 @@
+//! An answer: who reaches a port, by which way, and what decides it.
+
+use std::net::IpAddr;
+
+use crate::firewall::simulate::Outcome;
+use crate::firewall::{Addresses, RulePlace};
+use crate::net::{Endpoint, Port, Transport};
+
+use super::Source;
+
+/// Whether somebody reaches a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// A packet is let through, something takes it, and its answer is let back.
+    Yes,
+    /// Some do and some do not, or it hangs on something the packet does not tell.
+    Depends,
+    /// The rules could not be read.
+    Unknown,
+    /// Nobody does.
+    No,
+}
+
+impl Answer {
+    /// The word of it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Depends => "depends",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who reaches one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortReach {
+    /// The port as those who come name it.
+    pub port: Port,
+    /// Its transport.
+    pub transport: Transport,
+    /// An answer for each source asked about, in their order.
+    pub sources: Vec<Reached>,
+}
+
+/// Whether one source reaches a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The source.
+    pub source: Source,
+    /// All its groups together.
+    pub answer: Answer,
+    /// Senders with the same fate, the farthest reaching answer first; empty where the source has no
+    /// address.
+    pub groups: Vec<Group>,
+}
+
+/// Senders that all meet with the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Whether they get through.
+    pub answer: Answer,
+    /// What decides.
+    pub by: By,
+    /// Whether it is about IPv6.
+    pub is_v6: bool,
+    /// Who they are; empty for programs of this machine.
+    pub senders: Addresses,
+    /// By which interface they come in; `None` for programs of this machine, or where no route leads
+    /// back.
+    pub interface: Option<Box<str>>,
+    /// Where they send to; `None` where there is no address to send to.
+    pub to: Option<IpAddr>,
+    /// Who takes what gets through.
+    pub taker: Option<Taker>,
+    /// How its destination is translated on the way.
+    pub translated: Option<Translated>,
+    /// What refuses the same packet when it is not translated: the rules it goes around.
+    pub around: Option<Around>,
+    /// What it hangs on, in the words of the rules, limits that are kept among it.
+    pub depends_on: Vec<String>,
+    /// Whether one packet speaks for all of them; else it is an example.
+    pub is_exact: bool,
+}
+
+/// What decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// This rule or policy lets it through.
+    Allowed(RulePlace),
+    /// No rule is on its way.
+    Unfiltered,
+    /// This rule or policy ends it.
+    Refused {
+        /// Which.
+        rule: RulePlace,
+        /// How.
+        outcome: Outcome,
+    },
+    /// It gets in, but this rule or policy ends the answer to it.
+    AnswerRefused(RulePlace),
+    /// Nothing waits there: sockets of the port are bound to these addresses, or there are none.
+    NoListener(Vec<Endpoint>),
+    /// No route leads back to them.
+    NoRoute,
+    /// This machine has no address they could send to.
+    NoAddress,
+    /// This machine passes nothing on, and the packet would have to be.
+    NotForwarding,
+    /// Packets for loopback do not come in from outside.
+    Martian,
+    /// Rules could not be read; by what sockets are bound to, it could be reached.
+    RulesUnseen,
+}
+
+/// Who takes a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// A socket here: its place among the sockets, where they are known.
+    Socket(Option<usize>),
+    /// Something at another address, behind a translation.
+    Behind {
+        /// There.
+        to: Endpoint,
+        /// By this interface.
+        interface: Option<Box<str>>,
+        /// The container that is published there.
+        container: Option<Box<str>>,
+    },
+}
+
+/// A translated destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// The rule that does it.
+    pub rule: Option<RulePlace>,
+    /// To there.
+    pub to: Endpoint,
+}
+
+/// Rules that a packet goes around because its destination is translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// The rule or policy of the input path that would have ended it.
+    pub rule: RulePlace,
+    /// Who translates, as far as it can be told.
+    pub kind: AroundKind,
+}
+
+/// Who translates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AroundKind {
+    /// Docker publishes a container.
+    Docker,
+    /// Podman publishes a container.
+    Podman,
+    /// Kubernetes publishes a service.
+    Kubernetes,
+    /// Somebody.
+    Other,
+}
+
+impl AroundKind {
+    /// The word of it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker-dnat",
+            Self::Podman => "podman-dnat",
+            Self::Kubernetes => "kubernetes-dnat",
+            Self::Other => "dnat",
+        }
+    }
+}
+
+impl PortReach {
+    /// The way around the input rules, where there is one.
+    #[must_use]
+    pub fn around(&self) -> Option<&Group> {
+        self.groups().find(|group| group.answer == Answer::Yes && group.around.is_some())
+    }
+
+    /// Every group of every source.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.sources.iter().flat_map(|reached| &reached.groups)
+    }
+}
+
+impl Group {
+    /// Whether there is a way at all between such senders and this machine.
+    #[must_use]
+    pub const fn has_way(&self) -> bool {
+        !matches!(self.by, By::NoRoute | By::NoAddress)
+    }
+}
+
+/// The answer of all groups together. Senders that no way leads to count only where there are no others,
+/// and a family in which nothing listens only where nothing listens in the other.
+pub(super) fn together(groups: &[Group]) -> Answer {
+    let is_served = |is_v6| {
+        let mut of_family = groups.iter().filter(|g| g.is_v6 == is_v6 && g.has_way());
+        of_family.any(|g| !matches!(g.by, By::NoListener(_)))
+    };
+    let served = [is_served(false), is_served(true)];
+    let counts = |group: &&Group| {
+        group.has_way() && (served == [false, false] || served[usize::from(group.is_v6)])
+    };
+    let mut answers = groups.iter().filter(counts).map(|group| group.answer);
+    let Some(first) = answers.next() else { return Answer::No };
+    if answers.all(|answer| answer == first) { first } else { Answer::Depends }
+}

@@ -1,0 +1,75 @@
+//! What helps against a port that goes around the input rules, the best first.
+
+use crate::firewall::RulePlace;
+use crate::net::{Port, Transport};
+
+use super::answer::AroundKind;
+use super::{Group, PortReach, Rules, Taker};
+
+/// One way to close it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fix {
+    /// Publish it for this machine alone.
+    PublishOnLoopback {
+        /// The port here.
+        port: Port,
+        /// The port inside.
+        inside: Port,
+        /// Its transport.
+        transport: Transport,
+        /// The container, where it is known.
+        container: Option<Box<str>>,
+    },
+    /// A rule at the forward hook that asks for the port as it was before the translation. It outlives a
+    /// restart of the container's runtime.
+    Forward {
+        /// The port here.
+        port: Port,
+        /// Its transport.
+        transport: Transport,
+    },
+    /// A rule in the chain that Docker leaves to its users.
+    DockerUser {
+        /// The port here.
+        port: Port,
+        /// Its transport.
+        transport: Transport,
+        /// Whether `ip6tables` is meant.
+        is_v6: bool,
+    },
+    /// A rule before the translation.
+    BeforeTranslation {
+        /// The port here.
+        port: Port,
+        /// Its transport.
+        transport: Transport,
+        /// The rule that translates.
+        translating: Option<RulePlace>,
+    },
+}
+
+/// What helps where a port goes around the input rules; nothing where none does.
+#[must_use]
+pub fn fixes(reach: &PortReach, rules: &Rules) -> Vec<Fix> {
+    let Some(group) = reach.around() else { return Vec::new() };
+    let (port, transport) = (reach.port, reach.transport);
+    let mut fixes = Vec::new();
+    let kind = group.around.as_ref().map(|around| around.kind);
+    if matches!(kind, Some(AroundKind::Docker | AroundKind::Podman))
+        && let Some(Taker::Behind { to, container, .. }) = &group.taker
+    {
+        let (inside, container) = (to.port, container.clone());
+        fixes.push(Fix::PublishOnLoopback { port, inside, transport, container });
+    }
+    fixes.push(Fix::Forward { port, transport });
+    if rules.has_chain("DOCKER-USER") {
+        fixes.push(Fix::DockerUser { port, transport, is_v6: group.is_v6 });
+    }
+    fixes.push(before(group, port, transport));
+    fixes
+}
+
+fn before(group: &Group, port: Port, transport: Transport) -> Fix {
+    let translating = group.translated.as_ref().and_then(|t| t.rule.clone());
+    Fix::BeforeTranslation { port, transport, translating }
+}

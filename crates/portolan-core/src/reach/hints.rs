@@ -1,0 +1,282 @@
+//! What rules themselves tell of a machine nothing else is known of: interfaces and addresses they name,
+//! ports they translate. Used for saved rules only, and for finding ports that no socket holds.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::firewall::{
+    Chain, ChainKind, Element, ElementValue, Expression, Field, Hook, Match, Rule, Ruleset, SetRef,
+    Span, Statement, Table, Test,
+};
+
+/// The interfaces that packets of other machines might come in by, as far as rules name them. Bridges of
+/// containers and guests are not among them: nobody comes from the Internet by those.
+pub(super) fn outer_interfaces(ruleset: &Ruleset) -> Vec<Box<str>> {
+    let mut found: Vec<Box<str>> = Vec::new();
+    for (table, _, rule) in rules(ruleset) {
+        for m in matches(rule) {
+            let (Expression::Field(Field::InterfaceIn), Test::In(set)) = (&m.left, &m.test) else {
+                continue;
+            };
+            for element in elements(table, set) {
+                if let [Span::Names { text, is_prefix: false }] = &element.key[..]
+                    && !is_inner(text)
+                    && !found.contains(text)
+                {
+                    found.push(text.clone());
+                }
+            }
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+fn is_inner(name: &str) -> bool {
+    name.is_empty() || name == "lo" || INNER.iter().any(|start| name.starts_with(start))
+}
+
+/// Where the rules say that packets for `target` leave by: a rule that lets exactly them out by an
+/// interface, or one that masquerades the network it lies in everywhere else.
+pub(super) fn interface_of(ruleset: &Ruleset, target: IpAddr) -> Option<Box<str>> {
+    let mut best: Option<(u128, Box<str>)> = None;
+    for (table, _, rule) in rules(ruleset) {
+        let Some((size, name)) = leaves_by(table, rule, target) else { continue };
+        if best.as_ref().is_none_or(|(known, _)| size < *known) {
+            best = Some((size, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+/// How many addresses a rule holds for beside `target`, and the interface it names for them.
+fn leaves_by(table: &Table, rule: &Rule, target: IpAddr) -> Option<(u128, Box<str>)> {
+    let (number, source, destination) = match target {
+        IpAddr::V4(a) => (u128::from(a.to_bits()), Field::Source4, Field::Destination4),
+        IpAddr::V6(a) => (a.to_bits(), Field::Source6, Field::Destination6),
+    };
+    let mut size = None;
+    let mut name = None;
+    let mut is_of_sender = false;
+    for m in matches(rule) {
+        match (&m.left, &m.test) {
+            (Expression::Field(field), Test::In(set)) if *field == destination => {
+                size = Some(span_with(table, set, number)?);
+            }
+            (Expression::Field(field), Test::In(set)) if *field == source => {
+                size = Some(span_with(table, set, number)?);
+                is_of_sender = true;
+            }
+            (Expression::Field(Field::InterfaceOut), Test::In(set)) => {
+                name = Some((one_name(table, set)?, false));
+            }
+            (Expression::Field(Field::InterfaceOut), Test::NotIn(set)) => {
+                name = Some((one_name(table, set)?, true));
+            }
+            _ => {}
+        }
+    }
+    let (size, (name, is_elsewhere)) = (size?, name?);
+    (is_of_sender == is_elsewhere).then_some((size, name))
+}
+
+fn span_with(table: &Table, set: &SetRef, number: u128) -> Option<u128> {
+    elements(table, set).iter().find_map(|element| match &element.key[..] {
+        [Span::Numbers { low, high }] if (*low..=*high).contains(&number) => Some(high - low),
+        _ => None,
+    })
+}
+
+fn one_name(table: &Table, set: &SetRef) -> Option<Box<str>> {
+    match elements(table, set) {
+        [Element { key, .. }] => match &key[..] {
+            [Span::Names { text, is_prefix: false }] => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Addresses the machine might have: one that no rule names, and those whose traffic rules translate.
+pub(super) fn destinations(ruleset: Option<&Ruleset>, is_v6: bool) -> Vec<IpAddr> {
+    let mut found = vec![if is_v6 { UNNAMED_6 } else { UNNAMED_4 }];
+    let field = if is_v6 { Field::Destination6 } else { Field::Destination4 };
+    let of_nat = ruleset
+        .into_iter()
+        .flat_map(rules)
+        .filter(|(_, chain, _)| chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Nat));
+    for (table, _, rule) in of_nat.filter(|(_, _, rule)| is_translation(rule)) {
+        for m in matches(rule) {
+            let (Expression::Field(left), Test::In(set)) = (&m.left, &m.test) else { continue };
+            if *left != field {
+                continue;
+            }
+            for element in elements(table, set) {
+                if let [Span::Numbers { low, high }] = &element.key[..]
+                    && low == high
+                    && let Some(address) = address(*low, is_v6).filter(|a| !a.is_loopback())
+                    && !found.contains(&address)
+                {
+                    found.push(address);
+                }
+            }
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+fn address(number: u128, is_v6: bool) -> Option<IpAddr> {
+    if is_v6 {
+        return Some(Ipv6Addr::from_bits(number).into());
+    }
+    u32::try_from(number).ok().map(|bits| Ipv4Addr::from_bits(bits).into())
+}
+
+/// The ports whose traffic rules send somewhere else, each with the protocol's number where the rule says
+/// it; of ranges and maps the first few.
+pub(super) fn translated_ports(ruleset: &Ruleset) -> Vec<(Option<u8>, u16)> {
+    let mut found = Vec::new();
+    for (table, _, rule) in rules(ruleset).filter(|(table, chain, rule)| {
+        let may_translate = chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Nat);
+        may_translate && table.chains.iter().any(is_prerouting_nat) && leads_on(rule)
+    }) {
+        let protocol = matches(rule).find_map(|m| match (&m.left, &m.test) {
+            (Expression::Field(Field::Protocol), Test::In(set)) => {
+                numbers(elements(table, set), 0).first().and_then(|n| u8::try_from(*n).ok())
+            }
+            _ => None,
+        });
+        for port in rule.statements.iter().flat_map(|s| ports_in(table, s)) {
+            if !found.contains(&(protocol, port)) && found.len() < MOST_PORTS {
+                found.push((protocol, port));
+            }
+        }
+    }
+    found
+}
+
+/// Ports that rules translate to.
+pub(super) fn ports_translated_to(ruleset: &Ruleset) -> Vec<u16> {
+    let mut found = Vec::new();
+    for (table, _, rule) in rules(ruleset) {
+        for statement in &rule.statements {
+            let Statement::Nat(nat) = statement else { continue };
+            let spans: Vec<u128> = match &nat.port {
+                Some(Expression::Constant(crate::firewall::Value::Number(n))) => vec![*n],
+                Some(Expression::OneOf(Span::Numbers { low, .. })) => vec![*low],
+                Some(Expression::Lookup { map, .. }) => values(elements(table, map)),
+                _ => Vec::new(),
+            };
+            found.extend(spans.into_iter().filter_map(|n| u16::try_from(n).ok()));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn values(elements: &[Element]) -> Vec<u128> {
+    let data = elements.iter().filter_map(|element| match &element.value {
+        ElementValue::Data(spans) => spans.last(),
+        _ => None,
+    });
+    data.filter_map(|span| match span {
+        Span::Numbers { low, .. } => Some(*low),
+        Span::Names { .. } => None,
+    })
+    .take(MOST_PORTS)
+    .collect()
+}
+
+/// Destination ports a statement asks for: in a match, alone or in a concatenation, or as a map's key.
+fn ports_in(table: &Table, statement: &Statement) -> Vec<u16> {
+    let (key, set) = match statement {
+        Statement::Match(Match { left: Expression::Lookup { key, map }, .. }) => (&**key, map),
+        Statement::Match(Match { left, test: Test::In(set) }) => (left, set),
+        Statement::VerdictMap { key, map } => (key, map),
+        Statement::Nat(nat) => match nat.address.as_ref().or(nat.port.as_ref()) {
+            Some(Expression::Lookup { key, map }) => (&**key, map),
+            _ => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    let is_port = |e: &Expression| matches!(e, Expression::Field(Field::DestinationPort));
+    let part = match key {
+        Expression::Concat(parts) => parts.iter().position(is_port),
+        one => is_port(one).then_some(0),
+    };
+    let Some(part) = part else { return Vec::new() };
+    let found = numbers(elements(table, set), part);
+    found.into_iter().filter_map(|n| u16::try_from(n).ok()).collect()
+}
+
+fn numbers(elements: &[Element], part: usize) -> Vec<u128> {
+    let mut found = Vec::new();
+    for element in elements {
+        if let Some(Span::Numbers { low, high }) = element.key.get(part) {
+            found.extend((*low..=*high).take(MOST_PORTS));
+        }
+        if found.len() >= MOST_PORTS {
+            break;
+        }
+    }
+    found.truncate(MOST_PORTS);
+    found
+}
+
+/// Whether a rule sends its packets to another place.
+pub(super) fn is_translation(rule: &Rule) -> bool {
+    use crate::firewall::NatKind::{Dnat, Redirect};
+    rule.statements
+        .iter()
+        .any(|s| matches!(s, Statement::Nat(n) if matches!(n.kind, Dnat | Redirect)))
+}
+
+/// Whether a rule translates or asks another chain, which might.
+fn leads_on(rule: &Rule) -> bool {
+    use crate::firewall::Verdict::{Goto, Jump};
+    let leads = |s: &Statement| {
+        matches!(s, Statement::VerdictMap { .. } | Statement::Verdict(Jump(_) | Goto(_)))
+    };
+    is_translation(rule) || rule.statements.iter().any(leads)
+}
+
+/// Every rule with its table and chain.
+pub(super) fn rules(ruleset: &Ruleset) -> impl Iterator<Item = (&Table, &Chain, &Rule)> {
+    ruleset.tables.iter().flat_map(|table| {
+        let chains = table.chains.iter();
+        chains.flat_map(move |chain| chain.rules.iter().map(move |rule| (table, chain, rule)))
+    })
+}
+
+fn matches(rule: &Rule) -> impl Iterator<Item = &Match> {
+    rule.statements.iter().filter_map(|statement| match statement {
+        Statement::Match(m) => Some(m),
+        _ => None,
+    })
+}
+
+/// The members of a set, none where they could not be read.
+pub(super) fn elements<'a>(table: &'a Table, set: &'a SetRef) -> &'a [Element] {
+    match set {
+        SetRef::Inline(elements) => elements,
+        SetRef::Named(name) => {
+            table.set(name).and_then(|set| set.elements.as_deref()).unwrap_or_default()
+        }
+    }
+}
+
+/// Whether a chain translates destinations of packets of other machines.
+pub(super) fn is_prerouting_nat(chain: &Chain) -> bool {
+    let base = chain.base.as_ref();
+    base.is_some_and(|b| b.kind == ChainKind::Nat && b.hook == Hook::Prerouting)
+}
+
+/// Bridges and virtual interfaces as container runtimes and hypervisors call them.
+const INNER: [&str; 11] =
+    ["docker", "br-", "veth", "virbr", "cni", "podman", "flannel", "cali", "lxc", "vnet", "cilium"];
+/// Addresses for documentation (RFC 5737, RFC 3849), which no real rule names.
+const UNNAMED_4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77));
+const UNNAMED_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77));
+const MOST: usize = 8;
+const MOST_PORTS: usize = 1024;

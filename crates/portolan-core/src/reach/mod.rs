@@ -1,0 +1,29 @@
+//! Floor 5, who can reach a port of this machine, and what decides it.
+//!
+//! ```text
+//! a source ── arrives by ──▶ prerouting ─┬─▶ input ────▶ a socket bound there
+//!                          (translated?) └─▶ forward ──▶ a container, another machine
+//! ```
+//! One packet of each class of senders that no rule tells apart is sent through the rules, and its answer
+//! back; where it ends, what listens there and what would have become of it without translation make the
+//! answer. So a published container that goes around the input rules is found by what rules do, whatever
+//! their chains are called. Filters beyond this machine are not seen.
+
+mod answer;
+mod arrival;
+mod classes;
+mod fix;
+mod hints;
+mod listener;
+mod own;
+mod question;
+mod source;
+mod travel;
+
+pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Taker, Translated};
+pub use fix::{Fix, fixes};
+pub use question::{Publication, Rules, Scene};
+pub use source::{Source, Whence, senders};
+
+#[cfg(test)]
+mod tests;

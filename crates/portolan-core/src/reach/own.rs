@@ -1,0 +1,102 @@
+//! Packets of programs of this machine: out by loopback and in again, or to where its rules send them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::firewall::simulate::{Presumed, Way};
+use crate::firewall::{Addresses, Packet};
+use crate::net::{Endpoint, Port};
+
+use super::answer::{Answer, By, Group, Taker, Translated};
+use super::travel::{SENDER_PORT, Travel, translated};
+
+impl Travel<'_> {
+    /// A program of this machine: out by loopback and in again, or to where its rules send it.
+    pub(super) fn of_own_programs(&self, is_v6: bool) -> Option<Group> {
+        let world = self.asking.scene.world;
+        let bound = self.bound(self.port);
+        let to_own = |a: &IpAddr| a.is_ipv6() == is_v6 && !a.is_unspecified();
+        let loopback =
+            if is_v6 { Ipv6Addr::LOCALHOST.into() } else { IpAddr::from(Ipv4Addr::LOCALHOST) };
+        let is_known = self.asking.scene.sockets.is_some();
+        let has_family =
+            !is_v6 || !world.is_known() || world.addresses.iter().any(|a| a.address.is_ipv6());
+        if !has_family {
+            return None;
+        }
+        let listens = |to: IpAddr| !is_known || !self.is_nobody_at(&self.own_packet(to));
+        let candidates =
+            std::iter::once(loopback).chain(bound.iter().map(|e| e.address).filter(to_own));
+        let candidates: Vec<IpAddr> = candidates.collect();
+        let to = candidates.iter().copied().find(|to| listens(*to)).unwrap_or(loopback);
+        let group = Group {
+            answer: Answer::No,
+            by: By::NoListener(bound),
+            is_v6,
+            senders: Addresses::NONE,
+            interface: None,
+            to: Some(to),
+            taker: None,
+            translated: None,
+            around: None,
+            depends_on: Vec::new(),
+            is_exact: true,
+        };
+        Some(self.own_fate(&self.own_packet(to), group, listens(to)))
+    }
+
+    fn own_packet(&self, to: IpAddr) -> Packet {
+        let packet = Packet::new(self.protocol, to, to).ports(SENDER_PORT, self.port.0);
+        Packet { interface_in: "lo".into(), ..packet }
+    }
+
+    fn own_fate(&self, packet: &Packet, mut group: Group, listens: bool) -> Group {
+        let (Some(with), Some(without)) = (&self.asking.with, &self.asking.without) else {
+            if listens {
+                (group.answer, group.by) = (Answer::Unknown, By::RulesUnseen);
+            }
+            return group;
+        };
+        let leaving =
+            Packet { interface_in: "".into(), interface_out: Some("lo".into()), ..packet.clone() };
+        let out = with.walk(&leaving, Way::Output, &Presumed);
+        let moved = translated(&out);
+        group.translated = moved.map(|(rule, to)| Translated {
+            rule: rule.and_then(|id| self.ruleset()?.place(id)),
+            to,
+        });
+        let at = Endpoint::new(out.packet.destination, Port(out.packet.destination_port));
+        let is_away = group.translated.is_some() && !self.is_own(at.address);
+        if !is_away && !listens && group.translated.is_none() {
+            return group;
+        }
+        self.end(&out, &mut group);
+        if group.answer != Answer::Yes {
+            return group;
+        }
+        if is_away {
+            let container = self.container();
+            group.taker = Some(Taker::Behind { to: at, interface: None, container });
+            return group;
+        }
+        // Its connection is known and translated already: rules of type nat are not asked again.
+        let entering = Packet {
+            interface_in: "lo".into(),
+            interface_out: None,
+            source: out.packet.source,
+            destination: out.packet.destination,
+            destination_port: out.packet.destination_port,
+            ct_mark: out.packet.ct_mark,
+            ..packet.clone()
+        };
+        let walk = without.walk(&entering, Way::Input, &Presumed);
+        self.end(&walk, &mut group);
+        if group.answer == Answer::Yes {
+            self.deliver(&entering, &walk, &mut group);
+        }
+        group
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.asking.scene.world.is_local(address)
+    }
+}

@@ -1,0 +1,123 @@
+//! Who asks: the sources of traffic a question is about, as addresses and the interface they come by.
+
+use crate::firewall::Addresses;
+use crate::inventory::{AddressSpec, SourceExtent};
+use crate::net::Prefix;
+
+/// Somebody who might want to reach a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As it is told: `any`, `loopback`, a network of the inventory, `10.0.0.0/8`, `eth1`.
+    pub name: String,
+    /// From where its packets come.
+    pub whence: Whence,
+    /// What of it is not known: names that were not resolved.
+    pub unresolved: Vec<String>,
+}
+
+/// From where packets come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// From programs of this machine.
+    Here,
+    /// From other machines.
+    Outside {
+        /// With these addresses.
+        addresses: Addresses,
+        /// By this interface; `None`: by the one that answers to them leave by.
+        interface: Option<Box<str>>,
+    },
+}
+
+impl Source {
+    /// Every other machine, of both families.
+    #[must_use]
+    pub fn any() -> Self {
+        Self::outside("any", senders(), None)
+    }
+
+    /// Machines with public addresses.
+    #[must_use]
+    pub fn internet() -> Self {
+        Self::outside("internet", senders().without(&prefixes(&PRIVATE)), None)
+    }
+
+    /// Programs of this machine.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self { name: "loopback".to_owned(), whence: Whence::Here, unresolved: Vec::new() }
+    }
+
+    /// Whoever comes by an interface.
+    #[must_use]
+    pub fn interface(name: &str) -> Self {
+        if name == "lo" {
+            return Self::loopback();
+        }
+        Self::outside(name, senders(), Some(name.into()))
+    }
+
+    /// The addresses of a network.
+    #[must_use]
+    pub fn prefix(prefix: Prefix) -> Self {
+        let addresses = Addresses::of([prefix]);
+        if addresses.without(&prefixes(&LOOPBACK)).is_empty() {
+            return Self { name: prefix.to_string(), ..Self::loopback() };
+        }
+        Self::outside(&prefix.to_string(), addresses.and(&senders()), None)
+    }
+
+    /// A source of the inventory, by what it stands for.
+    #[must_use]
+    pub fn of_extent(name: &str, extent: &SourceExtent) -> Self {
+        let inside =
+            if extent.any { senders() } else { Addresses::of(extent.prefixes.iter().copied()) };
+        let addresses = inside.without(&Addresses::of(extent.except.iter().copied()));
+        let is_here = !addresses.is_empty() && addresses.without(&prefixes(&LOOPBACK)).is_empty();
+        let unresolved = extent.unresolved.iter().map(AddressSpec::to_string).collect();
+        let interface = extent.interface.as_deref().map(Into::into);
+        let whence = match is_here {
+            true => Whence::Here,
+            false => Whence::Outside { addresses: addresses.and(&senders()), interface },
+        };
+        Self { name: name.to_owned(), whence, unresolved }
+    }
+
+    fn outside(name: &str, addresses: Addresses, interface: Option<Box<str>>) -> Self {
+        let whence = Whence::Outside { addresses, interface };
+        Self { name: name.to_owned(), whence, unresolved: Vec::new() }
+    }
+}
+
+/// Every address a packet of another machine may have as its source (RFC 1122 §3.2.1.3, RFC 4291 §2.7).
+#[must_use]
+pub fn senders() -> Addresses {
+    Addresses::all().without(&prefixes(&NO_SENDERS))
+}
+
+pub(super) fn prefixes(texts: &[&str]) -> Addresses {
+    Addresses::of(texts.iter().map(|t| t.parse::<Prefix>().expect("networks written here parse")))
+}
+
+/// This network, loopback, multicast, reserved; unspecified, loopback, multicast, and the addresses of a
+/// link, which have no meaning beyond it.
+const NO_SENDERS: [&str; 8] = [
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::",
+    "::1",
+    "ff00::/8",
+    "fe80::/10",
+];
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
+/// RFC 1918, RFC 6598, RFC 3927, RFC 4193.
+const PRIVATE: [&str; 6] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "fc00::/7",
+];

@@ -1,0 +1,217 @@
+//! Who can reach a port of this machine, and what decides it: sockets, rules, translation, containers.
+
+pub(crate) mod sources;
+pub(crate) mod witness;
+
+use anyhow::Result;
+use portolan_core::audit::Listening;
+use portolan_core::firewall::Addresses;
+use portolan_core::net::{Gap, Port, Transport};
+use portolan_core::reach::{self, Answer, Fix, PortReach, Reached, Source, Whence};
+use portolan_core::registry::Registry;
+use portolan_core::registry::port_set::PortSelection;
+use portolan_core::socket::{Machine, SocketTable};
+use portolan_host::machine;
+use portolan_host::processes::Details;
+
+use crate::cli::args::firewall::Sources as RuleSources;
+use crate::ops;
+use crate::ops::behind::{self, Behind};
+use crate::ops::firewall::source;
+use crate::ops::inventory::Asked;
+use crate::ops::sockets::Request as Sockets;
+use sources::Directory;
+use witness::{Witness, upstream};
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// Which ports; `None`: every open one.
+    pub(crate) ports: Option<PortSelection>,
+    /// From where; empty: from everybody worth asking about.
+    pub(crate) from: Vec<String>,
+    /// Rules of a file instead of those of this machine.
+    pub(crate) rules: &'a RuleSources,
+    /// Which inventory and host.
+    pub(crate) asked: Asked,
+}
+
+/// Who can reach what.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// A row a port.
+    pub(crate) rows: Vec<Row>,
+    /// Whether ports were named.
+    pub(crate) is_asked: bool,
+    /// The sources that were named.
+    pub(crate) from: Vec<String>,
+    /// The sockets; `None` with saved rules.
+    pub(crate) table: Option<SocketTable>,
+    /// Names of the inventory for addresses.
+    pub(crate) names: Vec<(String, Addresses)>,
+    /// What could not be seen.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Who can reach one port.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// The answers.
+    pub(crate) reach: PortReach,
+    /// The port that was asked about, where traffic for this one ends up there.
+    pub(crate) leads_to: Option<Port>,
+    /// What is registered for the number.
+    pub(crate) service: Option<String>,
+    /// Its sockets, as places in the table.
+    pub(crate) sockets: Vec<usize>,
+    /// For whom the socket is held, where its holder only stands in.
+    pub(crate) stand_in: Option<Behind>,
+    /// What helps, where it goes around the input rules.
+    pub(crate) fixes: Vec<Fix>,
+}
+
+impl Row {
+    /// The best that anybody beyond this machine gets, or whoever was named.
+    pub(crate) fn answer(&self, is_named: bool) -> Answer {
+        let outside = |r: &&Reached| is_named || r.source.whence != Whence::Here;
+        let reached = self.reach.sources.iter().filter(outside);
+        let answers = reached.flat_map(|r| r.groups.iter().map(|g| g.answer).chain([r.answer]));
+        answers.min().unwrap_or(Answer::No)
+    }
+}
+
+impl Report {
+    /// The best that anybody asked about gets at any port.
+    pub(crate) fn answer(&self) -> Answer {
+        let is_named = !self.from.is_empty();
+        self.rows.iter().map(|row| row.answer(is_named)).min().unwrap_or(Answer::No)
+    }
+
+    /// Whether a port goes around the input rules.
+    pub(crate) fn is_around(&self) -> bool {
+        self.rows.iter().any(|row| row.reach.around().is_some())
+    }
+
+    /// Whether something that was asked could not be seen.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.gaps.iter().any(Gap::is_incomplete)
+    }
+}
+
+/// Finds out.
+///
+/// # Errors
+/// A source that is none, an inventory that is broken, rules that cannot be read.
+pub(crate) fn ask(request: &Request<'_>, registry: &Registry) -> Result<Report> {
+    let mut gaps = Vec::new();
+    let is_live = request.rules.rules.is_empty();
+    let machine = if is_live { machine::read().into_value(&mut gaps) } else { Machine::default() };
+    let table = match is_live {
+        true => {
+            let sockets = Sockets::listeners(Details::Full);
+            Some(ops::sockets::observe(&sockets)?.into_value(&mut gaps))
+        }
+        false => None,
+    };
+    let intent = ops::inventory::intent(&request.asked, &machine, &mut gaps)?;
+    let mut witness = match is_live {
+        true => Witness::live(),
+        false => Witness::of(source::load(request.rules)?),
+    };
+    // It is the very thing that is asked for.
+    witness.gaps.iter_mut().for_each(|gap| gap.asked = true);
+    let directory = Directory { machine: &machine, world: &witness.world, intent: &intent };
+    let sources = match &request.from[..] {
+        [] => directory.everybody(),
+        named => named.iter().map(|word| directory.named(word)).collect::<Result<_>>()?,
+    };
+    let names = directory.names();
+    let publications = witness.scene(None).prepare().translated_ports();
+    if is_live && !publications.is_empty() {
+        witness.ask_runtimes();
+    }
+    let mut rows = rows(request, &witness, table.as_ref(), &sources);
+    let mut asking = behind::Asking::default();
+    for row in &mut rows {
+        tell(row, table.as_ref(), registry, &mut asking);
+        row.fixes = witness.rules.as_ref().map(|r| reach::fixes(&row.reach, r)).unwrap_or_default();
+    }
+    gaps.append(&mut witness.gaps);
+    gaps.append(&mut asking.gaps);
+    gaps.push(upstream());
+    let from = request.from.clone();
+    Ok(Report { rows, is_asked: request.ports.is_some(), from, table, names, gaps })
+}
+
+fn rows(
+    request: &Request<'_>,
+    witness: &Witness,
+    table: Option<&SocketTable>,
+    sources: &[Source],
+) -> Vec<Row> {
+    let asking = witness.scene(table).prepare();
+    let row = |port, transport, leads_to| Row {
+        reach: asking.about(port, transport, sources),
+        leads_to,
+        service: None,
+        sockets: Vec::new(),
+        stand_in: None,
+        fixes: Vec::new(),
+    };
+    let mut open: Vec<(Port, Transport)> = table
+        .map(|table| Listening::all(table).iter().map(|l| (l.port, l.transport)).collect())
+        .unwrap_or_default();
+    open.extend(asking.translated_ports());
+    open.sort();
+    open.dedup();
+    let Some(wanted) = &request.ports else {
+        return open.into_iter().map(|(port, transport)| row(port, transport, None)).collect();
+    };
+    let mut rows = Vec::new();
+    for port in wanted.ports().iter() {
+        let transports = Transport::ALL.into_iter().filter(|t| wanted.contains(port, *t));
+        let mut transports: Vec<Transport> = transports.collect();
+        narrow(&mut transports, &open, port);
+        for transport in transports {
+            let leading = asking.leading_to(port, transport);
+            // A port that nobody holds and that others lead to is a port inside.
+            let is_inside = !leading.is_empty() && !open.contains(&(port, transport));
+            if !is_inside {
+                rows.push(row(port, transport, None));
+            }
+            rows.extend(leading.into_iter().map(|own| row(own, transport, Some(port))));
+        }
+    }
+    rows
+}
+
+/// Of several transports those in which the port is open; where it is in none, TCP and UDP.
+fn narrow(transports: &mut Vec<Transport>, open: &[(Port, Transport)], port: Port) {
+    if transports.len() < 2 {
+        return;
+    }
+    let is_open = |t: &Transport| open.contains(&(port, *t));
+    match transports.iter().any(is_open) {
+        true => transports.retain(is_open),
+        false => transports.retain(|t| *t == Transport::Tcp),
+    }
+}
+
+/// What is known of the port beside who reaches it.
+fn tell(
+    row: &mut Row,
+    table: Option<&SocketTable>,
+    registry: &Registry,
+    asking: &mut behind::Asking,
+) {
+    let (port, transport) = (row.reach.port, row.reach.transport);
+    row.service = registry.service_name(port, transport).map(str::to_owned);
+    let Some(table) = table else { return };
+    let of_port = table.sockets.iter().enumerate().filter(|(_, held)| {
+        held.socket.is_listener()
+            && held.socket.local_port() == Some(port)
+            && held.socket.transport.with_ports() == Some(transport)
+    });
+    row.sockets = of_port.map(|(place, _)| place).collect();
+    row.stand_in = row.sockets.iter().find_map(|place| asking.about(table, &table.sockets[*place]));
+}

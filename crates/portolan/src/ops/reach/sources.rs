@@ -1,0 +1,126 @@
+//! Who is asked about: what `--from` names, or everybody worth asking about.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use portolan_core::firewall::{Addresses, World};
+use portolan_core::inventory::{BUILT_IN_NETWORKS, Inventory, Source as Declared};
+use portolan_core::net::{Prefix, nearest};
+use portolan_core::reach::Source;
+use portolan_core::socket::Machine;
+
+use crate::fault::Fault;
+use crate::ops::inventory::Intent;
+use crate::ops::kill::came_in;
+
+/// What sources are looked up in.
+#[derive(Debug)]
+pub(crate) struct Directory<'a> {
+    /// The machine asked about, where it is this one.
+    pub(crate) machine: &'a Machine,
+    /// Its interfaces.
+    pub(crate) world: &'a World,
+    /// What the inventory names.
+    pub(crate) intent: &'a Intent,
+}
+
+impl Directory<'_> {
+    /// The source that `word` names.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub(crate) fn named(&self, word: &str) -> Result<Source> {
+        let nothing = Inventory::default();
+        let inventory = self.intent.declared().map_or(&nothing, |(inventory, _)| inventory);
+        let extent = |source: &Declared| {
+            let extent = inventory.extent_of(source, self.machine);
+            Source::of_extent(word, &extent)
+        };
+        if let Ok(prefix) = word.parse::<Prefix>() {
+            return Ok(Source::prefix(prefix));
+        }
+        if inventory.network(word).is_some() || word == "private" {
+            return Ok(extent(&Declared::Network(word.to_owned())));
+        }
+        if inventory.host(word).is_some() {
+            return Ok(extent(&Declared::Host(word.to_owned())));
+        }
+        if let Some(name) = word.strip_prefix("service:").filter(|n| inventory.service(n).is_some())
+        {
+            return Ok(extent(&Declared::Service(name.to_owned())));
+        }
+        if let Some(group) = word.strip_prefix('@').filter(|g| !inventory.hosts_in(g).is_empty()) {
+            return Ok(extent(&Declared::Group(group.to_owned())));
+        }
+        let interface = word.strip_prefix("iface:").unwrap_or(word);
+        if interface != word || self.world.interfaces.iter().any(|i| &*i.name == interface) {
+            return Ok(Source::interface(interface));
+        }
+        match word {
+            "any" => Ok(Source::any()),
+            "internet" => Ok(Source::internet()),
+            "loopback" | "localhost" | "lo" => Ok(Source::loopback()),
+            "caller" => caller().map(Source::prefix).ok_or_else(|| {
+                Fault::new("nobody came in by SSH here", "name an address, or `any`")
+            }),
+            _ => Err(self.unknown(inventory, word)),
+        }
+    }
+
+    fn unknown(&self, inventory: &Inventory, word: &str) -> anyhow::Error {
+        let networks = inventory.networks.iter().map(|n| n.name.as_str());
+        let hosts = inventory.hosts.iter().map(|h| h.name.as_str());
+        let all = networks.chain(hosts).chain(BUILT_IN_NETWORKS).chain(["internet", "caller"]);
+        let hint = match nearest(word, all) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => HINT.to_owned(),
+        };
+        Fault::new(format!("there is no source `{word}`"), hint)
+    }
+
+    /// Everybody worth asking about where nobody is named: this machine, everyone else, what the
+    /// inventory names, each interface, and whoever asks.
+    pub(crate) fn everybody(&self) -> Vec<Source> {
+        let mut all = vec![Source::loopback(), Source::any()];
+        if let Some((inventory, host)) = self.intent.declared() {
+            let networks = inventory.networks.iter().map(|n| n.name.as_str());
+            let others = inventory.hosts.iter().filter(|h| h.name != host.name);
+            let names = networks.chain(others.map(|h| h.name.as_str())).take(MOST);
+            all.extend(names.filter_map(|name| self.named(name).ok()));
+        }
+        let interfaces = self.world.interfaces.iter().filter(|i| &*i.name != "lo");
+        let with_address =
+            interfaces.filter(|i| self.world.addresses.iter().any(|own| own.interface == i.name));
+        let named = with_address.map(|i| Source::interface(&i.name)).take(MOST);
+        all.extend(named.map(|source| Source { name: format!("iface:{}", source.name), ..source }));
+        all.extend(caller().map(|prefix| {
+            let name = format!("caller ({prefix})");
+            Source { name, ..Source::prefix(prefix) }
+        }));
+        all
+    }
+
+    /// Names for addresses, for telling groups: the inventory's networks.
+    pub(crate) fn names(&self) -> Vec<(String, Addresses)> {
+        let Some((inventory, _)) = self.intent.declared() else { return Vec::new() };
+        let networks = inventory.networks.iter().map(|network| {
+            let source = Declared::Network(network.name.clone());
+            let extent = inventory.extent_of(&source, self.machine);
+            let inside = Addresses::of(extent.prefixes.iter().copied());
+            let except = Addresses::of(extent.except.iter().copied());
+            (network.name.clone(), inside.without(&except))
+        });
+        networks.filter(|(_, addresses)| !addresses.is_empty()).collect()
+    }
+}
+
+/// Whoever came in by SSH to ask.
+fn caller() -> Option<Prefix> {
+    let peer: IpAddr = came_in()?;
+    Some(Prefix::from(peer))
+}
+
+const HINT: &str = "an address, a network, a name of the inventory, iface:eth0, any, internet, \
+                    private, loopback or caller";
+/// More names of an inventory are not asked about one by one.
+const MOST: usize = 64;

@@ -1,0 +1,100 @@
+//! Names for senders: `any`, `any but 10.0.0.0/8`, `office`, `10.0.0.0/8 and 2 more networks`.
+
+use portolan_core::firewall::Addresses;
+use portolan_core::net::Prefix;
+use portolan_core::reach::{Answer, Group, PortReach, Reached, Whence};
+
+/// The senders of some groups of a source, as one phrase.
+pub(super) fn label(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) -> String {
+    let name = &reached.source.name;
+    if reached.source.whence == Whence::Here {
+        return with_families(name, reached, groups);
+    }
+    let own = union(groups.iter().copied());
+    let all = union(reached.groups.iter().filter(|group| group.has_way()));
+    let inner = groups.iter().all(|group| group.has_way());
+    if own == all || !inner {
+        return with_families(name, reached, groups);
+    }
+    let families = [false, true].map(|is_v6| (own.family(is_v6), all.family(is_v6), is_v6));
+    let mut parts = Vec::new();
+    for (own, all, is_v6) in families {
+        if own.is_empty() {
+            continue;
+        }
+        parts.push(part(name, &own, &all, is_v6, names));
+    }
+    parts.join(", ")
+}
+
+fn part(
+    name: &str,
+    own: &Addresses,
+    all: &Addresses,
+    is_v6: bool,
+    names: &[(String, Addresses)],
+) -> String {
+    let family = if is_v6 { "IPv6" } else { "IPv4" };
+    if own == all {
+        return format!("{name} ({family})");
+    }
+    if let Some((network, _)) = names.iter().find(|(_, inside)| inside.family(is_v6) == *own) {
+        return network.clone();
+    }
+    let (inside, outside) = (own.prefixes(is_v6), all.without(own).prefixes(is_v6));
+    if inside.len() <= outside.len() {
+        return listed(&inside);
+    }
+    format!("{name} ({family}) but {}", listed(&outside))
+}
+
+fn listed(prefixes: &[Prefix]) -> String {
+    let shown: Vec<String> = prefixes.iter().take(SHOWN).map(Prefix::to_string).collect();
+    match prefixes.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more networks", shown.join(", ")),
+    }
+}
+
+/// The name, with the family where only one of two is meant.
+fn with_families(name: &str, reached: &Reached, groups: &[&Group]) -> String {
+    let has = |groups: &[&Group], is_v6| groups.iter().any(|group| group.is_v6 == is_v6);
+    let all: Vec<&Group> = reached.groups.iter().filter(|group| group.has_way()).collect();
+    let is_both = has(&all, false) && has(&all, true);
+    match (is_both, has(groups, false), has(groups, true)) {
+        (true, true, false) => format!("{name} (IPv4)"),
+        (true, false, true) => format!("{name} (IPv6)"),
+        _ => name.to_owned(),
+    }
+}
+
+fn union<'a>(groups: impl Iterator<Item = &'a Group>) -> Addresses {
+    groups.fold(Addresses::NONE, |all, group| all.with(&group.senders))
+}
+
+/// Who reaches a port, in a few words for a column: of everybody else those who do, else this machine.
+pub(crate) fn summary(reach: &PortReach, names: &[(String, Addresses)]) -> String {
+    let outside = reach.sources.iter().find(|r| r.source.whence != Whence::Here);
+    let of = |wanted: Answer| -> Option<String> {
+        let reached = outside?;
+        let groups: Vec<&Group> = reached.groups.iter().filter(|g| g.answer == wanted).collect();
+        (!groups.is_empty()).then(|| label(reached, &groups, names))
+    };
+    if let Some(who) = of(Answer::Yes) {
+        return who;
+    }
+    if let Some(who) = of(Answer::Depends) {
+        return format!("{who}, perhaps");
+    }
+    if let Some(who) = of(Answer::Unknown) {
+        return format!("{who}, unless filtered");
+    }
+    let here = reach.sources.iter().find(|r| r.source.whence == Whence::Here);
+    match here.map(|reached| reached.answer) {
+        Some(Answer::No) => "nobody".to_owned(),
+        _ => "this machine".to_owned(),
+    }
+}
+
+/// More networks than this are counted.
+const SHOWN: usize = 3;

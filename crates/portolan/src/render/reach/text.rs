@@ -1,0 +1,204 @@
+//! The answers on one screen: who, whether, why.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use portolan_core::firewall::Addresses;
+use portolan_core::reach::{Answer, By, Group, Reached};
+
+use super::label::{label, summary};
+use super::words;
+use crate::ops::behind::Behind;
+use crate::ops::reach::{Report, Row};
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+use crate::render::table::{Cell, Column, Table, wrap};
+
+/// Prints a table of all ports, or what is told of those that were named.
+pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
+    if report.is_asked {
+        for (number, row) in report.rows.iter().enumerate() {
+            if number > 0 {
+                writeln!(screen)?;
+            }
+            one(screen, row, report)?;
+        }
+    } else {
+        all(screen, report)?;
+    }
+    Ok(screen.flush()?)
+}
+
+fn all(screen: &mut Screen, report: &Report) -> Result<()> {
+    let mut table = Table::new([
+        Column::right("PORT"),
+        Column::flexible("SERVICE", 8),
+        Column::flexible("PROCESS", 8),
+        Column::flexible("REACHABLE FROM", 14),
+        Column::flexible("BY", 20),
+    ]);
+    for row in &report.rows {
+        let decisive = decisive(row);
+        table.push(vec![
+            Cell::new(Role::Strong, format!("{}/{}", row.reach.port, row.reach.transport)),
+            row.service.clone().unwrap_or_default().into(),
+            holders(row, report).into(),
+            Cell::new(
+                decisive.map_or(Role::Plain, |g| role(g.answer)),
+                summary(&row.reach, &report.names),
+            ),
+            decisive.map(|group| words::by(&group.by)).unwrap_or_default().into(),
+        ]);
+        if let Some(around) = row.reach.around().and_then(|group| group.around.as_ref()) {
+            let note = format!("{}: {}", words::who_goes_around(around.kind), around.rule);
+            table.push_text(4, Cell::new(Role::Bad, note));
+        }
+    }
+    if report.rows.is_empty() {
+        writeln!(screen, "No port is open.")?;
+        return Ok(());
+    }
+    let (width, style) = (screen.width, screen.style);
+    table.write(screen, width, style)?;
+    Ok(())
+}
+
+/// The group that stands for a row: the best of those from outside.
+fn decisive(row: &Row) -> Option<&Group> {
+    let outside = row.reach.sources.iter().filter(|r| r.source.name != "loopback");
+    outside.flat_map(|r| &r.groups).filter(|g| g.has_way()).min_by_key(|g| g.answer)
+}
+
+fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
+    let style = screen.style;
+    let mut title = format!("{}/{}", row.reach.port, row.reach.transport);
+    if let Some(service) = &row.service {
+        title.push_str(&format!("  {service}"));
+    }
+    let holders = holders(row, report);
+    writeln!(screen, "{}  {}", style.paint(Role::Strong, sanitize(&title)), sanitize(&holders))?;
+    if let Some(inside) = row.leads_to {
+        writeln!(screen, "  what comes to it ends up at port {inside}")?;
+    }
+    if let Some(note) = stand_in(row) {
+        hanging(screen, "  ", &note)?;
+    }
+    for story in stories(row, &report.names) {
+        writeln!(screen)?;
+        let answer = story.group.answer;
+        let head = format!("  {:<8}", answer.as_str());
+        let who = format!("from {}", story.who.join(", "));
+        let mut lines = wrap(&sanitize(&who), screen.width.saturating_sub(head.len())).into_iter();
+        let first = lines.next().unwrap_or_default();
+        writeln!(screen, "{}{first}", style.paint(role(answer), head))?;
+        for line in lines {
+            writeln!(screen, "          {line}")?;
+        }
+        hanging(screen, "          ", &words::by(&story.group.by))?;
+        for line in words::more(story.group) {
+            hanging(screen, "          ", &line)?;
+        }
+    }
+    if !row.fixes.is_empty() {
+        writeln!(screen)?;
+        let kind = row.reach.around().and_then(|group| group.around.as_ref()).map(|a| a.kind);
+        let why = kind.map(words::who_goes_around).unwrap_or_default();
+        writeln!(screen, "  {}", style.paint(Role::Bad, format!("{why}. What closes it:")))?;
+    }
+    for (number, fix) in row.fixes.iter().enumerate() {
+        let (what, command) = words::fix(fix);
+        hanging(screen, &format!("  {}. ", number + 1), &what)?;
+        if let Some(command) = command {
+            writeln!(screen, "     {}", style.paint(Role::Hint, sanitize(&command)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Senders, of whatever sources, of whom the same is told.
+struct Story<'a> {
+    group: &'a Group,
+    who: Vec<String>,
+}
+
+fn stories<'a>(row: &'a Row, names: &[(String, Addresses)]) -> Vec<Story<'a>> {
+    let mut stories: Vec<Story<'a>> = Vec::new();
+    for reached in &row.reach.sources {
+        let mut left: Vec<&Group> = reached.groups.iter().filter(|g| is_told(reached, g)).collect();
+        while let Some(first) = left.first().copied() {
+            let (same, others) = left.into_iter().partition(|group| is_same(group, first));
+            left = others;
+            let who = label(reached, &same, names);
+            match stories.iter_mut().find(|story| is_same(story.group, first)) {
+                Some(story) if story.who.contains(&who) => {}
+                Some(story) => story.who.push(who),
+                None => stories.push(Story { group: first, who: vec![who] }),
+            }
+        }
+        if reached.groups.is_empty() {
+            continue;
+        }
+    }
+    stories.sort_by_key(|story| story.group.answer);
+    stories
+}
+
+/// Senders without a way are told of only where a source has no others.
+fn is_told(reached: &Reached, group: &Group) -> bool {
+    group.has_way() || !reached.groups.iter().any(Group::has_way)
+}
+
+fn is_same(a: &Group, b: &Group) -> bool {
+    let told = |group: &Group| -> (Answer, By) { (group.answer, group.by.clone()) };
+    told(a) == told(b)
+        && a.translated == b.translated
+        && a.around == b.around
+        && a.depends_on == b.depends_on
+        && a.is_exact == b.is_exact
+}
+
+const fn role(answer: Answer) -> Role {
+    match answer {
+        Answer::Yes => Role::Good,
+        Answer::No => Role::Plain,
+        Answer::Depends | Answer::Unknown => Role::Warning,
+    }
+}
+
+fn holders(row: &Row, report: &Report) -> String {
+    let Some(table) = &report.table else { return String::new() };
+    let of_row = row.sockets.iter().filter_map(|place| table.sockets.get(*place));
+    let mut names: Vec<String> = of_row
+        .flat_map(|held| table.owners(held))
+        .map(|process| process.name.to_string())
+        .collect();
+    names.sort();
+    names.dedup();
+    names.join(", ")
+}
+
+/// For whom a program holds the port, and that packets from outside do not come to it.
+fn stand_in(row: &Row) -> Option<String> {
+    let Some(Behind::Published { by, container }) = &row.stand_in else { return None };
+    let name = container.as_ref().map(|c| c.name.as_ref().unwrap_or(&c.id));
+    let whom = name.map_or("a container".to_owned(), |name| format!("container {name}"));
+    let is_moved = row.reach.groups().any(|g| g.translated.is_some());
+    let comes = match is_moved {
+        true => "; what rules send on to the container never comes to it",
+        false => "",
+    };
+    Some(format!("{} holds the port for {whom}{comes}", by.program))
+}
+
+/// A text behind a mark, wrapped, further lines under its beginning.
+fn hanging(screen: &mut Screen, mark: &str, text: &str) -> Result<()> {
+    let indent = " ".repeat(mark.chars().count());
+    for (number, line) in
+        wrap(&sanitize(text), screen.width.saturating_sub(indent.len())).iter().enumerate()
+    {
+        let before = if number == 0 { mark } else { &indent };
+        writeln!(screen, "{before}{line}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The reasons in words.
+
+use portolan_core::firewall::simulate::Outcome;
+use portolan_core::net::{Endpoint, Transport};
+use portolan_core::reach::{AroundKind, By, Fix, Group, Taker};
+
+/// What decides, as a phrase.
+pub(crate) fn by(by: &By) -> String {
+    match by {
+        By::Allowed(rule) => format!("let in by {rule}"),
+        By::Unfiltered => "no rule is in the way".to_owned(),
+        By::Refused { rule, outcome: Outcome::Reject(_) } => format!("rejected by {rule}"),
+        By::Refused { rule, .. } => format!("dropped by {rule}"),
+        By::AnswerRefused(rule) => format!("it gets in, but its answer is dropped by {rule}"),
+        By::NoListener(bound) if bound.is_empty() => "nothing listens there".to_owned(),
+        By::NoListener(bound) => format!("bound to {} only", addresses(bound)),
+        By::NoRoute => "no route leads back there".to_owned(),
+        By::NoAddress => "this machine has no address to send to from there".to_owned(),
+        By::NotForwarding => {
+            "it would have to be passed on, and this machine does not forward".to_owned()
+        }
+        By::Martian => "translated to loopback, where packets from outside are not let".to_owned(),
+        By::RulesUnseen => {
+            "the rules were not seen; where it is bound, nothing is in the way".to_owned()
+        }
+    }
+}
+
+/// The kind of what decides, for machines.
+pub(super) const fn by_word(by: &By) -> &'static str {
+    match by {
+        By::Allowed(_) => "rule-accepts",
+        By::Unfiltered => "no-rule",
+        By::Refused { .. } => "rule-refuses",
+        By::AnswerRefused(_) => "rule-refuses-answer",
+        By::NoListener(bound) if bound.is_empty() => "no-listener",
+        By::NoListener(_) => "bound-elsewhere",
+        By::NoRoute => "no-route",
+        By::NoAddress => "no-address",
+        By::NotForwarding => "not-forwarding",
+        By::Martian => "martian",
+        By::RulesUnseen => "rules-unseen",
+    }
+}
+
+fn addresses(bound: &[Endpoint]) -> String {
+    let mut all: Vec<String> = bound.iter().map(|e| e.address.to_string()).collect();
+    all.dedup();
+    let more = all.len().saturating_sub(3);
+    all.truncate(3);
+    match more {
+        0 => all.join(", "),
+        _ => format!("{} and {more} more", all.join(", ")),
+    }
+}
+
+/// The facts of a group after what decides, a line each.
+pub(super) fn more(group: &Group) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(translated) = &group.translated {
+        let to = &translated.to;
+        let container = match &group.taker {
+            Some(Taker::Behind { container: Some(name), .. }) => format!(" (container {name})"),
+            _ => String::new(),
+        };
+        lines.push(match &translated.rule {
+            Some(rule) => format!("sent on to {to}{container} by {rule}"),
+            None => format!("sent on to {to}{container}"),
+        });
+    }
+    if let Some(around) = &group.around {
+        lines.push(format!("the input path refuses this port and is never asked: {}", around.rule));
+    }
+    if !group.depends_on.is_empty() {
+        lines.push(format!("depends on: {}", group.depends_on.join("; ")));
+    }
+    if !group.is_exact {
+        lines.push("an example: not every sender was asked about".to_owned());
+    }
+    lines
+}
+
+/// Who goes around the input rules.
+pub(super) const fn who_goes_around(kind: AroundKind) -> &'static str {
+    match kind {
+        AroundKind::Docker => "Docker publishes it around the input rules",
+        AroundKind::Podman => "Podman publishes it around the input rules",
+        AroundKind::Kubernetes => "Kubernetes publishes it around the input rules",
+        AroundKind::Other => "a translation takes it around the input rules",
+    }
+}
+
+/// A fix in words, and the command for it where there is one.
+pub(super) fn fix(fix: &Fix) -> (String, Option<String>) {
+    match fix {
+        Fix::PublishOnLoopback { port, inside, transport, container } => {
+            let who = container.as_ref().map_or("the container".to_owned(), |c| format!("container {c}"));
+            let suffix = if *transport == Transport::Tcp { String::new() } else { format!("/{transport}") };
+            (
+                format!("publish {who} for this machine alone"),
+                Some(format!("docker run -p 127.0.0.1:{port}:{inside}{suffix} …")),
+            )
+        }
+        Fix::Forward { port, transport } => (
+            "refuse it in the forward path, by the port it had: a rule that outlives restarts of the \
+             container (portolan firewall apply writes such rules from the inventory)"
+                .to_owned(),
+            Some(format!(
+                "nft add rule inet TABLE FORWARD-CHAIN ct status dnat meta l4proto {transport} \
+                 ct original proto-dst {port} drop"
+            )),
+        ),
+        Fix::DockerUser { port, transport, is_v6 } => {
+            let iptables = if *is_v6 { "ip6tables" } else { "iptables" };
+            (
+                "refuse it in the chain that Docker leaves to you; by the port it had, for the rule sees \
+                 the container's"
+                    .to_owned(),
+                Some(format!(
+                    "{iptables} -I DOCKER-USER -p {transport} -m conntrack --ctorigdstport {port} \
+                     --ctdir ORIGINAL -j DROP"
+                )),
+            )
+        }
+        Fix::BeforeTranslation { port, transport, .. } => (
+            "refuse it before it is translated, in a prerouting chain with a priority below -100"
+                .to_owned(),
+            Some(format!("nft add rule inet TABLE PREROUTING-CHAIN {transport} dport {port} drop")),
+        ),
+    }
+}

@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use portolan_core::container::{Publisher, parse_inspect};
+use portolan_core::firewall::ipset::Ipsets;
+use portolan_core::firewall::iptables::Save;
+use portolan_core::firewall::{Family as RuleTableFamily, Ruleset, Statement, Verdict};
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_core::inventory::file::{Loading, Path, Want};
 use portolan_core::nat::{Destination, RuleFamily, Translations};
@@ -60,6 +63,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("iana_xml", iana_xml),
     ("registry_table", registry_table),
     ("nat", nat),
+    ("iptables_save", iptables_save),
     ("complaint", complaint),
     ("socket_units", socket_units),
     ("container", container),
@@ -345,6 +349,31 @@ pub fn nat(bytes: &[u8]) {
             assert!(translations.rules().any(|rule| rule == diversion.rule), "a rule of these");
             let _ = diversion.target.to_string();
         }
+    }
+}
+
+/// What `iptables-save` prints; what stands before the first line `%%` is `ipset save`'s.
+pub fn iptables_save(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (sets, rules) = text.split_once("%%\n").unwrap_or(("", &text));
+    let sets = Ipsets::read(sets).unwrap_or_default();
+    for family in [Some(RuleTableFamily::Ip), Some(RuleTableFamily::Ip6), None] {
+        let Ok(save) = Save::read(rules, family, Some(&sets)) else { continue };
+        for table in &save.tables {
+            for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+                let line = rule.line.and_then(|line| rules.lines().nth(line as usize - 1));
+                assert!(line.is_some_and(|line| line.contains(&*rule.text)), "a line of the file");
+                let jumps = rule.statements.iter().filter_map(|statement| match statement {
+                    Statement::Verdict(Verdict::Jump(to) | Verdict::Goto(to)) => Some(to),
+                    _ => None,
+                });
+                for to in jumps {
+                    assert!(table.chain(to).is_some(), "a jump has its chain");
+                }
+            }
+        }
+        let is_whole = save.incompatible.is_empty();
+        assert_eq!(Ruleset::default().with_saves(vec![save]).is_ok(), is_whole, "never silently");
     }
 }
 

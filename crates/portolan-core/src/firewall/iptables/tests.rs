@@ -309,3 +309,25 @@ fn extension_headers_are_asked_only_where_there_are_any() {
     let Statement::Match(guard) = &statements[0] else { panic!("a match") };
     assert_eq!(guard.left, Expression::Field(Field::NextHeader6));
 }
+
+#[test]
+fn twenty_megabytes_of_rules_are_read_in_seconds() {
+    use std::fmt::Write as _;
+    let mut text = String::from("*filter\n:INPUT DROP [0:0]\n");
+    let mut number = 0_u32;
+    while text.len() < 20_000_000 {
+        let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
+        let _ = writeln!(
+            text,
+            "-A INPUT -s {source}/32 -p tcp -m tcp --dport {} -m comment --comment \"row {number}\" -j ACCEPT",
+            number % 65536
+        );
+        number += 1;
+    }
+    text.push_str("COMMIT\n");
+    let begun = std::time::Instant::now();
+    let save = read(&text);
+    assert_eq!(save.tables[0].chains[0].rules.len(), number as usize);
+    // A debug build on a busy machine; a build for use needs a tenth.
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+}

@@ -13,8 +13,10 @@ pub mod bdd;
 mod calls;
 mod compile;
 pub mod flow;
+mod format;
 mod import;
 mod intent;
+mod ip_json;
 pub mod ipset;
 pub mod iptables;
 mod nft;
@@ -35,6 +37,7 @@ mod world;
 
 pub use addresses::{Addresses, Interval, nft_interval};
 pub use compile::compile;
+pub use format::RuleFormat;
 pub use intent::intent;
 pub use outline::{OUR_TABLE, Outline, OutlineError, OutlinePart};
 pub use packet::{Direction, IcmpMessage, Packet, TcpFlags, Tuple};

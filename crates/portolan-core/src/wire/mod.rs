@@ -18,6 +18,7 @@ pub mod netlink;
 pub mod pair;
 pub mod resolver;
 pub mod route;
+pub mod route_table;
 pub mod rtnetlink;
 pub mod sock_diag;
 pub mod sockaddr;

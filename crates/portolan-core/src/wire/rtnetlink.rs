@@ -32,6 +32,8 @@ pub struct Link {
     pub name: String,
     /// What it is, where it is more than a plain device: `vxlan`, `geneve`, `bridge`, `veth` …
     pub kind: Option<String>,
+    /// The number of the bridge or bond it is a port of.
+    pub master: Option<u32>,
     /// The UDP port the kernel itself listens on for it: tunnels that run over UDP.
     pub udp_port: Option<Port>,
 }
@@ -47,6 +49,8 @@ impl Link {
         Some(Self {
             index: u32::from_ne_bytes(fixed.get(4..8)?.try_into().ok()?),
             name: text(name),
+            master: value(rest, IFLA_MASTER)
+                .and_then(|bytes| bytes.first_chunk().copied().map(u32::from_ne_bytes)),
             udp_port: kind.as_deref().and_then(|kind| udp_port(kind, info)),
             kind,
         })
@@ -114,6 +118,7 @@ fn value(attributes: &[u8], kind: u16) -> Option<&[u8]> {
 const LINK: usize = 16;
 const ADDRESS: usize = 8;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -152,7 +157,8 @@ mod tests {
         let mut body = vec![0; LINK];
         body[4..8].copy_from_slice(&3u32.to_ne_bytes());
         netlink::push_attribute(&mut body, IFLA_IFNAME, b"eth0\0");
-        let expected = Link { index: 3, name: "eth0".into(), kind: None, udp_port: None };
+        let expected =
+            Link { index: 3, name: "eth0".into(), kind: None, master: None, udp_port: None };
         assert_eq!(Link::parse(&body), Some(expected));
     }
 

@@ -1,4 +1,5 @@
-//! Changing this machine's firewall: one table of ours, with a way back.
+//! This machine's firewall: all of it read ([`live`], [`world`]); one table of ours changed, with a
+//! way back.
 //!
 //! ```text
 //! apply ──▶ what is loaded is kept ─▶ a watchdog starts ─▶ one transaction ─▶ on trial
@@ -12,10 +13,13 @@
 mod boot;
 mod caller;
 mod change;
+mod load;
 mod place;
+mod read;
 mod record;
 mod table;
 mod watchdog;
+mod world;
 
 pub use boot::BootState;
 pub use caller::{CallerInfo, caller};
@@ -23,7 +27,10 @@ pub use change::{
     Applied, ChangeError, Confirmed, Loading, Outcome, Standing, apply, confirm, off, purge,
     recover, roll_back, standing,
 };
+pub use load::{LoadFault, load};
 pub use place::Place;
+pub use read::{ReadFault, live};
 pub use record::{LogEntry, Purpose, Trial, log};
 pub use table::{TableError, check, listing};
 pub use watchdog::{SUBCOMMAND, watch};
+pub use world::world;

@@ -1,0 +1,90 @@
+//! What surrounds the rules here: interfaces, addresses, routes, and whether packets are passed on.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+
+use portolan_core::firewall::{Interface, LocalAddress, Route, RouteKind, World};
+use portolan_core::net::{Gap, Observed, Why};
+use portolan_core::wire::route::GET_ROUTE;
+use portolan_core::wire::route_table::{MAIN, RouteEntry};
+use portolan_core::wire::rtnetlink::Link;
+
+use crate::machine;
+use crate::netlink::Netlink;
+
+/// Reads it for this network namespace. Rules of policy routing are not read: the main table counts.
+#[must_use]
+pub fn world() -> Observed<World> {
+    let mut gaps = Vec::new();
+    let mut missing = |what: &str, error: io::Error| {
+        gaps.push(Gap::new(format!("{what} ({error})"), Why::Unsupported, ""));
+    };
+    let links = machine::links().unwrap_or_else(|error| {
+        missing("the interfaces of this machine", error);
+        Vec::new()
+    });
+    let addresses = machine::addresses().unwrap_or_else(|error| {
+        missing("the addresses of this machine", error);
+        Vec::new()
+    });
+    let routes = routes(&links).unwrap_or_else(|error| {
+        missing("the routes of this machine", error);
+        Vec::new()
+    });
+    let world = World {
+        addresses: addresses.into_iter().map(local).collect(),
+        interfaces: interfaces(&links),
+        routes,
+        forwards_v4: is_on("/proc/sys/net/ipv4/ip_forward"),
+        forwards_v6: is_on("/proc/sys/net/ipv6/conf/all/forwarding"),
+    };
+    Observed { value: world, gaps }
+}
+
+fn local(own: portolan_core::socket::InterfaceAddress) -> LocalAddress {
+    LocalAddress { interface: own.interface.into(), address: own.address, network: own.network }
+}
+
+fn interfaces(links: &[Link]) -> Vec<Interface> {
+    let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, &*link.name)).collect();
+    let master = |link: &Link| names.get(&link.master?).map(|name| Box::from(*name));
+    let interface = |link: &Link| Interface { name: (*link.name).into(), master: master(link) };
+    links.iter().map(interface).collect()
+}
+
+fn routes(links: &[Link]) -> io::Result<Vec<Route>> {
+    let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, &*link.name)).collect();
+    let mut found = Vec::new();
+    // struct rtmsg: any family, no restriction.
+    Netlink::open(None)?.dump(GET_ROUTE, &[0; 12], |_, body| {
+        found.extend(RouteEntry::parse(body).and_then(|entry| route(&entry, &names)));
+    })?;
+    Ok(found)
+}
+
+fn route(entry: &RouteEntry, names: &HashMap<u32, &str>) -> Option<Route> {
+    if entry.table != MAIN || entry.is_cached {
+        return None;
+    }
+    let kind = match entry.kind {
+        1 => RouteKind::Unicast,
+        6 => RouteKind::Blackhole,
+        7 => RouteKind::Unreachable,
+        8 => RouteKind::Prohibit,
+        _ => return None,
+    };
+    let interface =
+        entry.interface.and_then(|index| names.get(&index).copied()).unwrap_or_default();
+    Some(Route {
+        destination: entry.destination,
+        interface: interface.into(),
+        kind,
+        metric: entry.metric,
+    })
+}
+
+/// /proc/sys/net shows the namespace of whoever reads it.
+fn is_on(path: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.trim() != "0")
+}

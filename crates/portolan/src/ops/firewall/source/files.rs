@@ -1,0 +1,159 @@
+//! Rules from files: each is of the tool that its content speaks of, and all together are one ruleset.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use portolan_core::firewall::ipset::Ipsets;
+use portolan_core::firewall::iptables::Save;
+use portolan_core::firewall::{Family, ReadError, RuleFormat, RulePlace, Ruleset};
+use portolan_host::firewall::{self, LoadFault};
+
+use super::{refused, wrong};
+use crate::fault::{Fault, Hinted as _};
+
+/// One file.
+struct Source {
+    /// As it was named.
+    path: String,
+    /// The family that was said with it.
+    family: Option<Family>,
+    text: String,
+    format: RuleFormat,
+}
+
+/// Reads them all.
+///
+/// # Errors
+/// Which file cannot be read, where and why; rules of which nothing but a name is known.
+pub(super) fn read(named: &[String]) -> Result<Ruleset> {
+    let sources = named.iter().map(|name| open(name)).collect::<Result<Vec<Source>>>()?;
+    let mut ruleset = Ruleset::default();
+    for source in &sources {
+        let more = match source.format {
+            RuleFormat::NftJson => Ruleset::from_nft_json(source.text.as_bytes())
+                .map_err(|error| refused(&source.path, &source.text, error))?,
+            RuleFormat::Nft => loaded(source)?,
+            _ => continue,
+        };
+        join(&mut ruleset, more, source)?;
+    }
+    let ruleset = with_saves(ruleset, &sources)?;
+    match ruleset.veiled() {
+        veiled if veiled.is_empty() => Ok(ruleset),
+        veiled => Err(unsaid(&veiled)),
+    }
+}
+
+fn open(name: &str) -> Result<Source> {
+    let (family, path) = match name.split_once(':') {
+        Some(("v4", path)) => (Some(Family::Ip), path),
+        Some(("v6", path)) => (Some(Family::Ip6), path),
+        _ => (None, name),
+    };
+    let hint = "save the rules with: nft -j list ruleset > FILE";
+    let bytes = match path {
+        "-" => {
+            let mut bytes = Vec::new();
+            io::stdin().lock().read_to_end(&mut bytes).hinted("read standard input", hint)?;
+            bytes
+        }
+        path => fs::read(path).hinted(format!("read {path}"), hint)?,
+    };
+    let path = if path == "-" { "standard input".to_owned() } else { path.to_owned() };
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    let format = RuleFormat::of(&text);
+    if format == RuleFormat::Empty {
+        return Err(wrong(&path, "it is empty", hint));
+    }
+    Ok(Source { path, family, text, format })
+}
+
+/// A script of nft, loaded where it harms nobody.
+fn loaded(source: &Source) -> Result<Ruleset> {
+    let folder = fs::canonicalize(&source.path).ok();
+    let folder: Option<PathBuf> = folder.and_then(|path| path.parent().map(Path::to_path_buf));
+    firewall::load(&source.text, folder.as_deref()).map_err(|fault| match fault {
+        LoadFault::Refused { place: Some((line, column)), complaint, hint } => {
+            let error = ReadError::new(line, column, complaint).hinting(hint);
+            refused(&source.path, &source.text, error)
+        }
+        LoadFault::Refused { complaint, hint, .. } => wrong(&source.path, &complaint, hint),
+        other => {
+            let hint = "load it on its machine and save: nft -j list ruleset > FILE";
+            let told = Err::<(), _>(other).hinted(format!("load {}", source.path), hint);
+            told.expect_err("it was made an error a line above")
+        }
+    })
+}
+
+/// Puts tables after those of earlier files. What was registered first of a file was so after them.
+fn join(all: &mut Ruleset, mut more: Ruleset, source: &Source) -> Result<()> {
+    let bases = all.tables.iter().flat_map(|table| &table.chains).filter_map(|c| c.base.as_ref());
+    let last = bases.map(|base| base.sequence).max().unwrap_or(0);
+    for table in &mut more.tables {
+        if all.tables.iter().any(|known| known.family == table.family && known.name == table.name) {
+            let what = format!("table {} {} is in an earlier file too", table.family, table.name);
+            return Err(wrong(&source.path, &what, "name the file that has both"));
+        }
+        for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
+            base.sequence += last;
+        }
+    }
+    all.tables.append(&mut more.tables);
+    all.notes.append(&mut more.notes);
+    Ok(())
+}
+
+fn with_saves(ruleset: Ruleset, sources: &[Source]) -> Result<Ruleset> {
+    let ipsets = ipsets(sources)?;
+    let mut saves = Vec::new();
+    let mut first_unprinted = None;
+    for source in sources.iter().filter(|source| source.format == RuleFormat::IptablesSave) {
+        let save = Save::read(&source.text, source.family, ipsets.as_ref())
+            .map_err(|error| refused(&source.path, &source.text, error))?;
+        if !save.incompatible.is_empty() {
+            first_unprinted.get_or_insert(source);
+        }
+        saves.push(save);
+    }
+    if saves.is_empty() {
+        return Ok(ruleset);
+    }
+    ruleset.with_saves(saves).map_err(|error| match first_unprinted {
+        Some(source) => refused(&source.path, &source.text, error),
+        None => Fault::new(error.problem, error.hint),
+    })
+}
+
+fn ipsets(sources: &[Source]) -> Result<Option<Ipsets>> {
+    let mut of_sets = sources.iter().filter(|source| source.format == RuleFormat::IpsetSave);
+    let Some(source) = of_sets.next() else { return Ok(None) };
+    if let Some(second) = of_sets.next() {
+        return Err(wrong(&second.path, "a second file of ipset save", "put them into one file"));
+    }
+    let ipsets = Ipsets::read(&source.text);
+    ipsets.map(Some).map_err(|error| refused(&source.path, &source.text, error))
+}
+
+/// Rules that iptables made and nft only names.
+fn unsaid(veiled: &[RulePlace]) -> anyhow::Error {
+    let shown: Vec<String> = veiled.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = match veiled.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let count = match veiled.len() {
+        1 => "1 rule was made by iptables, and nft tells only its name".to_owned(),
+        n => format!("{n} rules were made by iptables, and nft tells only their names"),
+    };
+    Fault::new(
+        format!("{count}: {}{more}", shown.join("; ")),
+        "name what iptables-save and ip6tables-save print there too: --rules FILE --rules SAVED",
+    )
+}
+
+/// Rules that are named before the rest is counted.
+const SHOWN: usize = 5;

@@ -1,0 +1,92 @@
+//! The rules a command is about, and the addresses and routes around them: the live ones, or files.
+
+mod files;
+mod world;
+
+use anyhow::Result;
+use portolan_core::firewall::{ReadError, Ruleset, World};
+use portolan_core::inventory::{Location, Problem, Refused, SourceFile};
+use portolan_core::net::Gap;
+use portolan_host::firewall::{self, ReadFault};
+
+use crate::cli::args::firewall::Sources;
+use crate::fault::{Fault, Hinted as _};
+
+/// Rules and what surrounds them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    /// All tables.
+    pub(crate) ruleset: Ruleset,
+    /// Addresses and routes; empty where rules from files came without.
+    pub(crate) world: World,
+    /// What could not be seen.
+    pub(crate) gaps: Vec<Gap>,
+    /// Whether they are those of this machine, now.
+    pub(crate) is_live: bool,
+}
+
+/// Reads what was asked for: the files named, else the live rules of this network namespace. With
+/// files the machine is not asked about its addresses and routes.
+///
+/// # Errors
+/// A file that cannot be read, with its line; a live table that cannot be read, with its name.
+pub(crate) fn load(sources: &Sources) -> Result<Rules> {
+    if sources.rules.is_empty() {
+        return live();
+    }
+    let world = world::of(sources)?;
+    Ok(Rules { ruleset: files::read(&sources.rules)?, world, gaps: Vec::new(), is_live: false })
+}
+
+/// The rules of one source alone, as `firewall diff` compares them; `live` is this machine.
+///
+/// # Errors
+/// As [`load`].
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for comparing two sources, which no command does yet")
+)]
+pub(crate) fn one(source: &str) -> Result<Ruleset> {
+    match source {
+        "live" => Ok(live()?.ruleset),
+        file => files::read(&[file.to_owned()]),
+    }
+}
+
+fn live() -> Result<Rules> {
+    let mut gaps = Vec::new();
+    let read = firewall::live().map_err(|fault| {
+        let hint = hint(&fault);
+        (fault, hint)
+    });
+    let ruleset = match read {
+        Ok(observed) => observed.into_value(&mut gaps),
+        Err((fault, hint)) => return Err(fault).hinted("cannot read the rules", hint),
+    };
+    let world = firewall::world().into_value(&mut gaps);
+    Ok(Rules { ruleset, world, gaps, is_live: true })
+}
+
+const fn hint(fault: &ReadFault) -> &'static str {
+    match fault {
+        ReadFault::NotPermitted => "run with sudo, or name a file with --rules",
+        ReadFault::NoTool => "install nftables",
+        _ => "look with: nft list ruleset",
+    }
+}
+
+/// An error at a place of a file, told with the line and a caret.
+fn refused(path: &str, text: &str, error: ReadError) -> anyhow::Error {
+    let start = text.split_inclusive('\n').take(error.line.saturating_sub(1)).map(str::len).sum();
+    let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
+    let column = line.char_indices().nth(error.column.saturating_sub(1));
+    let at = start + column.map_or(line.len(), |(at, _)| at);
+    let problem = Problem::new(Location { file: 0, span: at..at }, error.problem, error.hint);
+    let files = vec![SourceFile::new(path, text)];
+    anyhow::Error::new(Refused { files, problems: vec![problem], omitted: 0 })
+}
+
+/// Something wrong with a file as a whole.
+fn wrong(path: &str, what: &str, hint: &str) -> anyhow::Error {
+    Fault::new(format!("{path}: {what}"), hint)
+}

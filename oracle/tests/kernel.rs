@@ -2,35 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::thread;
+mod support;
 
 use portolan_core::firewall::{Packet, TcpFlags};
 use portolan_oracle::chance::Chance;
 use portolan_oracle::draw;
-use portolan_oracle::rig::{self, Flow, Outcome, Probe, Reply, Rig};
+use portolan_oracle::rig::{self, Flow, Outcome, Probe, Reply};
 use portolan_oracle::stage::Stage;
-
-/// Runs a test on a thread of its own, for a rig moves its thread; skipped without root.
-fn on_stage(name: &str, work: impl FnOnce(Rig) + Send) {
-    if !rustix::process::geteuid().is_root() {
-        assert!(
-            std::env::var_os("CI").is_none_or(|v| v != "true"),
-            "CI=true, but {name} needs root"
-        );
-        let line = format!("skipped: {name}: needs root\n");
-        let _ = io::stderr().write_all(line.as_bytes());
-        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/skipped.txt");
-        let file = File::options().create(true).append(true).open(path);
-        let _ = file.and_then(|mut f| f.write_all(line.as_bytes()));
-        return;
-    }
-    thread::scope(|scope| {
-        let inside = scope.spawn(|| work(Rig::new().unwrap()));
-        inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
-}
+use support::on_stage;
 
 fn probe(protocol: u8, from: &str, to: &str, link: &str, port: u16) -> Probe {
     let packet = Packet::new(protocol, from.parse().unwrap(), to.parse().unwrap());

@@ -3,10 +3,11 @@
 use super::path::Walker;
 use super::rule_run::Flow;
 use super::walk::{Did, Note, Outcome, Step};
-use crate::firewall::{ChainId, ChainPolicy, RuleId, Verdict};
+use crate::firewall::{ChainId, ChainPolicy, Origin, RuleId, Verdict};
 
-/// NFT_JUMP_STACK_SIZE (include/net/netfilter/nf_tables.h): rules that jump deeper are not loaded.
-const MAX_DEPTH: usize = 16;
+/// One less than NFT_JUMP_STACK_SIZE (include/net/netfilter/nf_tables.h): rules that jump deeper are not
+/// loaded (measured).
+const MAX_DEPTH: usize = 15;
 /// So many rules are asked for one packet, and no more: far beyond what a kernel would bear.
 pub(super) const MAX_RULES: u64 = 20_000_000;
 
@@ -120,11 +121,11 @@ impl<'r> Walker<'r> {
     ) -> Option<Ended> {
         let table = id.chain.table;
         let ready = self.prepared.tables.get(table)?;
-        let target = ready
-            .chains
-            .get(name)
-            .copied()
-            .filter(|_| cursor.stack.len() < MAX_DEPTH || !comes_back);
+        let origin = self.prepared.ruleset.tables.get(table).map(|table| table.origin);
+        // Legacy iptables makes its stack as deep as its chains are.
+        let has_room =
+            !comes_back || cursor.stack.len() < MAX_DEPTH || origin == Some(Origin::IptablesLegacy);
+        let target = ready.chains.get(name).copied().filter(|_| has_room);
         let is_sound = |chain: &usize| ready.circular.get(*chain) == Some(&false);
         let Some(chain) = target.filter(is_sound) else {
             self.note(Step::Note(Note::Unloadable(id)));

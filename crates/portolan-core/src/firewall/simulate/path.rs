@@ -149,12 +149,23 @@ impl<'r> Walker<'r> {
         self.note(Step::Routed { decision: decision.clone(), because });
         match station {
             Station::Nowhere(_) => Some((Outcome::Drop, None)),
-            Station::Here => self.pass(Hook::Input),
+            Station::Here => {
+                self.put_together();
+                self.pass(Hook::Input)
+            }
             Station::Onward => {
                 self.link_out = decision.interface.map_or(Link::Unknown, Link::Named);
                 let stop = self.pass(Hook::Forward).or_else(|| self.pass(Hook::Postrouting));
                 stop.or_else(|| self.pass(Hook::Egress))
             }
+        }
+    }
+
+    /// IPv4 puts fragments for this machine together before input (ip_local_deliver); IPv6 does it behind.
+    fn put_together(&mut self) {
+        if self.is_later_fragment && !self.packet.is_v6() {
+            self.is_later_fragment = false;
+            self.note(Step::Defragmented);
         }
     }
 

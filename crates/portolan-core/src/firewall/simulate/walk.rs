@@ -216,7 +216,7 @@ pub enum Note {
     UnknownInterface,
     /// The source becomes this machine's address on the way out, which is not known.
     UnknownAddress,
-    /// The chain asks itself over others, is not there, or lies deeper than 16 jumps: the kernel does not
+    /// The chain asks itself over others, is not there, or lies deeper than 15 jumps: the kernel does not
     /// load such rules, so everything is possible from here.
     Unloadable(RuleId),
     /// More rules were asked than any kernel would; everything is possible from here.

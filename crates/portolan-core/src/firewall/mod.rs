@@ -9,6 +9,7 @@
 //! text, and makes an answer less certain, never wrong.
 
 mod addresses;
+pub mod analyse;
 pub mod bdd;
 mod calls;
 mod compile;

@@ -38,7 +38,7 @@ impl Bits {
     #[must_use]
     pub fn bit(self, value: u128, variable: u32) -> Option<bool> {
         let place = variable.checked_sub(self.first).filter(|place| *place < self.width)?;
-        Some(value >> (self.width - 1 - place) & 1 == 1)
+        Some(value.checked_shr(self.width - 1 - place).unwrap_or(0) & 1 == 1)
     }
 }
 

@@ -190,6 +190,25 @@ impl Bdd {
         Ok(regions.pop().unwrap_or(Region::NONE))
     }
 
+    /// The same for regions in any order: they are sorted by their first paths beforehand.
+    ///
+    /// # Errors
+    /// When the budget is used up.
+    pub fn union_sorted(&mut self, mut regions: Vec<Region>) -> Result<Region, Undecided> {
+        regions.retain(|region| !region.is_none());
+        if regions.len() > 2 {
+            regions.sort_by_cached_key(|region| self.first_path(*region));
+            regions.dedup();
+        }
+        self.union(regions)
+    }
+
+    /// The questions and answers on the way to the first packet of a region.
+    fn first_path(&self, region: Region) -> Vec<u32> {
+        let bits = self.one_of(region, |_| false).unwrap_or_default();
+        bits.into_iter().map(|(variable, bit)| variable << 1 | u32::from(bit)).collect()
+    }
+
     /// The packets in all of them.
     ///
     /// # Errors

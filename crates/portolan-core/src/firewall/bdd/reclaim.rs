@@ -6,6 +6,14 @@ use super::node::{Bdd, Cached, Region};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(usize);
 
+impl Mark {
+    /// Whether the region was made before, and so stays good when what came since is reclaimed.
+    #[must_use]
+    pub fn predates(self, region: Region) -> bool {
+        region.index() < self.0
+    }
+}
+
 impl Bdd {
     /// Remembers how far the arena is filled now.
     #[must_use]

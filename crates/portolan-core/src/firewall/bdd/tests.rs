@@ -209,7 +209,7 @@ proptest! {
         match bdd.one_of(region, |v| bit(likes, v)) {
             None => prop_assert!(region.is_none()),
             Some(bits) => {
-                let chosen = |v| bits.iter().find(|b| b.0 == v).map_or(false, |b| b.1);
+                let chosen = |v| bits.iter().find(|b| b.0 == v).is_some_and(|b| b.1);
                 prop_assert!(bdd.contains(region, chosen));
                 prop_assert!(bdd.contains(region, |v| chosen(v) || !bits.iter().any(|b| b.0 == v)));
             }

@@ -33,6 +33,7 @@ mod translate;
 mod walk;
 
 pub use answers::{About, Answers, Open, Presumed, Question};
+pub(in crate::firewall) use prepared::Event;
 pub use prepared::Prepared;
 pub use walk::{
     Because, Decision, Dependency, Did, NoWay, Note, Outcome, Station, Step, Walk, Way,

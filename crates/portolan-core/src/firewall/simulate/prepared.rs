@@ -39,7 +39,7 @@ pub(super) struct ReadyTable<'r> {
 
 /// What happens at a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(in crate::firewall) enum Event {
     /// Conntrack puts fragments together.
     Defragment,
     /// Conntrack looks the packet up.
@@ -111,8 +111,23 @@ impl<'r> Prepared<'r> {
         explore::outcome(self, packet, way, answers)
     }
 
+    /// The ruleset.
+    pub(in crate::firewall) fn ruleset(&self) -> &'r Ruleset {
+        self.ruleset
+    }
+
+    /// Its surroundings.
+    pub(in crate::firewall) fn world(&self) -> &'r World {
+        self.world
+    }
+
+    /// Whether connections of this family are tracked, and fragments put together.
+    pub(in crate::firewall) fn tracks(&self, is_v6: bool) -> bool {
+        self.tracks.get(usize::from(is_v6)).copied().unwrap_or(false)
+    }
+
     /// What happens at a hook, in order.
-    pub(super) fn events(&self, hook: Hook, is_v6: bool) -> &[Event] {
+    pub(in crate::firewall) fn events(&self, hook: Hook, is_v6: bool) -> &[Event] {
         self.stations.get(slot(hook, is_v6)).map_or(&[], Vec::as_slice)
     }
 

@@ -1,0 +1,56 @@
+//! What rules have done to a packet on its way: each changed bit as a function of the packet that
+//! came in. So a region always speaks of the packet as it was sent, also behind a translation.
+
+use crate::firewall::bdd::{Bits, Region};
+
+/// The changes so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Effect {
+    /// The changed variables, sorted, with what they are now.
+    bound: Vec<(u32, Region)>,
+    /// How the destination was translated, if it was.
+    pub(super) destination: Translated,
+    /// Whether a rule has translated at the station it is at: later chains of type nat are not asked.
+    pub(super) is_translated: bool,
+    /// Whether connections are not tracked for it.
+    pub(super) is_untracked: bool,
+}
+
+/// Whether and where to a destination was translated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Translated {
+    #[default]
+    No,
+    /// To an address that the rule names.
+    Elsewhere,
+    /// To this machine.
+    Here,
+}
+
+impl Effect {
+    /// What a variable is now; `None` where it is as it came.
+    pub(super) fn get(&self, variable: u32) -> Option<Region> {
+        let found = self.bound.binary_search_by_key(&variable, |bound| bound.0).ok()?;
+        self.bound.get(found).map(|bound| bound.1)
+    }
+
+    pub(super) fn set(&mut self, variable: u32, value: Region) {
+        match self.bound.binary_search_by_key(&variable, |bound| bound.0) {
+            Ok(found) => self.bound[found].1 = value,
+            Err(place) => self.bound.insert(place, (variable, value)),
+        }
+    }
+
+    /// Writes a number into a field.
+    pub(super) fn set_number(&mut self, bits: Bits, value: u128) {
+        for variable in bits.variables() {
+            let is_one = bits.bit(value, variable) == Some(true);
+            self.set(variable, if is_one { Region::ALL } else { Region::NONE });
+        }
+    }
+
+    /// A field is as it came again.
+    pub(super) fn forget(&mut self, bits: Bits) {
+        self.bound.retain(|bound| !bits.variables().contains(&bound.0));
+    }
+}

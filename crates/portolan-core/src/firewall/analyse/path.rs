@@ -1,0 +1,331 @@
+//! All packets on their way through the hooks, as `simulate` sends one.
+
+use super::chain::{Did, Ends, Flow, Run, Traits};
+use super::effect::{Effect, Translated};
+use super::evaluate::Memo;
+use super::space::{Question, Space};
+use super::stream::Streams;
+use super::surroundings::Around;
+use super::{Decision, Fates};
+use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::simulate::{Event, Prepared, Way};
+use crate::firewall::{ChainId, ChainPolicy, Hook, RouteKind, RuleId};
+
+/// What is asked of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Only what becomes of the packets.
+    Fates,
+    /// Also which rules decide it; slower with many rules.
+    Decisions,
+}
+
+/// What becomes of the packets of `start` on their way.
+///
+/// # Errors
+/// When the node budget is used up.
+pub fn fates(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    way: Way,
+    start: Region,
+    detail: Detail,
+) -> Result<Fates, Undecided> {
+    let is_own = way == Way::Output;
+    let around = Around {
+        world: prepared.world(),
+        is_own,
+        is_for_here: matches!(way, Way::Input | Way::ByRoute),
+    };
+    let mut run = Run {
+        space,
+        ruleset: prepared.ruleset(),
+        around,
+        memo: Memo::default(),
+        ends: Ends::default(),
+        decisions: (detail == Detail::Decisions).then(Vec::new),
+        hook: Hook::Prerouting,
+        is_tracked: false,
+        is_in_nat: false,
+        nesting: 0,
+        summaries: std::collections::HashMap::new(),
+        traits: Traits::of(prepared.ruleset()),
+    };
+    let start = run.of_way(start)?;
+    let passed =
+        if is_own { run.leave(prepared, start)? } else { run.arrive(prepared, way, start)? };
+    let accepted = passed.packets(&mut run.space.bdd)?;
+    let Run { ends, decisions, space, .. } = run;
+    let mut rejected = Vec::new();
+    for (with, regions) in ends.rejected {
+        rejected.push((with, space.bdd.union(regions)?));
+    }
+    rejected.retain(|(_, region)| !region.is_none());
+    let dropped = space.bdd.union(ends.dropped)?;
+    Ok(Fates { accepted, dropped, rejected, decisions: decisions.unwrap_or_default() })
+}
+
+impl Run<'_> {
+    /// The packets of a region that can come this way: those of this machine by no interface and
+    /// from a socket, others by one and from none.
+    fn of_way(&mut self, start: Region) -> Result<Region, Undecided> {
+        let space = &mut *self.space;
+        let by_none = space.bdd.equal(space.layout.interface_in, 0)?;
+        let has_socket = space.bdd.variable(space.layout.has_socket.first)?;
+        let own = space.bdd.and(by_none, has_socket)?;
+        let others = space.bdd.and(!by_none, !has_socket)?;
+        space.bdd.and(start, if self.around.is_own { own } else { others })
+    }
+
+    fn arrive(
+        &mut self,
+        prepared: &Prepared<'_>,
+        way: Way,
+        start: Region,
+    ) -> Result<Streams, Undecided> {
+        let mut effect = Effect::default();
+        effect.set_number(self.space.layout.interface_out, 0);
+        let streams = self.pass(prepared, Hook::Ingress, Streams::one(effect, start))?;
+        let streams = self.pass(prepared, Hook::Prerouting, streams)?;
+        if way == Way::Prerouting {
+            return Ok(streams);
+        }
+        let (here, onward) = self.route(way, streams)?;
+        let mut passed = self.pass(prepared, Hook::Input, here)?;
+        let onward = self.pass(prepared, Hook::Forward, onward)?;
+        let onward = self.pass(prepared, Hook::Postrouting, onward)?;
+        let onward = self.pass(prepared, Hook::Egress, onward)?;
+        passed.extend(&mut self.space.bdd, onward)?;
+        Ok(passed)
+    }
+
+    fn leave(&mut self, prepared: &Prepared<'_>, start: Region) -> Result<Streams, Undecided> {
+        let mut effect = Effect::default();
+        effect.set_number(self.space.layout.interface_in, 0);
+        let streams = self.route_out(Streams::one(effect, start))?;
+        let streams = self.pass(prepared, Hook::Output, streams)?;
+        let streams = self.route_out(streams)?;
+        let streams = self.pass(prepared, Hook::Postrouting, streams)?;
+        self.pass(prepared, Hook::Egress, streams)
+    }
+
+    fn pass(
+        &mut self,
+        prepared: &Prepared<'_>,
+        hook: Hook,
+        mut streams: Streams,
+    ) -> Result<Streams, Undecided> {
+        self.hook = hook;
+        self.summaries.clear();
+        for event in prepared.events(hook, self.space.is_v6) {
+            if streams.is_empty() {
+                break;
+            }
+            streams = match event {
+                Event::Defragment => self.defragment(prepared, streams)?,
+                Event::Track => {
+                    self.is_tracked = true;
+                    self.summaries.clear();
+                    streams
+                }
+                Event::Translate(chains) => self.translation(chains, streams)?,
+                Event::Chain(id) => self.device_chain(*id, streams)?,
+            };
+        }
+        Ok(streams)
+    }
+
+    fn defragment(
+        &mut self,
+        prepared: &Prepared<'_>,
+        streams: Streams,
+    ) -> Result<Streams, Undecided> {
+        if !prepared.tracks(self.space.is_v6) {
+            return Ok(streams);
+        }
+        let mut whole = Streams::default();
+        for mut stream in streams.0 {
+            stream.effect.set_number(self.space.layout.later_fragment, 0);
+            whole.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+        }
+        Ok(whole)
+    }
+
+    /// A base chain, which on the hooks of devices sees their packets only.
+    fn device_chain(&mut self, id: ChainId, streams: Streams) -> Result<Streams, Undecided> {
+        let link = match self.hook {
+            Hook::Ingress => self.space.layout.interface_in,
+            Hook::Egress => self.space.layout.interface_out,
+            _ => return self.base_chain(id, streams),
+        };
+        let base = self.ruleset.chain(id).and_then(|chain| chain.base.as_ref());
+        let devices = base.map(|base| base.devices.clone()).unwrap_or_default();
+        let numbers = devices.iter().map(|device| self.space.interfaces.number(device));
+        let ranges: Vec<_> = numbers.map(|number| (number, number)).collect();
+        let (mut on_it, mut past) = (Streams::default(), Streams::default());
+        for stream in streams.0 {
+            let now = self.space.bits_now(link, &stream.effect)?;
+            let bdd = &mut self.space.bdd;
+            let theirs = super::number::in_ranges(bdd, &now, &ranges)?;
+            let hit = bdd.and(stream.packets, theirs)?;
+            let missed = bdd.minus(stream.packets, hit)?;
+            on_it.add(bdd, &stream.effect, hit)?;
+            past.add(bdd, &stream.effect, missed)?;
+        }
+        let on_it = self.base_chain(id, on_it)?;
+        past.extend(&mut self.space.bdd, on_it)?;
+        Ok(past)
+    }
+
+    /// A base chain and its policy; what it accepts goes on.
+    pub(super) fn base_chain(
+        &mut self,
+        id: ChainId,
+        entering: Streams,
+    ) -> Result<Streams, Undecided> {
+        let Flow { returned, mut accepted } = self.chain(id, entering, 0)?;
+        let base = self.ruleset.chain(id).and_then(|chain| chain.base.as_ref());
+        let policy = RuleId { chain: id, rule: None };
+        for stream in &returned.0 {
+            let drops = base.is_some_and(|base| base.policy == ChainPolicy::Drop);
+            self.decide(policy, if drops { Did::Dropped } else { Did::Accepted }, stream.packets);
+            if drops {
+                self.ends.dropped.push(stream.packets);
+            } else {
+                accepted.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// Where packets go that have come in: here, onward.
+    fn route(&mut self, way: Way, streams: Streams) -> Result<(Streams, Streams), Undecided> {
+        let (mut here, mut onward) = (Streams::default(), Streams::default());
+        for stream in streams.0 {
+            let packets = self.without_martians(&stream.effect, stream.packets)?;
+            let goes_here = self.goes_here(way, &stream.effect)?;
+            let bdd = &mut self.space.bdd;
+            let stays = bdd.and(packets, goes_here)?;
+            let leaves = bdd.minus(packets, stays)?;
+            here.add(bdd, &stream.effect, stays)?;
+            self.route_onward(way, &stream.effect, leaves, &mut onward)?;
+        }
+        Ok((here, onward))
+    }
+
+    /// Loopback addresses are refused from outside unless the kernel is told not to.
+    fn without_martians(&mut self, effect: &Effect, packets: Region) -> Result<Region, Undecided> {
+        if self.space.is_v6 {
+            return Ok(packets);
+        }
+        let space = &mut *self.space;
+        let address = space.bits_now(space.layout.destination, effect)?;
+        let loopback = space.loopback(&address)?;
+        let by_lo = space.comes_by("lo")?;
+        let strange = space.bdd.minus(loopback, by_lo)?;
+        if !space.bdd.meets(packets, strange) {
+            return Ok(packets);
+        }
+        let text = "net.ipv4.conf.*.route_localnet = 1".to_owned();
+        let question =
+            Question { text: text.clone(), rule: None, presumed: Some(false), is_choice: false };
+        let is_on = space.question(text, question)?;
+        let refused = space.bdd.minus(strange, is_on)?;
+        let refused = space.bdd.and(packets, refused)?;
+        self.ends.dropped.push(refused);
+        self.space.bdd.minus(packets, refused)
+    }
+
+    /// For which packets the routing decision is "here".
+    fn goes_here(&mut self, way: Way, effect: &Effect) -> Result<Region, Undecided> {
+        let moved = self.moved(effect)?;
+        let is_known = self.around.world.is_known();
+        let space = &mut *self.space;
+        let address = space.bits_now(space.layout.destination, effect)?;
+        let is_redirected = effect.destination == Translated::Here;
+        let decided = if is_known {
+            space.for_here(&address, self.around.world)?
+        } else if is_redirected {
+            Region::ALL
+        } else {
+            let loopback = space.loopback(&address)?;
+            space.bdd.or(!moved, loopback)?
+        };
+        match way {
+            Way::Input => space.bdd.or(!moved, decided),
+            Way::Forward if !is_redirected => space.bdd.and(moved, decided),
+            _ => Ok(decided),
+        }
+    }
+
+    /// The packets whose destination was translated to another address.
+    fn moved(&mut self, effect: &Effect) -> Result<Region, Undecided> {
+        match effect.destination {
+            Translated::No => Ok(Region::NONE),
+            _ => self.space.moved(effect),
+        }
+    }
+
+    fn route_onward(
+        &mut self,
+        way: Way,
+        effect: &Effect,
+        packets: Region,
+        onward: &mut Streams,
+    ) -> Result<(), Undecided> {
+        let mut effect = effect.clone();
+        effect.forget(self.space.layout.interface_out);
+        let world = self.around.world;
+        if !world.is_known() {
+            return onward.add(&mut self.space.bdd, &effect, packets);
+        }
+        let moved = self.moved(&effect)?;
+        let given = way == Way::Forward && effect.destination != Translated::Here;
+        let by_route = if given { moved } else { Region::ALL };
+        let forwards = if self.space.is_v6 { world.forwards_v6 } else { world.forwards_v4 };
+        let space = &mut *self.space;
+        let address = space.bits_now(space.layout.destination, &effect)?;
+        let routes = space.routes(&address, world)?;
+        let unicast = routes.iter().filter(|routed| routed.kind == Some(RouteKind::Unicast));
+        let routable = space.bdd.union(unicast.map(|routed| routed.packets).collect())?;
+        let routable = if forwards { routable } else { Region::NONE };
+        let lost = space.bdd.minus(by_route, routable)?;
+        let lost = space.bdd.and(packets, lost)?;
+        self.ends.dropped.push(lost);
+        let packets = self.space.bdd.minus(packets, lost)?;
+        self.space.bind_interface_out(&mut effect, world, None)?;
+        onward.add(&mut self.space.bdd, &effect, packets)
+    }
+
+    /// The way out of packets that this machine sends.
+    fn route_out(&mut self, streams: Streams) -> Result<Streams, Undecided> {
+        let world = self.around.world;
+        if !world.is_known() {
+            return Ok(streams);
+        }
+        let mut routed = Streams::default();
+        for stream in streams.0 {
+            let mut effect = stream.effect;
+            let space = &mut *self.space;
+            let address = space.bits_now(space.layout.destination, &effect)?;
+            let local = space.for_here(&address, world)?;
+            let routes = space.routes(&address, world)?;
+            let unicast = routes.iter().filter(|routed| routed.kind == Some(RouteKind::Unicast));
+            let routable = space.bdd.union(unicast.map(|routed| routed.packets).collect())?;
+            let routable = space.bdd.or(routable, local)?;
+            let lost = space.bdd.minus(stream.packets, routable)?;
+            self.ends.dropped.push(lost);
+            let packets = self.space.bdd.and(stream.packets, routable)?;
+            self.space.bind_interface_out(&mut effect, world, Some("lo"))?;
+            routed.add(&mut self.space.bdd, &effect, packets)?;
+        }
+        Ok(routed)
+    }
+}
+
+/// The rules that decide about packets of a region, in the order in which they were asked.
+#[must_use]
+pub fn deciding(space: &mut Space, decisions: &[Decision], region: Region) -> Vec<Decision> {
+    let meets = |decision: &&Decision| space.bdd.meets(decision.packets, region);
+    decisions.iter().filter(meets).cloned().collect()
+}

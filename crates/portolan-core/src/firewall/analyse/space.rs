@@ -1,0 +1,304 @@
+//! The space of all packets of one family, and the words in which regions of it are said.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::interfaces::Interfaces;
+use super::layout::{Layout, State};
+use crate::firewall::bdd::{Bdd, Bits, Region, Undecided};
+use crate::firewall::{RuleId, Ruleset, World, bits};
+use crate::net::Prefix;
+
+/// All packets of one family that the given rulesets may meet, with every open question as a
+/// variable of its own. Regions of one space can be combined, also those of different rulesets.
+#[derive(Debug)]
+pub struct Space {
+    /// The sets of packets.
+    pub bdd: Bdd,
+    pub(super) is_v6: bool,
+    /// Whether routes say by which interface packets leave.
+    pub(super) has_routes: bool,
+    pub(super) layout: Layout,
+    pub(super) interfaces: Interfaces,
+    pub(super) questions: Vec<Question>,
+    by_key: HashMap<String, u32>,
+}
+
+/// Something that no packet answers: a limit, a set that could not be read, an unknown match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// In the words of the rule's tool.
+    pub text: String,
+    /// The rule that asks it, where other rules' answers to the same words may differ.
+    pub rule: Option<RuleId>,
+    /// The answer that is taken where nobody knows.
+    pub presumed: Option<bool>,
+    /// Whether it picks a value (of a translation, by chance) and so decides nothing by itself.
+    pub is_choice: bool,
+}
+
+/// So many nodes by default: some 600 MB at most, reached by nothing but unnatural rules.
+pub const DEFAULT_BUDGET: usize = 24_000_000;
+
+impl Space {
+    /// The space for packets of IPv4 or IPv6 that meet these rulesets.
+    #[must_use]
+    pub fn new(is_v6: bool, rulesets: &[&Ruleset], world: &World, budget: usize) -> Self {
+        let interfaces = Interfaces::of(rulesets, world);
+        Self {
+            bdd: Bdd::new(budget),
+            is_v6,
+            has_routes: world.is_known(),
+            layout: Layout::new(is_v6, interfaces.count()),
+            interfaces,
+            questions: Vec::new(),
+            by_key: HashMap::new(),
+        }
+    }
+
+    /// Whether its packets are of IPv6.
+    #[must_use]
+    pub const fn is_v6(&self) -> bool {
+        self.is_v6
+    }
+
+    /// The open questions met so far.
+    #[must_use]
+    pub fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    /// The variable of an open question; the same key is the same question.
+    pub(super) fn question(
+        &mut self,
+        key: String,
+        question: Question,
+    ) -> Result<Region, Undecided> {
+        let next = self.layout.end + self.questions.len() as u32;
+        let variable = *self.by_key.entry(key).or_insert(next);
+        if variable == next {
+            self.questions.push(question);
+        }
+        self.bdd.variable(variable)
+    }
+
+    /// The question a variable stands for.
+    pub(super) fn asked(&self, variable: u32) -> Option<&Question> {
+        self.questions.get(variable.checked_sub(self.layout.end)? as usize)
+    }
+
+    /// Whether a packet in `region` may depend on answers: quantifies them away. First: the packets
+    /// in it whatever the answers are; second: with some answers.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn certainly_and_possibly(
+        &mut self,
+        region: Region,
+    ) -> Result<(Region, Region), Undecided> {
+        let end = self.layout.end;
+        if self.questions.is_empty() {
+            return Ok((region, region));
+        }
+        let cube = self.bdd.cube(end..end + self.questions.len() as u32)?;
+        Ok((self.bdd.for_all(region, cube)?, self.bdd.exists(region, cube)?))
+    }
+
+    /// The open questions a region depends on.
+    #[must_use]
+    pub fn depends_on(&self, region: Region) -> Vec<Question> {
+        let support = self.bdd.support(region);
+        support.into_iter().filter_map(|variable| self.asked(variable)).cloned().collect()
+    }
+}
+
+/// What a question about packets may ask for, as regions.
+impl Space {
+    /// Every packet there can be: states that exist, flags that go with a new connection (a packet
+    /// without an earlier flow: see `Packet::fresh_state`), packets that do not come in from
+    /// nowhere.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn possible(&mut self) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let states = self.bdd.range(layout.state, 0, State::Untracked.number())?;
+        let new = self.bdd.equal(layout.state, State::New.number())?;
+        let opening = self.opening()?;
+        let flags = self.bdd.or(!new, opening)?;
+        let untracked = self.bdd.equal(layout.state, State::Untracked.number())?;
+        let neighbours = self.message(58, &[(130, 136), (143, 143)])?;
+        let tracked = self.bdd.or(!untracked, neighbours)?;
+        let reply = self.bdd.equal(layout.direction, 1)?;
+        let new_reply = self.bdd.and(new, reply)?;
+        let translated = bits::STATUS_DNAT | bits::STATUS_SNAT;
+        let translated = self.bdd.any_bit(layout.status, translated)?;
+        let translated_before = self.bdd.and(new, translated)?;
+        let known = self.bdd.range(layout.interface_in, 0, self.interfaces.count() as u128 - 1)?;
+        let known_out =
+            self.bdd.range(layout.interface_out, 0, self.interfaces.count() as u128 - 1)?;
+        self.bdd.intersection([
+            states,
+            flags,
+            tracked,
+            !new_reply,
+            !translated_before,
+            known,
+            known_out,
+        ])
+    }
+
+    /// Packets that begin a connection where there was none (`Packet::fresh_state`): of TCP a SYN or
+    /// a bare ACK, whatever PSH, URG, ECE and CWR say, of ICMP requests, everything else.
+    fn opening(&mut self) -> Result<Region, Undecided> {
+        let syn = self.bdd.masked(self.layout.tcp_flags, 0b0001_0111, 0b0000_0010)?;
+        let ack = self.bdd.masked(self.layout.tcp_flags, 0b0001_0111, 0b0001_0000)?;
+        let flags = self.bdd.or(syn, ack)?;
+        let tcp = self.protocol(6)?;
+        let mut opening = self.bdd.or(!tcp, flags)?;
+        for (protocol, kinds) in
+            [(1, &[(8, 8), (13, 13), (15, 15), (17, 17)][..]), (58, &[(128, 128), (139, 139)][..])]
+        {
+            let others = self.protocol(protocol)?;
+            let requests = self.message(protocol, kinds)?;
+            let fits = self.bdd.or(!others, requests)?;
+            opening = self.bdd.and(opening, fits)?;
+        }
+        Ok(opening)
+    }
+
+    /// Messages of ICMP or ICMPv6 of these types.
+    fn message(&mut self, protocol: u8, kinds: &[(u128, u128)]) -> Result<Region, Undecided> {
+        let kind = Bits { first: self.layout.source_port.first, width: 8 };
+        let kinds = self.bdd.ranges(kind, kinds)?;
+        let protocol = self.protocol(protocol)?;
+        self.bdd.and(protocol, kinds)
+    }
+
+    /// The first packet of a connection as a client sends it: new, a SYN where it is TCP, whole,
+    /// without marks.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn fresh(&mut self) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let established =
+            self.bdd.range(layout.state, State::Established.number(), State::Invalid.number())?;
+        let tcp = self.protocol(6)?;
+        let syn = self.bdd.equal(layout.tcp_flags, 2)?;
+        let flags = self.bdd.or(!tcp, syn)?;
+        let plain = [
+            (layout.direction, 0),
+            (layout.status, 0),
+            (layout.mark, 0),
+            (layout.ct_mark, 0),
+            (layout.later_fragment, 0),
+            (layout.packet_type, 0),
+        ];
+        let possible = self.possible()?;
+        let mut all = self.bdd.intersection([possible, !established, flags])?;
+        for (bits, value) in plain {
+            let field = self.bdd.equal(bits, value)?;
+            all = self.bdd.and(all, field)?;
+        }
+        Ok(all)
+    }
+
+    /// The packets of a transport, by IANA's number.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn protocol(&mut self, number: u8) -> Result<Region, Undecided> {
+        self.bdd.equal(self.layout.protocol, number.into())
+    }
+
+    /// The packets to one of these ports (both ends included).
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn to_ports(&mut self, ports: &[(u16, u16)]) -> Result<Region, Undecided> {
+        let ranges = wide(ports);
+        self.bdd.ranges(self.layout.destination_port, &ranges)
+    }
+
+    /// The packets from one of these ports.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn from_ports(&mut self, ports: &[(u16, u16)]) -> Result<Region, Undecided> {
+        let ranges = wide(ports);
+        self.bdd.ranges(self.layout.source_port, &ranges)
+    }
+
+    /// The packets from these networks; networks of the other family hold none.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn from(&mut self, networks: &[Prefix]) -> Result<Region, Undecided> {
+        let ranges = self.ranges(networks);
+        self.bdd.ranges(self.layout.source, &ranges)
+    }
+
+    /// The packets to these networks.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn to(&mut self, networks: &[Prefix]) -> Result<Region, Undecided> {
+        let ranges = self.ranges(networks);
+        self.bdd.ranges(self.layout.destination, &ranges)
+    }
+
+    /// The packets that come in by the interface.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn comes_by(&mut self, interface: &str) -> Result<Region, Undecided> {
+        let number = self.interfaces.number(interface);
+        self.bdd.equal(self.layout.interface_in, number)
+    }
+
+    /// The packets that leave by the interface.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn leaves_by(&mut self, interface: &str) -> Result<Region, Undecided> {
+        let number = self.interfaces.number(interface);
+        self.bdd.equal(self.layout.interface_out, number)
+    }
+
+    /// The packets whose connection has this state, one of [`crate::firewall::bits`].
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn in_state(&mut self, bit: u128) -> Result<Region, Undecided> {
+        match State::of_bit(bit) {
+            Some(state) => self.bdd.equal(self.layout.state, state.number()),
+            None => Ok(Region::NONE),
+        }
+    }
+
+    fn ranges(&self, networks: &[Prefix]) -> Vec<(u128, u128)> {
+        let same = networks.iter().filter(|network| network.address().is_ipv6() == self.is_v6);
+        same.map(|network| span_of(*network)).collect()
+    }
+}
+
+fn wide(ports: &[(u16, u16)]) -> Vec<(u128, u128)> {
+    ports.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect()
+}
+
+/// An address as a number.
+pub(super) fn number_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(four) => u32::from(four).into(),
+        IpAddr::V6(six) => six.into(),
+    }
+}
+
+/// The first and last address of a network, as numbers.
+pub(super) fn span_of(network: Prefix) -> (u128, u128) {
+    let first = number_of(network.address());
+    let width: u32 = if network.address().is_ipv4() { 32 } else { 128 };
+    let host = Bits { first: 0, width: width.saturating_sub(network.length().into()) };
+    (first, first | host.greatest())
+}

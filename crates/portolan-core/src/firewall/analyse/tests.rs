@@ -1,0 +1,167 @@
+//! Against the simulator: random rules, every packet asked of both.
+
+mod draw;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::firewall::simulate::{Open, Outcome, Prepared, Walk, Way};
+use crate::firewall::{Packet, Ruleset, World};
+use draw::Draw;
+
+const WAYS: [Way; 5] = [Way::Input, Way::Forward, Way::Output, Way::ByRoute, Way::Prerouting];
+
+/// Every outcome a walk may have.
+fn outcomes(walk: &Walk) -> Vec<Outcome> {
+    let open = walk.depends_on.iter().flat_map(|on| on.if_yes.iter().chain(&on.if_no).copied());
+    let mut all: Vec<Outcome> = open.chain([walk.outcome]).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// What the analysis says of a packet: certain, possible outcomes.
+fn said(space: &mut Space, fates: &Fates, packet: &Packet) -> (Vec<Outcome>, Vec<Outcome>) {
+    let mut regions = vec![(Outcome::Accept, fates.accepted), (Outcome::Drop, fates.dropped)];
+    regions.extend(fates.rejected.iter().map(|(with, region)| (Outcome::Reject(*with), *region)));
+    let (mut certain, mut possible) = (Vec::new(), Vec::new());
+    for (outcome, region) in regions {
+        let (always, perhaps) = space.holds(region, packet).unwrap();
+        if always {
+            certain.push(outcome);
+        }
+        if perhaps {
+            possible.push(outcome);
+        }
+    }
+    possible.sort_unstable();
+    (certain, possible)
+}
+
+/// A ruleset in few lines.
+fn told(ruleset: &Ruleset) -> String {
+    let mut text = String::new();
+    for table in &ruleset.tables {
+        text += &format!("table {} {}\n", table.family, table.name);
+        for set in &table.sets {
+            text += &format!("  set {} {:?} {:?}\n", set.name, set.size, set.elements);
+        }
+        for chain in &table.chains {
+            text += &format!("  chain {} {:?}\n", chain.name, chain.base);
+            for rule in &chain.rules {
+                text += &format!("    {}\n", rule.text);
+            }
+        }
+    }
+    for (long, short) in [
+        (", value: None, expires: None, comment: None", ""),
+        ("Element { key: [Numbers ", "[{"),
+        ("Match(Match ", "("),
+        ("Inline", ""),
+        (", devices: []", ""),
+    ] {
+        text = text.replace(long, short);
+    }
+    text
+}
+
+fn compare(seed: u64, world: &World, way: Way) -> Result<(), TestCaseError> {
+    let mut draw = Draw::new(seed);
+    let ruleset = draw.ruleset();
+    let is_v6 = draw.chance(4);
+    let prepared = Prepared::new(&ruleset, world);
+    let mut space = Space::new(is_v6, &[&ruleset], world, 2_000_000);
+    for detail in [Detail::Fates, Detail::Decisions] {
+        let fates = fates(&mut space, &prepared, way, Region::ALL, detail).unwrap();
+        for _ in 0..40 {
+            let mut packet = draw.packet(is_v6, way);
+            if world.is_known() {
+                packet.interface_out = None;
+            }
+            let walk = prepared.walk(&packet, way, &Open);
+            let (certain, possible) = said(&mut space, &fates, &packet);
+            let simulated = outcomes(&walk);
+            let seen =
+                || format!("{way:?} {detail:?} {packet:?}\n{}\n{:?}", told(&ruleset), walk.steps);
+            if walk.is_certain() {
+                prop_assert!(
+                    possible.contains(&walk.outcome),
+                    "{certain:?} {possible:?} {}",
+                    seen()
+                );
+                prop_assert!(possible.len() == 1, "{possible:?} {}", seen());
+            } else if walk.is_complete {
+                let agree = possible.iter().all(|outcome| simulated.contains(outcome));
+                prop_assert!(agree, "{possible:?} but {simulated:?} {}", seen());
+            }
+            if let [certain] = certain.as_slice() {
+                prop_assert!(
+                    simulated.contains(certain),
+                    "{certain:?} but {simulated:?} {}",
+                    seen()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+// `PROPTEST_CASES=20000` where somebody looks for trouble.
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_analysis_says_of_every_packet_what_the_simulator_says(seed: u64, way in 0..5_usize) {
+        compare(seed, &World::default(), WAYS[way])?;
+    }
+
+    #[test]
+    fn it_says_the_same_where_addresses_and_routes_are_known(seed: u64, way in 0..5_usize) {
+        compare(seed, &draw::world(), WAYS[way])?;
+    }
+
+    #[test]
+    fn every_fate_has_a_witness_that_the_simulator_confirms(seed: u64, way in 0..5_usize) {
+        let mut draw = Draw::new(seed);
+        let ruleset = draw.ruleset();
+        let world = World::default();
+        let prepared = Prepared::new(&ruleset, &world);
+        let mut space = Space::new(false, &[&ruleset], &world, 2_000_000);
+        let way = WAYS[way];
+        let mut start = space.possible().unwrap();
+        if way != Way::Output {
+            let by_none = space.comes_by("").unwrap();
+            start = space.bdd.minus(start, by_none).unwrap();
+        }
+        let fates = fates(&mut space, &prepared, way, start, Detail::Fates).unwrap();
+        for (outcome, region) in [(Outcome::Accept, fates.accepted), (Outcome::Drop, fates.dropped)] {
+            let Some(witness) = space.witness(region).unwrap() else { continue };
+            let (always, _) = space.certainly_and_possibly(region).unwrap();
+            prop_assert!(space.holds(region, &witness.packet).unwrap().1, "{witness:?}\n{}", told(&ruleset));
+            let claim = match space.holds(always, &witness.packet).unwrap().0 {
+                true => Claim::Certain(outcome),
+                false => Claim::Possible(outcome),
+            };
+            let confirmed = confirm(&prepared, way, &witness, claim);
+            prop_assert!(confirmed.is_ok(), "{confirmed:?}\n{}", told(&ruleset));
+        }
+    }
+
+    #[test]
+    fn every_packet_has_one_fate(seed: u64, way in 0..5_usize) {
+        let mut draw = Draw::new(seed);
+        let ruleset = draw.ruleset();
+        let world = World::default();
+        let prepared = Prepared::new(&ruleset, &world);
+        let mut space = Space::new(false, &[&ruleset], &world, 2_000_000);
+        let start = space.possible().unwrap();
+        let fates = fates(&mut space, &prepared, WAYS[way], start, Detail::Fates).unwrap();
+        let mut all = vec![fates.accepted, fates.dropped];
+        all.extend(fates.rejected.iter().map(|(_, region)| *region));
+        for (at, one) in all.iter().enumerate() {
+            for other in &all[at + 1..] {
+                prop_assert!(!space.bdd.meets(*one, *other), "{ruleset:#?}");
+            }
+        }
+    }
+}

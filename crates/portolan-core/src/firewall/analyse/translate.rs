@@ -1,0 +1,319 @@
+//! Translation: new ends for the first packet of a connection, the known ones for later packets.
+
+use super::chain::{Did, Run, Step, write};
+use super::effect::{Effect, Translated};
+use super::evaluate::Evaluated;
+use super::number::{Number, in_ranges};
+use super::space::Question;
+use super::stream::{Stream, Streams};
+use super::surroundings::first_address;
+use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::{ChainId, Hook, Nat, NatKind, bits};
+
+use super::layout::State;
+
+impl Run<'_> {
+    /// The station of translation at a hook: chains of type nat for the first packet of a
+    /// connection, its own mapping for later ones.
+    pub(super) fn translation(
+        &mut self,
+        chains: &[ChainId],
+        entering: Streams,
+    ) -> Result<Streams, Undecided> {
+        let mut left = Streams::default();
+        let mut first = Streams::default();
+        for stream in entering.0 {
+            let asked = self.begins(&stream.effect)?;
+            let bdd = &mut self.space.bdd;
+            let begins = bdd.and(stream.packets, asked)?;
+            let others = bdd.minus(stream.packets, begins)?;
+            first.add(bdd, &stream.effect, begins)?;
+            self.keep_mapping(Stream { effect: stream.effect, packets: others }, &mut left)?;
+        }
+        for id in chains {
+            self.is_in_nat = true;
+            let passed = self.base_chain(*id, first);
+            self.is_in_nat = false;
+            first = Streams::default();
+            for stream in passed?.0 {
+                let is_done = stream.effect.is_translated;
+                let into = if is_done { &mut left } else { &mut first };
+                into.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+            }
+        }
+        left.extend(&mut self.space.bdd, first)?;
+        let mut done = Streams::default();
+        for mut stream in left.0 {
+            stream.effect.is_translated = false;
+            done.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+        }
+        Ok(done)
+    }
+
+    /// The packets that chains of type nat are asked about: those that begin a connection, and
+    /// related ones that are no ICMP error.
+    fn begins(&mut self, effect: &Effect) -> Result<Region, Undecided> {
+        if effect.is_untracked || !self.is_tracked {
+            return Ok(Region::NONE);
+        }
+        let space = &mut *self.space;
+        let new = space.bdd.equal(space.layout.state, State::New.number())?;
+        let related = space.bdd.equal(space.layout.state, State::Related.number())?;
+        let icmp = space.protocol(1)?;
+        let icmpv6 = space.protocol(58)?;
+        let errors = space.bdd.or(icmp, icmpv6)?;
+        let related = space.bdd.minus(related, errors)?;
+        let known =
+            space.bdd.any_bit(space.layout.status, bits::STATUS_DNAT | bits::STATUS_SNAT)?;
+        let related = space.bdd.minus(related, known)?;
+        space.bdd.or(new, related)
+    }
+
+    fn is_source_side(&self) -> bool {
+        matches!(self.hook, Hook::Input | Hook::Postrouting)
+    }
+
+    /// Later packets of a translated connection become what it says.
+    fn keep_mapping(&mut self, stream: Stream, left: &mut Streams) -> Result<(), Undecided> {
+        let is_source = self.is_source_side();
+        let space = &mut *self.space;
+        let layout = space.layout;
+        let (from_status, to_status) = match is_source {
+            true => (bits::STATUS_SNAT, bits::STATUS_DNAT),
+            false => (bits::STATUS_DNAT, bits::STATUS_SNAT),
+        };
+        let reply = space.bdd.variable(layout.direction.first)?;
+        let forth = space.bdd.any_bit(layout.status, from_status)?;
+        let back = space.bdd.any_bit(layout.status, to_status)?;
+        let mapped = space.bdd.either(reply, back, forth)?;
+        let tracked =
+            space.bdd.range(layout.state, State::Established.number(), State::Related.number())?;
+        let mapped = space.bdd.and(mapped, tracked)?;
+        let mapped = if stream.effect.is_untracked { Region::NONE } else { mapped };
+        let hit = space.bdd.and(stream.packets, mapped)?;
+        let rest = space.bdd.minus(stream.packets, hit)?;
+        left.add(&mut space.bdd, &stream.effect, rest)?;
+        let mut effect = stream.effect;
+        let (ends, becomes) = match is_source {
+            true => (
+                [layout.source, layout.source_port],
+                [layout.becomes.source, layout.becomes.source_port],
+            ),
+            false => (
+                [layout.destination, layout.destination_port],
+                [layout.becomes.destination, layout.becomes.destination_port],
+            ),
+        };
+        for (field, becomes) in ends.into_iter().zip(becomes) {
+            for (variable, becomes) in field.variables().zip(becomes.variables()) {
+                let value = space.bdd.variable(becomes)?;
+                effect.set(variable, value);
+            }
+        }
+        if !is_source {
+            effect.destination = Translated::Elsewhere;
+        }
+        left.add(&mut self.space.bdd, &effect, hit)
+    }
+
+    /// A statement that translates.
+    pub(super) fn translate(
+        &mut self,
+        nat: &Nat,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        if nat.kind == NatKind::Tproxy {
+            return self.tproxy(stream, step);
+        }
+        let is_source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
+        let mut known = Region::ALL;
+        let (mut address, mut port) = (None, None);
+        for (expression, is_port) in [(&nat.address, false), (&nat.port, true)] {
+            let Some(expression) = expression else { continue };
+            let at = self.place(step.id, &stream.effect);
+            let width = if is_port { 16 } else { self.space.layout.source.width };
+            let parts = match self.space.evaluate(expression, at, &mut self.memo)? {
+                Evaluated::Numbers(parts) => parts,
+                Evaluated::Open(_) => {
+                    let what = if is_port { "port" } else { "address" };
+                    vec![self.any_number(width, step.id, what)?]
+                }
+            };
+            for (place, part) in parts.into_iter().enumerate() {
+                known = self.space.bdd.and(known, part.known)?;
+                *(if is_port || place == 1 { &mut port } else { &mut address }) = Some(part);
+            }
+        }
+        let packets = self.space.bdd.and(stream.packets, known)?;
+        let missed = self.space.bdd.minus(stream.packets, packets)?;
+        step.next.add(&mut self.space.bdd, &stream.effect, missed)?;
+        if packets.is_none() {
+            return Ok(());
+        }
+        let mut effect = stream.effect;
+        match nat.kind {
+            NatKind::Redirect => address = self.redirected(&mut effect)?,
+            NatKind::Masquerade => address = Some(self.masqueraded(&effect, step.id)?),
+            NatKind::Dnat | NatKind::Snat | NatKind::Tproxy => {}
+        }
+        if nat.flags.iter().any(|flag| matches!(&**flag, "prefix" | "netmap")) {
+            let width = self.space.layout.source.width;
+            address = Some(self.any_number(width, step.id, "address")?);
+        }
+        if is_source && port.is_none() && nat.flags.iter().any(|flag| flag.contains("random")) {
+            port = Some(self.any_number(16, step.id, "port")?);
+        }
+        let addressed = address.as_ref().map_or(Region::ALL, |number| number.known);
+        let lost = self.space.bdd.minus(packets, addressed)?;
+        self.ends.dropped.push(lost);
+        let packets = self.space.bdd.minus(packets, lost)?;
+        self.write_ends(&mut effect, is_source, address.as_ref(), port.as_ref())?;
+        if !is_source && address.is_some() && nat.kind == NatKind::Dnat {
+            effect.destination = Translated::Elsewhere;
+        }
+        effect.is_translated = true;
+        self.decide(step.id, Did::Translated, packets);
+        step.flow.accepted.add(&mut self.space.bdd, &effect, packets)
+    }
+
+    /// Writes the new ends, and says so in the connection's status where anything is new.
+    fn write_ends(
+        &mut self,
+        effect: &mut Effect,
+        is_source: bool,
+        address: Option<&Number>,
+        port: Option<&Number>,
+    ) -> Result<(), Undecided> {
+        let layout = self.space.layout;
+        let (address_field, port_field, status) = match is_source {
+            true => (layout.source, layout.source_port, bits::STATUS_SNAT),
+            false => (layout.destination, layout.destination_port, bits::STATUS_DNAT),
+        };
+        let mut changed = Vec::new();
+        for (field, number) in [(address_field, address), (port_field, port)] {
+            let Some(number) = number else { continue };
+            let before = self.space.bits_now(field, effect)?;
+            write(effect, field, number);
+            let after = self.space.bits_now(field, effect)?;
+            changed.push(self.space.differs(&before, &after)?);
+        }
+        let changed = self.space.bdd.union(changed)?;
+        let variable = status_variable(layout.status, status);
+        let before = match effect.get(variable) {
+            Some(value) => value,
+            None => self.space.bdd.variable(variable)?,
+        };
+        let now = self.space.bdd.or(before, changed)?;
+        effect.set(variable, now);
+        Ok(())
+    }
+
+    /// This machine's address for a redirect: of the interface it came in by, loopback for its own.
+    /// Its known packets are those for which there is one; the others end there.
+    fn redirected(&mut self, effect: &mut Effect) -> Result<Option<Number>, Undecided> {
+        let width = self.space.layout.destination.width;
+        if self.hook == Hook::Output {
+            let loopback = if self.space.is_v6 { 1 } else { 0x7f00_0001 };
+            return Ok(Some(Number::constant(loopback, width)));
+        }
+        effect.destination = Translated::Here;
+        if !self.around.world.is_known() {
+            return Ok(None);
+        }
+        let layout = self.space.layout;
+        self.address_of_link(layout.interface_in, layout.destination, effect).map(Some)
+    }
+
+    /// The address of the interface it leaves by; any, where that is not known.
+    fn masqueraded(
+        &mut self,
+        effect: &Effect,
+        rule: crate::firewall::RuleId,
+    ) -> Result<Number, Undecided> {
+        let layout = self.space.layout;
+        let any = self.any_number(layout.source.width, rule, "address")?;
+        if !self.around.world.is_known() {
+            return Ok(any);
+        }
+        let mut number = self.address_of_link(layout.interface_out, layout.source, effect)?;
+        for (bit, any) in number.bits.iter_mut().zip(any.bits) {
+            *bit = self.space.bdd.either(number.known, *bit, any)?;
+        }
+        number.known = Region::ALL;
+        Ok(number)
+    }
+
+    /// The address of the interface in a field, of the scope of the address in another.
+    fn address_of_link(
+        &mut self,
+        link: Bits,
+        like: Bits,
+        effect: &Effect,
+    ) -> Result<Number, Undecided> {
+        let world = self.around.world;
+        let space = &mut *self.space;
+        let width = space.layout.source.width;
+        let now = space.bits_now(link, effect)?;
+        let like = space.bits_now(like, effect)?;
+        let link_local = in_ranges(&mut space.bdd, &like, &[(0xfe80 << 112, (0xfec0 << 112) - 1)])?;
+        let mut number = Number { known: Region::NONE, ..Number::constant(0, width) };
+        let names: std::collections::BTreeSet<_> =
+            world.addresses.iter().map(|own| own.interface.clone()).collect();
+        for (name, is_link_local) in names.iter().flat_map(|name| [(name, false), (name, true)]) {
+            let found = first_address(world, name, space.is_v6, is_link_local);
+            let Some(address) = found.filter(|_| space.is_v6 || !is_link_local) else { continue };
+            let code = space.interfaces.number(name);
+            let by_it = in_ranges(&mut space.bdd, &now, &[(code, code)])?;
+            let scope = if is_link_local { link_local } else { !link_local };
+            let by_it = space.bdd.and(by_it, scope)?;
+            number.known = space.bdd.or(number.known, by_it)?;
+            for (bit, one) in number.bits.iter_mut().zip(Number::constant(address, width).bits) {
+                if one.is_all() {
+                    *bit = space.bdd.or(*bit, by_it)?;
+                }
+            }
+        }
+        Ok(number)
+    }
+
+    /// What is not understood in a chain of type nat may have translated to anything.
+    pub(super) fn translated_anyhow(
+        &mut self,
+        effect: &mut Effect,
+        rule: crate::firewall::RuleId,
+    ) -> Result<(), Undecided> {
+        if !self.is_in_nat {
+            return Ok(());
+        }
+        let layout = self.space.layout;
+        let (address, port) = match self.is_source_side() {
+            true => (layout.source, layout.source_port),
+            false => (layout.destination, layout.destination_port),
+        };
+        let new_address = self.any_number(address.width, rule, "address")?;
+        let new_port = self.any_number(port.width, rule, "port")?;
+        write(effect, address, &new_address);
+        write(effect, port, &new_port);
+        effect.is_translated = true;
+        if !self.is_source_side() {
+            effect.destination = Translated::Elsewhere;
+        }
+        Ok(())
+    }
+
+    /// Handed to a socket here if one waits, which nobody knows.
+    fn tproxy(&mut self, stream: Stream, step: &mut Step<'_>) -> Result<(), Undecided> {
+        let rule = self.ruleset.rule(step.id).map_or("", |rule| &*rule.text);
+        let text = format!("a transparent socket waits: {rule}");
+        let question =
+            Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+        let waits = self.space.question(text, question)?;
+        self.go_on_if(waits, stream, step)
+    }
+}
+
+/// The variable of a single bit of `ct status`.
+fn status_variable(field: Bits, bit: u128) -> u32 {
+    field.end() - 1 - bit.trailing_zeros()
+}

@@ -1,0 +1,323 @@
+//! One packet out of a region, as the simulator takes it, and the check that it says the same.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::AnalyseError;
+use super::layout::State;
+use super::space::{Space, number_of};
+use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::simulate::{Open, Outcome, Prepared, Walk, Way};
+use crate::firewall::{Direction, IcmpMessage, Packet, TcpFlags, Tuple, bits};
+
+/// A packet of a region and, where the region depends on open questions, the answers that put it
+/// there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The packet.
+    pub packet: Packet,
+    /// Open questions with the answers that matter.
+    pub answers: Vec<(String, bool)>,
+}
+
+/// What a witness has in bits nobody cares about: a client's packet from a documentation address.
+struct Usual {
+    source: u128,
+    destination: u128,
+}
+
+impl Usual {
+    fn of(is_v6: bool) -> Self {
+        let parsed = |text: &str| text.parse().map_or(0, number_of);
+        match is_v6 {
+            true => Self { source: parsed("2001:db8::7"), destination: parsed("2001:db8:1::1") },
+            false => Self { source: parsed("203.0.113.7"), destination: parsed("192.0.2.1") },
+        }
+    }
+}
+
+impl Space {
+    /// Whether a packet is in a region, for some answers to the open questions or for all. The
+    /// packet must be of this space's family.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn holds(&mut self, region: Region, packet: &Packet) -> Result<(bool, bool), Undecided> {
+        let (always, possibly) = self.certainly_and_possibly(region)?;
+        let bits = self.encoded(packet);
+        let bit = |variable: u32| bits.get(variable as usize).copied().unwrap_or(false);
+        Ok((self.bdd.contains(always, bit), self.bdd.contains(possibly, bit)))
+    }
+
+    /// The bits of a packet as it comes, by variable.
+    #[must_use]
+    pub fn encoded(&self, packet: &Packet) -> Vec<bool> {
+        let layout = self.layout;
+        let mut bits = vec![false; layout.end as usize];
+        let mut write = |field: Bits, value: u128| {
+            for variable in field.variables() {
+                bits[variable as usize] = field.bit(value, variable) == Some(true);
+            }
+        };
+        let (came, becomes) = as_it_comes(packet);
+        let state = State::of_bit(packet.state.unwrap_or_else(|| packet.fresh_state()));
+        let status = status_of(packet, &came, &becomes);
+        write(layout.interface_in, self.interfaces.number(&packet.interface_in));
+        let out = packet.interface_out.as_deref().unwrap_or_default();
+        write(layout.interface_out, self.interfaces.number(out));
+        write(layout.state, state.unwrap_or(State::Invalid).number());
+        write(layout.direction, u128::from(packet.direction == Direction::Reply));
+        write(layout.status, status);
+        write(layout.mark, packet.mark.into());
+        write(layout.ct_mark, packet.ct_mark.into());
+        write(layout.protocol, packet.protocol.into());
+        write(layout.tcp_flags, packet.tcp_flags.0.into());
+        write(layout.later_fragment, packet.is_later_fragment.into());
+        let is_icmp = matches!(packet.protocol, 1 | 58);
+        let message = u16::from_be_bytes([packet.icmp.kind, packet.icmp.code]);
+        write(layout.source_port, if is_icmp { message } else { came.source_port }.into());
+        write(layout.destination_port, came.destination_port.into());
+        write(layout.source, number_of(came.source));
+        write(layout.destination, number_of(came.destination));
+        write(layout.becomes.source, number_of(becomes.source));
+        write(layout.becomes.destination, number_of(becomes.destination));
+        write(layout.becomes.source_port, becomes.source_port.into());
+        write(layout.becomes.destination_port, becomes.destination_port.into());
+        write(layout.becomes.protocol, becomes.protocol.into());
+        write(layout.ttl, packet.ttl.into());
+        write(layout.traffic_class, packet.traffic_class.into());
+        write(layout.length, packet.length.into());
+        write(layout.packet_type, packet.packet_type.into());
+        if let Some((user, group)) = packet.socket {
+            write(layout.has_socket, 1);
+            write(layout.user, user.into());
+            write(layout.group, group.into());
+        }
+        bits
+    }
+
+    /// A packet of a region; a usual one where there is a choice. `None` where the region is empty.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn witness(&mut self, region: Region) -> Result<Option<Witness>, Undecided> {
+        let layout = self.layout;
+        let usual = Usual::of(self.is_v6);
+        let mut region = region;
+        let wishes: Vec<(Bits, u128)> = vec![
+            (layout.later_fragment, 0),
+            (layout.state, State::New.number()),
+            (layout.direction, 0),
+            (layout.status, 0),
+            (layout.mark, 0),
+            (layout.ct_mark, 0),
+            (layout.packet_type, 0),
+            (layout.protocol, 6),
+            (layout.tcp_flags, 2),
+            (layout.source, usual.source),
+            (layout.destination, usual.destination),
+            (layout.source_port, 40_000),
+            (layout.ttl, 64),
+            (layout.traffic_class, 0),
+            (layout.length, if self.is_v6 { 60 } else { 40 }),
+            (layout.user, 0),
+            (layout.group, 0),
+        ];
+        for (field, value) in wishes {
+            let wish = self.bdd.equal(field, value)?;
+            if self.bdd.meets(region, wish) {
+                region = self.bdd.and(region, wish)?;
+            }
+        }
+        let known = self.bdd.range(layout.interface_out, 1, u128::MAX)?;
+        if self.bdd.meets(region, known) {
+            region = self.bdd.and(region, known)?;
+        }
+        let prefers = |variable: u32| {
+            let places = [(layout.source, usual.source), (layout.destination, usual.destination)];
+            places.iter().find_map(|(field, value)| field.bit(*value, variable)).unwrap_or(false)
+        };
+        let Some(chosen) = self.bdd.one_of(region, prefers) else { return Ok(None) };
+        let bit = |variable: u32| {
+            let found = chosen.binary_search_by_key(&variable, |bit| bit.0);
+            found.ok().map(|found| chosen[found].1)
+        };
+        let bit = |variable: u32| {
+            let free = || match layout.before_becoming(variable) {
+                // A translated packet differs from what it was, if only in its last bit.
+                Some((before, is_last)) => {
+                    bit(before).unwrap_or_else(|| prefers(before)) != is_last
+                }
+                None => prefers(variable),
+            };
+            bit(variable).unwrap_or_else(free)
+        };
+        let answers = chosen
+            .iter()
+            .filter_map(|(variable, answer)| Some((self.asked(*variable)?, *answer)))
+            .filter(|(question, _)| !question.is_choice)
+            .map(|(question, answer)| (question.text.clone(), answer))
+            .collect();
+        Ok(Some(Witness { packet: self.packet(bit), answers }))
+    }
+
+    /// The packet whose bits are these.
+    fn packet(&self, bit: impl Fn(u32) -> bool) -> Packet {
+        let layout = self.layout;
+        let read = |field: Bits| -> u128 {
+            field.variables().fold(0, |value, variable| value << 1 | u128::from(bit(variable)))
+        };
+        let narrow = |field: Bits| read(field) as u16;
+        let address = |field: Bits| self.address(read(field));
+        let mut packet = Packet::new(
+            read(layout.protocol) as u8,
+            address(layout.source),
+            address(layout.destination),
+        );
+        packet.tcp_flags = TcpFlags(read(layout.tcp_flags) as u8);
+        let source_port = narrow(layout.source_port);
+        let is_icmp = matches!(packet.protocol, 1 | 58);
+        if is_icmp {
+            let [kind, code] = source_port.to_be_bytes();
+            packet.icmp = IcmpMessage { kind, code };
+        } else {
+            packet = packet.ports(source_port, narrow(layout.destination_port));
+        }
+        packet.is_later_fragment = bit(layout.later_fragment.first);
+        packet.interface_in = self.interfaces.name(read(layout.interface_in));
+        let out = read(layout.interface_out);
+        packet.interface_out = (out != 0 && !self.has_routes).then(|| self.interfaces.name(out));
+        let state = State::ALL.into_iter().find(|state| state.number() == read(layout.state));
+        packet.state = state.map(State::bit);
+        packet.direction =
+            if bit(layout.direction.first) { Direction::Reply } else { Direction::Original };
+        packet.mark = read(layout.mark) as u32;
+        packet.ct_mark = read(layout.ct_mark) as u32;
+        packet.ttl = read(layout.ttl) as u8;
+        packet.traffic_class = read(layout.traffic_class) as u8;
+        packet.length = narrow(layout.length);
+        packet.packet_type = read(layout.packet_type) as u8;
+        packet.socket = bit(layout.has_socket.first)
+            .then(|| (read(layout.user) as u32, read(layout.group) as u32));
+        let status = read(layout.status);
+        packet.status = status & !(bits::STATUS_DNAT | bits::STATUS_SNAT);
+        let becomes = Tuple {
+            source: address(layout.becomes.source),
+            destination: address(layout.becomes.destination),
+            protocol: packet.protocol,
+            source_port: narrow(layout.becomes.source_port),
+            destination_port: narrow(layout.becomes.destination_port),
+        };
+        if state != Some(State::New) {
+            translated(&mut packet, status, &becomes);
+        }
+        packet
+    }
+
+    fn address(&self, number: u128) -> IpAddr {
+        match self.is_v6 {
+            true => Ipv6Addr::from_bits(number).into(),
+            false => Ipv4Addr::from_bits(number as u32).into(),
+        }
+    }
+}
+
+/// Makes it a packet of a connection that was translated. The simulator takes a packet of the
+/// original direction as it is after translation, with the tuple it had before; one of the reply
+/// direction as it comes.
+fn translated(packet: &mut Packet, status: u128, becomes: &Tuple) {
+    let is_reply = packet.direction == Direction::Reply;
+    let (of_source, of_destination) = match is_reply {
+        true => (bits::STATUS_DNAT, bits::STATUS_SNAT),
+        false => (bits::STATUS_SNAT, bits::STATUS_DNAT),
+    };
+    if status & (of_source | of_destination) == 0 {
+        return;
+    }
+    let came = packet.tuple();
+    let mut after = came;
+    if status & of_source != 0 {
+        (after.source, after.source_port) = (becomes.source, becomes.source_port);
+    }
+    if status & of_destination != 0 {
+        (after.destination, after.destination_port) =
+            (becomes.destination, becomes.destination_port);
+    }
+    if is_reply {
+        packet.original = Some(turned(&after));
+        return;
+    }
+    packet.original = Some(came);
+    (packet.source, packet.source_port) = (after.source, after.source_port);
+    (packet.destination, packet.destination_port) = (after.destination, after.destination_port);
+}
+
+/// The tuple a packet comes with, and what translation makes of it.
+fn as_it_comes(packet: &Packet) -> (Tuple, Tuple) {
+    let now = packet.tuple();
+    match (packet.original, packet.direction) {
+        (None, _) => (now, now),
+        (Some(original), Direction::Original) => (original, now),
+        (Some(original), Direction::Reply) => (now, turned(&original)),
+    }
+}
+
+const fn turned(tuple: &Tuple) -> Tuple {
+    Tuple {
+        source: tuple.destination,
+        destination: tuple.source,
+        protocol: tuple.protocol,
+        source_port: tuple.destination_port,
+        destination_port: tuple.source_port,
+    }
+}
+
+/// `ct status` of a packet with what its connection's translation says.
+fn status_of(packet: &Packet, came: &Tuple, becomes: &Tuple) -> u128 {
+    let source = (came.source, came.source_port) != (becomes.source, becomes.source_port);
+    let destination = (came.destination, came.destination_port)
+        != (becomes.destination, becomes.destination_port);
+    let (of_source, of_destination) = match packet.direction {
+        Direction::Original => (bits::STATUS_SNAT, bits::STATUS_DNAT),
+        Direction::Reply => (bits::STATUS_DNAT, bits::STATUS_SNAT),
+    };
+    packet.status
+        | if source { of_source } else { 0 }
+        | if destination { of_destination } else { 0 }
+}
+
+/// What is claimed of a witness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It ends so, whatever the open questions' answers are.
+    Certain(Outcome),
+    /// It may end so.
+    Possible(Outcome),
+}
+
+/// Sends a witness through the simulator.
+///
+/// # Errors
+/// [`AnalyseError::Internal`] where the simulator says otherwise than was claimed.
+pub fn confirm(
+    prepared: &Prepared<'_>,
+    way: Way,
+    witness: &Witness,
+    claim: Claim,
+) -> Result<Walk, AnalyseError> {
+    let walk = prepared.walk(&witness.packet, way, &Open);
+    let (Claim::Certain(outcome) | Claim::Possible(outcome)) = claim;
+    if agrees(&walk, outcome) {
+        return Ok(walk);
+    }
+    Err(AnalyseError::Internal {
+        claimed: format!("{claim:?}"),
+        simulated: format!("{:?}", walk.outcome),
+        packet: format!("{:?}", witness.packet),
+    })
+}
+
+/// Whether a walk ends so, or may.
+fn agrees(walk: &Walk, outcome: Outcome) -> bool {
+    let mut possible = walk.depends_on.iter().flat_map(|on| on.if_yes.iter().chain(&on.if_no));
+    walk.outcome == outcome || !walk.is_complete || possible.any(|other| *other == outcome)
+}

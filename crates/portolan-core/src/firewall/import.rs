@@ -6,8 +6,10 @@
 //! iptables-legacy-save    tables that nft does not see
 //! ipset save              what `-m set` asks, already read into the saves
 //! ```
-//! Where nft shows all of a table, its rules hold; where it only names something, those of iptables-save
-//! do, in the chains that nft lists: hook, priority and order of registration are nft's to know.
+//! A rule that nft shows whole is nft's; one of which it only names something is that of iptables-save,
+//! at the same place of the same chain. Rule by rule, for iptables-save prints what nft put between its
+//! own rules wrongly and says nothing: `tcp dport { 80, 443 } accept` as `-p tcp -j ACCEPT` (measured,
+//! iptables 1.8.9). Hook, priority and order of registration are nft's to know.
 
 use std::collections::HashMap;
 
@@ -125,13 +127,18 @@ fn unveil(table: &mut Table, saved: Table) {
     let at: HashMap<Box<str>, usize> =
         table.chains.iter().enumerate().map(|(at, chain)| (chain.name.clone(), at)).collect();
     for chain in saved.chains {
-        match at.get(&chain.name) {
-            Some(&at) => {
-                table.chains[at].rules = with_numbers(chain.rules, &table.chains[at].rules)
+        let listed = at.get(&chain.name).map(|at| &mut table.chains[*at].rules);
+        // Two programs were asked one after the other: where a rule came between them, none is known to
+        // be the same, and what is veiled stays so.
+        let Some(listed) = listed.filter(|listed| listed.len() == chain.rules.len()) else {
+            continue;
+        };
+        for (listed, saved) in listed.iter_mut().zip(chain.rules) {
+            if is_veiled(listed) || says_the_same(listed, &saved) {
+                let handle = listed.handle;
+                let counter = saved.counter.or(listed.counter);
+                *listed = Rule { handle, counter, ..saved };
             }
-            // iptables-save prints built-in chains that nobody has made yet.
-            None if chain.base.is_some() && chain.rules.is_empty() => {}
-            None => table.chains.push(chain),
         }
     }
     for set in saved.sets {
@@ -142,15 +149,15 @@ fn unveil(table: &mut Table, saved: Table) {
     table.origin = Origin::IptablesNft;
 }
 
-/// The rules with the kernel's numbers and counters, where both tools saw as many.
-fn with_numbers(mut rules: Vec<Rule>, listed: &[Rule]) -> Vec<Rule> {
-    if rules.len() == listed.len() {
-        for (rule, listed) in rules.iter_mut().zip(listed) {
-            rule.handle = listed.handle;
-            rule.counter = rule.counter.or(listed.counter);
-        }
-    }
-    rules
+/// Whether two rules are the same comparisons and the same verdict: then the words of iptables are
+/// those its author knows.
+fn says_the_same(listed: &Rule, saved: &Rule) -> bool {
+    let is_plain =
+        |statement: &&Statement| matches!(statement, Statement::Match(_) | Statement::Verdict(_));
+    let plain = |rule: &Rule| rule.statements.iter().all(|statement| is_plain(&statement));
+    let within =
+        |one: &Rule, other: &Rule| one.statements.iter().all(|s| other.statements.contains(s));
+    plain(listed) && plain(saved) && within(listed, saved) && within(saved, listed)
 }
 
 fn has_veiled(chain: &Chain) -> bool {
@@ -208,6 +215,39 @@ mod tests {
         let mut rules = after.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
         assert!(rules.all(|rule| rule.handle.is_some()));
         assert_eq!(after.rule_count(), before.rule_count());
+    }
+
+    #[test]
+    fn what_nft_shows_whole_is_not_taken_from_iptables_save() {
+        let json = |expr: &str| {
+            format!(
+                r#"{{"nftables": [{{"table": {{"family": "ip", "name": "filter", "handle": 1}}}},
+                {{"chain": {{"family": "ip", "table": "filter", "name": "INPUT", "handle": 1, "type": "filter",
+                "hook": "input", "prio": 0, "policy": "drop"}}}},
+                {{"rule": {{"family": "ip", "table": "filter", "chain": "INPUT", "handle": 2, "expr": [
+                {{"xt": {{"type": "match", "name": "conntrack"}}}}, {{"accept": null}}]}}}},
+                {{"rule": {{"family": "ip", "table": "filter", "chain": "INPUT", "handle": 3, "expr": [
+                {{"match": {{"op": "==", "left": {{"payload": {{"protocol": "tcp", "field": "dport"}}}},
+                "right": {expr}}}}}, {{"accept": null}}]}}}}]}}"#
+            )
+        };
+        let read = |expr: &str, rule: &str| {
+            let text = format!(
+                "*filter\n:INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n\
+                 -A INPUT {rule}\nCOMMIT\n"
+            );
+            let listed = Ruleset::from_nft_json(json(expr).as_bytes()).expect("as nft prints it");
+            let whole = listed.with_saves(vec![save(&text)]).expect("a whole file");
+            assert_eq!(whole.veiled(), []);
+            whole.tables[0].chains[0].rules[1].clone()
+        };
+        // As iptables-save 1.8.9 prints it.
+        let set = read(r#"{"set": [80, 443]}"#, "-p tcp -j ACCEPT");
+        assert_eq!(set.statements.len(), 3);
+        assert!(!set.text.starts_with("-A"), "{}", set.text);
+        let same = read("80", "-p tcp -m tcp --dport 80 -j ACCEPT");
+        assert_eq!(&*same.text, "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT");
+        assert_eq!(same.handle, Some(3));
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! Docker beside ufw: published, published on loopback, and an internal network.
+
+use serde_json::Value;
+
+use super::{HOST, NEAR, NEAR6, Probe, Scene, Shell, is_installed, tcp, ufw};
+use crate::support::{Program, require_root, skip};
+
+/// Docker with ufw, each with folders of its own; an image of busybox, made on the spot.
+fn start(scene: &Scene) -> Result<Shell, String> {
+    let mut shell = scene.shell(&format!("{CGROUPS} && {}", ufw::PROLOGUE));
+    shell.tries(
+        "mkdir -p /run/docker data && export DOCKER_HOST=unix:///run/d.sock && \
+         { dockerd -H $DOCKER_HOST --data-root $PWD/data --exec-root /run/docker \
+           --pidfile /run/d.pid --storage-driver vfs >dockerd.log 2>&1 & } && \
+         for i in $(seq 150); do docker info >/dev/null 2>&1 && break; sleep 0.1; done; \
+         docker info >/dev/null 2>&1 || { tail -3 dockerd.log; false; }",
+    )?;
+    shell.tries(
+        "mkdir -p image/bin && cp $(command -v busybox) image/bin/ && echo hello > image/index.html && \
+         tar -C image -c . | docker import - box && docker network create --internal inside",
+    )?;
+    Ok(shell)
+}
+
+/// sysfs of this network, with the machine's cgroups in their place.
+const CGROUPS: &str = "mkdir cgroups && mount --rbind /sys/fs/cgroup cgroups && \
+     mount -t sysfs sysfs /sys && mount --rbind cgroups /sys/fs/cgroup";
+
+fn lacks() -> Option<&'static str> {
+    ["dockerd", "docker", "busybox", "ufw"].into_iter().find(|program| !is_installed(program))
+}
+
+#[test]
+fn what_docker_publishes_beside_ufw_is_told_as_packets_find_it() {
+    require_root!();
+    if let Some(program) = lacks() {
+        skip!("{program} is not installed");
+    }
+    let scene = Scene::new();
+    let mut shell = match start(&scene) {
+        Ok(shell) => shell,
+        Err(said) => skip!("dockerd does not start here: {}", said.replace('\n', " ")),
+    };
+    for words in ["allow 22/tcp", "deny 8080"] {
+        shell.does(&format!("ufw {words}"));
+    }
+    for words in [
+        "--name published -p 8080:80",
+        "--name near -p 127.0.0.1:8081:80",
+        "--name inner --network inside -p 8082:80",
+    ] {
+        shell.does(&format!("docker run --rm -d {words} box /bin/busybox httpd -f -p 80 -h /"));
+    }
+    let _services = scene.services(&[22, 9999], &[]);
+    let told = scene.agree(&[
+        tcp(NEAR, 22, "accept"),
+        // ufw denies it, and is never asked.
+        tcp(NEAR, 8080, "accept"),
+        // IPv6 goes through docker-proxy, and so past ufw.
+        tcp(NEAR6, 8080, "drop"),
+        tcp(NEAR, 8081, "drop"),
+        tcp(NEAR, 8082, "drop"),
+        tcp(NEAR, 9999, "drop"),
+    ]);
+    for told in &told {
+        assert_eq!(told["depends_on"].as_array().map_or(0, Vec::len), 0, "{told:#}");
+    }
+    let decided = &told[1]["decided_by"];
+    assert_eq!(decided["chain"], "DOCKER", "{decided}");
+    straight_to_the_container(&scene, &mut shell);
+    reach_says_that_docker_goes_around_ufw(&scene);
+}
+
+/// Somebody on the same link may send to a container's own address: Docker 20 lets what it publishes
+/// pass, and isolates the network that is internal.
+fn straight_to_the_container(scene: &Scene, shell: &mut Shell) {
+    scene.outside.ip("route add 172.16.0.0/12 via 192.0.2.1");
+    let mut probes = Vec::new();
+    for (name, expected) in [("published", "accept"), ("inner", "drop")] {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = shell.does(&format!("docker inspect -f '{format}' {name}"));
+        let to: &'static str = address.leak();
+        probes.push(Probe { to, ..tcp(NEAR, 80, expected) });
+        probes.push(Probe { to, ..tcp(NEAR, 81, "drop") });
+    }
+    scene.agree(&probes);
+}
+
+fn reach_says_that_docker_goes_around_ufw(scene: &Scene) {
+    let reach = |port: u16| -> Value {
+        let line = format!("reach {port}/tcp --from {NEAR} --json");
+        let ran = Program::line(&line).inside(&scene.host).run();
+        ran.json()
+    };
+    let published = reach(8080);
+    assert_eq!(published["bypass"], "docker-dnat", "{HOST}: {published:#}");
+    assert_eq!(reach(22)["bypass"], Value::Null);
+}

@@ -24,6 +24,7 @@ mod nft;
 mod outline;
 mod packet;
 mod policy;
+mod prove;
 mod read_error;
 mod replacement;
 pub mod replay;
@@ -46,6 +47,7 @@ pub use policy::{
     BaseNeed, BasePass, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers,
     Policy, RateLimit, Stance, Translation, protocol_of,
 };
+pub use prove::{Difference, Proof, ProofWay, Violation, prove};
 pub use read_error::ReadError;
 pub use replacement::{Replacement, removal};
 pub use rule::{

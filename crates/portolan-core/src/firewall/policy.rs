@@ -313,6 +313,12 @@ impl RateLimit {
         let (unit, word) = exact.copied().unwrap_or(UNITS[4]);
         (u64::try_from(in_unit(unit).clamp(1, MAX_RATE)).unwrap_or(1), word)
     }
+
+    /// How many may come at once after a silence.
+    #[must_use]
+    pub fn burst(self) -> u32 {
+        self.count.clamp(1, MOST_BURST)
+    }
 }
 
 /// Milliseconds, and nft's word.
@@ -327,3 +333,6 @@ const UNITS: [(u128, &str); 5] = [
 /// More than any machine accepts, and far from where the kernel's arithmetic ends
 /// (net/netfilter/nft_limit.c: tokens are nanoseconds times the rate).
 const MAX_RATE: u128 = 1_000_000;
+
+/// A week in nanoseconds times this is the most that the kernel's 64 bits hold (nft_limit.c).
+const MOST_BURST: u32 = 30_000;

@@ -228,14 +228,10 @@ impl<'a> Compiler<'a> {
 }
 
 /// `limit rate over 12/minute burst 6 packets`.
-pub(in super::super) fn limit_text(limit: RateLimit) -> String {
+fn limit_text(limit: RateLimit) -> String {
     let (rate, unit) = limit.in_units();
-    let burst = limit.count.clamp(1, MOST_BURST);
-    format!("limit rate over {rate}/{unit} burst {burst} packets")
+    format!("limit rate over {rate}/{unit} burst {} packets", limit.burst())
 }
-
-/// A week in nanoseconds times this is the most that the kernel's 64 bits hold (nft_limit.c).
-const MOST_BURST: u32 = 30_000;
 
 /// Whether only the addresses of the peers count.
 fn is_plain(pass: &Pass) -> bool {

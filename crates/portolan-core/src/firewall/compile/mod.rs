@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use super::addresses::Interval;
 use super::policy::Policy;
 use super::script::{Part, Script, ScriptChain};
-pub(super) use gate::limit_text;
 use names::Names;
 
 /// The table that does what `policy` says.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::addresses::Addresses;
 use super::super::packet::Direction;
-use super::super::policy::{PassTraffic, Peers};
+use super::super::policy::{PassTraffic, Peers, RateLimit};
 use super::super::rule::{FibKey, FibResult, Match, Test, TupleSide};
 use super::super::value::{SetRef, Span, bits};
 use super::super::{Expression, Field, Statement};
@@ -58,6 +58,18 @@ pub(super) fn interface(name: &str, is_outgoing: bool) -> Statement {
     let text = beginning.unwrap_or(name).into();
     let span = Span::Names { text, is_prefix: beginning.is_some() };
     given(field, Test::In(SetRef::span(span)))
+}
+
+/// It came by another interface.
+pub(super) fn not_interface(name: &str) -> Statement {
+    let span = Span::Names { text: name.into(), is_prefix: false };
+    given(Field::InterfaceIn, Test::NotIn(SetRef::span(span)))
+}
+
+/// The limit that must be kept, as nft lists it.
+pub(super) fn limit(of: RateLimit) -> String {
+    let (rate, unit) = of.in_units();
+    format!("limit rate {rate}/{unit} burst {} packets", of.burst())
 }
 
 /// The packet is of one family and from (or to) these; `None` where nobody can be meant.

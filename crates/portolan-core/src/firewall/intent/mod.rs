@@ -38,6 +38,32 @@ pub fn intent(policy: &Policy, dynamic: &[Set]) -> Ruleset {
     Ruleset { tables: vec![table], notes: Vec::new() }
 }
 
+/// Rules that drop the new connections these passes would let in, from others than this machine.
+pub(super) fn refusing(all: &[Pass]) -> Table {
+    let is_new = any_bit(Field::CtState, bits::NEW);
+    let drop = |side: Side, guard: &[Statement]| {
+        let mut rules = passes(all.iter(), side, guard);
+        for statement in rules.iter_mut().filter_map(|rule| rule.statements.last_mut()) {
+            *statement = Statement::Verdict(Verdict::Drop);
+        }
+        rules
+    };
+    let here = drop(Side::From, &[is_new.clone(), conditions::not_interface("lo")]);
+    let translated = [is_new, any_bit(Field::CtStatus, bits::STATUS_DNAT)];
+    let through = drop(Side::Called, &translated);
+    Table {
+        family: Family::Inet,
+        name: TABLE.into(),
+        origin: Origin::Nft,
+        is_dormant: false,
+        chains: vec![
+            filter("input", Hook::Input, Stance::Accept, here),
+            filter("forward", Hook::Forward, Stance::Accept, through),
+        ],
+        sets: Vec::new(),
+    }
+}
+
 fn input(policy: &Policy) -> Option<Chain> {
     if policy.input != Stance::Drop && policy.blocks.is_empty() {
         return None;
@@ -176,10 +202,10 @@ fn limited(pass: &Pass, limit: super::policy::RateLimit, start: &[Statement], is
         set: conditions::set_name(&format!("limit-{}", pass.name), is_v6),
         key,
         conditions: vec![Condition {
-            text: super::compile::limit_text(limit).into(),
-            is_negated: false,
+            text: conditions::limit(limit).into(),
+            is_negated: true,
             is_own: true,
-            presumed: Some(false),
+            presumed: Some(true),
         }],
     });
     rule(&format!("{} limit", pass.name), statements, Verdict::Drop)
@@ -231,7 +257,11 @@ fn base_row(row: &BasePass) -> Vec<Rule> {
 
 fn icmp(protocol: u8, types: &[u8]) -> Vec<Statement> {
     let types: Vec<(u128, u128)> = types.iter().map(|t| (u128::from(*t), u128::from(*t))).collect();
-    vec![is_number(Field::Protocol, u128::from(protocol)), number_in(Field::IcmpType, &types)]
+    vec![
+        family(protocol == 58),
+        is_number(Field::Protocol, u128::from(protocol)),
+        number_in(Field::IcmpType, &types),
+    ]
 }
 
 /// A sequence of ports: its packets end here.

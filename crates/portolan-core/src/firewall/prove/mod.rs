@@ -1,0 +1,246 @@
+//! The proof that a table does what a policy says: for every packet there can be, of both families, on
+//! every way, whatever doors are open and limits reached.
+//!
+//! Two sides: the table as it was read back, by the reader that reads everybody's, and the policy's plain
+//! rules, which the compiler has no part in. They are equal if no packet is let through by the one and not
+//! by the other; a packet for which that fails is named, and sent through the simulator on both sides.
+
+mod canonical;
+
+use super::analyse::{AnalyseError, DEFAULT_BUDGET, Detail, Space, Witness, fates};
+use super::bdd::Region;
+use super::policy::{Pass, PassWay, Policy};
+use super::simulate::{Open, Prepared, Walk, Way};
+use super::{Hook, Packet, Ruleset, Table, World};
+
+/// What was found out about a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Whether the table is there at all; where it is not, nothing else was asked.
+    pub is_loaded: bool,
+    /// Packets for which table and policy differ, one each way and family at most; none: they are equal.
+    pub differences: Vec<Difference>,
+    /// What must never be let in, and is.
+    pub violations: Vec<Violation>,
+}
+
+/// A packet for which table and policy differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// On which way.
+    pub way: ProofWay,
+    /// The packet, and what must be so beside it.
+    pub witness: Witness,
+    /// Whether the policy lets it through (or translates it), and the table does not.
+    pub is_intended: bool,
+    /// What the table does with it, rule by rule.
+    pub walk: Walk,
+}
+
+/// The ways that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProofWay {
+    /// To this machine.
+    Input,
+    /// Through it.
+    Forward,
+    /// From it.
+    Output,
+    /// Where destinations are translated.
+    Prerouting,
+    /// Where sources are translated.
+    Postrouting,
+}
+
+/// A `[[never]]` that the table does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub name: Box<str>,
+    /// A packet that is let in, and what must be so beside it.
+    pub witness: Witness,
+    /// On which way.
+    pub way: ProofWay,
+}
+
+impl Proof {
+    /// Whether the table does what the policy says, and nothing that must never be.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.is_loaded && self.differences.is_empty() && self.violations.is_empty()
+    }
+}
+
+impl ProofWay {
+    /// The word in tables and JSON: that of the hook.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Prerouting => "prerouting",
+            Self::Postrouting => "postrouting",
+        }
+    }
+}
+
+/// Holds our table of `ruleset` against what `policy` means.
+///
+/// # Errors
+/// When the node budget is used up, or the analysis and the simulator disagree.
+pub fn prove(policy: &Policy, ruleset: &Ruleset) -> Result<Proof, AnalyseError> {
+    let found = canonical::ours(ruleset);
+    let is_loaded = found.is_some();
+    // A policy without a rule is compiled to no table at all.
+    let Some(found) = found.or_else(|| super::compile(policy).is_empty().then(empty)) else {
+        return Ok(Proof { is_loaded, differences: Vec::new(), violations: Vec::new() });
+    };
+    let Some(wanted) = canonical::intended(policy, &found.sets) else {
+        return Ok(Proof { is_loaded, differences: Vec::new(), violations: Vec::new() });
+    };
+    let mut proof = Proof { is_loaded: true, differences: Vec::new(), violations: Vec::new() };
+    for is_v6 in [false, true] {
+        for way in [Way::Input, Way::Forward, Way::Output] {
+            filters(policy, &found, &wanted, (is_v6, way), &mut proof)?;
+        }
+        translations(&found, &wanted, is_v6, &mut proof)?;
+    }
+    Ok(proof)
+}
+
+fn empty() -> Table {
+    Table {
+        family: super::Family::Inet,
+        name: super::TABLE.into(),
+        origin: super::Origin::Nft,
+        is_dormant: false,
+        chains: Vec::new(),
+        sets: Vec::new(),
+    }
+}
+
+/// What is let through on one way of one family.
+fn filters(
+    policy: &Policy,
+    found: &Table,
+    wanted: &Table,
+    (is_v6, way): (bool, Way),
+    proof: &mut Proof,
+) -> Result<(), AnalyseError> {
+    let world = World::default();
+    let filtering = |table| canonical::filtering(table, way == Way::Forward);
+    let (found, wanted, never) = (filtering(found), filtering(wanted), filtering(&never(policy)));
+    let mut space = Space::new(is_v6, &[&found, &wanted, &never], &world, DEFAULT_BUDGET);
+    let (found, wanted) = (Prepared::new(&found, &world), Prepared::new(&wanted, &world));
+    let start = space.possible()?;
+    let is = fates(&mut space, &found, way, start, Detail::Fates)?.accepted;
+    let ought = fates(&mut space, &wanted, way, start, Detail::Fates)?.accepted;
+    proof.differences.extend(difference(&mut space, &found, way, named(way), is, ought)?);
+    if policy.never.is_empty() || way == Way::Output {
+        return Ok(());
+    }
+    let never = Prepared::new(&never, &world);
+    let ruled_out = fates(&mut space, &never, way, start, Detail::Fates)?.dropped;
+    let let_in = space.bdd.and(is, ruled_out)?;
+    let witness = space.witness(let_in)?;
+    proof.violations.extend(witness.map(|witness| Violation {
+        name: violated(policy, &witness.packet),
+        way: named(way),
+        witness,
+    }));
+    Ok(())
+}
+
+fn named(way: Way) -> ProofWay {
+    match way {
+        Way::Output => ProofWay::Output,
+        Way::Forward => ProofWay::Forward,
+        _ => ProofWay::Input,
+    }
+}
+
+/// A packet that the one lets through and the other does not.
+fn difference(
+    space: &mut Space,
+    found: &Prepared<'_>,
+    way: Way,
+    name: ProofWay,
+    is: Region,
+    ought: Region,
+) -> Result<Option<Difference>, AnalyseError> {
+    let (extra, missing) = (space.bdd.minus(is, ought)?, space.bdd.minus(ought, is)?);
+    let is_intended = extra.is_none();
+    let Some(witness) = space.witness(if is_intended { missing } else { extra })? else {
+        return Ok(None);
+    };
+    let walk = found.walk(&witness.packet, way, &Open);
+    Ok(Some(Difference { way: name, witness, is_intended, walk }))
+}
+
+/// What is translated, and to what, by one family.
+fn translations(
+    found: &Table,
+    wanted: &Table,
+    is_v6: bool,
+    proof: &mut Proof,
+) -> Result<(), AnalyseError> {
+    let mut all = canonical::translations(found);
+    for nat in canonical::translations(wanted) {
+        if !all.contains(&nat) {
+            all.push(nat);
+        }
+    }
+    let world = World::default();
+    for (hook, name) in
+        [(Hook::Prerouting, ProofWay::Prerouting), (Hook::Postrouting, ProofWay::Postrouting)]
+    {
+        for nat in &all {
+            let is = canonical::translating(found, hook, nat);
+            let ought = canonical::translating(wanted, hook, nat);
+            let mut space = Space::new(is_v6, &[&is, &ought], &world, DEFAULT_BUDGET);
+            let (is, ought) = (Prepared::new(&is, &world), Prepared::new(&ought, &world));
+            let start = space.possible()?;
+            let mut dropped = |of| {
+                fates(&mut space, of, Way::Prerouting, start, Detail::Fates).map(|f| f.dropped)
+            };
+            let (a, b) = (dropped(&is)?, dropped(&ought)?);
+            let different = difference(&mut space, &is, Way::Prerouting, name, a, b)?;
+            if different.is_some() {
+                proof.differences.extend(different);
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What must never be let in, as rules that drop it; everything else passes.
+fn never(policy: &Policy) -> Table {
+    let pass = |never: &super::Never| {
+        let of = |traffic: &super::PassTraffic| Pass {
+            name: never.name.clone(),
+            way: PassWay::InputOrTranslated,
+            traffic: *traffic,
+            peers: never.peers.clone(),
+            destinations: None,
+            interface: None,
+            limit: None,
+            door: None,
+            helper: None,
+        };
+        never.traffic.iter().map(of).collect::<Vec<_>>()
+    };
+    let passes: Vec<Pass> = policy.never.iter().flat_map(pass).collect();
+    super::intent::refusing(&passes)
+}
+
+/// Which of them a packet breaks.
+fn violated(policy: &Policy, packet: &Packet) -> Box<str> {
+    let breaks = |never: &&super::Never| {
+        let is_meant = never.traffic.iter().any(|traffic| traffic.covers(&packet.tuple()));
+        is_meant && never.peers.iter().any(|peers| peers.addresses.contains(packet.source))
+    };
+    let found = policy.never.iter().find(breaks).or(policy.never.first());
+    found.map_or_else(|| "never".into(), |never| never.name.clone())
+}

@@ -88,6 +88,24 @@ fn surroundings(folder: &Path, chart_of_the_machine: &str) {
         fs::write(folder.join(chart), chart_of_the_machine).unwrap();
     }
     fs::write(folder.join("prod.toml"), INVENTORY).unwrap();
+    rules(folder);
+}
+
+/// Saved rules of every kind, and packets to send through them.
+fn rules(folder: &Path) {
+    let json = r#"{"nftables": [{"metainfo": {"json_schema_version": 1}}]}"#;
+    let saved = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
+    let packet =
+        r#"{"id": 1, "transport": "tcp", "src": "10.0.0.1", "dst": "10.0.0.2", "dport": 22}"#;
+    for (file, text) in [
+        ("ruleset.json", json),
+        ("saved-rules.json", json),
+        ("saved.txt", saved),
+        ("saved.nft", "table inet t {\n}\n"),
+        ("packets.jsonl", packet),
+    ] {
+        fs::write(folder.join(file), text).unwrap();
+    }
 }
 
 const INVENTORY: &str = r#"

@@ -17,6 +17,7 @@ mod explain_command;
 mod firewall_life;
 mod firewall_policies;
 mod firewall_shop;
+mod firewall_simulate;
 mod firewall_writers;
 mod floors;
 mod fuzz;

@@ -1,6 +1,6 @@
 //! What the kernel does, fact by fact, on rules written as values.
 
-mod build;
 mod facts;
 mod open_questions;
 mod translation;
+mod words;

@@ -1,4 +1,6 @@
-use super::build::*;
+//! The facts about chains, rules and fields.
+
+use super::words::*;
 use crate::firewall::simulate::Outcome::{Accept, Drop};
 use crate::firewall::simulate::{Did, Step};
 use crate::firewall::*;

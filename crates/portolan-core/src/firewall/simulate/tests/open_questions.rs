@@ -1,4 +1,6 @@
-use super::build::*;
+//! What the packet alone does not decide, and sets too large to ask each member.
+
+use super::words::*;
 use crate::firewall::simulate::Outcome::{Accept, Drop};
 use crate::firewall::simulate::{About, Presumed, Question, Way, simulate};
 use crate::firewall::*;

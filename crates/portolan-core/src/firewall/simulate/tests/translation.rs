@@ -1,6 +1,8 @@
+//! Translation, routing and what is seen of both.
+
 use std::net::IpAddr;
 
-use super::build::*;
+use super::words::*;
 use crate::firewall::simulate::Outcome::{Accept, Drop};
 use crate::firewall::simulate::{Because, NoWay, Open, Station, Step, Walk, Way, simulate};
 use crate::firewall::*;

@@ -23,7 +23,7 @@ that hangs on more than the packet (a rate limit, a set that could not be read, 
 match portolan does not know) is shown both ways.
 
 Examples: portolan firewall simulate tcp 203.0.113.9 10.0.0.2:443 --in eth0
-          portolan firewall simulate udp [fd00::1]:5000 [fd00::2]:53 --hook input
+          portolan firewall simulate udp fd00::1 [fd00::2]:53 --hook input
           portolan firewall simulate icmp 10.0.0.1 10.0.0.2 --type echo-request
           portolan firewall simulate tcp 10.0.0.1 10.0.0.2:22 --rules saved.nft
           portolan firewall simulate --batch packets.jsonl --jsonl
@@ -35,8 +35,12 @@ mark. The answer has the same id.
 Exit code 0: accepted, 1: dropped or rejected, 3: that depends on what is named.
 With --batch 0 unless a line was bad, then 2.";
 
+const USAGE: &str = "portolan firewall simulate TRANSPORT SRC[:PORT] DST[:PORT] [OPTIONS]
+       portolan firewall simulate --batch FILE [OPTIONS]";
+
 #[derive(Debug, Args)]
 #[command(mut_arg("rules", |a| a.num_args(1)))]
+#[command(override_usage = USAGE)]
 pub(crate) struct Simulate {
     /// tcp, udp, icmp, icmpv6, sctp, dccp, udplite, gre, esp, ah or a number
     #[arg(value_name = "TRANSPORT", required_unless_present = "batch")]

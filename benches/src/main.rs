@@ -1,13 +1,14 @@
 //! Whole-process comparisons with the peers portolan replaces: `make bench`.
 //!
 //! `compare PROGRAM` measures and prints the ratios; it ends with 1 where a bound is missed.
-//! `compare PROGRAM sockets` and `compare PROGRAM scan` do half of it each, `compare PROGRAM scan
-//! SUBJECT` one subject of the scans.
+//! `compare PROGRAM sockets`, `scan` and `firewall` do a part of it each, `compare PROGRAM scan SUBJECT`
+//! and `compare PROGRAM firewall SUBJECT` one subject.
 //! `load PROCESSES LISTENERS CONNECTIONS PAIRS FILES` makes a machine full of processes that hold so
 //! many TCP listeners, connections, pairs of unix sockets and other files each, and keeps it until
 //! standard input ends, for measuring by hand: it prints the name of the network namespace. All
 //! need root.
 
+mod firewall;
 mod load;
 mod measure;
 mod network;
@@ -39,10 +40,13 @@ fn compare(portolan: &str, which: &[&str]) -> io::Result<ExitCode> {
         [] => {
             sockets::run(portolan, &mut report)?;
             scan::run(portolan, "", &mut report)?;
+            firewall::run(portolan, "", &mut report)?;
         }
         ["sockets"] => sockets::run(portolan, &mut report)?,
         ["scan"] => scan::run(portolan, "", &mut report)?,
         ["scan", subject] => scan::run(portolan, subject, &mut report)?,
+        ["firewall"] => firewall::run(portolan, "", &mut report)?,
+        ["firewall", subject] => firewall::run(portolan, subject, &mut report)?,
         _ => return Err(io::Error::other(USAGE)),
     }
     Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -68,5 +72,5 @@ fn keep(processes: usize, each: Each) -> io::Result<()> {
     Ok(())
 }
 
-const USAGE: &str = "usage: compare PROGRAM [sockets | scan [SUBJECT]] | load PROCESSES LISTENERS \
+const USAGE: &str = "usage: compare PROGRAM [sockets | scan [SUBJECT] | firewall [SUBJECT]] | load PROCESSES LISTENERS \
                      CONNECTIONS PAIRS FILES";

@@ -14,6 +14,7 @@ pub mod containers;
 pub mod ending;
 pub mod files;
 pub mod firewall;
+pub mod flows;
 pub mod holder;
 mod id_index;
 mod kernel;

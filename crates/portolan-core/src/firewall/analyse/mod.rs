@@ -18,6 +18,7 @@ mod interfaces;
 mod layout;
 mod number;
 mod path;
+mod record;
 mod space;
 mod stream;
 mod surroundings;

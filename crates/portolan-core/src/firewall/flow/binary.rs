@@ -6,7 +6,8 @@
 //! record4 = source 4 · destination 4 · source port 2 · destination port 2 · protocol 1 · 0 · interface 2
 //! record6 = source 16 · destination 16 · the rest as record4
 //! ```
-//! All numbers in network order. For ICMP the source port is the type, the destination port the code.
+//! All numbers in network order. For ICMP the first byte of the source port is the type, the second the code,
+//! as they lie in the message; the destination port is 0.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -139,12 +140,18 @@ impl Header {
         };
         let number = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));
         let interface = self.interfaces.get(usize::from(number(6)?));
+        let protocol = *rest.get(4)?;
+        let [kind, code] = number(0)?.to_be_bytes();
+        let (source_port, destination_port) = match protocol {
+            1 | 58 => (kind.into(), code.into()),
+            _ => (number(0)?, number(2)?),
+        };
         Some(Flow {
-            protocol: *rest.get(4)?,
+            protocol,
             source,
-            source_port: number(0)?,
+            source_port,
             destination,
-            destination_port: number(2)?,
+            destination_port,
             interface: interface.cloned().unwrap_or_default(),
         })
     }
@@ -181,8 +188,13 @@ impl Writer {
                 &mut self.v6
             }
         };
-        records.extend(flow.source_port.to_be_bytes());
-        records.extend(flow.destination_port.to_be_bytes());
+        let byte = |number: u16| u8::try_from(number).unwrap_or(0);
+        let (first, second) = match flow.protocol {
+            1 | 58 => ([byte(flow.source_port), byte(flow.destination_port)], [0, 0]),
+            _ => (flow.source_port.to_be_bytes(), flow.destination_port.to_be_bytes()),
+        };
+        records.extend(first);
+        records.extend(second);
         records.extend([flow.protocol, 0]);
         records.extend(interface.to_be_bytes());
     }

@@ -132,7 +132,8 @@ impl Builder<'_> {
     /// The way to a settled pair. Nests as deep as a record has half bytes.
     fn way(&mut self, pair: Pair) -> Result<u32, TooLarge> {
         let Some(variable) = self.top(pair) else {
-            return Ok(ANSWER << SHIFT | u32::from(pair.0.is_all()) + u32::from(pair.1.is_all()));
+            let answer = u32::from(pair.0.is_all()) + u32::from(pair.1.is_all());
+            return Ok((ANSWER << SHIFT) | answer);
         };
         if let Some(way) = self.known.get(&pair) {
             return Ok(*way);
@@ -148,7 +149,7 @@ impl Builder<'_> {
             let next = self.after(pair, half, value);
             self.ways[node * 16 + usize::from(value)] = self.way(next)?;
         }
-        let way = u32::from(half) << SHIFT | node as u32;
+        let way = (u32::from(half) << SHIFT) | node as u32;
         self.known.insert(pair, way);
         Ok(way)
     }

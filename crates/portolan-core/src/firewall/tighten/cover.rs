@@ -59,7 +59,7 @@ fn joined(blocks: &[Block], free: u32, budget: usize) -> Vec<Block> {
     for (group, is_merged) in groups.drain(..).zip(merged) {
         match group.first() {
             Some(first) if is_merged => {
-                result.push((base(first.0).checked_shl(free).unwrap_or(0), free))
+                result.push((base(first.0).checked_shl(free).unwrap_or(0), free));
             }
             _ => result.extend(group),
         }

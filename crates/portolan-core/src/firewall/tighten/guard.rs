@@ -39,7 +39,7 @@ pub fn table(needs: &[Need]) -> Table {
             Verdict::Accept,
         ),
     ];
-    rules.extend(needs.iter().flat_map(|need| rules_of(need)));
+    rules.extend(needs.iter().flat_map(rules_of));
     rules.push(rule("counter drop comment \"no flow was seen\"", Vec::new(), Verdict::Drop));
     let base = Base {
         kind: ChainKind::Filter,

@@ -6,16 +6,21 @@
 
 mod cover;
 pub mod guard;
+mod proof;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::flow::Flow;
 use super::simulate::{Did, Open, Outcome, Prepared, Step, Way};
-use super::{Hook, IcmpMessage, Packet, RuleId, Ruleset, Statement, Verdict, World};
+use super::{
+    Expression, Field, Hook, IcmpMessage, Match, Packet, RuleId, Ruleset, SetRef, Statement, Test,
+    Value, Verdict, World, bits,
+};
 use crate::net::{Port, PortRange, Prefix, Transport};
 
 pub use cover::cover;
+pub use proof::{Proof, prove};
 
 /// What observed traffic needs of the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -197,20 +202,35 @@ fn rules_met(steps: &[Step]) -> impl Iterator<Item = RuleId> {
     })
 }
 
-/// Rules that decide, and that neither these flows nor the kernel's counters have met. A rule for packets
-/// of connections that exist already is met by no first packet, so only its counter speaks.
+/// Rules that decide, and that neither these flows nor the kernel's counters have met. Rules for packets of
+/// connections that exist already are met by no first packet, and so are not among them.
 fn unused(ruleset: &Ruleset, met: &BTreeSet<RuleId>) -> Vec<RuleId> {
     let mut found = Vec::new();
     for (id, chain) in ruleset.chains() {
         for (index, rule) in chain.rules.iter().enumerate() {
             let id = RuleId { chain: id, rule: Some(index) };
             let has_counted = rule.counter.is_some_and(|counter| counter.packets > 0);
-            if decides(&rule.statements) && !has_counted && !met.contains(&id) {
+            let is_silent = !has_counted && !met.contains(&id);
+            if is_silent && decides(&rule.statements) && may_be_first(&rule.statements) {
                 found.push(id);
             }
         }
     }
     found
+}
+
+fn may_be_first(statements: &[Statement]) -> bool {
+    statements.iter().all(|statement| match statement {
+        Statement::Match(Match { left: Expression::Field(Field::CtState), test }) => match test {
+            Test::AnyBit(states) => states & bits::NEW != 0,
+            Test::In(SetRef::Inline(elements)) => {
+                let new = Value::Number(bits::NEW);
+                elements.iter().flat_map(|element| &element.key).any(|span| span.contains(&new))
+            }
+            _ => true,
+        },
+        _ => true,
+    })
 }
 
 fn decides(statements: &[Statement]) -> bool {

@@ -1,8 +1,10 @@
 //! `portolan firewall …`.
 
 mod compile;
+mod replay;
 mod show;
 mod simulate;
+mod tighten;
 
 use anyhow::Result;
 
@@ -15,5 +17,7 @@ pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
         Firewall::Show(arguments) => show::run(arguments, global),
         Firewall::Simulate(arguments) => simulate::run(arguments, global),
         Firewall::Compile => compile::run(global),
+        Firewall::Replay(arguments) => replay::run(arguments, global),
+        Firewall::Tighten(arguments) => tighten::run(arguments, global),
     }
 }

@@ -1,7 +1,10 @@
 //! Questions about the firewall: one file a question, all over the same [`source`].
 
+pub(crate) mod flows;
 pub(crate) mod packet;
 pub(crate) mod policy;
+pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod source;
+pub(crate) mod tighten;

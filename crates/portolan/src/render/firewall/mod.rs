@@ -2,7 +2,9 @@
 
 pub(crate) mod compile;
 pub(crate) mod place;
+pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod simulate_json;
+pub(crate) mod tighten;
 mod walk_words;

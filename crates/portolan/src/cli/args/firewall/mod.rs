@@ -1,15 +1,19 @@
 //! `portolan firewall …`: one file a subcommand.
 
 mod compile;
+mod replay;
 mod show;
 mod simulate;
 mod source;
+mod tighten;
 
 use clap::Subcommand;
 
+pub(crate) use replay::Replay;
 pub(crate) use show::Show;
 pub(crate) use simulate::Simulate;
 pub(crate) use source::Sources;
+pub(crate) use tighten::Tighten;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Firewall {
@@ -22,4 +26,10 @@ pub(crate) enum Firewall {
     /// The table of nft that follows from the inventory, for this host
     #[command(after_help = compile::HELP)]
     Compile,
+    /// How observed flows fare under the rules, ten million in seconds
+    #[command(after_help = replay::HELP)]
+    Replay(Replay),
+    /// Rules as narrow as observed flows allow, with the proof
+    #[command(after_help = tighten::HELP)]
+    Tighten(Tighten),
 }

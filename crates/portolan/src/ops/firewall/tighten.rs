@@ -1,0 +1,64 @@
+//! Rules as narrow as observed flows allow, with the proof.
+
+use std::path::Path;
+
+use anyhow::Result;
+use portolan_core::firewall::flow::Flow;
+use portolan_core::firewall::simulate::Way;
+use portolan_core::firewall::tighten::{self, Observed, Proof, Tally};
+use portolan_core::firewall::{RulePlace, Ruleset};
+use portolan_core::net::Gap;
+
+use super::{flows, source};
+use crate::cli::args::firewall::Sources;
+
+/// A proposal.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// What the flows need.
+    pub(crate) observed: Observed,
+    /// Rules no flow needed.
+    pub(crate) unused: Vec<RulePlace>,
+    /// The proposal as nft reads it.
+    pub(crate) script: String,
+    /// What was proved of it.
+    pub(crate) proof: Proof,
+    /// Lines of a log that told of no flow.
+    pub(crate) passed_over: u64,
+    /// What could not be seen.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Runs the flows against the rules, narrows, and proves.
+///
+/// # Errors
+/// As [`flows::load`] and [`source::load`].
+pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<Report> {
+    let flows = flows::load(path)?;
+    let rules = source::load(sources)?;
+    let mut tally = Tally::default();
+    for is_v6 in [false, true] {
+        let collect =
+            |found: &mut Vec<Flow>, record: &[u8]| found.extend(flows.header.flow(record));
+        flows
+            .each(is_v6, Vec::new, collect)?
+            .into_iter()
+            .flatten()
+            .for_each(|flow| tally.push(flow));
+    }
+    let observed = tighten::observe(&rules.ruleset, &rules.world, &tally, Way::Input, budget);
+    let new = tighten::tightened(&rules.ruleset, &observed.needs);
+    let proof = tighten::prove(&rules.ruleset, &new, &rules.world, &tally);
+    Ok(Report {
+        unused: places(&rules.ruleset, &observed),
+        script: tighten::guard::script(&tighten::guard::table(&observed.needs)),
+        proof,
+        passed_over: flows.passed_over,
+        gaps: [rules.gaps, flows.gaps].concat(),
+        observed,
+    })
+}
+
+fn places(ruleset: &Ruleset, observed: &Observed) -> Vec<RulePlace> {
+    observed.unused.iter().filter_map(|id| ruleset.place(*id)).collect()
+}

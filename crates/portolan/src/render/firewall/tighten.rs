@@ -1,0 +1,211 @@
+//! A narrower policy, for reading and as JSON.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use portolan_core::firewall::tighten::Need;
+use serde::Serialize;
+
+use super::place::PlaceJson;
+use super::replay::{FlowJson, port};
+use crate::ops::firewall::tighten::Report;
+use crate::render::json::Document;
+use crate::render::number::thousands;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+
+/// So many rows of a list are told; JSON has them all.
+const SHOWN: usize = 20;
+
+/// Prints what is needed, what is not, and the proof.
+pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
+    let observed = &report.observed;
+    writeln!(screen, "{} flows need:", thousands(observed.total))?;
+    for need in &observed.needs {
+        writeln!(
+            screen,
+            "  {:<16} from {}{}  ({} flows, {} addresses)",
+            ports(need),
+            sources(need),
+            by(need),
+            thousands(need.flows),
+            thousands(need.addresses as u64)
+        )?;
+    }
+    if observed.needs.is_empty() {
+        writeln!(
+            screen,
+            "  nothing: no flow of TCP, UDP, SCTP or DCCP to this machine passes the rules"
+        )?;
+    }
+    refused(screen, report)?;
+    unused(screen, report)?;
+    proof(screen, report)?;
+    Ok(screen.flush()?)
+}
+
+fn refused(screen: &mut Screen, report: &Report) -> Result<()> {
+    let refused = &report.observed.refused;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    writeln!(screen, "\nrefused already, and so not kept:")?;
+    for (flow, count) in refused.iter().take(SHOWN) {
+        let count = thousands(*count);
+        writeln!(
+            screen,
+            "  {:<12} from {} to {}  ({count} flows)",
+            port(flow),
+            flow.source,
+            flow.destination
+        )?;
+    }
+    more(screen, refused.len())
+}
+
+fn unused(screen: &mut Screen, report: &Report) -> Result<()> {
+    if report.unused.is_empty() {
+        return Ok(());
+    }
+    writeln!(screen, "\nrules that no flow met and that have counted nothing:")?;
+    for place in report.unused.iter().take(SHOWN) {
+        writeln!(screen, "  {}", sanitize(&place.to_string()))?;
+    }
+    more(screen, report.unused.len())
+}
+
+fn more(screen: &mut Screen, length: usize) -> Result<()> {
+    if length > SHOWN {
+        writeln!(screen, "  and {} more (--json has all)", thousands((length - SHOWN) as u64))?;
+    }
+    Ok(())
+}
+
+fn proof(screen: &mut Screen, report: &Report) -> Result<()> {
+    let proof = &report.proof;
+    writeln!(screen, "\nproof:")?;
+    let kept = proof.lost.is_empty();
+    writeln!(screen, "  {}  every flow that passed still passes", verdict(Some(kept)))?;
+    writeln!(
+        screen,
+        "  {}  nothing passes that did not pass before (all packets, IPv4 and IPv6)",
+        verdict(proof.within_old)
+    )?;
+    for flow in proof.lost.iter().take(SHOWN) {
+        writeln!(
+            screen,
+            "       lost: {} from {} to {}",
+            port(flow),
+            flow.source,
+            flow.destination
+        )?;
+    }
+    let next = if proof.narrows {
+        "the table: portolan firewall tighten … --nft; try it with `firewall replay --rules`, then load it with nft"
+    } else {
+        "the rules are as narrow as the flows already"
+    };
+    writeln!(screen, "\n{next}")?;
+    Ok(())
+}
+
+const fn verdict(holds: Option<bool>) -> &'static str {
+    match holds {
+        Some(true) => "proved   ",
+        Some(false) => "REFUTED  ",
+        None => "undecided",
+    }
+}
+
+fn ports(need: &Need) -> String {
+    let ports: Vec<String> = need.ports.iter().map(ToString::to_string).collect();
+    format!("{}/{}", ports.join(","), need.transport)
+}
+
+fn by(need: &Need) -> String {
+    if need.interface.is_empty() {
+        String::new()
+    } else {
+        format!(" by {}", sanitize(&need.interface))
+    }
+}
+
+fn sources(need: &Need) -> String {
+    let sources: Vec<String> = need.sources.iter().map(ToString::to_string).collect();
+    sources.join(", ")
+}
+
+/// Prints all as one document.
+pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
+    let observed = &report.observed;
+    let refused = observed.refused.iter();
+    let body = Body {
+        flows: observed.total,
+        depends: observed.depending,
+        unjudged: observed.unjudged,
+        needs: observed.needs.iter().map(NeedJson::from).collect(),
+        refused: refused
+            .map(|(flow, flows)| Refused { flows: *flows, flow: flow.into() })
+            .collect(),
+        unused: report.unused.iter().map(PlaceJson::from).collect(),
+        nft: &report.script,
+        proof: ProofJson {
+            observed_within_new: report.proof.lost.is_empty(),
+            new_within_old: report.proof.within_old,
+            lost: report.proof.lost.iter().map(FlowJson::from).collect(),
+        },
+        narrows: report.proof.narrows,
+        lines_passed_over: report.passed_over,
+    };
+    screen.json(&Document::new("firewall-tighten", body, &report.gaps))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    flows: u64,
+    depends: u64,
+    unjudged: u64,
+    needs: Vec<NeedJson>,
+    refused: Vec<Refused>,
+    unused: Vec<PlaceJson>,
+    nft: &'a str,
+    proof: ProofJson,
+    narrows: bool,
+    lines_passed_over: u64,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    flows: u64,
+    flow: FlowJson,
+}
+
+#[derive(Serialize)]
+struct ProofJson {
+    observed_within_new: bool,
+    new_within_old: Option<bool>,
+    lost: Vec<FlowJson>,
+}
+
+#[derive(Serialize)]
+struct NeedJson {
+    r#in: Option<String>,
+    ports: Vec<String>,
+    sources: Vec<String>,
+    flows: u64,
+    addresses: usize,
+}
+
+impl From<&Need> for NeedJson {
+    fn from(need: &Need) -> Self {
+        let port = |range| format!("{range}/{}", need.transport);
+        Self {
+            r#in: (!need.interface.is_empty()).then(|| need.interface.to_string()),
+            ports: need.ports.iter().map(port).collect(),
+            sources: need.sources.iter().map(ToString::to_string).collect(),
+            flows: need.flows,
+            addresses: need.addresses,
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod ephemeral;
 mod explain;
 mod explain_command;
 mod firewall_life;
+mod firewall_nft;
 mod firewall_policies;
 mod firewall_shop;
 mod firewall_simulate;

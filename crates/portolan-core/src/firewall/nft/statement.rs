@@ -14,14 +14,14 @@ use crate::firewall::{
 };
 
 /// A rule of the listing.
-pub(super) fn rule(body: &Value, mut scope: Scope<'_>) -> Rule {
+pub(super) fn rule(body: &Value, scope: &mut Scope<'_>) -> Rule {
     let listed = body.get("expr").map_or(&[][..], several);
     let mut counter = None;
     for statement in listed {
         if let Some(numbers) = statement.get("counter").filter(|body| body.is_object()) {
             counter = counter.or_else(|| counted(numbers));
         }
-        read(statement, &mut scope);
+        read(statement, scope);
     }
     let comment = word(body, "comment");
     Rule {
@@ -30,7 +30,7 @@ pub(super) fn rule(body: &Value, mut scope: Scope<'_>) -> Rule {
         text: text::rule(listed, comment).into(),
         comment: comment.map(Into::into),
         counter,
-        statements: scope.statements,
+        statements: std::mem::take(&mut scope.statements),
     }
 }
 
@@ -280,12 +280,15 @@ fn mangle(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
     let written = operand::read(key, scope);
     scope.guard(&written.guards);
     asked_by_name(value, scope);
-    let is_of_the_way = match written.expression {
-        Expression::Field(_) => true,
-        _ => key.get("payload").is_some(),
-    };
     // Rules further on may look at what was written into the packet.
-    let effect = if is_of_the_way { Effect::Decides } else { Effect::Passes };
+    let effect = match (&written.expression, key.get("payload")) {
+        (Expression::Field(field @ (Field::Ttl | Field::Dscp | Field::Ecn)), _) => {
+            scope.writes.push((scope.statements.len(), *field));
+            Effect::Decides
+        }
+        (Expression::Field(_), _) | (_, Some(_)) => Effect::Decides,
+        _ => Effect::Passes,
+    };
     opaque(statement, effect, scope);
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::symbol::{self, Symbols};
 use super::statement::{limit, statement};
 use super::{Over, SHOWN, foreign, quoted, several, single, word};
 
@@ -31,6 +32,8 @@ pub(in super::super) fn expression(value: &Value) -> String {
             format!("fib {} {}", flags.join(" . "), of("result"))
         }
         "concat" => joined(several(body), " . ", expression),
+        // nft 1.0.6 lists `ip dscp` in a concatenation with the shift that its place in the byte needs.
+        ">>" if is_shifted(several(body)) => expression(&body[0]),
         "&" | "|" | "^" | "<<" | ">>" => operation(kind, several(body)),
         "numgen" => generated(&format!("numgen {}", of("mode")), body),
         "symhash" => generated("symhash", body),
@@ -52,9 +55,9 @@ pub(super) fn map(body: &Value, word: &str) -> String {
 }
 
 /// A right side. `quotes` says of each part whether its words stand in quotes: names of interfaces do.
-pub(super) fn value_of(value: &Value, quotes: &[bool]) -> String {
+pub(super) fn value_of(value: &Value, quotes: &[Style]) -> String {
     match value {
-        Value::String(text) => string(text, quotes.first() == Some(&true)),
+        Value::String(text) => string(text, quotes.first() == Some(&Style::Quoted)),
         Value::Number(number) => number.to_string(),
         Value::Bool(true) => "exists".to_owned(),
         Value::Bool(false) => "missing".to_owned(),
@@ -64,11 +67,11 @@ pub(super) fn value_of(value: &Value, quotes: &[bool]) -> String {
     }
 }
 
-fn object(value: &Value, quotes: &[bool]) -> String {
+fn object(value: &Value, quotes: &[Style]) -> String {
     let Some((kind, body)) = single(value) else { return "{}".to_owned() };
     match kind {
         "set" => set(several(body), quotes),
-        "range" => joined(several(body), "-", |end| value_of(end, quotes)),
+        "range" => joined(several(body), "-", |end| range_end(end, quotes)),
         "prefix" => {
             let part = |key| body.get(key).map(|p| value_of(p, &[])).unwrap_or_default();
             format!("{}/{}", part("addr"), part("len"))
@@ -93,7 +96,7 @@ fn string(text: &str, is_quoted: bool) -> String {
     }
 }
 
-fn set(members: &[Value], quotes: &[bool]) -> String {
+fn set(members: &[Value], quotes: &[Style]) -> String {
     let member = |member: &Value| match member {
         Value::Array(pair) if pair.len() == 2 => {
             let data = match &pair[1] {
@@ -119,7 +122,7 @@ fn name_or_symbol(text: &str) -> String {
     if is_plain { text.to_owned() } else { quoted(text) }
 }
 
-fn element(body: &Value, quotes: &[bool]) -> String {
+fn element(body: &Value, quotes: &[Style]) -> String {
     let mut text = body.get("val").map(|val| value_of(val, quotes)).unwrap_or_default();
     for key in ["timeout", "expires"] {
         if let Some(seconds) = body.get(key).and_then(Value::as_u64) {
@@ -143,22 +146,48 @@ fn element(body: &Value, quotes: &[bool]) -> String {
     text
 }
 
+/// The end of a range: nft does not take `nd-router-solicit-nd-neighbor-advert`.
+fn range_end(end: &Value, quotes: &[Style]) -> String {
+    let number = match (quotes.first(), end.as_str()) {
+        (Some(Style::Numbers(symbols)), Some(word)) => symbol::number(symbols, word),
+        _ => None,
+    };
+    number.map_or_else(|| value_of(end, quotes), |number| number.to_string())
+}
+
+/// How the words of a part of the right side are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// As they are.
+    Plain,
+    /// In quotes.
+    Quoted,
+    /// As they are, in ranges as numbers.
+    Numbers(Symbols),
+}
+
 /// Which parts of a left side have words that stand in quotes on the right.
-pub(super) fn quotes(left: &Value) -> Vec<bool> {
+pub(super) fn quotes(left: &Value) -> Vec<Style> {
     match single(left) {
         Some(("concat", parts)) => several(parts).iter().flat_map(|part| quotes(part)).collect(),
         Some((kind, body)) => {
             let key = word(body, "key").or_else(|| word(body, "result")).unwrap_or_default();
-            vec![match kind {
+            let is_quoted = match kind {
                 "meta" => QUOTED.contains(&key),
                 "ct" => key == "helper",
                 "osf" => key == "name",
                 "fib" => key.starts_with("oif"),
                 "socket" => key == "cgroupv2",
                 _ => false,
+            };
+            vec![match word(body, "protocol") {
+                _ if is_quoted => Style::Quoted,
+                Some("icmp") => Style::Numbers(symbol::ICMP_TYPE),
+                Some("icmpv6") => Style::Numbers(symbol::ICMP6_TYPE),
+                _ => Style::Plain,
             }]
         }
-        None => vec![false],
+        None => vec![Style::Plain],
     }
 }
 
@@ -224,6 +253,12 @@ fn generated(start: &str, body: &Value) -> String {
         }
     }
     text
+}
+
+fn is_shifted(sides: &[Value]) -> bool {
+    let [Value::Object(_), shift] = sides else { return false };
+    let field = sides[0].get("payload").and_then(|payload| word(payload, "field"));
+    matches!((field, shift.as_u64()), (Some("dscp"), Some(2 | 6)) | (Some("ecn"), Some(4)))
 }
 
 fn operation(sign: &str, sides: &[Value]) -> String {

@@ -13,7 +13,7 @@ use crate::firewall::{
 };
 
 /// How a statement, or a rule, goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow<'r> {
     /// With the next statement.
     On,

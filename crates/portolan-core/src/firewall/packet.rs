@@ -21,7 +21,8 @@ pub struct Packet {
     pub tcp_flags: TcpFlags,
     /// Type and code of an ICMP or ICMPv6 packet.
     pub icmp: IcmpMessage,
-    /// Whether it is a fragment that is not the first, and so has no transport header.
+    /// Whether it is a fragment that is not the first, and so has no transport header. Rules read what
+    /// stands in its place all the same; ports and flags say what that is.
     pub is_later_fragment: bool,
     /// The interface it came in by; empty for packets of this machine, and where it is not known.
     pub interface_in: Box<str>,

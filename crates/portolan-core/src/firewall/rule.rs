@@ -198,8 +198,8 @@ pub enum Field {
     Length6,
     /// `ip6 nexthdr`: the first header after the fixed one, 8 bits; 44 for a fragment.
     NextHeader6,
-    /// The first 16 bits of the transport header (`tcp sport`, `th sport`). Not there in a fragment
-    /// that is not the first. In ICMP: type and code.
+    /// The first 16 bits of the transport header (`tcp sport`, `th sport`). In a fragment that
+    /// is not the first: what stands there. In ICMP: type and code.
     SourcePort,
     /// The second 16 bits of the transport header (`tcp dport`, `th dport`).
     DestinationPort,

@@ -34,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) decisions: Option<Vec<Decision>>,
     pub(super) hook: Hook,
     pub(super) is_tracked: bool,
+    /// Whether a rule switches conntrack on; where none does, chains of type nat are not asked.
+    pub(super) tracks: bool,
     /// Whether a chain of type nat is being asked.
     pub(super) is_in_nat: bool,
     /// How many chains are being asked, one from another.

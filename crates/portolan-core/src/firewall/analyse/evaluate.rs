@@ -383,15 +383,8 @@ impl Space {
 
     /// For which packets a field is there.
     fn availability(&mut self, field: Field, at: Place<'_>) -> Result<Region, Undecided> {
+        // The transport header too: in a later fragment rules read what stands in its place.
         match field {
-            Field::SourcePort
-            | Field::DestinationPort
-            | Field::TcpFlags
-            | Field::IcmpType
-            | Field::IcmpCode => {
-                let fragment = self.bits_now(self.layout.later_fragment, at.effect)?;
-                Ok(fragment.first().map_or(Region::ALL, |bit| !*bit))
-            }
             Field::CtStatus | Field::CtDirection | Field::CtMark => self.has_connection(at),
             Field::SocketUser | Field::SocketGroup => {
                 let has = self.bits_now(self.layout.has_socket, at.effect)?;
@@ -424,6 +417,23 @@ impl Space {
             number.bits[place] = self.bdd.equal(self.layout.state, state.number())?;
         }
         Ok(number)
+    }
+
+    /// One of the time to live is gone (ip_forward, before the hook); 0 stays.
+    pub(super) fn lose_a_hop(&mut self, effect: &mut Effect) -> Result<(), Undecided> {
+        let ttl = self.layout.ttl;
+        let now = self.bits_now(ttl, effect)?;
+        let mut borrow = Region::ALL;
+        let mut less = Vec::with_capacity(now.len());
+        for bit in now.iter().rev() {
+            less.push(self.bdd.xor(*bit, borrow)?);
+            borrow = self.bdd.minus(borrow, *bit)?;
+        }
+        for (variable, bit) in ttl.variables().zip(less.into_iter().rev()) {
+            let bit = self.bdd.minus(bit, borrow)?;
+            effect.set(variable, bit);
+        }
+        Ok(())
     }
 
     /// `ip frag-off`: how far a later fragment lies does not matter, so it is 1.

@@ -37,6 +37,7 @@ pub fn fates(
         is_own,
         is_for_here: matches!(way, Way::Input | Way::ByRoute),
     };
+    let tracks = prepared.tracks(space.is_v6);
     let mut run = Run {
         space,
         ruleset: prepared.ruleset(),
@@ -46,6 +47,7 @@ pub fn fates(
         decisions: (detail == Detail::Decisions).then(Vec::new),
         hook: Hook::Prerouting,
         is_tracked: false,
+        tracks,
         is_in_nat: false,
         nesting: 0,
         summaries: std::collections::HashMap::new(),
@@ -275,6 +277,7 @@ impl Run<'_> {
     ) -> Result<(), Undecided> {
         let mut effect = effect.clone();
         effect.forget(self.space.layout.interface_out);
+        self.space.lose_a_hop(&mut effect)?;
         let world = self.around.world;
         if !world.is_known() {
             return onward.add(&mut self.space.bdd, &effect, packets);

@@ -53,7 +53,7 @@ impl Run<'_> {
     /// The packets that chains of type nat are asked about: those that begin a connection, and
     /// related ones that are no ICMP error.
     fn begins(&mut self, effect: &Effect) -> Result<Region, Undecided> {
-        if effect.is_untracked || !self.is_tracked {
+        if effect.is_untracked || !self.is_tracked || !self.tracks {
             return Ok(Region::NONE);
         }
         let space = &mut *self.space;

@@ -256,6 +256,8 @@ fn as_it_comes(packet: &Packet) -> (Tuple, Tuple) {
     let now = packet.tuple();
     match (packet.original, packet.direction) {
         (None, _) => (now, now),
+        // An ICMP error about a connection of another protocol.
+        (Some(original), _) if original.protocol != now.protocol => (now, now),
         (Some(original), Direction::Original) => (original, now),
         (Some(original), Direction::Reply) => (now, turned(&original)),
     }

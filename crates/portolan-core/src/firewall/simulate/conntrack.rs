@@ -78,7 +78,11 @@ impl Walker<'_> {
         let given = self.given;
         // In the original direction the packet was given as it is after translation, and has been made
         // what the original tuple says; in the reply direction it is given as it comes.
+        // An ICMP error is about a connection of another protocol and is not translated itself here.
         let (original, reply, becomes) = match (given, is_reply) {
+            (Some(original), _) if original.protocol != now.protocol => {
+                (original, inverse(&original), None)
+            }
             (Some(original), false) => (original, inverse(&self.after), Some(self.after)),
             (Some(original), true) => (original, now, Some(inverse(&original))),
             (None, false) => (now, inverse(&now), None),

@@ -154,6 +154,8 @@ impl<'r> Walker<'r> {
                 self.pass(Hook::Input)
             }
             Station::Onward => {
+                // Before the hook (ip_forward, ip6_forward).
+                self.packet.ttl = self.packet.ttl.saturating_sub(1);
                 self.link_out = decision.interface.map_or(Link::Unknown, Link::Named);
                 let stop = self.pass(Hook::Forward).or_else(|| self.pass(Hook::Postrouting));
                 stop.or_else(|| self.pass(Hook::Egress))
@@ -228,8 +230,7 @@ impl<'r> Walker<'r> {
     fn meet(&mut self, event: &Event) -> Option<Stop> {
         match event {
             Event::Defragment => {
-                let at = usize::from(self.packet.is_v6());
-                if self.is_later_fragment && self.prepared.tracks.get(at) == Some(&true) {
+                if self.is_later_fragment && self.is_tracking() {
                     self.is_later_fragment = false;
                     self.note(Step::Defragmented);
                 }
@@ -247,6 +248,11 @@ impl<'r> Walker<'r> {
             }
             Event::Chain(id) => self.ask_chain(*id),
         }
+    }
+
+    /// Whether conntrack is on for the packet's family: a rule switches it on.
+    pub(super) fn is_tracking(&self) -> bool {
+        self.prepared.tracks.get(usize::from(self.packet.is_v6())) == Some(&true)
     }
 
     fn ask_chain(&mut self, id: ChainId) -> Option<Stop> {

@@ -8,8 +8,8 @@ use super::explore;
 use super::index::Index;
 use super::walk::{Outcome, Walk, Way};
 use crate::firewall::{
-    ChainId, ChainKind, Element, Expression, Family, Field, Hook, Match, Packet, Ruleset, SetRef,
-    Statement, Table, Test, Verdict, World,
+    ChainId, ChainKind, Effect, Element, Expression, Family, Field, Hook, Match, Packet, Ruleset,
+    SetRef, Statement, Table, Test, Verdict, World,
 };
 
 /// A ruleset and its surroundings, ready.
@@ -313,18 +313,33 @@ fn tracking_since(ruleset: &Ruleset, is_v6: bool) -> Option<u32> {
 }
 
 fn uses_conntrack(table: &Table) -> bool {
-    let statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|rule| &rule.statements);
-    let mut statements = statements;
-    statements.any(|statement| match statement {
-        Statement::Nat(_) => true,
-        Statement::Match(found) => is_of_conntrack(&found.left),
-        Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => is_of_conntrack(key),
-        Statement::Assign { target, value } => {
-            *target == crate::firewall::Target::CtMark || is_of_conntrack(value)
-        }
-        Statement::Condition(condition) => condition.text.contains("ct "),
-        Statement::Verdict(_) | Statement::NoTrack | Statement::Opaque { .. } => false,
+    let mut rules = table.chains.iter().flat_map(|c| c.rules.iter().map(move |rule| (c, rule)));
+    rules.any(|(chain, rule)| {
+        // What nobody understands in a chain of type nat translates.
+        let is_nat = chain.base.as_ref().is_some_and(|base| base.kind == ChainKind::Nat);
+        rule.statements.iter().any(|statement| match statement {
+            Statement::Nat(_) => true,
+            Statement::Match(found) => is_of_conntrack(&found.left),
+            Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => {
+                is_of_conntrack(key)
+            }
+            Statement::Assign { target, value } => {
+                *target == crate::firewall::Target::CtMark || is_of_conntrack(value)
+            }
+            Statement::Condition(condition) => is_text_of_conntrack(&condition.text),
+            Statement::Opaque { effect: Effect::Decides, text } => {
+                is_nat || is_text_of_conntrack(text)
+            }
+            Statement::Verdict(_) | Statement::NoTrack | Statement::Opaque { .. } => false,
+        })
     })
+}
+
+/// `ct count over 3`, `connlimit`, `xt match "conntrack"`, `-m helper`, `synproxy`.
+fn is_text_of_conntrack(text: &str) -> bool {
+    ["ct ", "conn", "helper", "synproxy", "SYNPROXY", "-m state", "NAT"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 fn is_of_conntrack(expression: &Expression) -> bool {

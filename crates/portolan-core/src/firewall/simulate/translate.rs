@@ -32,7 +32,8 @@ impl<'r> Walker<'r> {
             bits::RELATED => !is_error,
             _ => false,
         };
-        if !is_first || !self.has_nat() {
+        // Without conntrack nothing begins, and nobody asks the chains (nf_nat_inet_fn; measured).
+        if !is_first || !self.has_nat() || !self.is_tracking() {
             return None;
         }
         let mut ended = None;

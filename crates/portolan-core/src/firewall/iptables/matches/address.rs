@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use super::super::options::{Extension, Opt};
 use super::super::protocol::protocol;
 use super::{compare, condition, field, masked, spans};
-use crate::firewall::{Expression, FibKey, FibResult, Field, SetRef, Span, Statement, bits};
+use crate::firewall::{
+    Expression, FibKey, FibResult, Field, Match, SetRef, Span, Statement, Test, bits,
+};
 
 /// One of `-s -d -i -o -p -f`; `None` for one that holds for every packet.
 pub(in super::super) fn own(option: &Opt<'_>, is_v6: bool) -> Option<Statement> {
@@ -131,7 +133,7 @@ pub(super) fn range(option: &Opt<'_>, is_v6: bool) -> Option<Statement> {
 }
 
 /// `addrtype`: the kernel asks the routing table, as `fib … type` does (net/netfilter/xt_addrtype.c).
-pub(super) fn kinds(found: &Extension<'_>) -> Option<Vec<Statement>> {
+pub(super) fn kinds(found: &Extension<'_>, is_v6: bool) -> Option<Vec<Statement>> {
     let mut statements = Vec::new();
     for option in &found.options {
         let is_source = match option.name {
@@ -145,15 +147,62 @@ pub(super) fn kinds(found: &Extension<'_>) -> Option<Vec<Statement>> {
             has_output: found.has("--limit-iface-out"),
             has_mark: false,
         };
-        let kinds: Option<Vec<Span>> = option.value().split(',').map(kind).collect();
+        let kinds: Vec<u128> = option.value().split(',').map(kind).collect::<Option<_>>()?;
         let left = Expression::Field(Field::Fib { key, result: FibResult::Type });
-        statements.push(compare(left, option.is_negated, spans(kinds?)));
+        let mut all = if is_v6 {
+            kinds6(&kinds, is_source, left)
+        } else {
+            vec![compare(left, false, spans(kinds.into_iter().map(Span::number)))]
+        };
+        match (&mut all[..], option.is_negated) {
+            (_, false) => statements.append(&mut all),
+            ([Statement::Match(one)], true) => statements.push(Statement::Match(negated(one))),
+            _ => return None,
+        }
     }
     Some(statements)
 }
 
-fn kind(name: &str) -> Option<Span> {
-    Some(Span::number(match name.to_ascii_uppercase().as_str() {
+/// In IPv6 the kinds are conditions that all have to hold, most of them about the address alone, and
+/// some are no condition at all (xt_addrtype.c, match_type6; measured).
+fn kinds6(kinds: &[u128], is_source: bool, routed: Expression) -> Vec<Statement> {
+    let address = if is_source { source(true) } else { destination(true) };
+    let groups = || Span::Numbers { low: 0xff << 120, high: u128::MAX };
+    let nobody = || Span::number(0);
+    let mut all = Vec::new();
+    if kinds.contains(&bits::FIB_MULTICAST) {
+        all.push(field(address, false, spans([groups()])));
+    }
+    if kinds.contains(&bits::FIB_UNICAST) {
+        all.push(field(address, true, spans([nobody(), groups()])));
+    }
+    if kinds.contains(&bits::FIB_UNSPEC) {
+        all.push(field(address, false, spans([nobody()])));
+    }
+    let asked = [bits::FIB_LOCAL, bits::FIB_ANYCAST, bits::FIB_UNREACHABLE];
+    let asked: Vec<Span> =
+        asked.into_iter().filter(|kind| kinds.contains(kind)).map(Span::number).collect();
+    if !asked.is_empty() {
+        all.push(compare(routed, false, spans(asked)));
+    }
+    if all.is_empty() {
+        all.push(field(address, false, SetRef::span(Span::ALL)));
+    }
+    all
+}
+
+fn negated(of: &Match) -> Match {
+    let test = match &of.test {
+        Test::In(set) => Test::NotIn(set.clone()),
+        Test::NotIn(set) => Test::In(set.clone()),
+        Test::AnyBit(mask) => Test::NoBit(*mask),
+        Test::NoBit(mask) => Test::AnyBit(*mask),
+    };
+    Match { left: of.left.clone(), test }
+}
+
+fn kind(name: &str) -> Option<u128> {
+    Some(match name.to_ascii_uppercase().as_str() {
         "UNSPEC" => bits::FIB_UNSPEC,
         "UNICAST" => bits::FIB_UNICAST,
         "LOCAL" => bits::FIB_LOCAL,
@@ -164,5 +213,5 @@ fn kind(name: &str) -> Option<Span> {
         "UNREACHABLE" => bits::FIB_UNREACHABLE,
         "PROHIBIT" => bits::FIB_PROHIBIT,
         _ => return None,
-    }))
+    })
 }

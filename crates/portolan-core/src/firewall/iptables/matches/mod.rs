@@ -48,7 +48,7 @@ fn exact(found: &Extension<'_>, context: &mut Context<'_>) -> Option<Vec<Stateme
         "state" | "conntrack" => conntrack::statements(options),
         "mark" => each(options, |o| company::mark(o, Field::Mark)),
         "connmark" => each(options, |o| company::mark(o, Field::CtMark)),
-        "addrtype" => address::kinds(found),
+        "addrtype" => address::kinds(found, context.is_v6),
         "iprange" => each(options, |o| address::range(o, context.is_v6)),
         "set" => ipset::statements(found, context),
         "owner" => each(options, company::owner),

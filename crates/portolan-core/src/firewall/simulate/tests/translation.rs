@@ -357,3 +357,35 @@ fn a_statement_nobody_understands_in_a_nat_chain_may_translate_to_anything() {
     assert_eq!(walked.outcome, Drop);
     assert!(walked.depends_on[0].if_no.contains(&Drop));
 }
+
+#[test]
+fn a_chain_of_type_nat_is_not_asked_where_nothing_switches_conntrack_on() {
+    let chains = |state: Option<Chain>| {
+        let nat = nat("n", Hook::Prerouting, -100, vec![rule(vec![DROP])]);
+        inet([nat].into_iter().chain(state).collect())
+    };
+    assert_eq!(outcome(&chains(None), &syn(80)), Accept);
+    let asks = input(vec![rule(vec![is(Field::CtMark, 9), DROP])]);
+    assert_eq!(outcome(&chains(Some(asks)), &syn(80)), Drop);
+}
+
+#[test]
+fn an_icmp_error_about_a_connection_is_not_a_translation_of_it() {
+    let status = Statement::Match(Match {
+        left: field(Field::CtStatus),
+        test: Test::AnyBit(bits::STATUS_DNAT | bits::STATUS_SNAT),
+    });
+    let rules = inet(vec![input(vec![rule(vec![status, DROP])])]);
+    let about = Packet::new(17, ip("10.0.0.2"), ip("10.0.0.1")).ports(53, 4000).tuple();
+    let mut error = Packet::new(1, ip("10.0.0.1"), ip("10.0.0.2"));
+    (error.state, error.direction) = (Some(bits::RELATED), Direction::Reply);
+    error.original = Some(about);
+    assert_eq!(outcome(&rules, &error), Accept);
+}
+
+#[test]
+fn a_forwarded_packet_has_lost_one_of_its_time_to_live_before_forward() {
+    let chain = base("f", Hook::Forward, 0, vec![rule(vec![is(Field::Ttl, 63), DROP])]);
+    let walk = simulate(&inet(vec![chain]), &World::default(), &syn(80), Way::Forward, &Open);
+    assert_eq!(walk.outcome, Drop);
+}

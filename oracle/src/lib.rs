@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod chance;
+pub mod compare;
 pub mod draw;
+pub mod judge;
 pub mod rig;
+pub mod run;
 pub mod stage;

@@ -190,7 +190,12 @@ impl Draft<'_> {
             rule.one();
         }
         let matches::Matches { words, edges, version, transport, .. } = rule;
-        let tail = self.statements(role, first, version, transport);
+        let mut tail = self.statements(role, first, version, transport);
+        // nft 1.0.6 does not list the version beside a RST (stmt_reject_postprocess), so nobody can read
+        // it back.
+        if words.iter().any(|w| w.starts_with("meta nfproto") || w.starts_with("meta protocol")) {
+            tail.retain(|word| word != "reject with tcp reset");
+        }
         let text = format!(
             "add rule {} {} {chain} {}",
             self.family,

@@ -159,16 +159,15 @@ fn finish(chance: &mut Chance, mut packet: Packet, company: Company, mark: u32) 
         packet.status = bits::STATUS_SEEN_REPLY | bits::STATUS_ASSURED | bits::STATUS_CONFIRMED;
         packet.ct_mark = mark;
     }
+    if packet.protocol == 47 {
+        // Version 0 of GRE: others are not translated (nf_nat_proto.c).
+        packet.source_port &= !7;
+    }
     let is_quoted = flow.is_some_and(|flow| flow.is_quoted);
     packet.length = packet.length.max(rig::shortest(is_v6, packet.protocol, is_quoted)).min(1400);
-    let own_broadcast =
-        packet.destination == values::address("10.0.255.255") && &*packet.interface_in == "eth0";
-    packet.packet_type = match packet.destination {
-        _ if packet.interface_in.is_empty() => bits::PACKET_HOST as u8,
-        _ if own_broadcast => bits::PACKET_BROADCAST as u8,
-        to if to.is_multicast() => bits::PACKET_MULTICAST as u8,
-        _ => bits::PACKET_HOST as u8,
-    };
+    // A broadcast is unicast on a link without ARP.
+    let is_group = packet.destination.is_multicast() && !packet.interface_in.is_empty();
+    packet.packet_type = if is_group { bits::PACKET_MULTICAST } else { bits::PACKET_HOST } as u8;
     let probe = Probe { packet, flow };
     is_sendable(&probe.packet).then_some(probe)
 }
@@ -179,7 +178,16 @@ fn fragment(mut packet: Packet) -> Option<Probe> {
     if !packet.is_v6() {
         packet.length = packet.length / 8 * 8 + 4;
     }
-    let is_through = !packet.interface_in.is_empty() && !rig::is_own(packet.destination);
+    if let IpAddr::V6(from) = packet.source {
+        // Rules read the fixed header where a later fragment has no transport header (ipv6_find_hdr does
+        // not say where it begins).
+        let class = packet.traffic_class;
+        packet.source_port = 0x6000 | u16::from(class) << 4;
+        packet.icmp = IcmpMessage { kind: 0x60 | class >> 4, code: class << 4 };
+        packet.tcp_flags = TcpFlags(from.octets()[5]);
+    }
+    let to = packet.destination;
+    let is_through = !packet.interface_in.is_empty() && !rig::is_own(to) && !to.is_multicast();
     (is_through && is_sendable(&packet)).then_some(Probe { packet, flow: None })
 }
 

@@ -134,15 +134,16 @@ impl Rig {
             Some(neighbour) => neighbour.send(&bytes, to)?,
             None => self.firewall.send(&bytes, to)?,
         }
-        self.outcome(&probe.packet)
+        self.outcome(probe)
     }
 
-    fn outcome(&mut self, packet: &Packet) -> io::Result<Outcome> {
-        let mark = wire::mark(self.count, packet);
+    fn outcome(&mut self, probe: &Probe) -> io::Result<Outcome> {
+        let packet = &probe.packet;
+        let mark = wire::mark(self.count, probe);
         let local = self.firewall.take(packet, mark)?;
         let mut left = None;
         for neighbour in &self.neighbours {
-            if let Some(headers) = neighbour.take(packet.is_v6(), self.count)? {
+            if let Some(headers) = neighbour.take(packet, self.count)? {
                 left = Some(Outcome::Left(neighbour.link, headers));
             }
         }

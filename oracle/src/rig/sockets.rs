@@ -64,11 +64,12 @@ impl Neighbour {
     }
 
     /// What arrived of the packet with this number.
-    pub(super) fn take(&self, is_v6: bool, number: u32) -> io::Result<Option<Headers>> {
-        let socket = if is_v6 { &self.v6 } else { &self.v4 };
+    pub(super) fn take(&self, packet: &Packet, number: u32) -> io::Result<Option<Headers>> {
+        let socket = if packet.is_v6() { &self.v6 } else { &self.v4 };
         let mut found = None;
         each(socket, |bytes| {
-            found = wire::headers(bytes).filter(|(_, id)| *id == wire::id(number, is_v6)).or(found);
+            found =
+                wire::headers(bytes).filter(|(_, id)| *id == wire::id(number, packet)).or(found);
         })?;
         Ok(found.map(|(headers, _)| headers))
     }
@@ -125,7 +126,7 @@ impl Firewall {
                 }
             } else if let Some((headers, id)) = wire::headers(bytes) {
                 let number = mark.unwrap_or_default();
-                if mark.is_none() || id == wire::id(number, false) {
+                if mark.is_none() || id == wire::id(number, packet) {
                     found = Some(Some(headers));
                 }
             }

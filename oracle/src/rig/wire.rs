@@ -28,13 +28,22 @@ pub struct Headers {
     pub destination_port: u16,
 }
 
-/// The number that stands in the IP header of the probe with a number.
-pub(super) const fn id(number: u32, is_v6: bool) -> u32 {
-    if is_v6 { number & 0xf_ffff } else { number % 0xffff + 1 }
+/// The number that stands in the IP header of the probe with a number. In later fragments of IPv6 rules
+/// read the flow label as the port.
+pub(super) fn id(number: u32, packet: &Packet) -> u32 {
+    match (packet.is_v6(), packet.is_later_fragment) {
+        (true, true) => packet.destination_port.into(),
+        (true, false) => number & 0xf_ffff,
+        (false, _) => number % 0xffff + 1,
+    }
 }
 
 /// The number that stands behind the transport header, where there is room.
-pub(super) fn mark(number: u32, packet: &Packet) -> Option<u32> {
+pub(super) fn mark(number: u32, probe: &Probe) -> Option<u32> {
+    let packet = &probe.packet;
+    if probe.flow.is_some_and(|flow| flow.is_quoted) {
+        return None;
+    }
     let header = ip_header(packet) + transport_header(packet.protocol);
     (usize::from(packet.length) >= header + 4 && !packet.is_later_fragment).then_some(number)
 }
@@ -86,7 +95,7 @@ fn v4(packet: &Packet, from: Ipv4Addr, to: Ipv4Addr, number: u32, out: &mut [u8]
     out[0] = 0x45;
     out[1] = packet.traffic_class;
     put16(out, 2, length as u16);
-    put16(out, 4, id(number, false) as u16);
+    put16(out, 4, id(number, packet) as u16);
     put16(out, 6, if packet.is_later_fragment { LATER } else { 0 });
     out[8] = packet.ttl;
     out[9] = packet.protocol;
@@ -97,7 +106,7 @@ fn v4(packet: &Packet, from: Ipv4Addr, to: Ipv4Addr, number: u32, out: &mut [u8]
 }
 
 fn v6(packet: &Packet, from: Ipv6Addr, to: Ipv6Addr, number: u32, out: &mut [u8], length: usize) {
-    let first = 6 << 28 | u32::from(packet.traffic_class) << 20 | id(number, true);
+    let first = 6 << 28 | u32::from(packet.traffic_class) << 20 | id(number, packet);
     out[..4].copy_from_slice(&first.to_be_bytes());
     put16(out, 4, (length - 40) as u16);
     out[6] = packet.protocol;
@@ -146,6 +155,8 @@ fn transport(probe: &Probe, number: u32, out: &mut [u8]) {
             }
             checksum(packet, out, 2);
         }
+        // Where the kernel looks for a checksum before it rejects (nf_reject_verify_csum).
+        89 => checksum(packet, out, 4),
         _ => {}
     }
 }
@@ -161,7 +172,7 @@ fn quote(flow: &Flow, out: &mut [u8]) {
 
 fn checksum(packet: &Packet, out: &mut [u8], at: usize) {
     let start = match packet.protocol {
-        1 => Sum::new(),
+        1 | 89 if !packet.is_v6() => Sum::new(),
         protocol => {
             Sum::new().pseudo_header(packet.source, packet.destination, protocol, out.len())
         }

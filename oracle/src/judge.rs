@@ -1,0 +1,122 @@
+//! The readers, and what the exact analysis says of a packet.
+
+use std::io;
+
+use portolan_core::firewall::analyse::{DEFAULT_BUDGET, Detail, Space, fates};
+use portolan_core::firewall::bdd::{Region, Undecided};
+use portolan_core::firewall::iptables::Save;
+use portolan_core::firewall::simulate::{Outcome, Prepared, Way};
+use portolan_core::firewall::{Family, ReadError, Ruleset, World};
+
+use crate::compare::{self, Saying};
+use crate::rig::{Outcome as Seen, Probe};
+
+/// What was listed and saved as one ruleset.
+///
+/// # Errors
+/// When a reader refuses what a tool printed.
+pub fn read(listing: &str, saved: &[(bool, String)]) -> io::Result<Ruleset> {
+    let refused = |error: ReadError| io::Error::other(format!("{error:?}"));
+    let mut saves = Vec::new();
+    for (is_v6, text) in saved {
+        let family = if *is_v6 { Family::Ip6 } else { Family::Ip };
+        saves.push(Save::read(text, Some(family), None).map_err(refused)?);
+    }
+    let listed = Ruleset::from_nft_json(listing.as_bytes()).map_err(refused)?;
+    listed.with_saves(saves).map_err(refused)
+}
+
+/// The exact analysis of one ruleset: regions of packets by family and way, each made when it is first
+/// asked for.
+#[derive(Debug)]
+pub struct Judge<'r> {
+    prepared: &'r Prepared<'r>,
+    ruleset: &'r Ruleset,
+    world: &'r World,
+    maps: [Option<Map>; 4],
+    /// How many packets it was asked about.
+    pub asked: u64,
+    /// How often it gave up for want of nodes.
+    pub undecided: u64,
+}
+
+/// What becomes of the packets of one family and way.
+#[derive(Debug)]
+struct Map {
+    space: Space,
+    /// Ends with the packets that certainly, and that possibly, end so.
+    ends: Vec<(Outcome, Region, Region)>,
+}
+
+impl<'r> Judge<'r> {
+    /// One that has not looked yet.
+    #[must_use]
+    pub fn new(prepared: &'r Prepared<'r>, ruleset: &'r Ruleset, world: &'r World) -> Self {
+        Self { prepared, ruleset, world, maps: [None, None, None, None], asked: 0, undecided: 0 }
+    }
+
+    /// Whether the kernel did what the analysis says of a packet: the ways that are possible for it.
+    pub fn agrees(&mut self, probe: &Probe, saying: &Saying, seen: &Seen) -> bool {
+        if compare::is_beyond(&probe.packet, &saying.walk) {
+            return true;
+        }
+        let Some(ends) = self.ends(probe) else { return true };
+        self.asked += 1;
+        let fits = |outcome: &Outcome| compare::is_kind(&probe.packet, *outcome, seen);
+        match &ends[..] {
+            [(outcome, true)] => fits(outcome),
+            // Open questions: one of the possible ends, and as presumed where all is presumed.
+            ends => ends.iter().any(|(outcome, _)| fits(outcome)),
+        }
+    }
+
+    /// What it says, in words.
+    pub fn verdicts(&mut self, probe: &Probe) -> String {
+        format!("{:?}", self.ends(probe))
+    }
+
+    /// How a packet may end, each with whether it certainly does; `None` where the nodes did not suffice.
+    fn ends(&mut self, probe: &Probe) -> Option<Vec<(Outcome, bool)>> {
+        let is_own = probe.packet.interface_in.is_empty();
+        let is_v6 = probe.packet.is_v6();
+        let slot = usize::from(is_v6) * 2 + usize::from(is_own);
+        if self.maps[slot].is_none() {
+            match Map::new(self.prepared, self.ruleset, self.world, is_v6, is_own) {
+                Ok(map) => self.maps[slot] = Some(map),
+                Err(_) => {
+                    self.undecided += 1;
+                    return None;
+                }
+            }
+        }
+        let map = self.maps[slot].as_ref()?;
+        let bits = map.space.encoded(&probe.packet);
+        let bit = |variable: u32| bits.get(variable as usize).copied().unwrap_or(false);
+        let contains = |region: Region| map.space.bdd.contains(region, bit);
+        let possible = map.ends.iter().filter(|(_, _, possibly)| contains(*possibly));
+        Some(possible.map(|(outcome, certainly, _)| (*outcome, contains(*certainly))).collect())
+    }
+}
+
+impl Map {
+    fn new(
+        prepared: &Prepared<'_>,
+        ruleset: &Ruleset,
+        world: &World,
+        is_v6: bool,
+        is_own: bool,
+    ) -> Result<Self, Undecided> {
+        let mut space = Space::new(is_v6, &[ruleset], world, DEFAULT_BUDGET);
+        let way = if is_own { Way::Output } else { Way::ByRoute };
+        let fates = fates(&mut space, prepared, way, Region::ALL, Detail::Fates)?;
+        let mut all = vec![(Outcome::Accept, fates.accepted), (Outcome::Drop, fates.dropped)];
+        let rejected = fates.rejected.into_iter();
+        all.extend(rejected.map(|(with, region)| (Outcome::Reject(with), region)));
+        let mut ends = Vec::new();
+        for (outcome, region) in all {
+            let (certainly, possibly) = space.certainly_and_possibly(region)?;
+            ends.push((outcome, certainly, possibly));
+        }
+        Ok(Self { space, ends })
+    }
+}

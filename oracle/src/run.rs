@@ -1,0 +1,338 @@
+//! A run: many rulesets, many probes each, and what did not agree, made as small as it gets.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use portolan_core::firewall::Ruleset;
+use portolan_core::firewall::simulate::{Prepared, Walk};
+
+use crate::chance::Chance;
+use crate::compare;
+use crate::draw::{self, Line, Sketch};
+use crate::judge::Judge;
+use crate::rig::{Outcome, Probe, Rig};
+use crate::stage::Stage;
+
+/// What is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Where all chance begins.
+    pub seed: u64,
+    /// The number of the first ruleset.
+    pub first: u64,
+    /// How many rulesets.
+    pub rulesets: u64,
+    /// How many packets are sent through each.
+    pub probes: u32,
+    /// The most disagreements that are made small and told.
+    pub most: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Rulesets that were loaded.
+    pub rulesets: u64,
+    /// Rulesets of which a tool said nothing that helps.
+    pub skipped: u64,
+    /// Lines that were taken.
+    pub lines: usize,
+    /// Lines that were refused.
+    pub refused: usize,
+    /// Packets sent.
+    pub probes: u64,
+    /// Packets of which the simulator left something open.
+    pub open: u64,
+    /// Packets the exact analysis was asked about.
+    pub analysed: u64,
+    /// Answers that came late and were asked for again.
+    pub late: u64,
+    /// Rulesets with rules that were not understood.
+    pub opaque: u64,
+    /// What did not agree, with everything needed to see it again.
+    pub disagreements: Vec<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Report {
+    /// What came of it, on a few lines.
+    #[must_use]
+    pub fn summary(&self, options: &Options) -> String {
+        let Options { seed, first, .. } = options;
+        let rate = self.probes as f64 / self.elapsed.as_secs_f64().max(1e-9);
+        format!(
+            "seed {seed}, from {first}: {} rulesets ({} skipped, {} with something not understood), {} lines \
+             ({} refused)\n{} probes ({} left open by the simulator, {} analysed, {} late), {:.1} s, {rate:.0} \
+             probes/s\n{} disagreements",
+            self.rulesets,
+            self.skipped,
+            self.opaque,
+            self.lines,
+            self.refused,
+            self.probes,
+            self.open,
+            self.analysed,
+            self.late,
+            self.elapsed.as_secs_f64(),
+            self.disagreements.len(),
+        )
+    }
+}
+
+/// One disagreement.
+struct Difference {
+    probe: Probe,
+    seen: Outcome,
+}
+
+/// Runs.
+///
+/// # Errors
+/// Without root, the tools or the kernel's features.
+pub fn run(options: &Options) -> io::Result<Report> {
+    let mut runner =
+        Runner { rig: Rig::new()?, stage: Stage::default(), report: Report::default() };
+    let start = Instant::now();
+    for index in options.first..options.first + options.rulesets {
+        runner.trial(options, index)?;
+        if runner.report.disagreements.len() >= options.most {
+            break;
+        }
+    }
+    runner.report.elapsed = start.elapsed();
+    runner.report.lines = runner.stage.taken;
+    runner.report.refused = runner.stage.refused;
+    Ok(runner.report)
+}
+
+struct Runner {
+    rig: Rig,
+    stage: Stage,
+    report: Report,
+}
+
+impl Runner {
+    fn trial(&mut self, options: &Options, index: u64) -> io::Result<()> {
+        let mut chance = Chance::nth(options.seed, index);
+        let mut sketch = draw::sketch(&mut chance);
+        if std::env::var_os("NO_IPTABLES").is_some() {
+            sketch.ip.clear();
+            sketch.ip6.clear();
+        }
+        if let Err(error) = self.stage.load(&mut sketch) {
+            self.report.skipped += 1;
+            self.stage.complaints.push((format!("ruleset {index}"), error.to_string()));
+            return Ok(());
+        }
+        self.rig.forget()?;
+        self.report.rulesets += 1;
+        let ruleset = self.read(&sketch)?;
+        self.report.opaque += u64::from(is_opaque(&ruleset));
+        if let Some(difference) = self.probe(options, &mut chance, &sketch, &ruleset)? {
+            let small = self.small(sketch, &difference)?;
+            let text = self.tell(options, index, &small, &difference)?;
+            self.report.disagreements.push(text);
+        }
+        Ok(())
+    }
+
+    /// Reads back what is loaded, with our own readers.
+    fn read(&self, sketch: &Sketch) -> io::Result<Ruleset> {
+        let listing = self.rig.listing()?;
+        let mut saved = Vec::new();
+        for (is_v6, lines) in [(false, &sketch.ip), (true, &sketch.ip6)] {
+            if !lines.is_empty() {
+                saved.push((is_v6, self.rig.saved(is_v6)?));
+            }
+        }
+        crate::judge::read(&listing, &saved)
+    }
+
+    /// Sends probes until one does not agree.
+    fn probe(
+        &mut self,
+        options: &Options,
+        chance: &mut Chance,
+        sketch: &Sketch,
+        ruleset: &Ruleset,
+    ) -> io::Result<Option<Difference>> {
+        let world = self.rig.world();
+        let prepared = Prepared::new(ruleset, &world);
+        let mut judge = Judge::new(&prepared, ruleset, &world);
+        let lines: Vec<&Line> = lines(sketch).filter(|line| !line.edges.is_empty()).collect();
+        let mut used = Used::default();
+        for number in 0..options.probes {
+            let Some(probe) = draw::probe(chance, &lines, number) else { continue };
+            if !used.is_new(&probe) {
+                continue;
+            }
+            let seen = self.rig.send(&probe)?;
+            let saying = compare::simulate(&prepared, &probe.packet);
+            let walk = &saying.walk;
+            self.report.probes += 1;
+            self.report.open += u64::from(!walk.is_certain());
+            let is_right = compare::agrees(&probe.packet, &saying, &seen)
+                && judge.agrees(&probe, &saying, &seen);
+            if is_right {
+                continue;
+            }
+            // Once more, with nothing remembered: it may have come late.
+            self.rig.settle()?;
+            self.rig.forget()?;
+            let seen = self.rig.send(&probe)?;
+            if compare::agrees(&probe.packet, &saying, &seen)
+                && judge.agrees(&probe, &saying, &seen)
+            {
+                self.report.late += 1;
+                continue;
+            }
+            return Ok(Some(Difference { probe, seen }));
+        }
+        self.report.analysed += judge.asked;
+        Ok(None)
+    }
+
+    /// Whether the loaded ruleset still disagrees about the probe.
+    fn still_differs(&mut self, sketch: &mut Sketch, probe: &Probe) -> io::Result<bool> {
+        self.stage.load(sketch)?;
+        self.rig.settle()?;
+        self.rig.forget()?;
+        let ruleset = self.read(sketch)?;
+        let world = self.rig.world();
+        let prepared = Prepared::new(&ruleset, &world);
+        let saying = compare::simulate(&prepared, &probe.packet);
+        let seen = self.rig.send(probe)?;
+        let mut judge = Judge::new(&prepared, &ruleset, &world);
+        Ok(!compare::agrees(&probe.packet, &saying, &seen) || !judge.agrees(probe, &saying, &seen))
+    }
+
+    /// Leaves out every line without which they still disagree.
+    fn small(&mut self, mut sketch: Sketch, difference: &Difference) -> io::Result<Sketch> {
+        let (taken, refused) = (self.stage.taken, self.stage.refused);
+        for part in 0..3 {
+            let mut fewer = sketch.clone();
+            part_of(&mut fewer, part).clear();
+            if self.still_differs(&mut fewer, &difference.probe).unwrap_or(false) {
+                sketch = fewer;
+            }
+            let mut at = part_of(&mut sketch, part).len();
+            while at > 0 {
+                at -= 1;
+                let mut fewer = sketch.clone();
+                let lines = part_of(&mut fewer, part);
+                if at >= lines.len() || lines[at].is_frame {
+                    continue;
+                }
+                lines.remove(at);
+                if self.still_differs(&mut fewer, &difference.probe).unwrap_or(false) {
+                    sketch = fewer;
+                }
+            }
+        }
+        (self.stage.taken, self.stage.refused) = (taken, refused);
+        Ok(sketch)
+    }
+
+    fn tell(
+        &mut self,
+        options: &Options,
+        index: u64,
+        sketch: &Sketch,
+        of: &Difference,
+    ) -> io::Result<String> {
+        let mut sketch = sketch.clone();
+        self.stage.load(&mut sketch)?;
+        self.rig.settle()?;
+        self.rig.forget()?;
+        let ruleset = self.read(&sketch)?;
+        let world = self.rig.world();
+        let probe = &of.probe;
+        let prepared = Prepared::new(&ruleset, &world);
+        let saying = compare::simulate(&prepared, &probe.packet);
+        let walk = &saying.walk;
+        let seen = self.rig.send(probe)?;
+        let mut judge = Judge::new(&prepared, &ruleset, &world);
+        let analysed = judge.verdicts(probe);
+        let text = telling(options, index, &ruleset, probe, walk);
+        let rules: String = lines(&sketch).flat_map(|line| [&line.text, "\n"]).collect();
+        Ok(format!(
+            "{text}{rules}kernel:    {seen:?} (at first {:?})\nanalysis:  {analysed}\n",
+            of.seen
+        ))
+    }
+}
+
+fn telling(options: &Options, index: u64, ruleset: &Ruleset, probe: &Probe, walk: &Walk) -> String {
+    let mut text = format!("--seed {} --first {index}\n{:?}\n", options.seed, probe.packet);
+    if let Some(flow) = &probe.flow {
+        let _ = writeln!(text, "{flow:?}");
+    }
+    let by = walk.decided_by.and_then(|id| ruleset.place(id));
+    let by = by.map(|place| place.to_string()).unwrap_or_default();
+    let end = &walk.packet;
+    let _ = writeln!(
+        text,
+        "simulator: {:?} at {:?} by {by}; {} -> {} {} -> {} mark {:#x} out {:?}, open {:?}",
+        walk.outcome,
+        walk.hook,
+        end.source,
+        end.destination,
+        end.source_port,
+        end.destination_port,
+        end.mark,
+        end.interface_out,
+        walk.depends_on,
+    );
+    text
+}
+
+fn lines(sketch: &Sketch) -> impl Iterator<Item = &Line> {
+    sketch.nft.iter().chain(&sketch.ip).chain(&sketch.ip6)
+}
+
+fn part_of(sketch: &mut Sketch, part: usize) -> &mut Vec<Line> {
+    match part {
+        0 => &mut sketch.nft,
+        1 => &mut sketch.ip,
+        _ => &mut sketch.ip6,
+    }
+}
+
+fn is_opaque(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+    rules.any(|rule| {
+        let text = format!("{:?}", rule.statements);
+        text.contains("Decides") || text.contains("Unknown(")
+    })
+}
+
+/// Ends of connections that conntrack may remember, so that every probe is the first of its kind.
+#[derive(Debug, Default)]
+struct Used(HashSet<(u8, IpAddr, u16)>);
+
+impl Used {
+    fn is_new(&mut self, probe: &Probe) -> bool {
+        let packet = &probe.packet;
+        if packet.is_later_fragment || matches!(packet.protocol, 1 | 58) && probe.flow.is_none() {
+            return true;
+        }
+        if let Some(flow) = &probe.flow {
+            let original = flow.original;
+            self.0.insert((original.protocol, original.source, original.source_port));
+            if flow.is_quoted {
+                return self.0.insert((
+                    original.protocol,
+                    original.destination,
+                    original.source_port,
+                ));
+            }
+        }
+        let port = if matches!(packet.protocol, 6 | 17) { packet.source_port } else { 0 };
+        self.0.insert((packet.protocol, packet.source, port))
+            || probe.flow.is_some() && self.0.len() == 1
+    }
+}

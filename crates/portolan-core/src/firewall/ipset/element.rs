@@ -20,10 +20,10 @@ pub(super) fn keys(
     let mut keys = vec![Vec::new()];
     for (part, dimension) in parts.into_iter().zip(dimensions) {
         match dimension {
-            Dimension::Address => push(&mut keys, addresses(part)?),
-            Dimension::Mark => push(&mut keys, Span::number(mark(part)?.into())),
+            Dimension::Address => push(&mut keys, &addresses(part)?),
+            Dimension::Mark => push(&mut keys, &Span::number(mark(part)?.into())),
             Dimension::Interface if !part.contains(':') => {
-                push(&mut keys, Span::Names { text: part.into(), is_prefix });
+                push(&mut keys, &Span::Names { text: part.into(), is_prefix });
             }
             Dimension::Port => {
                 let (protocols, ports) = ports(part)?;
@@ -42,7 +42,7 @@ pub(super) fn keys(
     Some(keys)
 }
 
-fn push(keys: &mut [Vec<Span>], span: Span) {
+fn push(keys: &mut [Vec<Span>], span: &Span) {
     for key in keys {
         key.push(span.clone());
     }

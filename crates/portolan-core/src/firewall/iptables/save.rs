@@ -127,13 +127,10 @@ impl Save {
         if let ["#", "Table", name, "is", "incompatible,", ..] = words[..] {
             let table = name.trim_matches(['`', '\'', '"']).into();
             self.incompatible.push(Incompatible { table, line: line.number });
-        } else if words.contains(&"legacy") || text.contains("-legacy tables present") {
-            if text.contains("tables present") {
-                let family = self.family;
-                self.notes.push(format!(
-                    "legacy tables of family {family} are there and not in this file"
-                ));
-            }
+        } else if text.contains("legacy tables present") {
+            let family = self.family;
+            self.notes
+                .push(format!("legacy tables of family {family} are there, not in this file"));
         }
     }
 

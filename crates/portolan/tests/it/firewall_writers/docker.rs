@@ -5,21 +5,41 @@ use serde_json::Value;
 use super::{HOST, NEAR, NEAR6, Probe, Scene, Shell, is_installed, tcp, ufw};
 use crate::support::{Program, require_root, skip};
 
-/// Docker with ufw, each with folders of its own; an image of busybox, made on the spot.
-fn start(scene: &Scene) -> Result<Shell, String> {
+/// Docker with ufw, each with folders of its own, and what it leaves in the machine's cgroups.
+struct Docker {
+    shell: Shell,
+    parent: String,
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let parent = &self.parent;
+        let _ = self.shell.tries(&format!(
+            "docker kill $(docker ps -q); for i in $(seq 20); do [ -z \"$(docker ps -q)\" ] && break; \
+             sleep 0.1; done; find /sys/fs/cgroup -depth -type d -path '*/{parent}*' -exec rmdir {{}} +"
+        ));
+    }
+}
+
+fn start(scene: &Scene) -> Result<Docker, String> {
     let mut shell = scene.shell(&format!("{CGROUPS} && {}", ufw::PROLOGUE));
+    let parent = scene.host.name().to_owned();
+    shell.does(&format!("export PARENT={parent}"));
+    let mut docker = Docker { shell, parent };
+    let shell = &mut docker.shell;
     shell.tries(
         "mkdir -p /run/docker data && export DOCKER_HOST=unix:///run/d.sock && \
          { dockerd -H $DOCKER_HOST --data-root $PWD/data --exec-root /run/docker \
-           --pidfile /run/d.pid --storage-driver vfs >dockerd.log 2>&1 & } && \
+           --pidfile /run/d.pid --cgroup-parent $PARENT --storage-driver vfs >dockerd.log 2>&1 & } && \
          for i in $(seq 150); do docker info >/dev/null 2>&1 && break; sleep 0.1; done; \
          docker info >/dev/null 2>&1 || { tail -3 dockerd.log; false; }",
     )?;
     shell.tries(
-        "mkdir -p image/bin && cp $(command -v busybox) image/bin/ && echo hello > image/index.html && \
+        "mkdir -p image/bin && cp $(command -v busybox) image/bin/ && \
+         for library in $(ldd $(command -v busybox) | grep -o '/[^ ]*'); do cp --parents $library image; done; \
          tar -C image -c . | docker import - box && docker network create --internal inside",
     )?;
-    Ok(shell)
+    Ok(docker)
 }
 
 /// sysfs of this network, with the machine's cgroups in their place.
@@ -37,10 +57,11 @@ fn what_docker_publishes_beside_ufw_is_told_as_packets_find_it() {
         skip!("{program} is not installed");
     }
     let scene = Scene::new();
-    let mut shell = match start(&scene) {
-        Ok(shell) => shell,
+    let mut docker = match start(&scene) {
+        Ok(docker) => docker,
         Err(said) => skip!("dockerd does not start here: {}", said.replace('\n', " ")),
     };
+    let shell = &mut docker.shell;
     for words in ["allow 22/tcp", "deny 8080"] {
         shell.does(&format!("ufw {words}"));
     }
@@ -67,7 +88,7 @@ fn what_docker_publishes_beside_ufw_is_told_as_packets_find_it() {
     }
     let decided = &told[1]["decided_by"];
     assert_eq!(decided["chain"], "DOCKER", "{decided}");
-    straight_to_the_container(&scene, &mut shell);
+    straight_to_the_container(&scene, shell);
     reach_says_that_docker_goes_around_ufw(&scene);
 }
 

@@ -87,7 +87,24 @@ for port in {udp:?}:
         let verdicts: Vec<&str> = real.iter().map(String::as_str).collect();
         let expected: Vec<&str> = probes.iter().map(|probe| probe.expected).collect();
         assert_eq!(verdicts, expected, "the test's own expectation");
+        for probe in probes.iter().filter(|probe| [HOST, HOST6].contains(&probe.to)) {
+            self.reach_agrees(probe);
+        }
         told
+    }
+
+    /// `reach` asks the same of all packets of this sender.
+    #[track_caller]
+    fn reach_agrees(&self, probe: &Probe) {
+        let Probe { port, transport, from, .. } = probe;
+        let line = format!("reach {port}/{transport} --from {from} --json");
+        let told = Program::line(&line).inside(&self.host).run().json();
+        // Rows of other ports are those that lead to this one's socket.
+        let rows = told["ports"].as_array().into_iter().flatten();
+        let asked = rows.filter(|row| row["port"] == *port && row["transport"] == *transport);
+        let mut answers = asked.flat_map(|row| row["reach"].as_array().into_iter().flatten());
+        let is_reached = answers.any(|reach| reach["answer"] == "yes");
+        assert_eq!(is_reached, probe.expected == "accept", "{probe:?}: {told:#}");
     }
 
     /// What `firewall simulate` says of each.

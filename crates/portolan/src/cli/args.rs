@@ -235,6 +235,9 @@ Exit code 1 for findings above `note` (or as --fail-on says), 3 when there is
 none but not everything could be seen. With --format nagios: 0 ok, 1 warning,
 2 critical, 3 unknown.")]
     Audit(Audit),
+    /// What `firewall apply` starts to bring back what was before
+    #[command(name = portolan_host::firewall::SUBCOMMAND, hide = true)]
+    FirewallWatch(firewall::Watch),
     /// Print the completion script of a shell
     #[command(after_help = "Example: portolan completions bash > /etc/bash_completion.d/portolan")]
     Completions {

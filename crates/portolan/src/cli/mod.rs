@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Check(arguments)) => check::run(arguments, global),
         Some(Command::Listen(arguments)) => listen::run(arguments, global),
         Some(Command::Reach(arguments)) => reach::run(arguments, global),
+        Some(Command::FirewallWatch(arguments)) => firewall::watch(arguments),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }
 }

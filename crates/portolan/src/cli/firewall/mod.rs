@@ -1,13 +1,19 @@
 //! `portolan firewall …`.
 
+mod apply;
 mod compile;
 mod replay;
 mod show;
 mod simulate;
 mod tighten;
+mod confirm;
+mod off;
+mod rollback;
+mod status;
 
 use anyhow::Result;
 
+use crate::cli::args::firewall::Watch;
 use crate::cli::args::{Firewall, Global};
 use crate::exit::Exit;
 
@@ -19,5 +25,16 @@ pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
         Firewall::Compile => compile::run(global),
         Firewall::Replay(arguments) => replay::run(arguments, global),
         Firewall::Tighten(arguments) => tighten::run(arguments, global),
+        Firewall::Apply(arguments) => apply::run(arguments, global),
+        Firewall::Confirm => confirm::run(global),
+        Firewall::Rollback => rollback::run(global),
+        Firewall::Status => status::run(global),
+        Firewall::Off(arguments) => off::run(arguments, global),
     }
+}
+
+/// The process that brings back what was before: it ends when its trial does.
+pub(crate) fn watch(arguments: &Watch) -> Result<Exit> {
+    portolan_host::firewall::watch(&arguments.state, &arguments.token)?;
+    Ok(Exit::Yes)
 }

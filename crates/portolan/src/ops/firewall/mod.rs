@@ -2,8 +2,11 @@
 
 pub(crate) mod flows;
 pub(crate) mod packet;
+pub(crate) mod change;
+pub(crate) mod judge;
 pub(crate) mod policy;
 pub(crate) mod replay;
+pub(crate) mod precheck;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod source;

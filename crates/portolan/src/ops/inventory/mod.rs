@@ -8,4 +8,4 @@ mod load;
 pub(crate) mod show;
 
 pub(crate) use intent::{Intent, intent};
-pub(crate) use load::{Asked, Loaded, alone, consult, load, require};
+pub(crate) use load::{Asked, Loaded, alone, consult, load, require, trust};

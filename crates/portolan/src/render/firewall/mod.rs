@@ -1,6 +1,9 @@
 //! What is told about the firewall: one file a question.
 
+pub(crate) mod apply;
 pub(crate) mod compile;
+pub(crate) mod confirm;
+pub(crate) mod off;
 pub(crate) mod place;
 pub(crate) mod replay;
 pub(crate) mod show;
@@ -8,3 +11,4 @@ pub(crate) mod simulate;
 pub(crate) mod simulate_json;
 pub(crate) mod tighten;
 mod walk_words;
+pub(crate) mod status;

@@ -1,5 +1,6 @@
 //! `portolan firewall …`: one file a subcommand.
 
+mod change;
 mod compile;
 mod replay;
 mod show;
@@ -10,6 +11,7 @@ mod tighten;
 use clap::Subcommand;
 
 pub(crate) use replay::Replay;
+pub(crate) use change::{Apply, Off, Watch};
 pub(crate) use show::Show;
 pub(crate) use simulate::Simulate;
 pub(crate) use source::Sources;
@@ -32,4 +34,19 @@ pub(crate) enum Firewall {
     /// Rules as narrow as observed flows allow, with the proof
     #[command(after_help = tighten::HELP)]
     Tighten(Tighten),
+    /// Put the inventory's rules on trial, with a way back
+    #[command(after_help = change::APPLY_HELP)]
+    Apply(Apply),
+    /// Keep what is on trial
+    #[command(after_help = change::CONFIRM_HELP)]
+    Confirm,
+    /// Bring back what was before the trial
+    #[command(after_help = change::ROLLBACK_HELP)]
+    Rollback,
+    /// Whether the rules are loaded, on trial or off, and who changed them last
+    #[command(after_help = change::STATUS_HELP)]
+    Status,
+    /// Take the rules away, for a while or for good
+    #[command(after_help = change::OFF_HELP)]
+    Off(Off),
 }

@@ -1,0 +1,34 @@
+//! `portolan firewall off`.
+
+use anyhow::Result;
+
+use crate::cli::args::Global;
+use crate::cli::args::firewall::Off;
+use crate::cli::confirm::confirm;
+use crate::exit::Exit;
+use crate::ops::firewall::change;
+use crate::render;
+use crate::render::screen::Screen;
+
+/// Takes the rules away, for a while or for good.
+pub(crate) fn run(arguments: &Off, global: &Global) -> Result<Exit> {
+    let mut screen = Screen::open(global);
+    let (pause, purge) = (arguments.pause, arguments.purge);
+    if !global.json {
+        render::firewall::off::plan(&mut screen, pause, purge)?;
+    }
+    if arguments.dry_run {
+        if global.json {
+            render::firewall::off::json(&mut screen, true, None)?;
+        }
+        return Ok(Exit::Yes);
+    }
+    confirm(render::firewall::off::QUESTION, arguments.yes, global.color)?;
+    let trial = change::off(pause, purge)?;
+    if global.json {
+        render::firewall::off::json(&mut screen, false, trial.as_ref())?;
+    } else {
+        render::firewall::off::done(&mut screen, trial.as_ref())?;
+    }
+    Ok(Exit::Yes)
+}

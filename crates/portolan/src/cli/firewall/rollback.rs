@@ -1,0 +1,21 @@
+//! `portolan firewall rollback`.
+
+use anyhow::Result;
+
+use crate::cli::args::Global;
+use crate::exit::Exit;
+use crate::ops::firewall::change;
+use crate::render;
+use crate::render::screen::Screen;
+
+/// Brings back what was before the trial; 1 where nothing is on trial.
+pub(crate) fn run(global: &Global) -> Result<Exit> {
+    let ended = change::roll_back()?;
+    let mut screen = Screen::open(global);
+    if global.json {
+        render::firewall::confirm::rolled_back_json(&mut screen, ended.as_ref())?;
+    } else {
+        render::firewall::confirm::rolled_back(&mut screen, ended.as_ref(), global.color)?;
+    }
+    Ok(if ended.is_some() { Exit::Yes } else { Exit::No })
+}

@@ -1,0 +1,225 @@
+//! Changing this machine's firewall: the plan first, then what `portolan_host::firewall` does of it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use portolan_core::firewall::{Doubt, Script, compile};
+use portolan_core::net::Gap;
+use portolan_core::wire::conntrack::Entry;
+use portolan_host::firewall::{self as host, ChangeError, Loading};
+use portolan_host::{conntrack, machine};
+
+pub(crate) use portolan_host::firewall::{
+    Applied, BootState, CallerInfo, Confirmed, LogEntry, Outcome, Place, Purpose, Standing, Trial,
+};
+
+use crate::fault::Hinted as _;
+use crate::ops::inventory::{self, Asked};
+
+use super::judge::Judge;
+use super::policy::{Intended, intended};
+use super::precheck::{Precheck, precheck};
+
+/// What is about to be applied.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The policy and where it is from.
+    pub(crate) intended: Intended,
+    /// The table.
+    pub(crate) script: Script,
+    /// The identity of what is loaded now: `None` where no table of ours is.
+    pub(crate) loaded: Option<LoadedPolicy>,
+    /// What was looked at.
+    pub(crate) precheck: Precheck,
+    /// Who calls.
+    pub(crate) caller: CallerInfo,
+    /// Where it is remembered.
+    pub(crate) place: Place,
+}
+
+/// What is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LoadedPolicy {
+    /// A policy of this identity.
+    Known(String),
+    /// A table that does not say which policy it is.
+    Unknown,
+}
+
+/// Makes the plan. Nothing is changed but a trial that nobody watches any more, which ends.
+///
+/// # Errors
+/// An inventory that cannot be read or must not be trusted, rules that nft does not take.
+pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
+    let intended = intended(asked)?;
+    inventory::trust(asked, &intended.loaded)?;
+    let place = Place::here();
+    host::recover(&place).map_err(fault)?;
+    let live = host::listing().map_err(|error| fault(error.into()))?;
+    let script = compile(&intended.policy);
+    host::check(&script.to_string(), live.as_deref()).map_err(|error| fault(error.into()))?;
+    let mut gaps: Vec<Gap> = Vec::new();
+    let machine = machine::read().into_value(&mut gaps);
+    let caller = host::caller();
+    let judge = Judge::new(&intended.policy, &machine);
+    let mut precheck = precheck(&intended.policy, &judge, caller.caller.ssh);
+    precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
+    let loaded = live.as_deref().map(identity);
+    Ok(Plan { intended, script, loaded, precheck, caller, place })
+}
+
+/// Puts a plan on trial; with `drop_flows` the connections it would refuse end, too.
+///
+/// # Errors
+/// When it could not be; what was loaded still is.
+pub(crate) fn apply(plan: &Plan, timeout: Duration, drop_flows: bool) -> Result<Applied> {
+    let script = plan.script.to_string();
+    let inventory = plan.intended.loaded.path.display().to_string();
+    let policy = plan.script.hash();
+    let caller = plan.caller;
+    let loading =
+        Loading { script: &script, policy: &policy, inventory: &inventory, timeout, caller };
+    let applied = host::apply(&plan.place, &loading).map_err(fault)?;
+    if drop_flows {
+        forget(&plan.precheck.refused, &applied)?;
+    }
+    Ok(applied)
+}
+
+/// Ends connections; where that fails nothing of the change stays.
+fn forget(flows: &[Entry], applied: &Applied) -> Result<()> {
+    conntrack::forget(flows).map(drop).or_else(|error| {
+        applied.roll_back("connections could not be ended");
+        Err(error).hinted("cannot end open connections; rolled back", "leave out --drop-flows")
+    })
+}
+
+/// Keeps what is on trial; `Err` with the doubt where it proves nothing, or nothing is on trial.
+///
+/// # Errors
+/// When it could not be done.
+pub(crate) fn confirm() -> Result<Result<Confirmed, Refusal>> {
+    match host::confirm(&Place::here(), &host::caller()) {
+        Ok(confirmed) => Ok(Ok(confirmed)),
+        Err(ChangeError::NoTrial) => Ok(Err(Refusal::NothingOnTrial)),
+        Err(ChangeError::IsOff) => Ok(Err(Refusal::IsOff)),
+        Err(ChangeError::Doubtful(doubt)) => Ok(Err(Refusal::Doubtful(doubt))),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Why a confirmation was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is nothing to confirm.
+    NothingOnTrial,
+    /// The rules are away for a while.
+    IsOff,
+    /// It proves nothing.
+    Doubtful(Doubt),
+}
+
+/// Brings back what was before; `None` where nothing is on trial.
+///
+/// # Errors
+/// When it could not be done.
+pub(crate) fn roll_back() -> Result<Option<Trial>> {
+    match host::roll_back(&Place::here(), &host::caller()) {
+        Ok(trial) => Ok(Some(trial)),
+        Err(ChangeError::NoTrial) => Ok(None),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// How things stand.
+#[derive(Debug)]
+pub(crate) struct Status {
+    /// What is there.
+    pub(crate) standing: Standing,
+    /// Which policy is loaded.
+    pub(crate) loaded: Option<LoadedPolicy>,
+    /// Which policy was confirmed last.
+    pub(crate) confirmed: Option<LoadedPolicy>,
+}
+
+/// The word for how things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// What was confirmed is loaded.
+    Confirmed,
+    /// Something is on trial.
+    OnTrial,
+    /// The rules are away for a while.
+    Paused,
+    /// A table of ours is loaded that was not confirmed.
+    Unconfirmed,
+    /// There is none.
+    Off,
+}
+
+impl Status {
+    /// The word for it.
+    pub(crate) fn state(&self) -> State {
+        match (&self.standing.trial, &self.loaded) {
+            (Some(trial), _) if trial.purpose == Purpose::Off => State::Paused,
+            (Some(_), _) => State::OnTrial,
+            (None, None) => State::Off,
+            (None, loaded) if *loaded == self.confirmed => State::Confirmed,
+            (None, Some(_)) => State::Unconfirmed,
+        }
+    }
+}
+
+/// Looks how things stand. Nothing is changed.
+///
+/// # Errors
+/// When it cannot be seen.
+pub(crate) fn status() -> Result<Status> {
+    let standing = host::standing(&Place::here()).map_err(fault)?;
+    let loaded = standing.table.as_deref().map(identity);
+    let confirmed = standing.confirmed.as_deref().map(identity);
+    Ok(Status { standing, loaded, confirmed })
+}
+
+/// Takes the rules away; what comes back and when, where they do.
+///
+/// # Errors
+/// When it could not be done.
+pub(crate) fn off(pause: Option<Duration>, purge: bool) -> Result<Option<Trial>> {
+    let place = Place::here();
+    let trial = host::off(&place, &host::caller(), pause).map_err(fault)?;
+    if purge {
+        host::purge(&place).map_err(fault)?;
+    }
+    Ok(trial)
+}
+
+/// Which policy a table says it is.
+fn identity(table: &str) -> LoadedPolicy {
+    let told = table.split_once(STAMP).map(|(_, rest)| rest);
+    let told = told.and_then(|rest| rest.split('"').next());
+    told.map_or(LoadedPolicy::Unknown, |hash| LoadedPolicy::Known(hash.to_owned()))
+}
+
+/// What stands before the identity in the comment of a compiled table.
+const STAMP: &str = "\"portolan policy ";
+
+fn fault(error: ChangeError) -> anyhow::Error {
+    let hint = hint_of(&error);
+    Err::<(), _>(error).hinted("the firewall was not changed", hint).expect_err("it is an error")
+}
+
+fn hint_of(error: &ChangeError) -> &'static str {
+    match error {
+        ChangeError::Table(host::TableError::NotPermitted) => "run with sudo",
+        ChangeError::Table(host::TableError::NoNft) => "install nftables",
+        ChangeError::Table(_) => "`portolan firewall compile` prints the table",
+        ChangeError::Place { source, .. } => match source.kind() {
+            std::io::ErrorKind::PermissionDenied => "run with sudo",
+            std::io::ErrorKind::WouldBlock => "run it again when the other has ended",
+            _ => "",
+        },
+        ChangeError::NoTable => "`portolan firewall apply` makes it",
+        _ => "",
+    }
+}

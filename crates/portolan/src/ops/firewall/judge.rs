@@ -1,0 +1,116 @@
+//! What a policy would do with single packets and with what is open here now, asked of its plain meaning.
+//!
+//! Only our table is asked: what other tables refuse they refuse today, and a change of ours does not
+//! touch it.
+
+use std::net::IpAddr;
+
+use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Way};
+use portolan_core::firewall::{Packet, Policy, Ruleset, Tuple, World, bits, intent};
+use portolan_core::socket::Machine;
+use portolan_core::wire::conntrack::{Ends, Entry};
+
+/// A policy that can be asked about packets.
+pub(crate) struct Judge {
+    ruleset: Ruleset,
+    world: World,
+    addresses: Vec<(IpAddr, Box<str>)>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is let through.
+    Passes,
+    /// It is not.
+    Ends,
+    /// That depends on what cannot be told beforehand.
+    Depends,
+}
+
+impl Judge {
+    /// A judge of what `policy` means on `machine`.
+    pub(crate) fn new(policy: &Policy, machine: &Machine) -> Self {
+        let own = machine.addresses.iter();
+        let addresses = own.map(|a| (a.address, a.interface.as_str().into())).collect();
+        Self { ruleset: intent(policy, &[]), world: World::default(), addresses }
+    }
+
+    /// The addresses of this machine that `peer` can call: of its family, not loopback unless it is.
+    pub(crate) fn callable_by(&self, peer: IpAddr) -> impl Iterator<Item = IpAddr> + '_ {
+        let fits = move |own: &IpAddr| {
+            own.is_ipv4() == peer.is_ipv4() && own.is_loopback() == peer.is_loopback()
+        };
+        self.addresses.iter().map(|(address, _)| *address).filter(move |own| fits(own))
+    }
+
+    /// What becomes of the first packet of a connection to this machine.
+    pub(crate) fn call(&self, tuple: &Tuple) -> Judgement {
+        self.ask(&self.packet(tuple), Way::Input)
+    }
+
+    /// What would become of a connection that is open, were it new.
+    pub(crate) fn again(&self, entry: &Entry) -> Judgement {
+        let original = tuple_of(&entry.original);
+        let arrives = tuple_of(&entry.reply);
+        let (destination, port) = (arrives.source, arrives.source_port);
+        let is_translated = entry.has(Entry::DESTINATION_TRANSLATED);
+        let mut packet = self.packet(&Tuple { destination, destination_port: port, ..original });
+        if is_translated {
+            packet.status = bits::STATUS_DNAT;
+            packet.original = Some(original);
+        }
+        let way = match (self.is_own(original.source), self.is_own(destination)) {
+            (true, _) => Way::Output,
+            (false, true) => Way::Input,
+            (false, false) => Way::Forward,
+        };
+        if let Ends::Icmp { kind, code, .. } = entry.original.ends {
+            packet.icmp.kind = kind;
+            packet.icmp.code = code;
+        }
+        self.ask(&packet, way)
+    }
+
+    fn packet(&self, tuple: &Tuple) -> Packet {
+        let mut packet = Packet::new(tuple.protocol, tuple.source, tuple.destination)
+            .ports(tuple.source_port, tuple.destination_port);
+        let own = self.addresses.iter().find(|(address, _)| *address == tuple.destination);
+        // Who calls one of our addresses from another comes by the loopback interface.
+        let interface = if self.is_own(tuple.source) { Some("lo") } else { own.map(|(_, i)| &**i) };
+        packet.interface_in = interface.unwrap_or_default().into();
+        packet
+    }
+
+    fn ask(&self, packet: &Packet, way: Way) -> Judgement {
+        // A packet without a known interface comes by none that a rule names as loopback.
+        let answers = |question: &Question<'_>| match question.about {
+            About::InterfaceIn("lo") | About::InterfaceOut("lo") => {
+                Some(packet.destination.is_loopback())
+            }
+            _ => question.presumed,
+        };
+        let walk = Prepared::new(&self.ruleset, &self.world).walk(packet, way, &answers);
+        match walk.outcome {
+            _ if !walk.is_certain() => Judgement::Depends,
+            Outcome::Accept => Judgement::Passes,
+            Outcome::Reject(_) | Outcome::Drop => Judgement::Ends,
+        }
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.addresses.iter().any(|(own, _)| *own == address)
+    }
+}
+
+/// The ends of a tracked connection, without ports where it has none.
+pub(crate) fn tuple_of(tracked: &portolan_core::wire::conntrack::Tuple) -> Tuple {
+    let (source_port, destination_port) = tracked.ports().unwrap_or_default();
+    Tuple {
+        source: tracked.source.to_canonical(),
+        destination: tracked.destination.to_canonical(),
+        protocol: tracked.protocol,
+        source_port,
+        destination_port,
+    }
+}

@@ -1,0 +1,278 @@
+//! What is looked at before rules are applied: who must not be shut out, who must not be let in, and
+//! what that is open now would be cut.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use portolan_core::firewall::{Addresses, Pass, Policy, Stance, Tuple};
+use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport};
+use portolan_core::socket::{PortChoice, Process, SocketTable};
+use portolan_core::wire::conntrack::Entry;
+use portolan_host::conntrack;
+use portolan_host::processes::Details;
+
+use crate::ops::sockets::{self, Request};
+
+use super::judge::{Judge, Judgement, tuple_of};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Precheck {
+    /// Who must keep access, and whether they do.
+    pub(crate) access: Vec<Access>,
+    /// Whom the policy lets in although it must not.
+    pub(crate) violations: Vec<Violation>,
+    /// Listeners that nobody outside reaches any more.
+    pub(crate) cut: Vec<Cut>,
+    /// Open connections that the policy would refuse.
+    pub(crate) refused: Vec<Entry>,
+    /// What could not be looked at.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Somebody who must keep access.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// Who.
+    pub(crate) who: Who,
+    /// From this address.
+    pub(crate) source: IpAddr,
+    /// To this port.
+    pub(crate) port: Port,
+    /// Over this transport.
+    pub(crate) transport: Transport,
+    /// Whether a new connection comes through.
+    pub(crate) is_kept: bool,
+}
+
+/// Who must keep access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The SSH session this command comes from.
+    ThisSession,
+    /// A source of `[management]`, by its name there.
+    Management(Box<str>),
+}
+
+/// A `[[never]]` that does not hold.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    /// Its reason.
+    pub(crate) never: Box<str>,
+    /// What lets them in.
+    pub(crate) pass: Box<str>,
+    /// Some of whom.
+    pub(crate) sources: Addresses,
+    /// To these ports, where there are any.
+    pub(crate) ports: Option<PortRange>,
+}
+
+/// A listener that nobody outside reaches any more.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Where it is bound.
+    pub(crate) bound: Endpoint,
+    /// Its transport.
+    pub(crate) transport: Transport,
+    /// Whose it is.
+    pub(crate) owners: Vec<Process>,
+}
+
+impl Precheck {
+    /// Whether the rules must not be applied.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.access.iter().any(|access| !access.is_kept) || !self.violations.is_empty()
+    }
+}
+
+/// Looks at everything. `ssh` is the connection the command comes by: peer and own end.
+pub(crate) fn precheck(
+    policy: &Policy,
+    judge: &Judge,
+    ssh: Option<(Endpoint, Endpoint)>,
+) -> Precheck {
+    let mut found = Precheck { violations: violations(policy), ..Precheck::default() };
+    found.access.extend(ssh.map(|ends| session(judge, ends)));
+    found.access.extend(policy.management.iter().flat_map(|pass| management(judge, pass)));
+    if policy.input == Stance::Drop {
+        found.cut = cut(policy, &mut found.gaps);
+    }
+    let open = conntrack::connections().into_value(&mut found.gaps);
+    let is_refused = |e: &Entry| e.is_established() && judge.again(e) == Judgement::Ends;
+    found.refused = open.into_iter().filter(is_refused).collect();
+    found
+}
+
+fn session(judge: &Judge, (peer, local): (Endpoint, Endpoint)) -> Access {
+    let access = Access {
+        who: Who::ThisSession,
+        source: peer.address.to_canonical(),
+        port: local.port,
+        transport: Transport::Tcp,
+        is_kept: false,
+    };
+    let is_kept = access.comes_through(judge, local.address.to_canonical());
+    Access { is_kept, ..access }
+}
+
+/// The first and last address of every network a pass of `[management]` names, to its first and last
+/// port.
+fn management(judge: &Judge, pass: &Pass) -> Vec<Access> {
+    let portolan_core::firewall::PassTraffic::Ports { transport, range } = pass.traffic else {
+        return Vec::new();
+    };
+    let mut ports = vec![range.first(), range.last()];
+    ports.dedup();
+    let mut found = Vec::new();
+    for peers in &pass.peers {
+        for source in borders(&peers.addresses) {
+            for port in &ports {
+                let who = Who::Management(peers.label.clone());
+                let access = Access { who, source, port: *port, transport, is_kept: false };
+                // Where this machine has no address of the family, nobody can call it there.
+                let own: Vec<IpAddr> = judge.callable_by(source).collect();
+                let is_kept = own.is_empty() || own.iter().any(|o| access.comes_through(judge, *o));
+                found.push(Access { is_kept, ..access });
+            }
+        }
+    }
+    found
+}
+
+impl Access {
+    fn comes_through(&self, judge: &Judge, destination: IpAddr) -> bool {
+        let tuple = Tuple {
+            source: self.source,
+            destination,
+            protocol: portolan_core::firewall::protocol_of(self.transport),
+            source_port: 50_000,
+            destination_port: self.port.0,
+        };
+        judge.call(&tuple) == Judgement::Passes
+    }
+}
+
+/// One address inside each end of each interval; what nobody calls from is stepped over.
+fn borders(addresses: &Addresses) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for is_v6 in [false, true] {
+        for (first, last) in addresses.intervals(is_v6) {
+            let inside = first.saturating_add(1).min(*last);
+            for number in [inside, last.saturating_sub(1).max(*first)] {
+                let address: IpAddr = if is_v6 {
+                    Ipv6Addr::from_bits(number).into()
+                } else {
+                    Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).into()
+                };
+                if !found.contains(&address) {
+                    found.push(address);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What is let in from whom `[[never]]` names. What stands behind a door is closed to them.
+fn violations(policy: &Policy) -> Vec<Violation> {
+    let blocked = policy.blocks.iter().flat_map(|b| &b.peers).filter(|p| p.interface.is_none());
+    let blocked = blocked.fold(Addresses::NONE, |all, peers| all.with(&peers.addresses));
+    let mut found = Vec::new();
+    let nobody = Addresses::NONE;
+    let passes = policy.management.iter().map(|pass| (pass, &nobody));
+    let passes = passes.chain(policy.passes.iter().map(|pass| (pass, &blocked)));
+    for (pass, blocked) in passes.filter(|(pass, _)| pass.door.is_none()) {
+        for never in &policy.never {
+            let Some(ports) = common_ports(never, pass) else { continue };
+            let sources = common_sources(never, pass).without(blocked);
+            if !sources.is_empty() {
+                let (never, pass) = (never.name.clone(), pass.name.clone());
+                found.push(Violation { never, pass, sources, ports });
+            }
+        }
+    }
+    found
+}
+
+/// The ports both are about; `Some(None)` where the protocol has none.
+fn common_ports(never: &portolan_core::firewall::Never, pass: &Pass) -> Option<Option<PortRange>> {
+    never.traffic.iter().find_map(|traffic| {
+        if traffic.protocol() != pass.traffic.protocol() {
+            return None;
+        }
+        let (Some(a), Some(b)) = (traffic.ports(), pass.traffic.ports()) else { return Some(None) };
+        let (first, last) = (a.first().max(b.first()), a.last().min(b.last()));
+        PortRange::new(first, last).ok().map(Some)
+    })
+}
+
+fn common_sources(never: &portolan_core::firewall::Never, pass: &Pass) -> Addresses {
+    let mut common = Addresses::NONE;
+    for a in &never.peers {
+        for b in &pass.peers {
+            let apart = match (&a.interface, &b.interface) {
+                (Some(a), Some(b)) => a != b,
+                _ => false,
+            };
+            if !apart {
+                common = common.with(&a.addresses.without(&a.addresses.without(&b.addresses)));
+            }
+        }
+    }
+    common
+}
+
+/// Listeners on more than loopback that no pass lets anybody in to.
+fn cut(policy: &Policy, gaps: &mut Vec<Gap>) -> Vec<Cut> {
+    let Ok(observed) = sockets::observe(&Request::listeners(Details::Brief)) else {
+        return Vec::new();
+    };
+    let table: SocketTable = observed.into_value(gaps);
+    let mut found: Vec<Cut> = Vec::new();
+    for held in &table.sockets {
+        let socket = &held.socket;
+        let (Some(bound), Some(transport)) =
+            (socket.local.endpoint(), socket.transport.with_ports())
+        else {
+            continue;
+        };
+        let is_client =
+            transport == Transport::Udp && socket.port_choice == Some(PortChoice::Kernel);
+        let is_local = socket.scope() == Some(Scope::Loopback);
+        if !socket.is_listener() || is_client || is_local || is_passed(policy, bound, transport) {
+            continue;
+        }
+        if !found.iter().any(|cut| cut.bound == bound && cut.transport == transport) {
+            let owners = table.owners(held).cloned().collect();
+            found.push(Cut { bound, transport, owners });
+        }
+    }
+    found
+}
+
+/// Whether anybody is let in to a socket, by a pass or by a row of the base.
+fn is_passed(policy: &Policy, bound: Endpoint, transport: Transport) -> bool {
+    let tuple = Tuple {
+        source: bound.address,
+        destination: bound.address,
+        protocol: portolan_core::firewall::protocol_of(transport),
+        source_port: 0,
+        destination_port: bound.port.0,
+    };
+    let reaches = |pass: &Pass| {
+        let is_there = bound.address.is_unspecified()
+            || pass.destinations.as_ref().is_none_or(|to| to.contains(bound.address));
+        pass.way.has_input() && pass.traffic.covers(&tuple) && is_there && !pass.peers.is_empty()
+    };
+    let in_base = policy.base.iter().any(|row| match row.traffic {
+        portolan_core::firewall::BaseNeed::Port { transport: t, destination, .. } => {
+            !row.is_outgoing && t == transport && destination == bound.port.0
+        }
+        _ => false,
+    });
+    in_base || policy.management.iter().chain(&policy.passes).any(reaches)
+}
+
+/// The ends of a connection for people and programs.
+pub(crate) fn ends(entry: &Entry) -> Tuple {
+    tuple_of(&entry.original)
+}

@@ -1,0 +1,326 @@
+//! The plan of an apply and what came of it, for reading and as JSON.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use portolan_core::firewall::{Policy, Tuple};
+use portolan_core::wire::conntrack::Entry;
+use serde::Serialize;
+
+use crate::cli::args::Color;
+use crate::ops::firewall::change::{LoadedPolicy, Plan, Trial};
+use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
+use crate::render::firewall::status::{duration, until};
+use crate::render::gap;
+use crate::render::json::Document;
+use crate::render::owner::process_names;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+
+/// How an apply ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It was only planned.
+    Planned,
+    /// It must not be applied.
+    Refused,
+    /// It is on trial.
+    OnTrial(Trial),
+    /// It was confirmed.
+    Confirmed(Trial),
+    /// What was before is back, and why.
+    RolledBack(Trial, String),
+    /// Another apply took over.
+    TakenOver(Trial),
+    /// A signal ended it, and what was before is back.
+    Interrupted(Trial, i32),
+}
+
+/// Prints what is going to change, and what to know before.
+pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
+    let hash = plan.script.hash();
+    let host = sanitize(&plan.intended.policy.host);
+    let path = plan.intended.loaded.path.display().to_string();
+    writeln!(screen, "policy {hash} for host {host}, from {}", sanitize(&path))?;
+    match &plan.loaded {
+        None => writeln!(screen, "  table inet portolan is made; no other table is touched")?,
+        Some(LoadedPolicy::Known(loaded)) if *loaded == hash => {
+            writeln!(screen, "  is loaded already: the same rules are loaded again")?;
+        }
+        Some(loaded) => {
+            let which = words(loaded);
+            writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
+        }
+    }
+    if !plan.place.has_boot() {
+        writeln!(screen, "  not at boot: this network namespace is not the machine's")?;
+    }
+    access(screen, &plan.intended.policy, &plan.precheck.access)?;
+    violations(screen, &plan.precheck.violations)?;
+    cut(screen, &plan.precheck.cut)?;
+    flows(screen, &plan.precheck.refused)?;
+    Ok(screen.flush()?)
+}
+
+fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
+    if policy.management.is_empty() {
+        let whom = if rows.is_empty() { "nobody came by SSH" } else { "only this SSH session" };
+        writeln!(screen, "access that must stay: no [management]; {whom} is looked after")?;
+    } else {
+        writeln!(screen, "access that must stay:")?;
+    }
+    for row in rows {
+        let (role, word) = if row.is_kept { (Role::Good, "stays") } else { (Role::Bad, "is lost") };
+        let word = screen.style.paint(role, word).to_string();
+        let (port, transport) = (row.port, row.transport);
+        writeln!(screen, "  {} to {port}/{transport} {word} ({})", row.source, who(&row.who))?;
+    }
+    Ok(())
+}
+
+fn who(who: &Who) -> String {
+    match who {
+        Who::ThisSession => "this SSH session".to_owned(),
+        Who::Management(label) => format!("management: {}", sanitize(label)),
+    }
+}
+
+fn violations(screen: &mut Screen, rows: &[Violation]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let title = screen.style.paint(Role::Bad, "would be let in, and must never be:").to_string();
+    writeln!(screen, "{title}")?;
+    for row in rows {
+        let ports = row.ports.map(|ports| format!(" to {ports}")).unwrap_or_default();
+        let (pass, never) = (sanitize(&row.pass).to_string(), sanitize(&row.never).to_string());
+        writeln!(screen, "  {}{ports} by {pass}: {never}", row.sources)?;
+    }
+    Ok(())
+}
+
+fn cut(screen: &mut Screen, rows: &[Cut]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(screen, "nobody outside will reach:")?;
+    for row in rows {
+        let owners = process_names(&row.owners);
+        let by = if owners.is_empty() { String::new() } else { format!("  {}", sanitize(&owners)) };
+        writeln!(screen, "  {}/{}{by}", row.bound, row.transport)?;
+    }
+    Ok(())
+}
+
+fn flows(screen: &mut Screen, rows: &[Entry]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(screen, "open connections that the rules would refuse (--drop-flows ends them):")?;
+    for row in rows.iter().take(MOST_FLOWS) {
+        writeln!(screen, "  {}", flow(&precheck::ends(row)))?;
+    }
+    let more = rows.len().saturating_sub(MOST_FLOWS);
+    if more > 0 {
+        writeln!(screen, "  and {more} more (--json has all)")?;
+    }
+    Ok(())
+}
+
+fn flow(tuple: &Tuple) -> String {
+    let end = |address: std::net::IpAddr, port: u16| match port {
+        0 => address.to_string(),
+        port => std::net::SocketAddr::new(address, port).to_string(),
+    };
+    let source = end(tuple.source, tuple.source_port);
+    let destination = end(tuple.destination, tuple.destination_port);
+    format!("{} {source} to {destination}", protocol(tuple.protocol))
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        33 => "dccp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        132 => "sctp".to_owned(),
+        other => format!("ip:{other}"),
+    }
+}
+
+const MOST_FLOWS: usize = 10;
+
+/// What a person is asked.
+pub(crate) fn question(timeout: Duration) -> String {
+    format!("put it on trial for {}?", duration(timeout))
+}
+
+/// Says how to keep what is loaded now.
+pub(crate) fn on_trial(screen: &mut Screen, trial: &Trial) -> Result<()> {
+    writeln!(screen, "on trial until {}", until(trial))?;
+    writeln!(screen, "keep it from a new session: portolan firewall confirm")?;
+    Ok(screen.flush()?)
+}
+
+/// Says how it ended.
+pub(crate) fn end(screen: &mut Screen, end: &End, color: Color) -> Result<()> {
+    match end {
+        End::Planned | End::OnTrial(_) => {}
+        End::Refused => {
+            gap::warning("not applied", color);
+            gap::hint("mend the inventory, or say --force: it rolls back by itself", color);
+        }
+        End::Confirmed(_) => writeln!(screen, "confirmed")?,
+        End::RolledBack(_, why) => {
+            writeln!(screen, "rolled back: {}", sanitize(why))?;
+            gap::hint("portolan firewall status shows what is loaded and the log", color);
+        }
+        End::TakenOver(_) => writeln!(screen, "another apply has taken over")?,
+        End::Interrupted(..) => writeln!(screen, "rolled back: interrupted")?,
+    }
+    Ok(screen.flush()?)
+}
+
+/// Prints all of it as one document.
+pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
+    let found = &plan.precheck;
+    let (outcome, trial, detail) = match end {
+        End::Planned => ("planned", None, None),
+        End::Refused => ("refused", None, None),
+        End::OnTrial(trial) => ("on-trial", Some(trial), None),
+        End::Confirmed(trial) => ("confirmed", Some(trial), None),
+        End::RolledBack(trial, why) => ("rolled-back", Some(trial), Some(why.as_str())),
+        End::TakenOver(trial) => ("taken-over", Some(trial), None),
+        End::Interrupted(trial, _) => ("rolled-back", Some(trial), Some("interrupted")),
+    };
+    let body = Body {
+        host: &plan.intended.policy.host,
+        inventory: plan.intended.loaded.path.display().to_string(),
+        hash: plan.script.hash(),
+        loaded: plan.loaded.as_ref().map(words),
+        has_management: !plan.intended.policy.management.is_empty(),
+        access: found.access.iter().map(AccessJson::from).collect(),
+        violations: found.violations.iter().map(ViolationJson::from).collect(),
+        cut: found.cut.iter().map(CutJson::from).collect(),
+        flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
+        outcome,
+        detail,
+        token: trial.map(|trial| trial.token.as_str()),
+    };
+    screen.json(&Document::new("firewall-apply", body, &found.gaps))?;
+    Ok(screen.flush()?)
+}
+
+/// A loaded policy in words: its identity, or that it does not say.
+pub(crate) fn words(loaded: &LoadedPolicy) -> String {
+    match loaded {
+        LoadedPolicy::Known(hash) => format!("policy {}", sanitize(hash)),
+        LoadedPolicy::Unknown => "rules without a policy's name".to_owned(),
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    host: &'a str,
+    inventory: String,
+    hash: String,
+    loaded: Option<String>,
+    has_management: bool,
+    access: Vec<AccessJson>,
+    violations: Vec<ViolationJson<'a>>,
+    cut: Vec<CutJson>,
+    flows: Vec<FlowJson>,
+    outcome: &'static str,
+    detail: Option<&'a str>,
+    token: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AccessJson {
+    who: String,
+    source: String,
+    port: u16,
+    transport: &'static str,
+    kept: bool,
+}
+
+impl From<&Access> for AccessJson {
+    fn from(row: &Access) -> Self {
+        let who = match &row.who {
+            Who::ThisSession => "this-session".to_owned(),
+            Who::Management(label) => label.to_string(),
+        };
+        Self {
+            who,
+            source: row.source.to_string(),
+            port: row.port.0,
+            transport: row.transport.as_str(),
+            kept: row.is_kept,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ViolationJson<'a> {
+    never: &'a str,
+    by: &'a str,
+    sources: String,
+    ports: Option<String>,
+}
+
+impl<'a> From<&'a Violation> for ViolationJson<'a> {
+    fn from(row: &'a Violation) -> Self {
+        Self {
+            never: &row.never,
+            by: &row.pass,
+            sources: row.sources.to_string(),
+            ports: row.ports.map(|ports| ports.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CutJson {
+    address: String,
+    port: u16,
+    transport: &'static str,
+    processes: Vec<String>,
+}
+
+impl From<&Cut> for CutJson {
+    fn from(row: &Cut) -> Self {
+        Self {
+            address: row.bound.address.to_string(),
+            port: row.bound.port.0,
+            transport: row.transport.as_str(),
+            processes: row.owners.iter().map(|p| p.name.to_string()).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FlowJson {
+    protocol: String,
+    source: EndJson,
+    destination: EndJson,
+}
+
+#[derive(Serialize)]
+struct EndJson {
+    address: String,
+    port: u16,
+}
+
+impl From<Tuple> for FlowJson {
+    fn from(tuple: Tuple) -> Self {
+        let end = |address: std::net::IpAddr, port| EndJson { address: address.to_string(), port };
+        Self {
+            protocol: protocol(tuple.protocol),
+            source: end(tuple.source, tuple.source_port),
+            destination: end(tuple.destination, tuple.destination_port),
+        }
+    }
+}

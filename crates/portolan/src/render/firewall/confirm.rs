@@ -1,0 +1,121 @@
+//! What came of a confirmation or of a rollback, for reading and as JSON.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use portolan_core::firewall::Doubt;
+use serde::Serialize;
+
+use crate::cli::args::Color;
+use crate::ops::firewall::change::{BootState, Confirmed, Refusal, Trial};
+use crate::render::firewall::status::boot_word;
+use crate::render::gap;
+use crate::render::json::Document;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+
+/// Says that it is kept, or why not and what to do.
+pub(crate) fn text(
+    screen: &mut Screen,
+    confirmed: &Result<Confirmed, Refusal>,
+    color: Color,
+) -> Result<()> {
+    match confirmed {
+        Ok(confirmed) => {
+            let policy = sanitize(&confirmed.trial.policy).to_string();
+            let boot = match confirmed.boot {
+                BootState::Enabled => "; it is loaded at boot, too",
+                BootState::Disabled => "",
+                BootState::NoBoot => "; not at boot: this network namespace does not come back",
+            };
+            writeln!(screen, "policy {policy} is kept{boot}")?;
+        }
+        Err(refusal) => {
+            let (what, hint) = why(*refusal);
+            gap::warning(what, color);
+            gap::hint(hint, color);
+        }
+    }
+    Ok(screen.flush()?)
+}
+
+const fn why(refusal: Refusal) -> (&'static str, &'static str) {
+    match refusal {
+        Refusal::NothingOnTrial => ("nothing is on trial", "portolan firewall status says why"),
+        Refusal::IsOff => (
+            "the rules are away for a while, which is nothing to confirm",
+            "portolan firewall rollback brings them back; off without --for is for good",
+        ),
+        Refusal::Doubtful(Doubt::SameConnection) => (
+            "not confirmed: this is the connection the rules were applied over, and it was open \
+             before them",
+            "open another SSH session and say it there; portolan firewall rollback counts here, too",
+        ),
+        Refusal::Doubtful(Doubt::Older) => (
+            "not confirmed: this session is older than the rules, so it proves nothing about new \
+             ones",
+            "open another session (not a window of an old tmux or screen) and say it there",
+        ),
+        Refusal::Doubtful(Doubt::NoConnection) => (
+            "not confirmed: the rules were applied over SSH, and this came by no connection",
+            "say it in a new SSH session, or at the console",
+        ),
+    }
+}
+
+/// The same as one document.
+pub(crate) fn json(screen: &mut Screen, confirmed: &Result<Confirmed, Refusal>) -> Result<()> {
+    let body = match confirmed {
+        Ok(done) => Body {
+            confirmed: true,
+            policy: Some(&done.trial.policy),
+            boot: Some(boot_word(done.boot)),
+            reason: None,
+        },
+        Err(refusal) => {
+            let reason = Some(match refusal {
+                Refusal::NothingOnTrial => "nothing-on-trial",
+                Refusal::IsOff => "off",
+                Refusal::Doubtful(Doubt::SameConnection) => "same-connection",
+                Refusal::Doubtful(Doubt::Older) => "older-session",
+                Refusal::Doubtful(Doubt::NoConnection) => "no-connection",
+            });
+            Body { confirmed: false, policy: None, boot: None, reason }
+        }
+    };
+    screen.json(&Document::new("firewall-confirm", body, &[]))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    confirmed: bool,
+    policy: Option<&'a str>,
+    boot: Option<&'static str>,
+    reason: Option<&'static str>,
+}
+
+/// Says that what was before is back.
+pub(crate) fn rolled_back(screen: &mut Screen, ended: Option<&Trial>, color: Color) -> Result<()> {
+    match ended {
+        Some(_) => writeln!(screen, "rolled back")?,
+        None => gap::warning("nothing is on trial", color),
+    }
+    Ok(screen.flush()?)
+}
+
+/// The same as one document.
+pub(crate) fn rolled_back_json(screen: &mut Screen, ended: Option<&Trial>) -> Result<()> {
+    let body = RolledBack {
+        rolled_back: ended.is_some(),
+        policy: ended.map(|trial| trial.policy.as_str()).filter(|policy| !policy.is_empty()),
+    };
+    screen.json(&Document::new("firewall-rollback", body, &[]))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct RolledBack<'a> {
+    rolled_back: bool,
+    policy: Option<&'a str>,
+}

@@ -1,0 +1,56 @@
+//! Taking the rules away, for reading and as JSON.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::ops::firewall::change::Trial;
+use crate::render::firewall::status::{duration, until};
+use crate::render::json::Document;
+use crate::render::screen::Screen;
+
+/// What a person is asked.
+pub(crate) const QUESTION: &str = "take the rules away?";
+
+/// Prints what is going to be.
+pub(crate) fn plan(screen: &mut Screen, pause: Option<Duration>, purge: bool) -> Result<()> {
+    match pause {
+        Some(pause) => {
+            let pause = duration(pause);
+            writeln!(screen, "table inet portolan is removed, and back after {pause}")?;
+        }
+        None => {
+            let log = if purge { ", and the log" } else { "; the log stays" };
+            writeln!(screen, "table inet portolan is removed, with what loads it at boot{log}")?;
+        }
+    }
+    Ok(screen.flush()?)
+}
+
+/// Says that it is done.
+pub(crate) fn done(screen: &mut Screen, trial: Option<&Trial>) -> Result<()> {
+    match trial {
+        Some(trial) => {
+            writeln!(screen, "off until {}", until(trial))?;
+            writeln!(screen, "back at once: portolan firewall rollback")?;
+        }
+        None => writeln!(screen, "off")?,
+    }
+    Ok(screen.flush()?)
+}
+
+/// The same as one document.
+pub(crate) fn json(screen: &mut Screen, is_plan: bool, trial: Option<&Trial>) -> Result<()> {
+    let left_s = trial.map(|trial| trial.left().as_secs());
+    let body = Body { done: !is_plan, back_in_s: left_s };
+    screen.json(&Document::new("firewall-off", body, &[]))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body {
+    done: bool,
+    back_in_s: Option<u64>,
+}

@@ -1,0 +1,161 @@
+//! How our rules stand, for reading and as JSON.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::cli::args::Color;
+use crate::ops::firewall::change::{BootState, LogEntry, State, Status, Trial};
+use crate::render::firewall::apply::words;
+use crate::render::gap;
+use crate::render::json::Document;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+
+/// Prints it.
+pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result<()> {
+    let state = status.state();
+    let (role, word) = match state {
+        State::Confirmed => (Role::Good, "confirmed"),
+        State::OnTrial => (Role::Warning, "on trial"),
+        State::Paused => (Role::Warning, "off for a while"),
+        State::Unconfirmed => (Role::Warning, "loaded, but not what was confirmed"),
+        State::Off => (Role::Bad, "off"),
+    };
+    let word = screen.style.paint(role, word).to_string();
+    let which = status.loaded.as_ref().map(|loaded| format!(": {}", words(loaded)));
+    writeln!(screen, "firewall {word}{}", which.unwrap_or_default())?;
+    if let Some(trial) = &status.standing.trial {
+        let what = if state == State::Paused { "back" } else { "rolled back" };
+        writeln!(screen, "  {what} in {} unless something is said", duration(trial.left()))?;
+        if !trial.is_watched() {
+            gap::warning("the watchdog is gone: nothing comes back by itself", color);
+            gap::hint("portolan firewall rollback", color);
+        }
+    }
+    writeln!(screen, "  at boot: {}", boot_word(status.standing.boot))?;
+    if !status.standing.log.is_empty() {
+        writeln!(screen, "\nlog")?;
+    }
+    for entry in &status.standing.log {
+        writeln!(screen, "  {}", line(entry))?;
+    }
+    Ok(screen.flush()?)
+}
+
+fn line(entry: &LogEntry) -> String {
+    let who = match (entry.sudo_uid, entry.ssh) {
+        (Some(sudo), Some(peer)) => format!("uid {sudo} (sudo) from {}", peer.address),
+        (None, Some(peer)) => format!("uid {} from {}", entry.uid, peer.address),
+        (Some(sudo), None) => format!("uid {sudo} (sudo)"),
+        (None, None) => format!("uid {}", entry.uid),
+    };
+    let policy = if entry.policy.is_empty() { "-" } else { &entry.policy };
+    let (what, detail) = (&entry.what, &entry.detail);
+    sanitize(&format!("{:.0} {what:11} {policy} by {who}: {detail}", entry.at)).to_string()
+}
+
+/// Prints it as one document.
+pub(crate) fn json(screen: &mut Screen, status: &Status) -> Result<()> {
+    let state = match status.state() {
+        State::Confirmed => "confirmed",
+        State::OnTrial => "on-trial",
+        State::Paused => "paused",
+        State::Unconfirmed => "unconfirmed",
+        State::Off => "off",
+    };
+    let body = Body {
+        state,
+        loaded: status.loaded.as_ref().map(words),
+        confirmed: status.confirmed.as_ref().map(words),
+        boot: boot_word(status.standing.boot),
+        trial: status.standing.trial.as_ref().map(TrialJson::from),
+        log: status.standing.log.iter().map(LogJson::from).collect(),
+    };
+    screen.json(&Document::new("firewall-status", body, &[]))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    state: &'static str,
+    loaded: Option<String>,
+    confirmed: Option<String>,
+    boot: &'static str,
+    trial: Option<TrialJson<'a>>,
+    log: Vec<LogJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct TrialJson<'a> {
+    token: &'a str,
+    policy: &'a str,
+    since: String,
+    left_s: u64,
+    watched: bool,
+}
+
+impl<'a> From<&'a Trial> for TrialJson<'a> {
+    fn from(trial: &'a Trial) -> Self {
+        Self {
+            token: &trial.token,
+            policy: &trial.policy,
+            since: trial.at.to_string(),
+            left_s: trial.left().as_secs(),
+            watched: trial.is_watched(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LogJson<'a> {
+    at: String,
+    what: &'a str,
+    token: &'a str,
+    policy: &'a str,
+    uid: u32,
+    sudo_uid: Option<u32>,
+    ssh_peer: Option<String>,
+    detail: &'a str,
+}
+
+impl<'a> From<&'a LogEntry> for LogJson<'a> {
+    fn from(entry: &'a LogEntry) -> Self {
+        Self {
+            at: entry.at.to_string(),
+            what: &entry.what,
+            token: &entry.token,
+            policy: &entry.policy,
+            uid: entry.uid,
+            sudo_uid: entry.sudo_uid,
+            ssh_peer: entry.ssh.map(|peer| peer.to_string()),
+            detail: &entry.detail,
+        }
+    }
+}
+
+/// Whether rules are loaded at boot, in a word.
+pub(crate) const fn boot_word(boot: BootState) -> &'static str {
+    match boot {
+        BootState::Enabled => "enabled",
+        BootState::Disabled => "disabled",
+        BootState::NoBoot => "not-here",
+    }
+}
+
+/// A time to wait, in seconds and more.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    format!("{:#}", SignedDuration::from_secs(seconds))
+}
+
+/// When a trial ends.
+pub(crate) fn until(trial: &Trial) -> String {
+    let end = SignedDuration::try_from(trial.left()).ok();
+    let end = end.and_then(|left| trial.at.checked_add(left).ok());
+    end.map(|end| format!("{end:.0}")).unwrap_or_default()
+}

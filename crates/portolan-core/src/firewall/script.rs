@@ -3,10 +3,13 @@
 //! Whoever loads it needs the parts: sets that are filled from the packet path keep their members, and
 //! base chains keep their place in the order of registration, only if they are not made again.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// The name of the one table that is ours, of family inet.
 pub const TABLE: &str = "portolan";
+
+/// The set that says which policy is loaded.
+const STAMP: &str = "policy-stamp";
 
 /// The table of one host as nft reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,8 +72,8 @@ impl PartKind {
 }
 
 impl Script {
-    /// The identity of what is loaded: FNV-1a, 64 bits, of the table without header and comments of
-    /// chains. No secret, and no proof: two tables with the same one are the same but for bad luck.
+    /// The identity of what is loaded: FNV-1a, 64 bits, of the table without header and
+    /// stamp. No secret, and no proof: two tables with the same one are the same but for bad luck.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
@@ -80,7 +83,9 @@ impl Script {
         format!("{hash:016x}")
     }
 
-    /// The comment that every base chain bears, so that a listing says what was loaded.
+    /// What stands in the loaded table, so that a listing says what was loaded: the comment of an empty
+    /// set. Chains that stay registered keep the comment they were made with (nf_tables_api.c,
+    /// nf_tables_updchain).
     #[must_use]
     pub fn stamp(&self) -> String {
         format!("portolan policy {}", self.hash())
@@ -94,11 +99,15 @@ impl Script {
 
     fn body(&self, stamp: Option<&str>) -> String {
         let mut text = format!("table inet {TABLE} {{\n");
+        if let Some(stamp) = stamp {
+            let _ =
+                write!(text, "\tset {STAMP} {{\n\t\ttype mark\n\t\tcomment \"{stamp}\"\n\t}}\n");
+        }
         for part in &self.parts {
             text.push_str(&part.to_string());
         }
         for chain in &self.chains {
-            chain.write(&mut text, stamp);
+            chain.write(&mut text);
         }
         text.push_str("}\n");
         text
@@ -149,12 +158,9 @@ impl Part {
 const WIDTH: usize = 90;
 
 impl ScriptChain {
-    fn write(&self, text: &mut String, stamp: Option<&str>) {
+    fn write(&self, text: &mut String) {
         text.push_str(&format!("\tchain {} {{\n", self.name));
         if let Some(base) = &self.base {
-            if let Some(stamp) = stamp {
-                text.push_str(&format!("\t\tcomment \"{stamp}\"\n"));
-            }
             text.push_str(&format!("\t\t{base}\n"));
         }
         for rule in &self.rules {

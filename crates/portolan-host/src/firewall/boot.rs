@@ -72,6 +72,10 @@ pub(super) fn disable(place: &Place) -> io::Result<()> {
     for path in [LINK, UNIT, RULES] {
         remove(&place.of_machine(path))?;
     }
+    // Unless there is something else in them.
+    for folder in [WANTS, "etc/portolan"] {
+        let _ = fs::remove_dir(place.of_machine(folder));
+    }
     reload(place);
     Ok(())
 }

@@ -227,12 +227,15 @@ pub fn confirm(place: &Place, caller: &CallerInfo) -> Result<Confirmed, ChangeEr
         let rules = place.read(NEW)?.unwrap_or_default();
         boot::enable(place, &rules)?;
         place.write(CONFIRMED, rules.as_bytes())?;
+        // Whoever waits for the end of the trial looks into the log then.
+        tell(place, &entry("confirmed", &trial, caller, &trial.inventory))?;
         // From here on it counts.
         Trial::end(place)
     };
     keep().map_err(|source| unusable(place, source))?;
-    let _ = tell(place, &entry("confirmed", &trial, caller, &trial.inventory));
-    let _ = (place.remove(BEFORE), place.remove(NEW));
+    for name in TRIAL_FILES {
+        let _ = place.remove(name);
+    }
     Ok(Confirmed { trial, boot: boot::state(place) })
 }
 
@@ -296,7 +299,11 @@ pub fn off(
 pub fn purge(place: &Place) -> Result<(), ChangeError> {
     match fs::remove_dir_all(place.state()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(place, error)),
-        _ => Ok(()),
+        _ => {
+            // Unless there is something else in it.
+            let _ = place.state().parent().map(fs::remove_dir);
+            Ok(())
+        }
     }
 }
 
@@ -320,7 +327,6 @@ pub fn recover(place: &Place) -> Result<bool, ChangeError> {
 /// more leaves no table of ours behind: nobody is locked out by what nobody confirmed.
 pub(super) fn bring_back(place: &Place, trial: &Trial, caller: &CallerInfo, why: &str) {
     let restored = restore(place, trial);
-    let _ = Trial::end(place);
     let entry = match &restored {
         Ok(()) if trial.purpose == Purpose::Off => entry("back", trial, caller, why),
         Ok(()) => entry("rolled-back", trial, caller, why),
@@ -329,7 +335,9 @@ pub(super) fn bring_back(place: &Place, trial: &Trial, caller: &CallerInfo, why:
             entry("failed", trial, caller, &format!("{why}; {error}; our table is {removed}"))
         }
     };
+    // Whoever waits for the end of the trial looks into the log then.
     let _ = tell(place, &entry);
+    let _ = Trial::end(place);
     for name in TRIAL_FILES {
         let _ = place.remove(name);
     }

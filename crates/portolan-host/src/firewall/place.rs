@@ -77,6 +77,9 @@ impl Place {
     /// When it cannot be made, or belongs to somebody else or can be written by others: what is read
     /// here is loaded as rules.
     pub(crate) fn make(&self) -> io::Result<()> {
+        if let Some(parent) = self.state.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.state)?;
         let folder = fs::symlink_metadata(&self.state)?;
         let is_ours = folder.uid() == geteuid().as_raw() && folder.mode() & 0o022 == 0;

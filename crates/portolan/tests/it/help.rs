@@ -152,6 +152,7 @@ fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
         .env_clear()
         .envs([("EDITOR", "true"), ("LANG", "C.UTF-8")])
         .env("HOME", folder.path())
+        .env("PORTOLAN_ROOT", folder.path().join("root"))
         .env("PATH", format!("{here}/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
         .output()
         .unwrap();

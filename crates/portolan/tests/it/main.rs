@@ -14,6 +14,7 @@ mod engines;
 mod ephemeral;
 mod explain;
 mod explain_command;
+mod firewall_apply;
 mod firewall_life;
 mod firewall_nft;
 mod firewall_policies;

@@ -7,23 +7,22 @@ use clap::Args;
 use crate::cli::args::duration::duration;
 
 pub(crate) const APPLY_HELP: &str = "\
-The table `inet portolan` is replaced in one step, and no other table is touched.
+The table `inet portolan` is replaced in one step, no other table is touched.
 It is on trial then: unless `portolan firewall confirm` is said in time, from a
-session that began after it, what was loaded before comes back. A process of its
-own sees to that, also when this one is killed or the terminal is lost; so do ^C
-and SIGTERM, at once. Confirmed rules are loaded at boot, too.
+session that began after it, what was loaded before comes back. A process of
+its own sees to that, also when this one is killed or the terminal is lost; so
+do ^C and SIGTERM, at once. Confirmed rules are loaded at boot, too.
 
 Refused is what would shut out the sources of [management] or, without any, the
 SSH session this comes from, and what lets in whom [[never]] names. Connections
-that are open stay open, whatever the rules say: --drop-flows ends those that the
-rules would refuse now.
+that are open stay open, whatever the rules say: --drop-flows ends those that
+the rules would refuse now.
 
-As root the inventory must be named (--inventory) or be the one in /etc, and only
-root may be able to write it and what it includes.
+As root the inventory must be named (--inventory) or be the one in /etc, and
+only root may be able to write it and what it includes.
 
-Examples: portolan firewall apply --dry-run
-          portolan firewall apply --timeout 2m
-          portolan firewall apply --yes --detach && echo 'log in again, and confirm'
+Examples: portolan firewall apply --inventory prod.toml --dry-run
+          portolan firewall apply --inventory prod.toml --yes --detach
 
 Exit code 0 when it was confirmed (with --detach: is on trial), 1 when it was
 refused or rolled back.";

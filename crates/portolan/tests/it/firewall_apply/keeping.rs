@@ -1,0 +1,80 @@
+//! What a change of rules leaves as it is: what packets have filled, and who translates first.
+
+use serde_json::Value;
+
+use crate::support::require_root;
+
+use super::stage::{OPEN, Stage};
+
+/// A door of a sequence: its sets are filled by packets.
+const DOOR: &str = r#"
+[doors.door]
+on = "box"
+method = "sequence"
+sequence = ["7001/tcp", "7002/tcp"]
+open = "10m"
+from = ["any"]
+[services.behind]
+on = ["box"]
+ports = ["8443/tcp"]
+from = ["any"]
+behind = "door"
+"#;
+
+/// The handles of our base chains: one that is registered again has another.
+fn base_chains(stage: &Stage) -> Vec<(String, u64)> {
+    let listed: Value = serde_json::from_str(&stage.here.output("nft -j list chains")).unwrap();
+    let chains = listed["nftables"].as_array().unwrap().iter().map(|object| &object["chain"]);
+    let ours = chains.filter(|chain| chain["table"] == "portolan" && chain["hook"].is_string());
+    ours.map(|c| (c["name"].as_str().unwrap().to_owned(), c["handle"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn open_doors_stay_open_and_chains_registered_when_the_rules_change() {
+    require_root!();
+    let stage = Stage::new();
+    stage.keep(&format!("{OPEN}{DOOR}"));
+    let table: Value =
+        serde_json::from_str(&stage.here.output("nft -j list table inet portolan")).unwrap();
+    let sets = table["nftables"].as_array().unwrap().iter().map(|object| &object["set"]);
+    let dynamic: Vec<&str> = sets
+        .filter(|set| set["type"] == "ipv4_addr" && set["flags"].to_string().contains("timeout"))
+        .map(|set| set["name"].as_str().unwrap())
+        .collect();
+    assert!(!dynamic.is_empty(), "{table}");
+    for set in &dynamic {
+        let add = format!("nft add element inet portolan {set} {{ 192.0.2.77 timeout 9m }}");
+        stage.here.output(&add);
+    }
+    let chains = base_chains(&stage);
+    assert!(chains.len() > 1, "{chains:?}");
+
+    let other = OPEN.replace("80/tcp", "81/tcp");
+    stage.keep(&format!("{other}{DOOR}"));
+    assert_eq!(base_chains(&stage), chains);
+    let table = stage.table();
+    assert!(table.contains("81 :") && !table.contains("80 :"), "{table}");
+    assert_eq!(table.matches("192.0.2.77").count(), dynamic.len(), "{table}");
+
+    // Rolling back keeps them, too: what packets filled meanwhile counts.
+    stage.apply(&format!("{OPEN}{DOOR}"), "--detach --timeout 10m").run().expect_code(0);
+    stage.here.output(&format!(
+        "nft add element inet portolan {} {{ 192.0.2.78 timeout 9m }}",
+        dynamic[0]
+    ));
+    stage.firewall("rollback", super::stage::SSH).run().expect_code(0);
+    assert_eq!(base_chains(&stage), chains);
+    let table = stage.table();
+    assert_eq!(table.matches("192.0.2.77").count(), dynamic.len(), "{table}");
+    assert!(table.contains("192.0.2.78") && table.contains("81 :"), "{table}");
+}
+
+#[test]
+fn the_same_rules_again_change_nothing() {
+    require_root!();
+    let stage = Stage::new();
+    stage.keep(OPEN);
+    let (table, chains) = (stage.table(), base_chains(&stage));
+    stage.keep(OPEN);
+    assert_eq!((stage.table(), base_chains(&stage)), (table, chains));
+}

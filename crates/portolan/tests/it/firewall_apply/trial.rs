@@ -1,0 +1,258 @@
+//! What is refused, and what brings back what was before.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{eventually, require_root};
+
+use super::stage::{OPEN, OTHER_SSH, SHUT, SSH, Stage};
+
+#[test]
+fn what_would_shut_out_the_caller_is_refused_and_rolls_back_where_it_is_forced() {
+    require_root!();
+    let stage = Stage::new();
+    let _server = stage.here.listen("0.0.0.0:22");
+    let before = stage.others();
+
+    let refused = stage.apply(SHUT, "").run().expect_code(1);
+    assert!(refused.stdout.contains("192.0.2.1 to 22/tcp is lost"), "{}", refused.stdout);
+    assert!(!stage.has_table() && stage.reaches(22));
+
+    let mut applying = stage.begin(SHUT, "--force --timeout 4s");
+    assert!(!stage.reaches(22), "forced, it does what it says");
+    let confirm = stage.firewall("confirm", SSH).run().expect_code(1);
+    assert!(confirm.stderr.contains("this is the connection"), "{}", confirm.stderr);
+    assert_eq!(applying.wait().unwrap().code(), Some(1));
+    assert!(!stage.has_table() && stage.reaches(22));
+    assert_eq!(stage.log(), ["applied", "refused", "rolled-back"]);
+    assert_eq!(stage.others(), before, "another tool's table was touched");
+}
+
+#[test]
+fn an_applying_process_that_is_killed_does_not_keep_its_rules() {
+    require_root!();
+    let stage = Stage::new();
+    let before = stage.others();
+    let mut applying = stage.begin(SHUT, "--force --timeout 2s");
+    applying.kill().unwrap();
+    applying.wait().unwrap();
+    assert!(stage.has_table());
+    stage.until_over();
+    assert!(!stage.has_table());
+    assert_eq!(stage.others(), before);
+}
+
+#[test]
+fn a_lost_terminal_does_not_keep_the_rules() {
+    require_root!();
+    let stage = Stage::new();
+    let command = stage.apply(SHUT, "--force --timeout 3s").command();
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_str().unwrap().to_owned())
+        .collect();
+    let root = stage.root();
+    let script = format!(
+        r#"
+import pty, signal
+pid, terminal = pty.fork()
+if pid == 0:
+    os.environ.update({{"PORTOLAN_ROOT": {root:?}, "SSH_CONNECTION": {SSH:?}}})
+    os.execvp({:?}, {words:?})
+said = b""
+while b"keep it from a new session" not in said:
+    said += os.read(terminal, 4096)
+os.close(terminal)
+print(os.waitpid(pid, 0)[1] == signal.SIGHUP)
+"#,
+        words[0]
+    );
+    let ran = crate::support::Server::python(&script);
+    assert_eq!(ran.said, "True", "the end of the terminal ends the command");
+    assert!(stage.has_table(), "the time is not over yet");
+    stage.until_over();
+    assert!(!stage.has_table());
+}
+
+#[test]
+fn a_signal_takes_back_what_was_applied_at_once() {
+    require_root!();
+    let stage = Stage::new();
+    let mut applying = stage.begin(OPEN, "--timeout 10m");
+    let pid = applying.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert_eq!(applying.wait().unwrap().code(), Some(128 + 15));
+    assert!(!stage.has_table());
+    assert_eq!(stage.log(), ["applied", "rolled-back"]);
+}
+
+#[test]
+fn a_watchdog_that_is_killed_is_missed() {
+    require_root!();
+    let stage = Stage::new();
+    let mut applying = stage.begin(OPEN, "--timeout 10m");
+    let told = fs::read_to_string(stage.state().join("watchdog")).unwrap();
+    let pid = told.split_whitespace().nth(1).unwrap();
+    Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    assert_eq!(applying.wait().unwrap().code(), Some(1));
+    assert!(!stage.has_table());
+
+    // Where nobody waits either, the next command that changes something notices.
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    let told = fs::read_to_string(stage.state().join("watchdog")).unwrap();
+    let pid = told.split_whitespace().nth(1).unwrap();
+    Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    let status = stage.firewall("status", SSH).run().expect_code(1);
+    assert!(status.stderr.contains("the watchdog is gone"), "{}", status.stderr);
+    stage.apply(OPEN, "--dry-run").run().expect_code(0);
+    assert!(!stage.has_table());
+}
+
+/// Asked to end, as systemd does when it ends a session, it does not leave rules nobody watches.
+#[test]
+fn a_watchdog_that_is_asked_to_end_brings_back_what_was_before() {
+    require_root!();
+    let stage = Stage::new();
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    let told = fs::read_to_string(stage.state().join("watchdog")).unwrap();
+    let pid = told.split_whitespace().nth(1).unwrap();
+    Command::new("kill").args(["-HUP", pid]).status().unwrap();
+    Command::new("kill").args(["-TERM", pid]).status().unwrap();
+    stage.until_over();
+    assert!(!stage.has_table());
+}
+
+#[test]
+fn rules_that_were_confirmed_come_back_after_a_trial() {
+    require_root!();
+    let stage = Stage::new();
+    stage.keep(OPEN);
+    let kept = stage.table();
+    stage.apply(SHUT, "--force --detach --timeout 1s").run().expect_code(0);
+    assert_ne!(stage.table(), kept);
+    stage.until_over();
+    assert_eq!(stage.table(), kept);
+    let status = stage.firewall("status --json", SSH).run().expect_code(0);
+    assert_eq!(status.json()["state"], "confirmed");
+}
+
+#[test]
+fn a_later_apply_takes_over_and_what_comes_back_is_what_was_confirmed() {
+    require_root!();
+    let stage = Stage::new();
+    stage.keep(OPEN);
+    let kept = stage.table();
+    let mut first = stage.begin(SHUT, "--force --timeout 10m");
+    let mut second = stage.begin(&OPEN.replace("80/tcp", "81/tcp"), "--timeout 10m");
+    assert_eq!(first.wait().unwrap().code(), Some(1));
+    stage.firewall("rollback", SSH).run().expect_code(0);
+    assert_eq!(second.wait().unwrap().code(), Some(1));
+    assert_eq!(stage.table(), kept);
+    stage.firewall("rollback", SSH).run().expect_code(1);
+    stage.firewall("confirm", OTHER_SSH).run().expect_code(1);
+}
+
+#[test]
+fn rules_that_nft_does_not_take_are_never_on_trial() {
+    require_root!();
+    let stage = Stage::new();
+    // A folder that others may write to could hold rules of theirs.
+    fs::create_dir_all(stage.state()).unwrap();
+    Command::new("chmod").arg("777").arg(stage.state()).status().unwrap();
+    let ran = stage.apply(OPEN, "").run().expect_code(2);
+    assert!(ran.stderr.contains("not a folder of ours alone"), "{}", ran.stderr);
+    assert!(!stage.has_table());
+}
+
+#[test]
+fn an_inventory_that_others_may_write_is_not_applied() {
+    require_root!();
+    let stage = Stage::new();
+    let path = stage.inventory(OPEN);
+    Command::new("chmod").arg("666").arg(&path).status().unwrap();
+    let line = format!("apply --yes --host box --inventory {}", path.display());
+    let ran = stage.firewall(&line, SSH).run().expect_code(2);
+    assert!(ran.stderr.contains("by others than root"), "{}", ran.stderr);
+    Command::new("chmod").arg("644").arg(&path).status().unwrap();
+    let folder = path.parent().unwrap();
+    let ran = stage.firewall("apply --yes --host box", SSH).folder(folder).run().expect_code(2);
+    assert!(ran.stderr.contains("was not named"), "{}", ran.stderr);
+    assert!(!stage.has_table());
+}
+
+#[test]
+fn what_must_never_be_reachable_is_not_applied() {
+    require_root!();
+    let stage = Stage::new();
+    let never = format!("{OPEN}[[never]]\nservice = \"web\"\nfrom = [\"any\"]\nreason = \"no\"\n");
+    let ran = stage.apply(&never, "").run().expect_code(1);
+    assert!(ran.stdout.contains("must never be"), "{}", ran.stdout);
+    let ran = stage.apply(&never, "--json").run().expect_code(1);
+    assert_eq!(ran.json()["outcome"], "refused");
+    assert_eq!(ran.json()["violations"][0]["by"], "web");
+    assert!(!stage.has_table());
+}
+
+#[test]
+fn connections_that_the_rules_would_refuse_are_told_and_ended_where_wanted() {
+    require_root!();
+    let stage = Stage::new();
+    // Connections are tracked where rules ask for it.
+    stage.nft("table ip tracks { chain in { type filter hook input priority 0; ct state new counter; }; }");
+    let _server = stage.here.listen("0.0.0.0:8080");
+    let _client =
+        stage.far.python("kept.append(socket.create_connection((\"192.0.2.2\", 8080)))\n");
+    let plan = stage.apply(OPEN, "--dry-run --json").run().expect_code(0).json();
+    assert_eq!(plan["flows"][0]["destination"]["port"], 8080, "{plan}");
+    assert_eq!(plan["cut"][0]["port"], 8080, "{plan}");
+    stage.apply(OPEN, "--detach --timeout 10m --drop-flows").run().expect_code(0);
+    let left = stage.here.output("cat /proc/net/nf_conntrack");
+    assert!(!left.contains("dport=8080"), "{left}");
+    stage.firewall("rollback", SSH).run().expect_code(0);
+}
+
+#[test]
+fn off_for_a_while_comes_back() {
+    require_root!();
+    let stage = Stage::new();
+    stage.firewall("off --for 10m --yes", SSH).run().expect_code(2);
+    stage.keep(OPEN);
+    let kept = stage.table();
+    stage.firewall("off --for 4s --yes", SSH).run().expect_code(0);
+    assert!(!stage.has_table());
+    assert_eq!(stage.firewall("status --json", SSH).run().json()["state"], "paused");
+    stage.firewall("confirm", OTHER_SSH).run().expect_code(1);
+    let took = stage.until_over();
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    assert_eq!(stage.table(), kept);
+    assert_eq!(stage.log(), ["applied", "confirmed", "off", "back"]);
+}
+
+#[test]
+fn removal_leaves_nothing() {
+    require_root!();
+    let stage = Stage::new();
+    let before = stage.others();
+    fs::create_dir_all(stage.root()).unwrap();
+    stage.keep(OPEN);
+    assert!(stage.root().join("etc/portolan/firewall.nft").exists());
+    stage.firewall("off --yes --purge", SSH).run().expect_code(0);
+    assert!(!stage.has_table());
+    let mut files = Vec::new();
+    let mut folders = vec![stage.root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+        }
+    }
+    assert_eq!(files, Vec::<std::path::PathBuf>::new());
+    assert_eq!(stage.others(), before);
+    eventually("no watchdog is left", || {
+        let listed = Command::new("pgrep").args(["-f", stage.state().to_str().unwrap()]).output();
+        listed.unwrap().stdout.is_empty()
+    });
+}

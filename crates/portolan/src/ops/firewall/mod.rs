@@ -4,6 +4,7 @@ pub(crate) mod flows;
 pub(crate) mod packet;
 pub(crate) mod change;
 pub(crate) mod judge;
+pub(crate) mod packet;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod precheck;

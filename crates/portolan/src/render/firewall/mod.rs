@@ -12,3 +12,4 @@ pub(crate) mod simulate_json;
 pub(crate) mod tighten;
 mod walk_words;
 pub(crate) mod status;
+mod walk_words;

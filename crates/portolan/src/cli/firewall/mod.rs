@@ -2,14 +2,14 @@
 
 mod apply;
 mod compile;
-mod replay;
-mod show;
-mod simulate;
-mod tighten;
 mod confirm;
 mod off;
+mod replay;
 mod rollback;
+mod show;
+mod simulate;
 mod status;
+mod tighten;
 
 use anyhow::Result;
 

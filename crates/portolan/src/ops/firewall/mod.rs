@@ -1,13 +1,12 @@
 //! Questions about the firewall: one file a question, all over the same [`source`].
 
-pub(crate) mod flows;
-pub(crate) mod packet;
 pub(crate) mod change;
+pub(crate) mod flows;
 pub(crate) mod judge;
 pub(crate) mod packet;
 pub(crate) mod policy;
-pub(crate) mod replay;
 pub(crate) mod precheck;
+pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod source;

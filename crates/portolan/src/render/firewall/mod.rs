@@ -9,7 +9,6 @@ pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod simulate_json;
-pub(crate) mod tighten;
-mod walk_words;
 pub(crate) mod status;
+pub(crate) mod tighten;
 mod walk_words;

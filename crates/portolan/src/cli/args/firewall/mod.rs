@@ -10,8 +10,8 @@ mod tighten;
 
 use clap::Subcommand;
 
-pub(crate) use replay::Replay;
 pub(crate) use change::{Apply, Off, Watch};
+pub(crate) use replay::Replay;
 pub(crate) use show::Show;
 pub(crate) use simulate::Simulate;
 pub(crate) use source::Sources;

@@ -244,6 +244,17 @@ impl Ruleset {
         self.chain(id.chain)?.rules.get(id.rule?)
     }
 
+    /// What tells a rule apart also where others were added or taken away: its table, chain and text,
+    /// and which of the rules with this text in its chain it is.
+    #[must_use]
+    pub fn identity(&self, id: RuleId) -> (Option<RulePlace>, usize) {
+        let place = self.place(id);
+        let before = self.chain(id.chain).and_then(|chain| chain.rules.get(..id.rule?));
+        let same = |text: &str| before.map_or(0, |b| b.iter().filter(|r| &*r.text == text).count());
+        let count = place.as_ref().map_or(0, |place| same(&place.text));
+        (place.map(|place| RulePlace { index: None, ..place }), count)
+    }
+
     /// A rule or policy as it is told to people.
     #[must_use]
     pub fn place(&self, id: RuleId) -> Option<RulePlace> {

@@ -93,7 +93,9 @@ impl Space {
         at: Place<'_>,
     ) -> Result<Region, Undecided> {
         let rule = asked.is_own.then_some(at.rule);
-        let key = format!("condition {rule:?} {}", asked.text);
+        // Not by its number: where a table or a rule before it is another, the limit is the same.
+        let own = rule.map(|rule| at.ruleset.identity(rule));
+        let key = format!("condition {own:?} {}", asked.text);
         let question = Question {
             text: asked.text.to_string(),
             rule,

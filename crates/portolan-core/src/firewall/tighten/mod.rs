@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use super::flow::Flow;
 use super::simulate::{Did, Open, Outcome, Prepared, Step, Way};
 use super::{
-    Expression, Field, Hook, IcmpMessage, Match, Packet, RuleId, Ruleset, SetRef, Statement, Test,
-    Value, Verdict, World, bits,
+    ChainId, Expression, Family, Field, Hook, IcmpMessage, Match, Packet, RuleId, Ruleset, SetRef,
+    Statement, Table, Test, Value, Verdict, World, bits,
 };
 use crate::net::{Port, PortRange, Prefix, Transport};
 
@@ -206,7 +206,9 @@ fn rules_met(steps: &[Step]) -> impl Iterator<Item = RuleId> {
 /// connections that exist already are met by no first packet, and so are not among them.
 fn unused(ruleset: &Ruleset, met: &BTreeSet<RuleId>) -> Vec<RuleId> {
     let mut found = Vec::new();
-    for (id, chain) in ruleset.chains() {
+    let of_others =
+        |id: ChainId| ruleset.tables.get(id.table).is_none_or(|t| &*t.name != guard::TABLE);
+    for (id, chain) in ruleset.chains().filter(|(id, _)| of_others(*id)) {
         for (index, rule) in chain.rules.iter().enumerate() {
             let id = RuleId { chain: id, rule: Some(index) };
             let has_counted = rule.counter.is_some_and(|counter| counter.packets > 0);
@@ -287,12 +289,15 @@ fn ranges(ports: &BTreeSet<u16>) -> Vec<PortRange> {
     found.into_iter().filter_map(|(from, to)| PortRange::new(Port(from), Port(to)).ok()).collect()
 }
 
-/// The old rules with the guard before them.
+/// The old rules with the guard before them, in place of one they have already.
 #[must_use]
 pub fn tightened(ruleset: &Ruleset, needs: &[Need]) -> Ruleset {
     let mut tightened = ruleset.clone();
-    tightened.tables.retain(|table| &*table.name != guard::TABLE);
-    tightened.tables.push(guard::table(needs));
+    let is_guard = |table: &Table| &*table.name == guard::TABLE && table.family == Family::Inet;
+    match tightened.tables.iter_mut().find(|table| is_guard(table)) {
+        Some(table) => *table = guard::table(needs),
+        None => tightened.tables.push(guard::table(needs)),
+    }
     tightened
 }
 

@@ -1,0 +1,151 @@
+//! `portolan firewall replay` and `tighten`: observed flows against rules.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Netns, Program, Ran, require_root};
+
+const SAVE: &str = "*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -i lo -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 80,443 -j ACCEPT
+-A INPUT -p udp -m udp --dport 123 -m limit --limit 1/sec -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 8000:9000 -j ACCEPT
+COMMIT
+";
+
+const FLOWS: &str = "transport,src,sport,dst,dport,in
+tcp,192.0.2.8,40000,10.0.0.1,22,eth0
+tcp,192.0.2.9,40000,10.0.0.1,22,eth0
+tcp,198.51.100.4,40000,10.0.0.1,443,eth0
+udp,198.51.100.4,40000,10.0.0.1,53,eth0
+";
+
+/// Rules and flows in a folder of their own.
+struct Case {
+    folder: TempDir,
+}
+
+impl Case {
+    fn new(flows: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("rules"), SAVE).unwrap();
+        fs::write(folder.path().join("flows"), flows).unwrap();
+        Self { folder }
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        Program::line(&format!("firewall {line}")).folder(self.folder.path()).run()
+    }
+}
+
+#[test]
+fn flows_that_are_refused_are_counted_by_port_with_an_example() {
+    let case = Case::new(FLOWS);
+    let ran = case.run("replay --flows flows --rules rules").expect_code(1);
+    assert!(
+        ran.stdout.starts_with("4 flows: 3 accepted, 1 refused, 0 depending"),
+        "{}",
+        ran.stdout
+    );
+    let question = "firewall simulate udp 198.51.100.4:40000 10.0.0.1:53 --in eth0";
+    assert!(ran.stdout.contains(question), "{}", ran.stdout);
+    case.run(&format!("simulate {} --rules rules", &question["firewall simulate ".len()..]))
+        .expect_code(1);
+}
+
+#[test]
+fn the_compact_form_and_log_lines_tell_the_same() {
+    let case = Case::new(FLOWS);
+    case.run("replay --flows flows --write compact").expect_code(0);
+    let told = |flows: &str| {
+        let mut told =
+            case.run(&format!("replay --flows {flows} --rules rules --json")).expect_code(1).json();
+        told.as_object_mut().unwrap().remove("took_ms");
+        told
+    };
+    assert_eq!(told("flows"), told("compact"));
+    let lines: String = FLOWS.lines().skip(1).map(as_log_line).collect();
+    fs::write(case.folder.path().join("log"), format!("{lines}sshd[1]: hello\n")).unwrap();
+    let (mut of_log, of_csv) = (told("log"), told("flows"));
+    assert_eq!(of_log["lines_passed_over"], 1);
+    of_log["lines_passed_over"] = 0.into();
+    assert_eq!(of_log, of_csv);
+}
+
+fn as_log_line(flow: &str) -> String {
+    let f: Vec<&str> = flow.split(',').collect();
+    let protocol = f[0].to_uppercase();
+    format!(
+        "Nov 28 03:00:00 web kernel: seen IN={} OUT= SRC={} DST={} LEN=60 PROTO={protocol} SPT={} DPT={}\n",
+        f[5], f[1], f[3], f[2], f[4]
+    )
+}
+
+#[test]
+fn a_flow_that_hangs_on_a_limit_depends() {
+    let case = Case::new("udp,192.0.2.8,123,10.0.0.1,123,eth0\n");
+    let told = case.run("replay --flows flows --rules rules --json").expect_code(3).json();
+    assert_eq!((&told["depends"], &told["refused"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn a_line_that_is_no_flow_is_named_with_its_place() {
+    let case = Case::new(
+        "tcp,192.0.2.8,40000,10.0.0.1,22,eth0\ntcp,192.0.2.8,40000,10.0.0.1,22000000,eth0\n",
+    );
+    let ran = case.run("replay --flows flows --rules rules").expect_code(2);
+    assert!(ran.stderr.contains("flows:2:30: `22000000` is not a port"), "{}", ran.stderr);
+    fs::write(case.folder.path().join("flows"), "PTLFLOW1\0\0").unwrap();
+    let ran = case.run("replay --flows flows --rules rules").expect_code(2);
+    assert!(ran.stderr.contains("cut off"), "{}", ran.stderr);
+    fs::write(case.folder.path().join("flows"), "# nothing\n").unwrap();
+    let ran = case.run("replay --flows flows --rules rules").expect_code(2);
+    assert!(ran.stderr.contains("tells of no flow"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_tightened_policy_is_proved_and_a_fixed_point() {
+    let case = Case::new(FLOWS);
+    let told = case.run("tighten --flows flows --rules rules --json").expect_code(1).json();
+    assert_eq!(told["proof"]["observed_within_new"], true);
+    assert_eq!(told["proof"]["new_within_old"], true);
+    assert_eq!(told["needs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told["needs"][0]["sources"], serde_json::json!(["192.0.2.8/31"]));
+    let unused: Vec<&Value> =
+        told["unused"].as_array().unwrap().iter().map(|u| &u["index"]).collect();
+    assert_eq!(unused, [1, 4, 5]);
+
+    fs::write(case.folder.path().join("narrow.nft"), told["nft"].as_str().unwrap()).unwrap();
+    require_root!();
+    let again =
+        case.run("tighten --flows flows --rules rules narrow.nft --json").expect_code(0).json();
+    assert_eq!(again["nft"], told["nft"]);
+    assert_eq!(again["narrows"], false);
+    let neighbour = "simulate tcp 192.0.2.10:40000 10.0.0.1:22 --in eth0";
+    case.run(&format!("{neighbour} --rules rules")).expect_code(0);
+    case.run(&format!("{neighbour} --rules rules --rules narrow.nft")).expect_code(1);
+}
+
+#[test]
+fn the_kernel_takes_the_tightened_table_and_takes_it_twice() {
+    require_root!();
+    let case = Case::new(&format!("{FLOWS}tcp,2001:db8::7,40000,2001:db8::1,80,\n"));
+    let script = case.run("tighten --flows flows --rules rules --nft").expect_code(1).stdout;
+    let namespace = Netns::new();
+    fs::write(case.folder.path().join("script"), script).unwrap();
+    for _ in 0..2 {
+        let file = fs::File::open(case.folder.path().join("script")).unwrap();
+        let mut nft = namespace.command("nft");
+        let output = nft.args(["-f", "-"]).stdin(Stdio::from(file)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(namespace.output("nft list tables").contains("portolan_tightened"));
+}

@@ -80,9 +80,7 @@ impl<'a> Compiler<'a> {
         let mut passes = self.passes(PassWay::has_translated);
         passes.retain(|pass| !is_alone || pass.traffic.ports().is_some());
         rules.extend(self.dispatch(TRANSLATED, &passes));
-        if is_alone {
-            rules.extend(refused("published"));
-        }
+        rules.extend(refused("published"));
         self.chains.push(ScriptChain { name: "translated".into(), base: None, rules });
     }
 

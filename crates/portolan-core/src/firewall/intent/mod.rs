@@ -104,6 +104,7 @@ fn forward(policy: &Policy) -> Option<Chain> {
             rules.extend(blocks(policy, &[]));
             rules.push(rule("established", known(), Verdict::Accept));
             rules.extend(passes(called(policy), Side::Called, &translated));
+            rules.push(rule("published", translated.to_vec(), Verdict::Drop));
             let through = policy.passes.iter().filter(|pass| pass.way == PassWay::Through);
             rules.extend(passes(through, Side::From, &[]));
         }

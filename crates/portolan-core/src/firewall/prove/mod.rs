@@ -6,12 +6,15 @@
 //! by the other; a packet for which that fails is named, and sent through the simulator on both sides.
 
 mod canonical;
+mod others;
 
-use super::analyse::{AnalyseError, DEFAULT_BUDGET, Detail, Space, Witness, fates};
+use super::analyse::{AnalyseError, Claim, DEFAULT_BUDGET, Detail, Space, Witness, confirm, fates};
 use super::bdd::Region;
 use super::policy::{Pass, PassWay, Policy};
-use super::simulate::{Open, Prepared, Walk, Way};
-use super::{Hook, Packet, Ruleset, Table, World};
+use super::simulate::{Open, Outcome, Prepared, Way};
+use super::{Hook, Packet, RulePlace, Ruleset, Table, World};
+
+pub use others::{Obstacle, obstacles};
 
 /// What was found out about a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +36,8 @@ pub struct Difference {
     pub witness: Witness,
     /// Whether the policy lets it through (or translates it), and the table does not.
     pub is_intended: bool,
-    /// What the table does with it, rule by rule.
-    pub walk: Walk,
+    /// The rule or policy of the table that decides about it.
+    pub decided_by: Option<RulePlace>,
 }
 
 /// The ways that are compared.
@@ -136,7 +139,9 @@ fn filters(
     let start = space.possible()?;
     let is = fates(&mut space, &found, way, start, Detail::Fates)?.accepted;
     let ought = fates(&mut space, &wanted, way, start, Detail::Fates)?.accepted;
-    proof.differences.extend(difference(&mut space, &found, way, named(way), is, ought)?);
+    let sides = [&found, &wanted];
+    let different = difference(&mut space, sides, (way, named(way)), [is, ought], Outcome::Accept);
+    proof.differences.extend(different?);
     if policy.never.is_empty() || way == Way::Output {
         return Ok(());
     }
@@ -160,22 +165,25 @@ fn named(way: Way) -> ProofWay {
     }
 }
 
-/// A packet that the one lets through and the other does not.
+/// A packet that has an outcome on the one side and not on the other; the side that has it is asked
+/// again, packet by packet.
 fn difference(
     space: &mut Space,
-    found: &Prepared<'_>,
-    way: Way,
-    name: ProofWay,
-    is: Region,
-    ought: Region,
+    [found, wanted]: [&Prepared<'_>; 2],
+    (way, name): (Way, ProofWay),
+    [is, ought]: [Region; 2],
+    outcome: Outcome,
 ) -> Result<Option<Difference>, AnalyseError> {
     let (extra, missing) = (space.bdd.minus(is, ought)?, space.bdd.minus(ought, is)?);
     let is_intended = extra.is_none();
     let Some(witness) = space.witness(if is_intended { missing } else { extra })? else {
         return Ok(None);
     };
+    let side = if is_intended { wanted } else { found };
+    confirm(side, way, &witness, Claim::Possible(outcome))?;
     let walk = found.walk(&witness.packet, way, &Open);
-    Ok(Some(Difference { way: name, witness, is_intended, walk }))
+    let decided_by = walk.decided_by.and_then(|rule| found.ruleset().place(rule));
+    Ok(Some(Difference { way: name, witness, is_intended, decided_by }))
 }
 
 /// What is translated, and to what, by one family.
@@ -205,7 +213,8 @@ fn translations(
                 fates(&mut space, of, Way::Prerouting, start, Detail::Fates).map(|f| f.dropped)
             };
             let (a, b) = (dropped(&is)?, dropped(&ought)?);
-            let different = difference(&mut space, &is, Way::Prerouting, name, a, b)?;
+            let ways = (Way::Prerouting, name);
+            let different = difference(&mut space, [&is, &ought], ways, [a, b], Outcome::Drop)?;
             if different.is_some() {
                 proof.differences.extend(different);
                 break;

@@ -28,6 +28,34 @@ impl Making<'_> {
         groups
     }
 
+    /// The same for a `[[never]]`, where everybody means every stranger: whoever has no name in the
+    /// inventory. `from = ["internet"]` with `internet = "any"` does not rule out what `staff` may.
+    pub(super) fn strangers<'s>(
+        &mut self,
+        sources: impl Iterator<Item = &'s Source>,
+    ) -> Vec<Peers> {
+        let inventory = self.inventory;
+        let mut named = Addresses::NONE;
+        let networks = inventory.networks.iter().map(|n| Source::Network(n.name.clone()));
+        let hosts = inventory.hosts.iter().map(|h| Source::Host(h.name.clone()));
+        let mut groups = Vec::new();
+        for source in sources {
+            let mut one = self.source(source);
+            if one.addresses.is_all() {
+                if named.is_empty() {
+                    for known in networks.clone().chain(hosts.clone()) {
+                        let known = self.source(&known).addresses;
+                        named = if known.is_all() { named } else { named.with(&known) };
+                    }
+                }
+                one.addresses = one.addresses.without(&named);
+            }
+            groups.push(one);
+        }
+        groups.retain(|peers| !peers.addresses.is_empty());
+        groups
+    }
+
     fn source(&mut self, source: &Source) -> Peers {
         let extent = self.inventory.extent_of(source, &self.resolutions.machine);
         let label = self.inventory.source_name(source);

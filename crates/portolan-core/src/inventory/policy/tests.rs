@@ -210,3 +210,12 @@ fn what_must_never_be_reachable_is_carried_along() {
     assert_eq!(&*policy.never[0].name, "audit");
     assert!(self::policy(&(service("") + never), "db").never.is_empty());
 }
+
+#[test]
+fn a_never_for_everybody_means_whoever_has_no_name_here() {
+    let never = "[[never]]\nservice = \"a\"\nfrom = [\"any\"]\n";
+    let policy = policy(&(service("") + never), "web");
+    let [peers] = &*policy.never[0].peers else { panic!("{policy:#?}") };
+    let is_stranger = |address: &str| peers.addresses.contains(address.parse().unwrap());
+    assert!(is_stranger("198.51.100.1") && !is_stranger("203.0.113.1") && !is_stranger("10.0.0.2"));
+}

@@ -4,6 +4,7 @@ mod apply;
 mod compile;
 mod confirm;
 mod off;
+mod prove;
 mod replay;
 mod rollback;
 mod show;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
         Firewall::Rollback => rollback::run(global),
         Firewall::Status => status::run(global),
         Firewall::Off(arguments) => off::run(arguments, global),
+        Firewall::Prove(arguments) => prove::run(arguments, global),
     }
 }
 

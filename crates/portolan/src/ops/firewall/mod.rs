@@ -6,6 +6,7 @@ pub(crate) mod judge;
 pub(crate) mod packet;
 pub(crate) mod policy;
 pub(crate) mod precheck;
+pub(crate) mod prove;
 pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod simulate;

@@ -5,6 +5,7 @@ pub(crate) mod compile;
 pub(crate) mod confirm;
 pub(crate) mod off;
 pub(crate) mod place;
+pub(crate) mod prove;
 pub(crate) mod replay;
 pub(crate) mod show;
 pub(crate) mod simulate;

@@ -45,7 +45,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<'_>) -> Result<()> {
     Ok(screen.flush()?)
 }
 
-fn packet_words(packet: &Packet) -> String {
+pub(super) fn packet_words(packet: &Packet) -> String {
     let end = |address: std::net::IpAddr, port| match port {
         0 => address.to_string(),
         port => std::net::SocketAddr::new(address, port).to_string(),

@@ -90,7 +90,7 @@ fn tuple_json(tuple: &Tuple) -> Value {
     })
 }
 
-fn packet_json(packet: &Packet) -> Value {
+pub(super) fn packet_json(packet: &Packet) -> Value {
     let mut json = tuple_json(&packet.tuple());
     if let Value::Object(fields) = &mut json {
         fields.insert("transport".to_owned(), protocol_word(packet.protocol).into());

@@ -2,6 +2,7 @@
 
 mod change;
 mod compile;
+mod prove;
 mod replay;
 mod show;
 mod simulate;
@@ -11,6 +12,7 @@ mod tighten;
 use clap::Subcommand;
 
 pub(crate) use change::{Apply, Off, Watch};
+pub(crate) use prove::Prove;
 pub(crate) use replay::Replay;
 pub(crate) use show::Show;
 pub(crate) use simulate::Simulate;
@@ -49,4 +51,7 @@ pub(crate) enum Firewall {
     /// Take the rules away, for a while or for good
     #[command(after_help = change::OFF_HELP)]
     Off(Off),
+    /// Proves that a table does what the inventory says, or shows a packet where not
+    #[command(after_help = prove::HELP)]
+    Prove(Prove),
 }

@@ -1,0 +1,96 @@
+//! The compiled, the loaded or a saved table, held against what the inventory means.
+
+use anyhow::Result;
+use portolan_core::firewall::analyse::AnalyseError;
+use portolan_core::firewall::{self, Obstacle, Proof, Ruleset, World};
+use portolan_core::net::{Gap, Why};
+use portolan_host::firewall::LoadFault;
+
+use super::policy::{self, Intended};
+use super::source;
+use crate::cli::args::firewall::Prove;
+use crate::fault::Hinted as _;
+use crate::ops::inventory::Asked;
+
+/// What was proved.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The policy, and where it comes from.
+    pub(crate) intended: Intended,
+    /// Which table it was held against.
+    pub(crate) against: Against,
+    /// What came out; `None` where it is too large to decide.
+    pub(crate) proof: Option<Proof>,
+    /// What other tables refuse of what is declared; only of the live rules.
+    pub(crate) obstacles: Vec<Obstacle>,
+    /// What could not be seen or decided.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Which table a policy is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// The one that is compiled from it.
+    Compiled,
+    /// The one that is loaded.
+    Live,
+    /// A saved one.
+    Saved,
+}
+
+/// Proves what was asked for.
+///
+/// # Errors
+/// No inventory, rules that cannot be read, a table that nft refuses, an analysis that contradicts itself.
+pub(crate) fn prove(asked: &Asked, arguments: &Prove) -> Result<Report> {
+    let mut intended = policy::intended(asked)?;
+    let mut gaps = std::mem::take(&mut intended.gaps);
+    let (against, ruleset, world) = match (arguments.live, arguments.sources.rules.is_empty()) {
+        (false, true) => (Against::Compiled, compiled(&intended)?, World::default()),
+        (is_live, _) => {
+            let rules = source::load(&arguments.sources)?;
+            gaps.extend(rules.gaps);
+            let against = if is_live { Against::Live } else { Against::Saved };
+            (against, rules.ruleset, rules.world)
+        }
+    };
+    let proof = decided(firewall::prove(&intended.policy, &ruleset), &mut gaps)?;
+    let obstacles = match against {
+        Against::Live => {
+            let found = firewall::obstacles(&intended.policy, &ruleset, &world);
+            decided(found, &mut gaps)?.unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Report { intended, against, proof, obstacles, gaps })
+}
+
+/// The compiled table as nft understands it.
+pub(crate) fn compiled(intended: &Intended) -> Result<Ruleset> {
+    let script = firewall::compile(&intended.policy);
+    if script.is_empty() {
+        return Ok(Ruleset::default());
+    }
+    let hint = "nft and unshare must be there; without root the kernel must allow user namespaces";
+    portolan_host::firewall::load(&script.to_string(), None)
+        .map_err(|fault| match fault {
+            LoadFault::Refused { complaint, .. } => {
+                anyhow::anyhow!("nft refuses the compiled table: {complaint}")
+            }
+            other => other.into(),
+        })
+        .hinted("cannot read the compiled table back", hint)
+}
+
+/// What there is an answer to; that there is none is a gap.
+fn decided<T>(answer: Result<T, AnalyseError>, gaps: &mut Vec<Gap>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(AnalyseError::Undecided(_)) => {
+            let hint = "the policy has more combinations than fit into memory";
+            gaps.push(Gap::new("whether the table does what it should", Why::Unsupported, hint));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -759,6 +759,14 @@ fn changes(rule: &Rule) -> bool {
     })
 }
 
+/// The chains a chain asks.
+pub(super) fn asked_from(ruleset: &Ruleset, id: ChainId) -> Vec<ChainId> {
+    let Some(table) = ruleset.tables.get(id.table) else { return Vec::new() };
+    let Some(chain) = table.chains.get(id.chain) else { return Vec::new() };
+    let found = asked_by(table, chain).into_iter().filter_map(|name| table.chain(name));
+    found.map(|(chain, _)| ChainId { table: id.table, chain }).collect()
+}
+
 /// The names of the chains a chain asks, once for each place.
 fn asked_by<'r>(table: &'r crate::firewall::Table, chain: &'r Chain) -> Vec<&'r str> {
     let mut names = Vec::new();

@@ -22,6 +22,7 @@ impl Interfaces {
     pub(super) fn of(rulesets: &[&Ruleset], world: &World) -> Self {
         let mut found = Found::default();
         found.names.insert("".into());
+        found.names.insert("lo".into());
         found.names.extend(world.interfaces.iter().map(|interface| interface.name.clone()));
         found.names.extend(world.addresses.iter().map(|own| own.interface.clone()));
         found.names.extend(world.routes.iter().map(|route| route.interface.clone()));
@@ -61,6 +62,18 @@ impl Interfaces {
             all.push(self.count() - 1);
         }
         all.into_iter().map(|number| (number as u128, number as u128)).collect()
+    }
+
+    /// A number as it is told: the name, the wildcard of a class, `others`.
+    pub(super) fn shown(&self, number: u128) -> Box<str> {
+        let index = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(name) = self.names.get(index) {
+            return name.clone();
+        }
+        match self.wildcards.get(index - self.names.len()) {
+            Some(wildcard) => format!("{wildcard}*").into(),
+            None => "others".into(),
+        }
     }
 
     /// A name with this number; for a class one that nobody has.

@@ -12,24 +12,35 @@
 //! sent through the simulator before it is shown; if that says otherwise, it is an error of ours and said so.
 
 mod chain;
+mod diff;
 mod effect;
 mod evaluate;
 mod interfaces;
 mod layout;
+mod lint;
 mod number;
+mod parity;
 mod path;
+mod pitfall;
 mod record;
+mod search;
 mod space;
 mod stream;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod told;
 mod translate;
 mod witness;
 
 pub use chain::{Decision, Did};
-pub use path::{Detail, deciding, fates};
+pub use diff::{Difference, Differences, diff};
+pub use lint::{Code, Finding, lint};
+pub use parity::{Disparity, Openness, parity};
+pub use path::{Arrival, Detail, deciding, fates};
+pub use search::{Allowed, Answer, Found, Search, search};
 pub use space::{DEFAULT_BUDGET, Question, Space};
+pub use told::{Block, SourceSet};
 pub use witness::{Claim, Witness, confirm};
 
 use super::RejectWith;
@@ -44,6 +55,8 @@ pub struct Fates {
     pub dropped: Region,
     /// They end and the sender is told.
     pub rejected: Vec<(RejectWith, Region)>,
+    /// Those accepted whose destination was translated.
+    pub arrivals: Vec<Arrival>,
     /// Who decided, where that was asked for ([`Detail::Decisions`]), in the order of the way.
     pub decisions: Vec<Decision>,
 }

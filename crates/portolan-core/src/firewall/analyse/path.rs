@@ -31,14 +31,37 @@ pub fn fates(
     start: Region,
     detail: Detail,
 ) -> Result<Fates, Undecided> {
-    let is_own = way == Way::Output;
+    let mut run = begun(space, prepared, way, detail);
+    let is_own = run.around.is_own;
+    let start = run.space.of_way(start, way)?;
+    let passed =
+        if is_own { run.leave(prepared, start)? } else { run.arrive(prepared, way, start)? };
+    let accepted = passed.packets(&mut run.space.bdd)?;
+    let arrivals = run.arrivals(&passed)?;
+    let Run { ends, decisions, space, .. } = run;
+    let mut rejected = Vec::new();
+    for (with, regions) in ends.rejected {
+        rejected.push((with, space.bdd.union(regions)?));
+    }
+    rejected.retain(|(_, region)| !region.is_none());
+    let dropped = space.bdd.union(ends.dropped)?;
+    Ok(Fates { accepted, dropped, rejected, arrivals, decisions: decisions.unwrap_or_default() })
+}
+
+/// A run that has not begun.
+pub(super) fn begun<'a>(
+    space: &'a mut Space,
+    prepared: &Prepared<'a>,
+    way: Way,
+    detail: Detail,
+) -> Run<'a> {
     let around = Around {
         world: prepared.world(),
-        is_own,
+        is_own: way == Way::Output,
         is_for_here: matches!(way, Way::Input | Way::ByRoute),
     };
     let tracks = prepared.tracks(space.is_v6);
-    let mut run = Run {
+    Run {
         space,
         ruleset: prepared.ruleset(),
         around,
@@ -52,31 +75,93 @@ pub fn fates(
         nesting: 0,
         summaries: std::collections::HashMap::new(),
         traits: Traits::of(prepared.ruleset()),
-    };
-    let start = run.of_way(start)?;
-    let passed =
-        if is_own { run.leave(prepared, start)? } else { run.arrive(prepared, way, start)? };
-    let accepted = passed.packets(&mut run.space.bdd)?;
-    let Run { ends, decisions, space, .. } = run;
-    let mut rejected = Vec::new();
-    for (with, regions) in ends.rejected {
-        rejected.push((with, space.bdd.union(regions)?));
     }
-    rejected.retain(|(_, region)| !region.is_none());
-    let dropped = space.bdd.union(ends.dropped)?;
-    Ok(Fates { accepted, dropped, rejected, decisions: decisions.unwrap_or_default() })
+}
+
+/// Accepted packets whose destination was translated, and what it is then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// They, as they came.
+    pub packets: Region,
+    /// The address, bit by bit.
+    pub(super) destination: Vec<Region>,
+    /// The port.
+    pub(super) port: Vec<Region>,
+}
+
+impl Arrival {
+    /// The address and the port, where they are the same for all.
+    #[must_use]
+    pub fn constant(&self) -> (Option<u128>, Option<u16>) {
+        let port = spelled(&self.port).and_then(|port| u16::try_from(port).ok());
+        (spelled(&self.destination), port)
+    }
+}
+
+/// The number bits spell that are the same for every packet.
+fn spelled(bits: &[Region]) -> Option<u128> {
+    bits.iter().try_fold(0, |number, bit| match (bit.is_all(), bit.is_none()) {
+        (true, _) => Some(number << 1 | 1),
+        (_, true) => Some(number << 1),
+        _ => None,
+    })
+}
+
+impl Space {
+    /// The packets of a region that can come this way: those of this machine by no interface and
+    /// from a socket, others by one and from none.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn of_way(&mut self, region: Region, way: Way) -> Result<Region, Undecided> {
+        let by_none = self.bdd.equal(self.layout.interface_in, 0)?;
+        let has_socket = self.bdd.variable(self.layout.has_socket.first)?;
+        let own = self.bdd.and(by_none, has_socket)?;
+        let others = self.bdd.and(!by_none, !has_socket)?;
+        self.bdd.and(region, if way == Way::Output { own } else { others })
+    }
+
+    /// Accepted packets that end up at one of these ports, translated or not.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn arriving_at(
+        &mut self,
+        fates: &Fates,
+        ports: &[(u128, u128)],
+    ) -> Result<Region, Undecided> {
+        let straight = self.bdd.ranges(self.layout.destination_port, ports)?;
+        let mut moved = Vec::new();
+        let mut there = Vec::new();
+        for arrival in &fates.arrivals {
+            let fits = super::number::in_ranges(&mut self.bdd, &arrival.port, ports)?;
+            there.push(self.bdd.and(arrival.packets, fits)?);
+            moved.push(arrival.packets);
+        }
+        let moved = self.bdd.union(moved)?;
+        let plain = self.bdd.minus(fates.accepted, moved)?;
+        there.push(self.bdd.and(plain, straight)?);
+        self.bdd.union(there)
+    }
 }
 
 impl Run<'_> {
-    /// The packets of a region that can come this way: those of this machine by no interface and
-    /// from a socket, others by one and from none.
-    fn of_way(&mut self, start: Region) -> Result<Region, Undecided> {
-        let space = &mut *self.space;
-        let by_none = space.bdd.equal(space.layout.interface_in, 0)?;
-        let has_socket = space.bdd.variable(space.layout.has_socket.first)?;
-        let own = space.bdd.and(by_none, has_socket)?;
-        let others = space.bdd.and(!by_none, !has_socket)?;
-        space.bdd.and(start, if self.around.is_own { own } else { others })
+    fn arrivals(&mut self, passed: &Streams) -> Result<Vec<Arrival>, Undecided> {
+        let layout = self.space.layout;
+        let mut arrivals = Vec::new();
+        for stream in &passed.0 {
+            let mut fields =
+                layout.destination.variables().chain(layout.destination_port.variables());
+            if fields.all(|variable| stream.effect.get(variable).is_none()) {
+                continue;
+            }
+            arrivals.push(Arrival {
+                packets: stream.packets,
+                destination: self.space.bits_now(layout.destination, &stream.effect)?,
+                port: self.space.bits_now(layout.destination_port, &stream.effect)?,
+            });
+        }
+        Ok(arrivals)
     }
 
     fn arrive(

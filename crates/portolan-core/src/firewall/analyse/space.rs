@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::effect::Effect;
 use super::interfaces::Interfaces;
 use super::layout::{Layout, State};
 use crate::firewall::bdd::{Bdd, Bits, Region, Undecided};
-use crate::firewall::{RuleId, Ruleset, World, bits};
+use crate::firewall::{ChainKind, RuleId, Ruleset, World, bits};
 use crate::net::Prefix;
 
 /// All packets of one family that the given rulesets may meet, with every open question as a
@@ -18,6 +19,8 @@ pub struct Space {
     pub(super) is_v6: bool,
     /// Whether routes say by which interface packets leave.
     pub(super) has_routes: bool,
+    /// Whether any of the rulesets translates packets of this family.
+    has_nat: bool,
     pub(super) layout: Layout,
     pub(super) interfaces: Interfaces,
     pub(super) questions: Vec<Question>,
@@ -49,6 +52,7 @@ impl Space {
             bdd: Bdd::new(budget),
             is_v6,
             has_routes: world.is_known(),
+            has_nat: rulesets.iter().any(|ruleset| translates(ruleset, is_v6)),
             layout: Layout::new(is_v6, interfaces.count()),
             interfaces,
             questions: Vec::new(),
@@ -133,7 +137,8 @@ impl Space {
         let new_reply = self.bdd.and(new, reply)?;
         let translated = bits::STATUS_DNAT | bits::STATUS_SNAT;
         let translated = self.bdd.any_bit(layout.status, translated)?;
-        let translated_before = self.bdd.and(new, translated)?;
+        let without = if self.has_nat { new } else { Region::ALL };
+        let translated_before = self.bdd.and(without, translated)?;
         let known = self.bdd.range(layout.interface_in, 0, self.interfaces.count() as u128 - 1)?;
         let known_out =
             self.bdd.range(layout.interface_out, 0, self.interfaces.count() as u128 - 1)?;
@@ -202,6 +207,23 @@ impl Space {
             all = self.bdd.and(all, field)?;
         }
         Ok(all)
+    }
+
+    /// The same, come in from another host: not by the loopback interface, not by none,
+    /// neither from nor to loopback addresses.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn from_outside(&mut self) -> Result<Region, Undecided> {
+        let fresh = self.fresh()?;
+        let by_lo = self.comes_by("lo")?;
+        let by_none = self.comes_by("")?;
+        let layout = self.layout;
+        let address = self.bits_now(layout.source, &Effect::default())?;
+        let from_loopback = self.loopback(&address)?;
+        let address = self.bits_now(layout.destination, &Effect::default())?;
+        let to_loopback = self.loopback(&address)?;
+        self.bdd.intersection([fresh, !by_lo, !by_none, !from_loopback, !to_loopback])
     }
 
     /// The packets of a transport, by IANA's number.
@@ -281,6 +303,14 @@ impl Space {
         let same = networks.iter().filter(|network| network.address().is_ipv6() == self.is_v6);
         same.map(|network| span_of(*network)).collect()
     }
+}
+
+/// Whether chains of type nat see packets of a family.
+fn translates(ruleset: &Ruleset, is_v6: bool) -> bool {
+    let tables = ruleset.tables.iter();
+    let seeing = tables.filter(|table| !table.is_dormant && table.family.passes(is_v6));
+    let mut bases = seeing.flat_map(|table| &table.chains).filter_map(|chain| chain.base.as_ref());
+    bases.any(|base| base.kind == ChainKind::Nat)
 }
 
 fn wide(ports: &[(u16, u16)]) -> Vec<(u128, u128)> {

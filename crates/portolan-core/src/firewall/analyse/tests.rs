@@ -1,6 +1,7 @@
 //! Against the simulator: random rules, every packet asked of both.
 
 mod draw;
+mod questions;
 
 use proptest::prelude::*;
 

@@ -213,7 +213,8 @@ impl Space {
         packet
     }
 
-    fn address(&self, number: u128) -> IpAddr {
+    /// A number as an address of this family.
+    pub(super) fn address(&self, number: u128) -> IpAddr {
         match self.is_v6 {
             true => Ipv6Addr::from_bits(number).into(),
             false => Ipv4Addr::from_bits(number as u32).into(),

@@ -121,6 +121,11 @@ impl<'r> Prepared<'r> {
         self.world
     }
 
+    /// Whether chains of type nat see packets of this family.
+    pub(in crate::firewall) fn translates(&self, is_v6: bool) -> bool {
+        self.translates.get(usize::from(is_v6)).copied().unwrap_or(false)
+    }
+
     /// Whether connections of this family are tracked, and fragments put together.
     pub(in crate::firewall) fn tracks(&self, is_v6: bool) -> bool {
         self.tracks.get(usize::from(is_v6)).copied().unwrap_or(false)

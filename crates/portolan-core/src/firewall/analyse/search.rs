@@ -1,0 +1,181 @@
+//! Who can reach this?
+
+use super::chain::{Decision, Did};
+use super::path::{Detail, fates};
+use super::space::{Question, Space};
+use super::told::Block;
+use super::witness::{Claim, Witness, confirm};
+use super::{AnalyseError, Fates};
+use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::simulate::{Outcome, Prepared, Way};
+use crate::firewall::{Hook, RuleId};
+
+/// What is asked: packets, by region of the space, and where they should arrive.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// The packets asked about.
+    pub packets: Region,
+    /// The ports they go to or, translated, arrive at; both ends included. `None`: any.
+    pub ports: Option<Vec<(u16, u16)>>,
+    /// Their way.
+    pub way: Way,
+}
+
+/// The short answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// Every packet asked about passes, whatever is open.
+    Always,
+    /// None does, whatever is open.
+    Never,
+    /// Some do, or that hangs on what is open.
+    Depends,
+}
+
+/// The answer in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// In a word.
+    pub answer: Answer,
+    /// Who may, and by which rules.
+    pub allowed: Vec<Allowed>,
+    /// Whether that is all.
+    pub is_whole: bool,
+    /// A packet that passes; `None` for never.
+    pub witness: Option<Witness>,
+    /// Whether it passes whatever is open.
+    pub is_witness_certain: bool,
+}
+
+/// Packets that may pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// They.
+    pub block: Block,
+    /// What that hangs on; empty: nothing.
+    pub depends_on: Vec<Question>,
+    /// The rules that let them through or translate them, in the order of their way.
+    pub rules: Vec<RuleId>,
+    /// The address and port they arrive at, where they are translated to one.
+    pub becomes: Option<(std::net::IpAddr, u16)>,
+}
+
+/// So many blocks are told.
+const MOST_BLOCKS: usize = 10_000;
+
+/// Answers a search. Every witness is confirmed by the simulator.
+///
+/// # Errors
+/// When the node budget is used up, or the simulator disagrees.
+pub fn search(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    asked: &Search,
+) -> Result<Found, AnalyseError> {
+    let packets = asked_about(space, prepared, asked)?;
+    let fates = fates(space, prepared, asked.way, packets, Detail::Decisions)?;
+    let (certain, possible) = space.certainly_and_possibly(fates.accepted)?;
+    let answer = if possible.is_none() {
+        Answer::Never
+    } else if space.bdd.covers(certain, packets) {
+        Answer::Always
+    } else {
+        Answer::Depends
+    };
+    let is_witness_certain = !certain.is_none();
+    let from = if is_witness_certain { certain } else { fates.accepted };
+    let witness = space.witness(from)?;
+    if let Some(witness) = &witness {
+        let claim = if is_witness_certain {
+            Claim::Certain(Outcome::Accept)
+        } else {
+            Claim::Possible(Outcome::Accept)
+        };
+        confirm(prepared, asked.way, witness, claim)?;
+    }
+    let (allowed, is_whole) = allowed(space, &fates, certain)?;
+    Ok(Found { answer, allowed, is_whole, witness, is_witness_certain })
+}
+
+/// The packets asked about: those of the region that go to the ports, and those that a translation
+/// brings there.
+fn asked_about(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    asked: &Search,
+) -> Result<Region, Undecided> {
+    let packets = space.of_way(asked.packets, asked.way)?;
+    let Some(ports) = &asked.ports else { return Ok(packets) };
+    let straight = space.to_ports(ports)?;
+    let straight = space.bdd.and(packets, straight)?;
+    if !prepared.translates(space.is_v6()) {
+        return Ok(straight);
+    }
+    let all = fates(space, prepared, asked.way, packets, Detail::Fates)?;
+    let wide: Vec<(u128, u128)> =
+        ports.iter().map(|(from, to)| (u128::from(*from), u128::from(*to))).collect();
+    let there = space.arriving_at(&all, &wide)?;
+    space.bdd.or(straight, there)
+}
+
+fn allowed(
+    space: &mut Space,
+    fates: &Fates,
+    certain: Region,
+) -> Result<(Vec<Allowed>, bool), Undecided> {
+    let open = space.bdd.minus(fates.accepted, certain)?;
+    let mut translated = Vec::new();
+    let mut groups: Vec<(Region, Option<(std::net::IpAddr, u16)>)> = Vec::new();
+    for arrival in &fates.arrivals {
+        let becomes = match arrival.constant() {
+            (Some(address), Some(port)) => Some((space.address(address), port)),
+            (None, Some(port)) => Some((space.address(0), port)).filter(|_| false),
+            _ => None,
+        };
+        groups.push((arrival.packets, becomes));
+        translated.push(arrival.packets);
+    }
+    let translated = space.bdd.union(translated)?;
+    groups.insert(0, (space.bdd.minus(fates.accepted, translated)?, None));
+    let mut found = Vec::new();
+    let mut is_whole = true;
+    for (group, becomes) in groups {
+        for part in [certain, open] {
+            let region = space.bdd.and(group, part)?;
+            let (blocks, whole) = space.blocks(region, MOST_BLOCKS)?;
+            is_whole &= whole;
+            for block in blocks {
+                let depends_on =
+                    if part == certain { Vec::new() } else { space.depends_on(block.region) };
+                let rules = letting_through(space, &fates.decisions, block.region);
+                found.push(Allowed { block, depends_on, rules, becomes });
+            }
+        }
+    }
+    Ok((found, is_whole))
+}
+
+/// The rules that let packets of a region through: translations and accepts; a policy only where it
+/// is that of a hook that filters and no rule accepted there.
+fn letting_through(space: &mut Space, decisions: &[Decision], region: Region) -> Vec<RuleId> {
+    let mut rules: Vec<(Hook, RuleId)> = Vec::new();
+    for decision in decisions {
+        let is_wanted = match decision.did {
+            Did::Translated => true,
+            Did::Accepted => {
+                decision.rule.rule.is_some()
+                    || matches!(decision.hook, Hook::Input | Hook::Forward | Hook::Output)
+            }
+            _ => false,
+        };
+        let is_known = rules.iter().any(|(_, rule)| *rule == decision.rule);
+        if is_wanted && !is_known && space.bdd.meets(decision.packets, region) {
+            rules.push((decision.hook, decision.rule));
+        }
+    }
+    let with_rule: Vec<Hook> =
+        rules.iter().filter(|(_, rule)| rule.rule.is_some()).map(|(hook, _)| *hook).collect();
+    let is_needed =
+        |(hook, rule): &(Hook, RuleId)| rule.rule.is_some() || !with_rule.contains(hook);
+    rules.into_iter().filter(is_needed).map(|(_, rule)| rule).collect()
+}

@@ -1,0 +1,200 @@
+//! Search, lint, diff and parity on rules as iptables-save prints them.
+
+use crate::firewall::analyse::*;
+use crate::firewall::iptables::Save;
+use crate::firewall::simulate::{Outcome, Prepared, Way};
+use crate::firewall::{Family, Ruleset, World};
+
+const BUDGET: usize = 4_000_000;
+
+/// A filter table with these rules in INPUT.
+fn filter(policy: &str, rules: &[&str]) -> String {
+    let rules: String = rules.iter().map(|rule| format!("-A INPUT {rule}\n")).collect();
+    format!(
+        "*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
+    )
+}
+
+fn read(text: &str) -> Ruleset {
+    Save::read(text, Some(Family::Ip), None).unwrap().into_ruleset().unwrap()
+}
+
+fn linted(ruleset: &Ruleset) -> Vec<(Code, usize, Vec<usize>)> {
+    let world = World::default();
+    let prepared = Prepared::new(ruleset, &world);
+    let mut v4 = Space::new(false, &[ruleset], &world, BUDGET);
+    let findings = lint(&mut [&mut v4], &prepared).unwrap();
+    let place = |finding: &Finding| {
+        let blockers = finding.blockers.iter().filter_map(|blocker| blocker.rule).collect();
+        (finding.code, finding.rule.rule.unwrap_or(usize::MAX), blockers)
+    };
+    findings.iter().map(place).collect()
+}
+
+fn searched(ruleset: &Ruleset, port: u16, way: Way) -> Found {
+    let world = World::default();
+    let prepared = Prepared::new(ruleset, &world);
+    let mut space = Space::new(false, &[ruleset], &world, BUDGET);
+    let packets = space.from_outside().unwrap();
+    let tcp = space.protocol(6).unwrap();
+    let packets = space.bdd.and(packets, tcp).unwrap();
+    let asked = Search { packets, ports: Some(vec![(port, port)]), way };
+    search(&mut space, &prepared, &asked).unwrap()
+}
+
+#[test]
+fn a_port_open_to_a_network_is_reached_from_there_by_its_rule() {
+    let ruleset = read(&filter("DROP", &["-s 10.0.0.0/8 -p tcp --dport 5432 -j ACCEPT"]));
+    let found = searched(&ruleset, 5432, Way::Input);
+    assert_eq!(found.answer, Answer::Depends);
+    let [allowed] = found.allowed.as_slice() else { panic!("{:?}", found.allowed) };
+    assert_eq!(allowed.block.sources.networks[0].to_string(), "10.0.0.0/8");
+    assert_eq!(allowed.block.ports, [(5432, 5432)]);
+    assert!(allowed.block.interfaces.is_empty());
+    assert!(allowed.depends_on.is_empty());
+    assert_eq!(allowed.rules.len(), 1);
+    assert_eq!(found.witness.unwrap().packet.destination_port, 5432);
+    assert_eq!(searched(&ruleset, 22, Way::Input).answer, Answer::Never);
+}
+
+#[test]
+fn an_open_port_is_always_reached() {
+    let ruleset = read(&filter("DROP", &["-p tcp --dport 443 -j ACCEPT"]));
+    let found = searched(&ruleset, 443, Way::Input);
+    assert_eq!(found.answer, Answer::Always);
+    assert!(found.allowed[0].block.sources.is_any);
+}
+
+#[test]
+fn a_limit_makes_it_depend_and_names_itself() {
+    let rule = "-p tcp --dport 22 -m limit --limit 3/min -j ACCEPT";
+    let found = searched(&read(&filter("DROP", &[rule])), 22, Way::Input);
+    assert_eq!(found.answer, Answer::Depends);
+    assert!(!found.is_witness_certain);
+    assert_eq!(found.allowed[0].depends_on.len(), 1);
+    assert!(found.allowed[0].depends_on[0].text.contains("limit"));
+}
+
+#[test]
+fn a_search_finds_the_host_port_that_is_translated_to_the_port() {
+    let nat = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+               :POSTROUTING ACCEPT [0:0]\n-A PREROUTING ! -i docker0 -p tcp -m tcp --dport 15432 -j \
+               DNAT --to-destination 172.17.0.2:5432\nCOMMIT\n";
+    let forward = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                   -A FORWARD -d 172.17.0.2/32 -p tcp -m tcp --dport 5432 -j ACCEPT\nCOMMIT\n";
+    let found = searched(&read(&format!("{nat}{forward}")), 5432, Way::ByRoute);
+    assert_eq!(found.answer, Answer::Depends);
+    let allowed = &found.allowed[0];
+    assert_eq!(allowed.block.ports, [(15_432, 15_432)]);
+    assert_eq!(allowed.becomes.unwrap().1, 5432);
+    assert_eq!(allowed.rules.len(), 2, "{allowed:?}");
+    assert!(!allowed.block.interfaces.contains(&"docker0".into()));
+}
+
+#[test]
+fn a_rule_behind_a_wider_one_is_shadowed_or_redundant() {
+    let ruleset = read(&filter(
+        "ACCEPT",
+        &[
+            "-s 10.0.0.0/8 -j DROP",
+            "-s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT",
+            "-s 10.2.0.0/16 -j DROP",
+        ],
+    ));
+    let findings = linted(&ruleset);
+    assert_eq!(findings, [(Code::Shadowed, 1, vec![0]), (Code::Redundant, 2, vec![0])]);
+}
+
+#[test]
+fn several_rules_together_hide_one_and_only_those_needed_are_named() {
+    let ruleset = read(&filter(
+        "ACCEPT",
+        &[
+            "-s 192.0.2.0/24 -j ACCEPT",
+            "-s 10.0.0.0/9 -j DROP",
+            "-s 10.128.0.0/9 -j DROP",
+            "-s 10.0.0.0/8 -p udp -j ACCEPT",
+        ],
+    ));
+    let shadowed = linted(&ruleset).into_iter().find(|finding| finding.0 == Code::Shadowed);
+    assert_eq!(shadowed, Some((Code::Shadowed, 3, vec![1, 2])));
+}
+
+#[test]
+fn a_rule_no_packet_can_match_is_found() {
+    let ruleset =
+        read(&filter("DROP", &["-m state --state NEW -m state --state ESTABLISHED -j ACCEPT"]));
+    assert_eq!(linted(&ruleset), [(Code::NeverMatches, 0, vec![])]);
+}
+
+#[test]
+fn a_rule_that_later_ones_replace_is_redundant() {
+    let ruleset = read(&filter(
+        "DROP",
+        &["-s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT", "-p tcp --dport 22 -j ACCEPT"],
+    ));
+    assert_eq!(linted(&ruleset), [(Code::Redundant, 0, vec![])]);
+}
+
+#[test]
+fn rules_that_want_different_things_of_some_packets_are_a_conflict() {
+    let ruleset = read(&filter("DROP", &["-s 10.0.0.0/8 -j DROP", "-p tcp --dport 22 -j ACCEPT"]));
+    assert!(linted(&ruleset).contains(&(Code::Conflict, 1, vec![0])));
+}
+
+#[test]
+fn rules_in_another_order_that_mean_the_same_are_equal() {
+    let (ssh, web) = ("-p tcp --dport 22 -j ACCEPT", "-p tcp --dport 443 -j ACCEPT");
+    let (one, other) = (filter("DROP", &[ssh, web]), filter("DROP", &[web, ssh]));
+    let narrower = filter("DROP", &[web, "-s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT"]);
+    assert!(compared(&one, &other).regions.is_empty());
+    let found = compared(&one, &narrower);
+    let [difference] = found.regions.as_slice() else { panic!("{:?}", found.regions) };
+    assert_eq!((difference.before, difference.after), (Outcome::Accept, Outcome::Drop));
+    assert_eq!(difference.witness.packet.destination_port, 22);
+    assert_eq!(difference.way, Way::Input);
+}
+
+fn compared(one: &str, other: &str) -> Differences {
+    let world = World::default();
+    let (one, other) = (read(one), read(other));
+    let mut space = Space::new(false, &[&one, &other], &world, BUDGET);
+    let (before, after) = (Prepared::new(&one, &world), Prepared::new(&other, &world));
+    diff(&mut space, &before, &after, &[Way::Input, Way::Forward, Way::Output]).unwrap()
+}
+
+#[test]
+fn a_port_restricted_in_one_family_and_open_in_the_other_is_a_disparity() {
+    let mut ruleset = read(&filter("DROP", &["-s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT"]));
+    let six = filter("DROP", &["-p tcp --dport 22 -j ACCEPT"]);
+    let six = Save::read(&six, Some(Family::Ip6), None).unwrap().into_ruleset().unwrap();
+    ruleset.tables.extend(six.tables);
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let mut v4 = Space::new(false, &[&ruleset], &world, BUDGET);
+    let mut v6 = Space::new(true, &[&ruleset], &world, BUDGET);
+    let found = parity(&mut v4, &mut v6, &prepared).unwrap();
+    let [disparity] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((disparity.protocol, disparity.ports), (6, (22, 22)));
+    assert_eq!(disparity.v6, Openness::Any);
+    assert!(
+        matches!(&disparity.v4, Openness::To(set) if set.networks[0].to_string() == "10.0.0.0/8")
+    );
+    let findings = lint(&mut [&mut v4, &mut v6], &prepared).unwrap();
+    assert!(findings.iter().any(|finding| finding.code == Code::Disparity));
+}
+
+#[test]
+fn a_budget_that_is_used_up_is_an_answer_of_its_own() {
+    let ruleset = read(&filter("DROP", &["-s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT"]));
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let mut space = Space::new(false, &[&ruleset], &world, 60);
+    let packets = space.from_outside();
+    assert!(
+        packets.is_err() || {
+            let asked = Search { packets: packets.unwrap(), ports: None, way: Way::Input };
+            matches!(search(&mut space, &prepared, &asked), Err(AnalyseError::Undecided(_)))
+        }
+    );
+}

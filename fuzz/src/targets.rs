@@ -35,6 +35,7 @@ use portolan_core::wire::ipv4::Ipv4;
 use portolan_core::wire::ipv6::Ipv6;
 use portolan_core::wire::neighbour::Neighbour;
 use portolan_core::wire::netlink::{self, Payload};
+use portolan_core::wire::nftrace::TraceEvent;
 use portolan_core::wire::pair::Message;
 use portolan_core::wire::resolver::{self, ResolvConf};
 use portolan_core::wire::route::Route;
@@ -72,6 +73,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("journal", journal),
     ("error_queue", error_queue),
     ("conntrack", conntrack),
+    ("nftrace", nftrace),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
@@ -104,6 +106,16 @@ pub fn conntrack(bytes: &[u8]) {
         let Payload::Entry { body, .. } = message.payload else { continue };
         if let Ok(Some(entry)) = conntrack::Entry::parse(body) {
             assert_eq!(conntrack::Entry::parse(&entry.body()), Ok(Some(entry)));
+        }
+    }
+}
+
+/// A datagram of what nf_tables tells of a traced packet.
+pub fn nftrace(bytes: &[u8]) {
+    for message in netlink::messages(bytes).flatten() {
+        let Payload::Entry { body, .. } = message.payload else { continue };
+        if let Ok(Some(event)) = TraceEvent::parse(body) {
+            assert_eq!(TraceEvent::parse(&event.body()), Ok(Some(event)));
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod netlink;
 pub mod nft;
 pub mod options;
 pub mod owners;
+pub mod packet_trace;
 mod pidfd;
 pub mod probe;
 mod proc;

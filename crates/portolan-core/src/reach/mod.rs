@@ -13,6 +13,7 @@ mod answer;
 mod arrival;
 mod classes;
 mod fix;
+mod follow;
 mod hints;
 mod listener;
 mod own;
@@ -22,6 +23,7 @@ mod travel;
 
 pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Taker, Translated};
 pub use fix::{Fix, fixes};
+pub use follow::{End, Followed, FollowedStep, followed};
 pub use question::{Publication, Rules, Scene};
 pub use source::{Source, Whence, senders};
 

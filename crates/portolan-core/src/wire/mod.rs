@@ -15,6 +15,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod neighbour;
 pub mod netlink;
+pub mod nftrace;
 pub mod pair;
 pub mod resolver;
 pub mod route;

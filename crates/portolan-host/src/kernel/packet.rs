@@ -46,6 +46,14 @@ pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> 
 pub(crate) fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     // Linux 4.20; on an older kernel the filter refuses them by their type.
     let _ = set_option(socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+    listen_both_ways(socket)
+}
+
+/// Begins to receive packets of every protocol from every interface, and those this machine sends.
+///
+/// # Errors
+/// Those of bind(2).
+pub(crate) fn listen_both_ways(socket: BorrowedFd<'_>) -> Result<()> {
     let address = address(ETH_P_ALL, 0, [0; 6]);
     let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the kernel reads `size` bytes at the pointer, which are those of `address`.

@@ -1,13 +1,14 @@
 //! Who can reach a port of this machine, and what decides it: sockets, rules, translation, containers.
 
+pub(crate) mod live;
 pub(crate) mod sources;
 pub(crate) mod witness;
 
 use anyhow::Result;
 use portolan_core::audit::Listening;
-use portolan_core::firewall::Addresses;
+use portolan_core::firewall::{Addresses, World};
 use portolan_core::net::{Gap, Port, Transport};
-use portolan_core::reach::{self, Answer, Fix, PortReach, Reached, Source, Whence};
+use portolan_core::reach::{self, Answer, Fix, PortReach, Reached, Rules, Source, Whence};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::PortSelection;
 use portolan_core::socket::{Machine, SocketTable};
@@ -47,6 +48,10 @@ pub(crate) struct Report {
     pub(crate) from: Vec<String>,
     /// The sockets; `None` with saved rules.
     pub(crate) table: Option<SocketTable>,
+    /// The rules; `None` where they could not be read.
+    pub(crate) rules: Option<Rules>,
+    /// Addresses and routes, where they are known.
+    pub(crate) world: World,
     /// Names of the inventory for addresses.
     pub(crate) names: Vec<(String, Addresses)>,
     /// What could not be seen.
@@ -139,8 +144,9 @@ pub(crate) fn ask(request: &Request<'_>, registry: &Registry) -> Result<Report> 
     gaps.append(&mut witness.gaps);
     gaps.append(&mut asking.gaps);
     gaps.push(upstream());
-    let from = request.from.clone();
-    Ok(Report { rows, is_asked: request.ports.is_some(), from, table, names, gaps })
+    let Witness { rules, world, .. } = witness;
+    let (is_asked, from) = (request.ports.is_some(), request.from.clone());
+    Ok(Report { rows, is_asked, from, table, rules, world, names, gaps })
 }
 
 fn rows(

@@ -2,8 +2,10 @@
 
 mod json;
 mod label;
+mod live;
 mod text;
 mod words;
 
 pub(crate) use json::json;
+pub(crate) use live::{invitation, live_json, live_text, plan};
 pub(crate) use text::text;

@@ -1,0 +1,187 @@
+//! A real packet, followed: whether it arrives, and which rule takes it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use portolan_core::firewall::{Ruleset, World};
+use portolan_core::net::{Port, Transport};
+use portolan_core::reach::{Followed, followed};
+use portolan_core::wire::nftrace::TraceEvent;
+use portolan_core::wire::tcp;
+use portolan_host::clock::Stopwatch;
+use portolan_host::packet_trace::{self, Seen, TraceError, Tracer, Wanted, Wire};
+
+use crate::fault::{Fault, Hinted as _};
+
+/// What is going to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Which packets are followed.
+    pub(crate) wanted: Wanted,
+    /// To these addresses of this machine.
+    pub(crate) to: Vec<IpAddr>,
+    /// The table that is made meanwhile.
+    pub(crate) table: String,
+    /// How long it is there at most.
+    pub(crate) wait: Duration,
+    /// Whether the packet is sent from here.
+    pub(crate) is_own: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    /// What was done.
+    pub(crate) plan: Plan,
+    /// Whether the wire was looked at too.
+    pub(crate) saw_wire: bool,
+    /// The first packet that came; `None` where none did.
+    pub(crate) packet: Option<Wire>,
+    /// Its way through the rules; `None` where nf_tables told nothing of it.
+    pub(crate) way: Option<Followed>,
+    /// What was answered.
+    pub(crate) reply: Option<Reply>,
+    /// How long it was waited.
+    pub(crate) waited: Duration,
+}
+
+/// What this machine answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// It took the connection, or sent a datagram back.
+    Accepts,
+    /// It refuses: a RST, or an ICMP error.
+    Refuses,
+}
+
+/// Plans it.
+///
+/// # Errors
+/// A source that is not one address.
+pub(crate) fn plan(
+    from: IpAddr,
+    port: Port,
+    transport: Transport,
+    world: &World,
+    wait: Duration,
+) -> Result<Plan> {
+    if !matches!(transport, Transport::Tcp | Transport::Udp) {
+        return Err(Fault::new(format!("{transport} packets cannot be followed"), ""));
+    }
+    let is_own = world.is_local(from);
+    let own = world.addresses.iter().map(|own| own.address);
+    let to = own.filter(|to| {
+        to.is_ipv4() == from.is_ipv4() && to.is_loopback() == from.is_loopback() && !is_link(*to)
+    });
+    let to: Vec<IpAddr> = to.collect();
+    let wanted = Wanted { from, transport, port };
+    Ok(Plan { wanted, to, table: Tracer::table_name(), wait, is_own })
+}
+
+fn is_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// Carries a plan out. The table is gone when this returns.
+///
+/// # Errors
+/// When packets cannot be traced here.
+pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
+    let mut tracer = Tracer::begin(plan.wanted).map_err(refused)?;
+    let watch = Stopwatch::start();
+    if plan.is_own {
+        let to = plan.to.first().copied().unwrap_or(plan.wanted.from);
+        let to = if plan.to.contains(&plan.wanted.from) { plan.wanted.from } else { to };
+        packet_trace::send(plan.wanted, to).hinted("send a packet", "")?;
+    }
+    let mut gathered = Gathered::default();
+    let limit = if plan.is_own { plan.wait.min(OWN) } else { plan.wait };
+    let mut until = limit;
+    loop {
+        let past = watch.now().since_start();
+        if past >= until {
+            break;
+        }
+        for seen in tracer.next(until - past)? {
+            // What follows a first packet follows at once.
+            if gathered.take(seen, &plan.wanted) {
+                until = until.min(watch.now().since_start() + SOON);
+            }
+        }
+    }
+    let saw_wire = tracer.sees_wire();
+    let table = tracer.table().to_owned();
+    drop(tracer);
+    let events = gathered.first(&table);
+    Ok(Observation {
+        plan,
+        saw_wire,
+        packet: gathered.packet,
+        way: events.map(|events| followed(events, ruleset, &table)),
+        reply: gathered.reply,
+        waited: watch.now().since_start(),
+    })
+}
+
+fn refused(error: TraceError) -> anyhow::Error {
+    let hint = match &error {
+        TraceError::NoTool => "install nftables",
+        TraceError::Refused(why) if why.contains("not permitted") => "run with sudo",
+        TraceError::Refused(_) | TraceError::Socket(_) => {
+            "it takes root, and Linux 5.12 with nf_tables"
+        }
+    };
+    Fault::new(format!("trace packets: {error}"), hint)
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Gathered {
+    steps: BTreeMap<u32, Vec<TraceEvent>>,
+    order: Vec<u32>,
+    packet: Option<Wire>,
+    reply: Option<Reply>,
+}
+
+impl Gathered {
+    /// Takes something in; whether it was the first of a packet asked about.
+    fn take(&mut self, seen: Seen, wanted: &Wanted) -> bool {
+        match seen {
+            Seen::Step(event) => {
+                let steps = self.steps.entry(event.id).or_default();
+                let is_first = steps.is_empty();
+                if is_first {
+                    self.order.push(event.id);
+                }
+                steps.push(event);
+                is_first
+            }
+            Seen::Wire(wire) if wire.from.address == wanted.from && wire.to.port == wanted.port => {
+                let is_first = self.packet.is_none();
+                self.packet.get_or_insert(wire);
+                is_first
+            }
+            Seen::Wire(wire) => {
+                let is_refusal = wire.is_error || wire.flags.is_some_and(|f| f & tcp::RST != 0);
+                let reply = if is_refusal { Reply::Refuses } else { Reply::Accepts };
+                self.reply.get_or_insert(reply);
+                false
+            }
+        }
+    }
+
+    /// The steps of the first packet that our table marked.
+    fn first(&self, table: &str) -> Option<&[TraceEvent]> {
+        let marked = |id: &&u32| {
+            self.steps.get(id).is_some_and(|steps| steps.iter().any(|step| &*step.table == table))
+        };
+        self.order.iter().find(marked).and_then(|id| self.steps.get(id)).map(Vec::as_slice)
+    }
+}
+
+/// After a packet has come, so long for what follows.
+const SOON: Duration = Duration::from_millis(600);
+/// A packet of our own comes at once or not at all.
+const OWN: Duration = Duration::from_secs(2);

@@ -1,0 +1,212 @@
+//! A real packet's way, told.
+
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+use portolan_core::net::Endpoint;
+use portolan_core::reach::{End, Followed, FollowedStep};
+use portolan_core::wire::nftrace::TraceVerdict;
+use serde::Serialize;
+
+use crate::ops::reach::live::{Observation, Plan, Reply};
+use crate::ops::reach::{Report, Row};
+use crate::render::firewall::place::PlaceJson;
+use crate::render::json::Document;
+use crate::render::reach::words;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+
+/// Says on standard error what is going to be changed and undone.
+pub(crate) fn plan(plan: &Plan) {
+    let wanted = &plan.wanted;
+    let lines = [
+        format!(
+            "add the table `inet {}`: it marks packets from {} to {}/{} for tracing and decides nothing",
+            plan.table, wanted.from, wanted.port, wanted.transport
+        ),
+        format!(
+            "remove it after at most {} s; the kernel removes it when this command ends in any way",
+            plan.wait.as_secs()
+        ),
+    ];
+    let mut out = io::stderr().lock();
+    for line in lines {
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(out, "{}", sanitize(&line));
+    }
+}
+
+/// What is to be done on the other machine.
+pub(crate) fn invitation(plan: &Plan) -> String {
+    let wanted = &plan.wanted;
+    let to = plan.to.first().map_or_else(
+        || "THIS-MACHINE".to_owned(),
+        |to| Endpoint::new(*to, wanted.port).to_string(),
+    );
+    format!("on {} run now: portolan check {to}/{}", wanted.from, wanted.transport)
+}
+
+/// Prints what came of it.
+pub(crate) fn live_text(screen: &mut Screen, report: &Report, seen: &Observation) -> Result<()> {
+    let wanted = &seen.plan.wanted;
+    let (role, verdict) = verdict(seen);
+    let title = format!("{}/{} from {}", wanted.port, wanted.transport, wanted.from);
+    let style = screen.style;
+    writeln!(
+        screen,
+        "{}  {}",
+        style.paint(Role::Strong, sanitize(&title)),
+        style.paint(role, verdict.0)
+    )?;
+    writeln!(screen, "{}", sanitize(&verdict.1))?;
+    if let Some(way) = seen.way.as_ref().filter(|way| !way.steps.is_empty()) {
+        writeln!(screen)?;
+        for step in &way.steps {
+            let line = format!("  {:<8}  {}", word(step.verdict), step.rule);
+            writeln!(screen, "{}", sanitize(&line))?;
+        }
+    }
+    if let Some(reply) = seen.reply {
+        writeln!(screen, "  {}", reply_words(reply))?;
+    }
+    writeln!(screen)?;
+    for row in &report.rows {
+        let expected = expectation(row);
+        writeln!(screen, "by the rules: {}", sanitize(&expected))?;
+    }
+    Ok(screen.flush()?)
+}
+
+fn expectation(row: &Row) -> String {
+    let groups = || row.reach.sources.iter().flat_map(|r| &r.groups);
+    let told = groups().find(|g| g.has_way()).or_else(|| groups().next());
+    told.map_or_else(String::new, |g| format!("{}, {}", g.answer.as_str(), words::by(&g.by)))
+}
+
+fn verdict(seen: &Observation) -> (Role, (&'static str, String)) {
+    match (&seen.way, &seen.packet) {
+        (Some(Followed { end: End::Delivered, .. }), _) => {
+            (Role::Good, ("arrived", "It came through the whole input path.".to_owned()))
+        }
+        (Some(Followed { end: End::Forwarded, .. }), _) => {
+            (Role::Good, ("arrived", "It was sent on to where it was translated to.".to_owned()))
+        }
+        (Some(Followed { end: End::Refused(rule), .. }), _) => {
+            (Role::Bad, ("dropped", format!("It arrived, and was ended by {rule}")))
+        }
+        (Some(Followed { end: End::NotRouted, .. }), _) => (
+            Role::Bad,
+            (
+                "not routed",
+                "It arrived, no rule of nf_tables ended it, and it came no farther than prerouting: \
+                 the reverse path (rp_filter), forwarding, or rules of legacy iptables"
+                    .to_owned(),
+            ),
+        ),
+        (None, Some(_)) => (
+            Role::Bad,
+            (
+                "arrived",
+                "It was seen on the wire, and never came to the rules: an ingress rule, XDP or tc \
+                 took it, or it was for another machine"
+                    .to_owned(),
+            ),
+        ),
+        (None, None) => (
+            Role::Warning,
+            (
+                "nothing came",
+                format!("No such packet arrived within {} s.", seen.waited.as_secs()),
+            ),
+        ),
+    }
+}
+
+const fn word(verdict: TraceVerdict) -> &'static str {
+    match verdict {
+        TraceVerdict::Drop => "drops",
+        TraceVerdict::Accept => "accepts",
+        TraceVerdict::GoesOn(_) => "passes",
+        TraceVerdict::Taken(_) => "takes",
+    }
+}
+
+const fn reply_words(reply: Reply) -> &'static str {
+    match reply {
+        Reply::Accepts => "answered: the port is open",
+        Reply::Refuses => "answered: refused",
+    }
+}
+
+/// Prints it as one document.
+pub(crate) fn live_json(screen: &mut Screen, report: &Report, seen: &Observation) -> Result<()> {
+    let wanted = &seen.plan.wanted;
+    let groups = || report.rows.iter().flat_map(|row| row.reach.groups());
+    let expected = groups().find(|g| g.has_way()).or_else(|| groups().next());
+    let (arrived, outcome, rule) = match (&seen.way, &seen.packet) {
+        (Some(Followed { end: End::Delivered, .. }), _) => (true, "delivered", None),
+        (Some(Followed { end: End::Forwarded, .. }), _) => (true, "forwarded", None),
+        (Some(Followed { end: End::Refused(rule), .. }), _) => (true, "dropped", Some(rule)),
+        (Some(Followed { end: End::NotRouted, .. }), _) => (true, "not-routed", None),
+        (None, Some(_)) => (true, "before-rules", None),
+        (None, None) => (false, "nothing-came", None),
+    };
+    let body = Body {
+        from: [wanted.from.to_string()],
+        port: wanted.port.0,
+        transport: wanted.transport.as_str(),
+        answer: expected.map(|group| group.answer.as_str()),
+        live: LiveJson {
+            arrived,
+            outcome,
+            rule: rule.map(PlaceJson::from),
+            replied: seen.reply.map(|reply| match reply {
+                Reply::Accepts => "accepts",
+                Reply::Refuses => "refuses",
+            }),
+            steps: seen.way.iter().flat_map(|way| &way.steps).map(StepJson::from).collect(),
+            saw_wire: seen.saw_wire,
+            waited_ms: u64::try_from(seen.waited.as_millis()).unwrap_or(u64::MAX),
+        },
+    };
+    screen.json(&Document::new("reach", body, &report.gaps))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body {
+    from: [String; 1],
+    port: u16,
+    transport: &'static str,
+    /// What the rules say of it.
+    answer: Option<&'static str>,
+    live: LiveJson,
+}
+
+#[derive(Serialize)]
+struct LiveJson {
+    arrived: bool,
+    /// `delivered forwarded dropped not-routed before-rules nothing-came`.
+    outcome: &'static str,
+    /// What ended it.
+    rule: Option<PlaceJson>,
+    /// What this machine answered: `accepts`, `refuses`, or null where nothing was seen.
+    replied: Option<&'static str>,
+    steps: Vec<StepJson>,
+    /// Whether the wire could be looked at too.
+    saw_wire: bool,
+    waited_ms: u64,
+}
+
+#[derive(Serialize)]
+struct StepJson {
+    verdict: &'static str,
+    rule: PlaceJson,
+}
+
+impl From<&FollowedStep> for StepJson {
+    fn from(step: &FollowedStep) -> Self {
+        Self { verdict: word(step.verdict), rule: PlaceJson::from(&step.rule) }
+    }
+}

@@ -14,8 +14,8 @@ use crate::socket::{Held, Machine, SocketTable};
 
 use super::accepted::{self, Accepted};
 use super::binding::{Allowed, Fit};
-use super::{FileLine, Finding, Listening, Reach, Rule, Subject};
-use super::{exposure, holder, numbers, paperwork, reality};
+use super::{FileLine, Finding, Listening, Opening, Reach, Rule, Subject};
+use super::{exposure, holder, numbers, opening, paperwork, reality};
 
 /// Everything an audit looks at.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub struct Scene<'a> {
     pub machine: &'a Machine,
     /// What is known to be risky.
     pub registry: &'a Registry,
+    /// Who reaches which port by the rules; empty where they were not seen.
+    pub openings: &'a [Opening],
     /// The day of the audit.
     pub today: Date,
 }
@@ -67,6 +69,7 @@ pub fn judge(scene: &Scene<'_>) -> Judgement {
     exposure::judge(&mut case);
     numbers::judge(&mut case);
     paperwork::judge(&mut case);
+    opening::judge(&mut case);
     accepted::settle(case)
 }
 

@@ -3,6 +3,7 @@
 //! Two facts say something: where a socket is bound, and whom `from` names. A firewall can only
 //! narrow both; it is not looked at here.
 
+use crate::firewall::Addresses;
 use crate::inventory::SourceExtent;
 use crate::net::{Prefix, Scope};
 use crate::socket::Held;
@@ -60,6 +61,17 @@ impl Reach {
         let unresolved = (!extent.unresolved.is_empty()).then_some(Self::Named);
         let named = extent.prefixes.iter().map(|p| Self::of_prefix(*p));
         named.chain(unresolved).max().unwrap_or(Self::Machine)
+    }
+
+    /// As far away as some addresses are: anyone, where most of a family is among them.
+    #[must_use]
+    pub fn of_addresses(addresses: &Addresses) -> Self {
+        let prefixes = [false, true].into_iter().flat_map(|is_v6| addresses.prefixes(is_v6));
+        let of_one = |prefix: Prefix| match prefix.length() {
+            0..8 => Self::Anyone,
+            _ => Self::of_prefix(prefix),
+        };
+        prefixes.map(of_one).max().unwrap_or(Self::Machine)
     }
 
     /// A prefix lies in one scope, since its first address does; a short one may hold several, and

@@ -13,6 +13,8 @@ pub enum Rule {
     P103,
     /// Bound wider than allowed.
     P104,
+    /// Reachable although the input rules refuse it.
+    P108,
     /// Two want the same port.
     P109,
     /// Planned or reserved number taken.
@@ -21,6 +23,8 @@ pub enum Rule {
     P111,
     /// Review overdue, approval expired.
     P112,
+    /// The firewall differs from the inventory.
+    P114,
     /// Reachable from a source that `from` does not name.
     P115,
     /// Risky service without a security note, or risky where it is exposed.
@@ -35,15 +39,17 @@ pub enum Rule {
 
 impl Rule {
     /// All rules that are judged, by number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::P101,
         Self::P102,
         Self::P103,
         Self::P104,
+        Self::P108,
         Self::P109,
         Self::P110,
         Self::P111,
         Self::P112,
+        Self::P114,
         Self::P115,
         Self::P116,
         Self::P117,
@@ -59,10 +65,12 @@ impl Rule {
             Self::P102 => "P102",
             Self::P103 => "P103",
             Self::P104 => "P104",
+            Self::P108 => "P108",
             Self::P109 => "P109",
             Self::P110 => "P110",
             Self::P111 => "P111",
             Self::P112 => "P112",
+            Self::P114 => "P114",
             Self::P115 => "P115",
             Self::P116 => "P116",
             Self::P117 => "P117",
@@ -71,10 +79,11 @@ impl Rule {
         }
     }
 
-    /// Whether only a probe can tell, so that an audit without one says nothing of it.
+    /// Whether it takes the rules of the firewall or a probe to tell, so that an audit with neither says
+    /// nothing of it.
     #[must_use]
-    pub const fn needs_probe(self) -> bool {
-        matches!(self, Self::P115 | Self::P122)
+    pub const fn needs_witness(self) -> bool {
+        matches!(self, Self::P108 | Self::P114 | Self::P115 | Self::P122)
     }
 
     /// The rule in a few words.
@@ -85,10 +94,12 @@ impl Rule {
             Self::P102 => "declared but not listening",
             Self::P103 => "wrong process, user, unit or container",
             Self::P104 => "bound wider than allowed",
+            Self::P108 => "reachable although the input rules refuse it",
             Self::P109 => "conflict",
             Self::P110 => "planned or reserved number taken",
             Self::P111 => "fixed port inside the ephemeral or NodePort range",
             Self::P112 => "review overdue, approval expired",
+            Self::P114 => "firewall differs from the inventory",
             Self::P115 => "reachable from a source that `from` does not name",
             Self::P116 => "risky service, unexplained or exposed",
             Self::P117 => "left to do by init",
@@ -117,6 +128,12 @@ impl Rule {
                 "The service is bound to more addresses than the inventory allows; without `from` \
                  that is loopback alone. Bind it more narrowly, or declare who may come."
             }
+            Self::P108 => {
+                "Traffic for the port is translated to another address, a container's most often, \
+                 and so never comes to the rules of the input path that refuse it. Publish it for \
+                 this machine alone, or refuse it in the forward path. Judged where the rules can \
+                 be read."
+            }
             Self::P109 => {
                 "Two entries of the inventory want the same port of the same host. Only one can \
                  have it: move or retire the other."
@@ -134,9 +151,14 @@ impl Rule {
                 "The entry was to be looked at again by now, or its approval has ended. Review it \
                  and write down when."
             }
+            Self::P114 => {
+                "A source that `from` names is kept out by a rule. Apply what the inventory says, \
+                 or change the rule or the inventory. Judged where the rules can be read."
+            }
             Self::P115 => {
-                "A port answers a probe from an address that its `from` does not name. Close it \
-                 there, or name the source if it is meant. Judged with --probe alone."
+                "A port can be reached from an address that its `from` does not name: the rules let \
+                 it in, or it answered a probe. Close it there, or name the source if it is meant. \
+                 Judged where the rules can be read, and with --probe."
             }
             Self::P116 => {
                 "The port carries a protocol that is attacked when exposed. Narrow who can come, \
@@ -148,8 +170,9 @@ impl Rule {
             }
             Self::P118 => "A service that was retired listens again. Stop it, or make it active.",
             Self::P122 => {
-                "A port that a [[never]] of the inventory forbids answers a probe. Close it before \
-                 anything else. Judged with --probe alone."
+                "A port that a [[never]] of the inventory forbids can be reached: the rules let those \
+                 in, or it answered a probe. Close it before anything else. Judged where the rules \
+                 can be read, and with --probe."
             }
         }
     }

@@ -113,6 +113,7 @@ impl World {
             sockets: &self.sockets,
             machine: &self.machine,
             registry: &Registry::embedded(),
+            openings: &[],
             today: date(2026, 3, 9),
         })
     }

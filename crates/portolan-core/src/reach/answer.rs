@@ -1,5 +1,6 @@
 //! An answer: who reaches a port, by which way, and what decides it.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::firewall::simulate::Outcome;
@@ -114,6 +115,47 @@ pub enum By {
     /// Rules could not be read; by what sockets are bound to, it could be reached.
     RulesUnseen,
 }
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allowed(rule) => write!(f, "let in by {rule}"),
+            Self::Unfiltered => f.write_str("no rule is in the way"),
+            Self::Refused { rule, outcome: Outcome::Reject(_) } => write!(f, "rejected by {rule}"),
+            Self::Refused { rule, .. } => write!(f, "dropped by {rule}"),
+            Self::AnswerRefused(rule) => {
+                write!(f, "it gets in, but its answer is dropped by {rule}")
+            }
+            Self::NoListener(bound) if bound.is_empty() => f.write_str("nothing listens there"),
+            Self::NoListener(bound) => write!(f, "bound to {} only", addresses(bound)),
+            Self::NoRoute => f.write_str("no route leads back there"),
+            Self::NoAddress => f.write_str("this machine has no address to send to from there"),
+            Self::NotForwarding => {
+                f.write_str("it would have to be passed on, and this machine does not forward")
+            }
+            Self::Martian => {
+                f.write_str("translated to loopback, where packets from outside are not let")
+            }
+            Self::RulesUnseen => {
+                f.write_str("the rules were not seen; where it is bound, nothing is in the way")
+            }
+        }
+    }
+}
+
+fn addresses(bound: &[Endpoint]) -> String {
+    let mut all: Vec<String> = bound.iter().map(|e| e.address.to_string()).collect();
+    all.dedup();
+    let more = all.len().saturating_sub(SHOWN);
+    all.truncate(SHOWN);
+    match more {
+        0 => all.join(", "),
+        _ => format!("{} and {more} more", all.join(", ")),
+    }
+}
+
+/// More addresses than this are counted.
+const SHOWN: usize = 3;
 
 /// Who takes a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

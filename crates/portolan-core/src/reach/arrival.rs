@@ -33,7 +33,7 @@ pub(super) fn arrivals(
     is_v6: bool,
 ) -> Vec<Arrival> {
     let Whence::Outside { addresses, interface } = whence else { return Vec::new() };
-    let addresses = addresses.family(is_v6).without(&own(world));
+    let addresses = addresses.family(is_v6);
     if addresses.is_empty() {
         return Vec::new();
     }
@@ -41,6 +41,16 @@ pub(super) fn arrivals(
         Some(interface) => by(interface, &addresses, world),
         None if world.is_known() => by_route(addresses, world, is_v6),
         None => by_rules(&addresses, ruleset),
+    }
+}
+
+/// Whether a source is nothing but addresses of this machine.
+pub(super) fn is_own(whence: &Whence, world: &World) -> bool {
+    match whence {
+        Whence::Here => true,
+        Whence::Outside { addresses, .. } => {
+            !addresses.is_empty() && addresses.without(&own(world)).is_empty()
+        }
     }
 }
 

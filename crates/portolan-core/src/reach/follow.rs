@@ -49,7 +49,9 @@ pub fn followed(events: &[TraceEvent], ruleset: &Ruleset, own: &str) -> Followed
             }
             continue;
         }
-        if event.kind == TraceKind::Return {
+        // A chain that comes to its end is told as a rule without a number.
+        let is_end = event.kind == TraceKind::Rule && event.rule.is_none();
+        if event.kind == TraceKind::Return || (is_end && event.verdict != TraceVerdict::Drop) {
             continue;
         }
         let rule = place(event, ruleset);

@@ -12,7 +12,7 @@ use crate::net::{Endpoint, Port, Transport};
 use crate::socket::SocketTable;
 
 use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
-use super::arrival::{Arrival, SOME_INTERFACE, arrivals, destinations};
+use super::arrival::{Arrival, SOME_INTERFACE, arrivals, destinations, is_own};
 use super::classes::Classes;
 use super::question::Asking;
 use super::{Whence, hints, listener};
@@ -43,9 +43,9 @@ impl<'a> Travel<'a> {
     pub(super) fn groups(&self, whence: &Whence) -> Vec<Group> {
         let mut groups = Vec::new();
         for is_v6 in [false, true] {
-            match whence {
-                Whence::Here => groups.extend(self.of_own_programs(is_v6)),
-                Whence::Outside { .. } => self.of_others(whence, is_v6, &mut groups),
+            match is_own(whence, self.asking.scene.world) {
+                true => groups.extend(self.of_own_programs(is_v6)),
+                false => self.of_others(whence, is_v6, &mut groups),
             }
         }
         groups.sort_by_key(|group| (group.answer, group.is_v6));
@@ -144,9 +144,23 @@ impl<'a> Travel<'a> {
         arrival: &Arrival,
         is_v6: bool,
     ) -> Option<Packet> {
-        let source = sample(class, is_v6)?;
+        let source = self.sample(class, is_v6)?;
         let packet = Packet::new(self.protocol, source, to).ports(SENDER_PORT, self.port.0);
         Some(Packet { interface_in: arrival.interface.clone().unwrap_or_default(), ..packet })
+    }
+
+    /// An address of a class: one that a host can have, and not this one.
+    fn sample(&self, class: &Addresses, is_v6: bool) -> Option<IpAddr> {
+        let (low, high) = *class.intervals(is_v6).iter().max_by_key(|(low, high)| high - low)?;
+        let address = |number: u128| -> Option<IpAddr> {
+            Some(match is_v6 {
+                true => Ipv6Addr::from_bits(number).into(),
+                false => Ipv4Addr::from_bits(u32::try_from(number).ok()?).into(),
+            })
+        };
+        let first = if high - low > 1 { low + 1 } else { low };
+        let mut some = (first..=high).take(MOST_OWN).filter_map(address);
+        some.find(|a| !self.asking.scene.world.is_local(*a)).or_else(|| address(first))
     }
 
     fn fate(&self, packet: &Packet, mut group: Group) -> Group {
@@ -368,17 +382,6 @@ fn questions(walk: &Walk) -> Vec<String> {
     found
 }
 
-/// An address of a class, one that a host can have.
-fn sample(class: &Addresses, is_v6: bool) -> Option<IpAddr> {
-    let spans = class.intervals(is_v6);
-    let widest = spans.iter().max_by_key(|(low, high)| high - low)?;
-    let number = if widest.1 - widest.0 > 1 { widest.0 + 1 } else { widest.0 };
-    Some(match is_v6 {
-        true => Ipv6Addr::from_bits(number).into(),
-        false => Ipv4Addr::from_bits(u32::try_from(number).ok()?).into(),
-    })
-}
-
 /// Yes before depends before no; of refusals the one that says most first.
 fn rank(group: &Group) -> (Answer, u8) {
     let by = match group.by {
@@ -404,5 +407,7 @@ fn join(groups: &mut Vec<Group>, group: Group) {
 
 /// Some port of those that clients send from.
 pub(super) const SENDER_PORT: u16 = 50_123;
+/// No machine has so many addresses in a row.
+const MOST_OWN: usize = 64;
 /// More classes of senders are not asked one by one.
 const MOST_CLASSES: usize = 4096;

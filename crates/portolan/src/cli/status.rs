@@ -20,17 +20,19 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().into_value(&mut gaps);
     let intent = ops::inventory::intent(&global.asked(), &machine, &mut gaps)?;
     gaps.extend(intent.gap());
-    let judgement = intent
-        .declared()
-        .map(|(inventory, host)| ops::audit::judge(inventory, host, &table, &machine, &registry));
+    let reaches = ops::reach::chart::chart(&table, &machine, &intent, &mut gaps);
+    let openings = reaches.openings();
+    let judgement = intent.declared().map(|(inventory, host)| {
+        ops::audit::judge(inventory, host, &table, &machine, &registry, &openings)
+    });
     let sources = Sources {
         machine: &machine,
         table: &table,
         registry: &registry,
         intent: &intent,
+        reaches,
         judgement: judgement.unwrap_or_default(),
     };
-    gaps.push(ops::status::not_looked());
     let chart = Observed { value: chart(sources), gaps };
     let mut screen = Screen::open(global);
     if global.json {

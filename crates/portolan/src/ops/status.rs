@@ -1,22 +1,24 @@
 //! The chart of this machine: its open ports, a row each, widest reach first.
 //!
-//! Joins what the kernel says (sockets, owners), what the number is registered for, what the
-//! inventory declares and what the audit finds. Which packets a firewall lets through is not looked
-//! at here, and the chart says so.
+//! Joins what the kernel says (sockets, owners), who gets through to them by the rules of the
+//! firewall, what the number is registered for, what the inventory declares and what the audit finds.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use portolan_core::audit::{Finding, Judgement, Listening, Reach, Rule};
+use portolan_core::firewall::Addresses;
 use portolan_core::inventory::{Declared, Host, Inventory, Status};
-use portolan_core::net::{Gap, Port, Scope, Severity, Transport, Why};
+use portolan_core::net::{Port, Scope, Severity, Transport};
+use portolan_core::reach::{Answer, PortReach, Whence};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
     Backlog, Held, Machine, Placement, Process, SocketTable, TurnedAway, Unowned,
 };
 
 use crate::ops::inventory::Intent;
+use crate::ops::reach::chart::Reaches;
 
 /// Everything the chart is made of.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) registry: &'a Registry,
     /// What was meant to be here.
     pub(crate) intent: &'a Intent,
+    /// Who reaches what.
+    pub(crate) reaches: Reaches,
     /// What the audit found, and what it would have found, had that not been accepted.
     pub(crate) judgement: Judgement,
 }
@@ -44,6 +48,10 @@ pub(crate) struct Chart<'a> {
     pub(crate) ports: Vec<Row<'a>>,
     /// What listeners turned away, where an accept queue is full.
     pub(crate) turned_away: Option<TurnedAway>,
+    /// Whether the rules of the firewall could be read.
+    pub(crate) are_rules_seen: bool,
+    /// Names of the inventory for addresses.
+    pub(crate) names: Vec<(String, Addresses)>,
     /// Findings about ports that are not open, such as a service that does not listen.
     pub(crate) elsewhere: Vec<Finding>,
 }
@@ -69,6 +77,8 @@ pub(crate) struct Row<'a> {
     pub(crate) chosen_by_kernel: bool,
     /// The accept queue, where one is full.
     pub(crate) full_queue: Option<Backlog>,
+    /// Who reaches it.
+    pub(crate) reachable: Option<PortReach>,
     /// What the inventory says of it.
     pub(crate) declared: Option<DeclaredAs<'a>>,
     /// Why it is fine although nothing declares it: the reason of an `[[ignore]]`.
@@ -108,9 +118,27 @@ pub(crate) struct Risk<'a> {
 }
 
 impl Row<'_> {
-    /// The widest reach of its sockets.
+    /// The widest reach of its sockets, narrowed by the rules where they were seen.
     pub(crate) fn reach(&self) -> Reach {
-        Reach::of_sockets(self.sockets.iter().copied())
+        let bound = Reach::of_sockets(self.sockets.iter().copied());
+        self.let_through().map_or(bound, |reach| reach.min(bound))
+    }
+
+    /// How far away those are whom the rules let through; `None` where they were not seen.
+    fn let_through(&self) -> Option<Reach> {
+        let outside =
+            self.reachable.as_ref()?.sources.iter().find(|r| r.source.whence != Whence::Here)?;
+        let mut reach = Reach::Machine;
+        for group in &outside.groups {
+            match group.answer {
+                Answer::Unknown => return None,
+                Answer::Yes | Answer::Depends => {
+                    reach = reach.max(Reach::of_addresses(&group.senders));
+                }
+                Answer::No => {}
+            }
+        }
+        Some(reach)
     }
 
     /// Whether nobody meant it: neither declared nor accepted.
@@ -127,15 +155,6 @@ impl Row<'_> {
     pub(crate) fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|f| f.severity).max()
     }
-}
-
-/// What a chart never looks at: reach is told from where sockets are bound.
-pub(crate) fn not_looked() -> Gap {
-    Gap::aside(
-        "what the firewall and NAT of this machine let through",
-        Why::NotLooked,
-        "reach is told from where sockets are bound",
-    )
 }
 
 impl Chart<'_> {
@@ -156,6 +175,7 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
         .filter(|a| a.finding.rule == Rule::P101)
         .map(|a| (a.finding.subject.to_string(), a.reason))
         .collect();
+    let Reaches { ports: mut reaches, names, are_rules_seen } = sources.reaches;
     let mut ports = Vec::new();
     for listening in Listening::all(sources.table) {
         let (port, transport) = (listening.port, listening.transport);
@@ -165,6 +185,7 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
         let subject = format!("{port}/{transport}");
         row.findings = findings.remove(&subject).unwrap_or_default();
         row.accepted = accepted.remove(&subject);
+        row.reachable = reaches.remove(&(port, transport));
         ports.push(row);
     }
     if let Some((inventory, host)) = sources.intent.declared() {
@@ -174,7 +195,8 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
     let mut elsewhere: Vec<Finding> = findings.into_values().flatten().collect();
     elsewhere.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.subject.cmp(&b.subject)));
     let turned_away = sources.table.namespaces.first().and_then(|own| own.turned_away);
-    Chart { machine: sources.machine, intent: sources.intent, ports, turned_away, elsewhere }
+    let (machine, intent) = (sources.machine, sources.intent);
+    Chart { machine, intent, ports, turned_away, are_rules_seen, names, elsewhere }
 }
 
 fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
@@ -199,6 +221,7 @@ fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
         full_queue: sockets.iter().find_map(full),
         owners,
         sockets,
+        reachable: None,
         declared: None,
         accepted: None,
         risk: None,
@@ -301,6 +324,7 @@ mod tests {
             table: &table,
             registry: &registry,
             intent: &Intent::None,
+            reaches: Reaches::default(),
             judgement: Judgement::default(),
         };
         let chart = chart(sources);

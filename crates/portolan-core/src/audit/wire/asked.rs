@@ -110,7 +110,7 @@ fn forbidden<'a>(inventory: &'a Inventory, never: &'a Never, host: &Host) -> Vec
 }
 
 /// Whether a `[[never]]` is about a port of a host.
-pub(super) fn is_forbidden(
+pub(in crate::audit) fn is_forbidden(
     inventory: &Inventory,
     never: &Never,
     host: &Host,

@@ -27,6 +27,7 @@ use crate::registry::Registry;
 use crate::scan::Record;
 use crate::socket::{Machine, SocketTable};
 
+pub(super) use asked::is_forbidden;
 pub use asked::{Asked, ask};
 use doubt::{Doubt, Outcome, outcome};
 use one_of::OneOf;
@@ -292,7 +293,7 @@ impl<'a> View<'a> {
     fn never(&mut self, transport: Transport, port: Port) {
         let inventory = self.scene.inventory;
         for never in &inventory.never {
-            if !asked::is_forbidden(inventory, never, self.host, transport, port) {
+            if !is_forbidden(inventory, never, self.host, transport, port) {
                 continue;
             }
             let sources: Vec<&Source> = never.from.iter().map(|s| &s.value).collect();
@@ -366,7 +367,15 @@ fn settle<'a>(
 ) {
     let (sockets, registry) = (SocketTable::default(), Registry::embedded());
     let WireScene { inventory, machine, today, .. } = *scene;
-    let there = Scene { inventory, host, sockets: &sockets, machine, registry: &registry, today };
+    let there = Scene {
+        inventory,
+        host,
+        sockets: &sockets,
+        machine,
+        registry: &registry,
+        openings: &[],
+        today,
+    };
     accepted::divide(&there, verdicts, judgement);
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use jiff::civil::Date;
-use portolan_core::audit::{self, Finding, Judgement, Scene, WireScene};
+use portolan_core::audit::{self, Finding, Judgement, Opening, Scene, WireScene};
 use portolan_core::inventory::edit::{self, IgnoreEntry};
 use portolan_core::inventory::{Host, IdentifyError, Inventory};
 use portolan_core::net::{Gap, Severity, nearest};
@@ -21,8 +21,8 @@ use portolan_host::processes::Details;
 use portolan_host::{clock, files, machine};
 
 use crate::fault::{Fault, Hinted as _};
-use crate::ops::inventory::{Asked, Loaded};
-use crate::ops::{inventory, registry, sockets};
+use crate::ops::inventory::{Asked, Intent, Loaded};
+use crate::ops::{inventory, reach, registry, sockets};
 pub(crate) use probe::Probed;
 
 /// Which other hosts are asked over the wire.
@@ -48,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) services: usize,
     /// What was asked over the wire; `None` where nothing was to be.
     pub(crate) probed: Option<Probed>,
+    /// Whether the rules of the firewall could be read.
+    pub(crate) saw_rules: bool,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -122,11 +124,15 @@ fn this_machine(
     let request = sockets::Request::listeners(Details::Full);
     let table = sockets::observe(&request)?.into_value(gaps);
     let registry = registry::load().into_value(gaps);
+    // Names for addresses are of no use here: findings say the addresses.
+    let reaches = reach::chart::chart(&table, machine, &Intent::None, gaps);
+    let openings = reaches.openings();
     let services = inventory.services.iter().filter(|s| host.is_meant_by(&s.on));
     Ok(Report {
         host: host.name.clone(),
         inventory: path(inventory),
-        judgement: judge(inventory, host, &table, machine, &registry),
+        judgement: judge(inventory, host, &table, machine, &registry, &openings),
+        saw_rules: reaches.are_rules_seen,
         listening: audit::Listening::all(&table).len(),
         services: services.count(),
         probed: None,
@@ -146,6 +152,7 @@ fn nowhere(inventory: &Inventory, machine: &Machine) -> Report {
         judgement: Judgement { notes: vec![note], ..Judgement::default() },
         listening: 0,
         services: 0,
+        saw_rules: false,
         probed: None,
         gaps: Vec::new(),
     }
@@ -177,8 +184,10 @@ pub(crate) fn judge(
     sockets: &SocketTable,
     machine: &Machine,
     registry: &Registry,
+    openings: &[Opening],
 ) -> Judgement {
-    audit::judge(&Scene { inventory, host, sockets, machine, registry, today: clock::today() })
+    let today = clock::today();
+    audit::judge(&Scene { inventory, host, sockets, machine, registry, openings, today })
 }
 
 /// A finding that was accepted just now.

@@ -156,6 +156,7 @@ impl Scene {
             sockets: &self.sockets,
             machine: &self.machine,
             registry: &self.registry,
+            openings: &[],
             today: self.today,
         };
         let findings = audit::judge(&scene).findings;

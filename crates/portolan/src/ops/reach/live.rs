@@ -8,7 +8,7 @@ use anyhow::Result;
 use portolan_core::firewall::{Ruleset, World};
 use portolan_core::net::{Port, Transport};
 use portolan_core::reach::{Followed, followed};
-use portolan_core::wire::nftrace::TraceEvent;
+use portolan_core::wire::nftrace::{TraceEvent, TraceVerdict};
 use portolan_core::wire::tcp;
 use portolan_host::clock::Stopwatch;
 use portolan_host::packet_trace::{self, Seen, TraceError, Tracer, Wanted, Wire};
@@ -114,12 +114,12 @@ pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
     let saw_wire = tracer.sees_wire();
     let table = tracer.table().to_owned();
     drop(tracer);
-    let events = gathered.first(&table);
+    let events = gathered.first(&table, plan.is_own);
     Ok(Observation {
         plan,
         saw_wire,
         packet: gathered.packet,
-        way: events.map(|events| followed(events, ruleset, &table)),
+        way: events.map(|events| followed(&events, ruleset, &table)),
         reply: gathered.reply,
         waited: watch.now().since_start(),
     })
@@ -172,12 +172,17 @@ impl Gathered {
         }
     }
 
-    /// The steps of the first packet that our table marked.
-    fn first(&self, table: &str) -> Option<&[TraceEvent]> {
-        let marked = |id: &&u32| {
-            self.steps.get(id).is_some_and(|steps| steps.iter().any(|step| &*step.table == table))
-        };
-        self.order.iter().find(marked).and_then(|id| self.steps.get(id)).map(Vec::as_slice)
+    /// The steps of the first packet that our table marked. One of our own is told of twice: as it goes
+    /// out, and as it comes in again by loopback.
+    fn first(&self, table: &str, is_own: bool) -> Option<Vec<TraceEvent>> {
+        let is_marked = |steps: &&Vec<TraceEvent>| steps.iter().any(|step| &*step.table == table);
+        let mut marked = self.order.iter().filter_map(|id| self.steps.get(id)).filter(is_marked);
+        let mut steps = marked.next()?.clone();
+        let is_dropped = steps.iter().any(|step| step.verdict == TraceVerdict::Drop);
+        if is_own && !is_dropped {
+            steps.extend(marked.next().into_iter().flatten().cloned());
+        }
+        Some(steps)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who can reach a port of this machine, and what decides it: sockets, rules, translation, containers.
 
+pub(crate) mod chart;
 pub(crate) mod live;
 pub(crate) mod sources;
 pub(crate) mod witness;

@@ -5,8 +5,8 @@ use portolan_core::net::{Gap, Why};
 use portolan_core::reach::{Publication, Rules, Scene};
 use portolan_core::socket::SocketTable;
 use portolan_host::containers;
+use portolan_host::firewall::{self, ReadFault};
 
-use crate::cli::args::firewall::Sources;
 use crate::ops::firewall::source;
 
 /// The rules and what surrounds them.
@@ -23,28 +23,27 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// Takes rules that were read.
+    /// Takes rules that were read from files.
     pub(crate) fn of(read: source::Rules) -> Self {
         let source::Rules { ruleset, world, gaps, .. } = read;
-        let is_unseen = gaps.iter().any(|gap| gap.why == Why::NotPermitted);
-        let rules = (!is_unseen).then(|| Rules::new(ruleset, world.clone()));
+        let rules = Some(Rules::new(ruleset, world.clone()));
         Self { rules, world, publications: Vec::new(), gaps }
     }
 
-    /// The live rules of this network namespace. What cannot be read is a gap that leaves what else was
-    /// asked whole.
+    /// The live rules of this network namespace. What cannot be read is a gap, which leaves whole what
+    /// else is asked.
     pub(crate) fn live() -> Self {
-        match source::load(&Sources::default()) {
-            Ok(read) => {
-                let mut witness = Self::of(read);
-                witness.gaps.iter_mut().for_each(|gap| gap.asked = false);
-                witness
+        let mut gaps = Vec::new();
+        let world = firewall::world().into_value(&mut gaps);
+        let rules = match firewall::live() {
+            Ok(read) => Some(Rules::new(read.into_value(&mut gaps), world.clone())),
+            Err(fault) => {
+                gaps.push(unseen(&fault));
+                None
             }
-            Err(error) => {
-                let what = format!("the rules of the firewall ({error:#})");
-                Self { gaps: vec![Gap::aside(what, Why::Unsupported, "")], ..Self::default() }
-            }
-        }
+        };
+        gaps.iter_mut().for_each(|gap| gap.asked = false);
+        Self { rules, world, publications: Vec::new(), gaps }
     }
 
     /// Asks the container runtimes, where rules translate something that they may have asked for.
@@ -76,7 +75,17 @@ impl Witness {
     }
 }
 
+fn unseen(fault: &ReadFault) -> Gap {
+    match fault {
+        ReadFault::NotPermitted => Gap::aside(RULES, Why::NotPermitted, "run with sudo"),
+        ReadFault::NoTool => Gap::aside(RULES, Why::Unsupported, "install nftables"),
+        other => Gap::aside(format!("{RULES} ({other})"), Why::Unsupported, ""),
+    }
+}
+
 /// What is never seen from here.
 pub(crate) fn upstream() -> Gap {
     Gap::aside("cloud security groups and routers are not seen from here", Why::Upstream, "")
 }
+
+const RULES: &str = "the rules of the firewall";

@@ -78,7 +78,9 @@ impl Suite<'_> {
             let accepted = judgement.accepted.iter().map(|a| &a.finding);
             judgement.findings.iter().chain(accepted).any(|f| f.rule == rule)
         };
-        let judged = |rule: Rule| self.report.probed.is_some() || !rule.needs_probe();
+        let judged = |rule: Rule| {
+            self.report.probed.is_some() || self.report.saw_rules || !rule.needs_witness()
+        };
         Rule::ALL.into_iter().filter(move |rule| judged(*rule) && !speaks(*rule))
     }
 

@@ -128,10 +128,14 @@ fn invocation(report: &Report) -> Value {
 const fn usual(rule: Rule) -> Severity {
     match rule {
         Rule::P122 => Severity::Critical,
-        Rule::P101 | Rule::P103 | Rule::P104 | Rule::P115 | Rule::P116 | Rule::P118 => {
-            Severity::High
-        }
-        Rule::P102 | Rule::P109 | Rule::P110 => Severity::Medium,
+        Rule::P101
+        | Rule::P103
+        | Rule::P104
+        | Rule::P108
+        | Rule::P115
+        | Rule::P116
+        | Rule::P118 => Severity::High,
+        Rule::P102 | Rule::P109 | Rule::P110 | Rule::P114 => Severity::Medium,
         Rule::P111 | Rule::P112 => Severity::Low,
         Rule::P117 => Severity::Note,
     }

@@ -107,7 +107,7 @@ impl<'a> From<&'a Reached> for ReachJson<'a> {
         Self {
             source: &reached.source.name,
             answer: reached.answer.as_str(),
-            by: told.map(|group| words::by(&group.by)).unwrap_or_default(),
+            by: told.map(|group| group.by.to_string()).unwrap_or_default(),
             unresolved: &reached.source.unresolved,
             groups: reached
                 .groups

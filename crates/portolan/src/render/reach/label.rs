@@ -72,6 +72,33 @@ fn union<'a>(groups: impl Iterator<Item = &'a Group>) -> Addresses {
     groups.fold(Addresses::NONE, |all, group| all.with(&group.senders))
 }
 
+/// What becomes of a source, a line for each part of it that meets with something else: who, whether, and
+/// by what.
+pub(crate) fn fates(
+    reached: &Reached,
+    names: &[(String, Addresses)],
+) -> Vec<(String, Answer, String)> {
+    let has_way = reached.groups.iter().any(Group::has_way);
+    let told: Vec<&Group> = reached.groups.iter().filter(|g| !has_way || g.has_way()).collect();
+    let Some(first) = told.first() else { return Vec::new() };
+    if reached.answer != Answer::Depends {
+        let decisive = told.iter().find(|group| group.answer == reached.answer).unwrap_or(first);
+        return vec![(reached.source.name.clone(), reached.answer, decisive.by.to_string())];
+    }
+    let mut fates: Vec<(Vec<&Group>, Answer, String)> = Vec::new();
+    for group in told {
+        let by = group.by.to_string();
+        match fates.iter_mut().find(|(_, answer, known)| *answer == group.answer && *known == by) {
+            Some((groups, _, _)) => groups.push(group),
+            None => fates.push((vec![group], group.answer, by)),
+        }
+    }
+    let told = |(groups, answer, by): (Vec<&Group>, Answer, String)| {
+        (label(reached, &groups, names), answer, by)
+    };
+    fates.into_iter().map(told).collect()
+}
+
 /// Who reaches a port, in a few words for a column: of everybody else those who do, else this machine.
 pub(crate) fn summary(reach: &PortReach, names: &[(String, Addresses)]) -> String {
     let outside = reach.sources.iter().find(|r| r.source.whence != Whence::Here);

@@ -12,7 +12,6 @@ use crate::ops::reach::live::{Observation, Plan, Reply};
 use crate::ops::reach::{Report, Row};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::json::Document;
-use crate::render::reach::words;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
@@ -81,7 +80,7 @@ pub(crate) fn live_text(screen: &mut Screen, report: &Report, seen: &Observation
 fn expectation(row: &Row) -> String {
     let groups = || row.reach.sources.iter().flat_map(|r| &r.groups);
     let told = groups().find(|g| g.has_way()).or_else(|| groups().next());
-    told.map_or_else(String::new, |g| format!("{}, {}", g.answer.as_str(), words::by(&g.by)))
+    told.map_or_else(String::new, |g| format!("{}, {}", g.answer.as_str(), g.by))
 }
 
 fn verdict(seen: &Observation) -> (Role, (&'static str, String)) {

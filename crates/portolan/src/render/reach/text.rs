@@ -48,7 +48,7 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
                 decisive.map_or(Role::Plain, |g| role(g.answer)),
                 summary(&row.reach, &report.names),
             ),
-            decisive.map(|group| words::by(&group.by)).unwrap_or_default().into(),
+            decisive.map(|group| group.by.to_string()).unwrap_or_default().into(),
         ]);
         if let Some(around) = row.reach.around().and_then(|group| group.around.as_ref()) {
             let note = format!("{}: {}", words::who_goes_around(around.kind), around.rule);
@@ -95,7 +95,7 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
         for line in lines {
             writeln!(screen, "          {line}")?;
         }
-        hanging(screen, "          ", &words::by(&story.group.by))?;
+        hanging(screen, "          ", &story.group.by.to_string())?;
         for line in words::more(story.group) {
             hanging(screen, "          ", &line)?;
         }

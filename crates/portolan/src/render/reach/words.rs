@@ -1,30 +1,7 @@
 //! The reasons in words.
 
-use portolan_core::firewall::simulate::Outcome;
-use portolan_core::net::{Endpoint, Transport};
+use portolan_core::net::Transport;
 use portolan_core::reach::{AroundKind, By, Fix, Group, Taker};
-
-/// What decides, as a phrase.
-pub(crate) fn by(by: &By) -> String {
-    match by {
-        By::Allowed(rule) => format!("let in by {rule}"),
-        By::Unfiltered => "no rule is in the way".to_owned(),
-        By::Refused { rule, outcome: Outcome::Reject(_) } => format!("rejected by {rule}"),
-        By::Refused { rule, .. } => format!("dropped by {rule}"),
-        By::AnswerRefused(rule) => format!("it gets in, but its answer is dropped by {rule}"),
-        By::NoListener(bound) if bound.is_empty() => "nothing listens there".to_owned(),
-        By::NoListener(bound) => format!("bound to {} only", addresses(bound)),
-        By::NoRoute => "no route leads back there".to_owned(),
-        By::NoAddress => "this machine has no address to send to from there".to_owned(),
-        By::NotForwarding => {
-            "it would have to be passed on, and this machine does not forward".to_owned()
-        }
-        By::Martian => "translated to loopback, where packets from outside are not let".to_owned(),
-        By::RulesUnseen => {
-            "the rules were not seen; where it is bound, nothing is in the way".to_owned()
-        }
-    }
-}
 
 /// The kind of what decides, for machines.
 pub(super) const fn by_word(by: &By) -> &'static str {
@@ -40,17 +17,6 @@ pub(super) const fn by_word(by: &By) -> &'static str {
         By::NotForwarding => "not-forwarding",
         By::Martian => "martian",
         By::RulesUnseen => "rules-unseen",
-    }
-}
-
-fn addresses(bound: &[Endpoint]) -> String {
-    let mut all: Vec<String> = bound.iter().map(|e| e.address.to_string()).collect();
-    all.dedup();
-    let more = all.len().saturating_sub(3);
-    all.truncate(3);
-    match more {
-        0 => all.join(", "),
-        _ => format!("{} and {more} more", all.join(", ")),
     }
 }
 

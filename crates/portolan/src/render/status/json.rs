@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::audit::Finding;
+use portolan_core::firewall::Addresses;
 use portolan_core::net::Observed;
 use portolan_core::socket::{PortChoice, SocketTable};
 use serde::Serialize;
 
-use super::text::{Area, addresses};
 use crate::ops::status::{Bound, Chart, DeclaredAs, Row};
+use crate::render;
 use crate::render::json::Document;
 use crate::render::owner::{CommandLines, ContainerJson, OwnerJson, owners_json};
 use crate::render::screen::Screen;
@@ -31,7 +32,7 @@ pub(crate) fn json(
             ephemeral: chart.machine.ports.ephemeral.to_string(),
             unprivileged_start: chart.machine.ports.unprivileged_start.0,
         },
-        ports: chart.ports.iter().map(|row| PortJson::new(row, table)).collect(),
+        ports: chart.ports.iter().map(|row| PortJson::new(row, table, &chart.names)).collect(),
         findings: chart.elsewhere.iter().map(FindingJson::from).collect(),
     };
     screen.json(&Document::new("status", body, gaps))?;
@@ -76,7 +77,7 @@ struct PortJson<'a> {
 }
 
 impl<'a> PortJson<'a> {
-    fn new(row: &'a Row<'a>, table: &'a SocketTable) -> Self {
+    fn new(row: &'a Row<'a>, table: &'a SocketTable, names: &[(String, Addresses)]) -> Self {
         Self {
             port: row.port.0,
             transport: row.transport.as_str(),
@@ -95,7 +96,7 @@ impl<'a> PortJson<'a> {
                 .iter()
                 .find_map(|h| h.socket.port_choice)
                 .map(PortChoice::as_str),
-            reach: reach_json(row),
+            reach: reach_json(row, names),
             declared: row.declared.map(DeclaredJson::from),
             accepted: row.accepted.as_deref(),
             risk: row.risk.as_ref().map(|r| RiskJson {
@@ -132,21 +133,17 @@ impl<'a> From<&'a Bound> for BoundJson<'a> {
 /// From where a port can be reached, and what decides it: so far the socket alone.
 #[derive(Serialize)]
 struct ReachJson {
-    source: &'static str,
-    /// `yes`, `no`, or `unless-filtered` where a firewall may still say no.
+    source: String,
+    /// `yes`, `no`, `depends`; `unknown` where the rules of the firewall were not seen.
     answer: &'static str,
     by: String,
 }
 
-fn reach_json(row: &Row<'_>) -> Vec<ReachJson> {
-    let by = format!("bound to {}", addresses(&row.bound));
-    let local = ReachJson { source: "loopback", answer: "yes", by: by.clone() };
-    let (source, answer) = match Area::of(row) {
-        Area::Any => ("any", "unless-filtered"),
-        Area::Near => ("private", "unless-filtered"),
-        Area::Here => ("any", "no"),
-    };
-    vec![local, ReachJson { source, answer, by }]
+/// Of this machine, then of everyone else: those who are let in before the rest.
+fn reach_json(row: &Row<'_>, names: &[(String, Addresses)]) -> Vec<ReachJson> {
+    let sources = row.reachable.iter().flat_map(|reach| &reach.sources);
+    let fates = sources.flat_map(|reached| render::reach::fates(reached, names));
+    fates.map(|(source, answer, by)| ReachJson { source, answer: answer.as_str(), by }).collect()
 }
 
 #[derive(Serialize)]

@@ -4,11 +4,14 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::audit::{Finding, Reach, Rule};
+use portolan_core::firewall::Addresses;
 use portolan_core::inventory::Status;
 use portolan_core::net::{Scope, Severity};
+use portolan_core::reach::Answer;
 
 use crate::ops::inventory::Intent;
 use crate::ops::status::{Bound, Chart, DeclaredAs, Row};
+use crate::render;
 use crate::render::namespace::turned_away;
 use crate::render::owner::{container_name, process_names, unowned_word};
 use crate::render::sanitize::sanitize;
@@ -67,6 +70,7 @@ fn table(chart: &Chart<'_>) -> Table {
         Column::flexible("USER", 4),
         Column::flexible("UNIT/CONTAINER", 10),
         Column::flexible("BOUND TO", 9).keeping_end(),
+        Column::flexible("REACHABLE FROM", 10),
         Column::flexible("DECLARED", 8),
     ]);
     for area in [Area::Any, Area::Near, Area::Here] {
@@ -78,9 +82,9 @@ fn table(chart: &Chart<'_>) -> Table {
         if !table.is_empty() {
             table.push_text(0, Cell::default());
         }
-        table.push_text(0, Cell::new(Role::Heading, heading(area)));
+        table.push_text(0, Cell::new(Role::Heading, heading(area, chart.are_rules_seen)));
         for run in collapsed(&rows) {
-            push_run(&mut table, &run, chart.host().is_some());
+            push_run(&mut table, &run, chart);
         }
     }
     push_passing(&mut table, chart);
@@ -105,8 +109,10 @@ impl Area {
     }
 }
 
-const fn heading(area: Area) -> &'static str {
+const fn heading(area: Area, are_rules_seen: bool) -> &'static str {
     match area {
+        Area::Any if are_rules_seen => "From any network",
+        Area::Near if are_rules_seen => "From near networks (private, VPN or link)",
         Area::Any => "From any network, unless a firewall stops it",
         Area::Near => "From near networks (private, VPN or link), unless a firewall stops it",
         Area::Here => "From this machine only",
@@ -125,6 +131,15 @@ fn collapsed<'c, 'a>(rows: &[&'c Row<'a>]) -> Vec<Vec<&'c Row<'a>>> {
     runs
 }
 
+/// Who reaches a row and who does not, whatever lets them.
+fn fate<'c>(row: &'c Row<'_>) -> Vec<(Answer, &'c Addresses)> {
+    let sources = row.reachable.iter().flat_map(|reach| &reach.sources);
+    sources
+        .flat_map(|reached| &reached.groups)
+        .map(|group| (group.answer, &group.senders))
+        .collect()
+}
+
 fn continues(last: &Row<'_>, next: &Row<'_>) -> bool {
     last.port.0.checked_add(1) == Some(next.port.0)
         && last.transport == next.transport
@@ -132,12 +147,13 @@ fn continues(last: &Row<'_>, next: &Row<'_>) -> bool {
         && last.owners.iter().map(|p| p.pid).eq(next.owners.iter().map(|p| p.pid))
         && last.unowned == next.unowned
         && last.placement == next.placement
+        && fate(last) == fate(next)
         && last.declared == next.declared
         && last.accepted == next.accepted
         && notes(last) == notes(next)
 }
 
-fn push_run(table: &mut Table, run: &[&Row<'_>], with_inventory: bool) {
+fn push_run(table: &mut Table, run: &[&Row<'_>], chart: &Chart<'_>) {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
     let numbers = match run.len() {
         1 => format!("{}/{}", first.port, first.transport),
@@ -151,11 +167,18 @@ fn push_run(table: &mut Table, run: &[&Row<'_>], with_inventory: bool) {
         users(first).into(),
         place(first).into(),
         addresses(&first.bound).into(),
-        declared(first, with_inventory),
+        reachable(first, chart).into(),
+        declared(first, chart.host().is_some()),
     ]);
     for (role, note) in notes(first) {
         table.push_text(NOTE_INDENT, Cell::new(role, note));
     }
+}
+
+/// Who gets through by the rules; nothing where they were not seen, for then the heading says what is known.
+fn reachable(row: &Row<'_>, chart: &Chart<'_>) -> String {
+    let reach = row.reachable.as_ref().filter(|_| chart.are_rules_seen);
+    reach.map(|reach| render::reach::summary(reach, &chart.names)).unwrap_or_default()
 }
 
 fn process(row: &Row<'_>) -> String {

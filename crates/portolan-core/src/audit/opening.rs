@@ -1,0 +1,236 @@
+//! What the rules of this machine let in, against the inventory: P108, P114, P115 and P122.
+//!
+//! Who gets in is given, worked out from sockets, rules and translation. Where rules were not seen
+//! nothing is judged here.
+
+use crate::firewall::Addresses;
+use crate::inventory::{Inventory, Never, Source, SourceExtent};
+use crate::net::{Port, PortRange, Prefix, Transport};
+
+use super::case::{Case, Entry, Words};
+use super::wire::is_forbidden;
+use super::{Reach, Rule, Severity, Subject};
+
+/// Who of other machines reaches a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The port.
+    pub port: Port,
+    /// Its transport.
+    pub transport: Transport,
+    /// Those who get in, and what lets them.
+    pub admitted: Vec<(Addresses, String)>,
+    /// Those whom a rule keeps out, and which.
+    pub refused: Vec<(Addresses, String)>,
+    /// Those who get in around the input rules, what lets them, and the rule they go around.
+    pub around: Vec<(Addresses, String, String)>,
+}
+
+impl Opening {
+    fn admitted(&self) -> Addresses {
+        union(self.admitted.iter().map(|(senders, _)| senders))
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Ports(PortRange::from(self.port), self.transport)
+    }
+
+    /// The lines about those who are among `senders`.
+    fn evidence(lines: &[(Addresses, String)], senders: &Addresses) -> Vec<String> {
+        let about = lines.iter().filter(|(some, _)| !some.and(senders).is_empty());
+        about
+            .map(|(some, line)| format!("{}: {line}", told(&some.and(senders))))
+            .take(SHOWN)
+            .collect()
+    }
+}
+
+/// Judges every port that was looked at.
+pub(super) fn judge(case: &mut Case<'_>) {
+    for opening in case.scene.openings {
+        around(case, opening);
+        forbidden(case, opening);
+        for entry in case.entries_at(opening.port, opening.transport) {
+            if case.entries[entry].is_live() && case.entries[entry].is_remote() {
+                stray(case, opening, entry);
+                missing(case, opening, entry);
+            }
+        }
+    }
+}
+
+/// P115: somebody gets in whom `from` does not name.
+fn stray(case: &mut Case<'_>, opening: &Opening, entry: usize) {
+    let Entry { service, sources, .. } = &case.entries[entry];
+    if sources.iter().any(|extent| extent.any || !extent.unresolved.is_empty()) {
+        return;
+    }
+    let service = *service;
+    let stray = opening.admitted().without(&sum(sources));
+    if stray.is_empty() {
+        return;
+    }
+    let name = &service.name;
+    let subject = opening.subject();
+    let words = Words {
+        message: format!(
+            "{name} on {subject} can be reached from {}, which its `from` does not name",
+            told(&stray)
+        ),
+        evidence: Opening::evidence(&opening.admitted, &stray),
+        remedy: format!(
+            "let the firewall keep them out: portolan firewall apply; or name them in `from` of \
+             [services.{name}]"
+        ),
+        at: &service.at,
+        sockets: Vec::new(),
+    };
+    case.find(Rule::P115, severity(&stray), subject, Some(name), words);
+}
+
+/// P114: a source that `from` names is kept out, all of it.
+fn missing(case: &mut Case<'_>, opening: &Opening, entry: usize) {
+    let service = case.entries[entry].service;
+    let admitted = opening.admitted();
+    let blocked = blocked(case);
+    for source in &service.from {
+        let extent = case.scene.inventory.extent_of(&source.value, case.scene.machine);
+        let wanted = addresses(&extent).without(&blocked);
+        let refused = union(opening.refused.iter().map(|(senders, _)| senders)).and(&wanted);
+        if refused.is_empty() || !admitted.and(&wanted).is_empty() {
+            continue;
+        }
+        let name = &service.name;
+        let subject = opening.subject();
+        let words = Words {
+            message: format!(
+                "{name} on {subject} is for {}, and the firewall keeps all of it out",
+                source.value
+            ),
+            evidence: Opening::evidence(&opening.refused, &refused),
+            remedy: "write what the inventory says into the firewall: portolan firewall apply; or \
+                     change the rule, or `from`"
+                .to_owned(),
+            at: &service.at,
+            sockets: Vec::new(),
+        };
+        case.find(Rule::P114, Severity::Medium, subject, Some(name), words);
+        return;
+    }
+}
+
+/// P108: somebody gets in around the input rules. Where `from` names all of them that is meant, and the
+/// rules of the input path only mislead.
+fn around(case: &mut Case<'_>, opening: &Opening) {
+    let senders = union(opening.around.iter().map(|(senders, _, _)| senders));
+    let Some((_, by, refusing)) = opening.around.first() else { return };
+    let claims = case.claims.at(opening.port, opening.transport);
+    let declared = claims.first().map(|claim| case.claims.declared[*claim]);
+    let entries = case.entries_at(opening.port, opening.transport);
+    let meant = sum(entries.iter().flat_map(|entry| &case.entries[*entry].sources));
+    let is_meant = senders.without(&meant).is_empty();
+    let subject = opening.subject();
+    let words = Words {
+        message: format!(
+            "{subject} can be reached from {} although the input rules refuse it: its traffic is \
+             translated and never comes to them",
+            told(&senders)
+        ),
+        evidence: vec![by.clone(), format!("never asked: {refusing}")],
+        remedy: format!(
+            "portolan reach {}/{} tells what closes it",
+            opening.port, opening.transport
+        ),
+        at: declared.map_or(&case.scene.host.at, crate::inventory::Declared::at),
+        sockets: Vec::new(),
+    };
+    let severity = if is_meant { Severity::Note } else { severity(&senders) };
+    let service = declared.map(crate::inventory::Declared::name);
+    case.find(Rule::P108, severity, subject, service, words);
+}
+
+/// P122: somebody gets in whom a `[[never]]` forbids it.
+fn forbidden(case: &mut Case<'_>, opening: &Opening) {
+    let inventory: &Inventory = case.scene.inventory;
+    for never in &inventory.never {
+        if !is_forbidden(inventory, never, case.scene.host, opening.transport, opening.port) {
+            continue;
+        }
+        let hit = opening.admitted().and(&whom(case, never));
+        if hit.is_empty() {
+            continue;
+        }
+        let subject = opening.subject();
+        let why = never.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        let words = Words {
+            message: format!(
+                "{subject} must never be reachable from {}{why}, and the rules let them in",
+                told(&hit)
+            ),
+            evidence: Opening::evidence(&opening.admitted, &hit),
+            remedy: "close it now: stop it, bind it to loopback, or let the firewall drop it"
+                .to_owned(),
+            at: &never.at,
+            sockets: Vec::new(),
+        };
+        let service = never.service.as_ref().map(|s| s.value.as_str());
+        case.find(Rule::P122, Severity::Critical, subject, service, words);
+    }
+}
+
+/// Whom a `[[never]]` is about; everybody where it names nobody.
+fn whom(case: &Case<'_>, never: &Never) -> Addresses {
+    if never.from.is_empty() {
+        return Addresses::all();
+    }
+    let extent = |source: &Source| case.scene.inventory.extent_of(source, case.scene.machine);
+    never.from.iter().fold(Addresses::NONE, |all, s| all.with(&addresses(&extent(&s.value))))
+}
+
+/// Whom `[[block]]` keeps out of everything.
+fn blocked(case: &Case<'_>) -> Addresses {
+    let sources = case.scene.inventory.blocks.iter().flat_map(|block| &block.from);
+    sources.fold(Addresses::NONE, |all, source| {
+        let extent = case.scene.inventory.extent_of(&source.value, case.scene.machine);
+        all.with(&addresses(&extent))
+    })
+}
+
+fn addresses(extent: &SourceExtent) -> Addresses {
+    let inside = match extent.any {
+        true => Addresses::all(),
+        false => Addresses::of(extent.prefixes.iter().copied()),
+    };
+    inside.without(&Addresses::of(extent.except.iter().copied()))
+}
+
+fn sum<'a>(extents: impl IntoIterator<Item = &'a SourceExtent>) -> Addresses {
+    extents.into_iter().fold(Addresses::NONE, |all, extent| all.with(&addresses(extent)))
+}
+
+fn union<'a>(all: impl Iterator<Item = &'a Addresses>) -> Addresses {
+    all.fold(Addresses::NONE, |all, some| all.with(some))
+}
+
+/// How bad it is that these get in: by the farthest of them.
+fn severity(senders: &Addresses) -> Severity {
+    Reach::of_addresses(senders).severity()
+}
+
+/// Who, in a sentence.
+fn told(senders: &Addresses) -> String {
+    let all: Vec<Prefix> =
+        [false, true].into_iter().flat_map(|is_v6| senders.prefixes(is_v6)).collect();
+    if all.len() > MANY {
+        return "most other networks".to_owned();
+    }
+    let shown: Vec<String> = all.iter().take(SHOWN).map(Prefix::to_string).collect();
+    match all.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more networks", shown.join(", ")),
+    }
+}
+
+const SHOWN: usize = 4;
+/// So many networks are what is left of everybody without some.
+const MANY: usize = 12;

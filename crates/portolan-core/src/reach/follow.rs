@@ -40,8 +40,16 @@ pub enum End {
 pub fn followed(events: &[TraceEvent], ruleset: &Ruleset, own: &str) -> Followed {
     let mut steps = Vec::new();
     let mut end = End::NotRouted;
+    let mut begun: Vec<&str> = Vec::new();
     for event in events {
         if &*event.table == own {
+            if event.rule.is_some() {
+                // The kernel's number for a packet is soon that of the next one.
+                if begun.contains(&&*event.chain) {
+                    break;
+                }
+                begun.push(&event.chain);
+            }
             match &*event.chain {
                 LAST_INPUT => end = End::Delivered,
                 LAST_POSTROUTING => end = End::Forwarded,
@@ -158,6 +166,15 @@ mod tests {
         let found = followed(&[policy.clone(), last], &rules(), "own");
         assert_eq!((found.end, &*found.steps[0].rule.text), (End::Delivered, "policy accept"));
         assert_eq!(followed(&[policy], &rules(), "own").end, End::NotRouted);
+    }
+
+    #[test]
+    fn the_next_packet_with_the_same_number_is_another() {
+        let first = event("own", "first-prerouting", Some(2), TraceVerdict::GoesOn(-1));
+        let last = event("own", "last-input", None, TraceVerdict::Accept);
+        let drop = event("filter", "INPUT", Some(7), TraceVerdict::Drop);
+        let events = [first.clone(), last, first, drop];
+        assert_eq!(followed(&events, &rules(), "own").end, End::Delivered);
     }
 
     #[test]

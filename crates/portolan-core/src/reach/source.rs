@@ -89,28 +89,22 @@ impl Source {
     }
 }
 
-/// Every address a packet of another machine may have as its source (RFC 1122 §3.2.1.3, RFC 4291 §2.7).
+/// Every address a packet of another machine may have as its source: of IPv4 all but some (RFC 1122
+/// §3.2.1.3), of IPv6 the global and the local ones that IANA has given a use (RFC 4291 §2.4, RFC 4193).
+/// Those of a link have no meaning beyond it.
 #[must_use]
 pub fn senders() -> Addresses {
-    Addresses::all().without(&prefixes(&NO_SENDERS))
+    let v4 = Addresses::all().family(false).without(&prefixes(&NO_SENDERS));
+    v4.with(&prefixes(&SENDERS_V6))
 }
 
 pub(super) fn prefixes(texts: &[&str]) -> Addresses {
     Addresses::of(texts.iter().map(|t| t.parse::<Prefix>().expect("networks written here parse")))
 }
 
-/// This network, loopback, multicast, reserved; unspecified, loopback, multicast, and the addresses of a
-/// link, which have no meaning beyond it.
-const NO_SENDERS: [&str; 8] = [
-    "0.0.0.0/8",
-    "127.0.0.0/8",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    "::",
-    "::1",
-    "ff00::/8",
-    "fe80::/10",
-];
+/// This network, loopback, multicast, reserved.
+const NO_SENDERS: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"];
+const SENDERS_V6: [&str; 2] = ["2000::/3", "fc00::/7"];
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 /// RFC 1918, RFC 6598, RFC 3927, RFC 4193.
 const PRIVATE: [&str; 6] = [

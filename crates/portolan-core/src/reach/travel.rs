@@ -6,7 +6,7 @@ use crate::firewall::simulate::{
     Because, Decision, NoWay, Open, Outcome, Prepared, Presumed, Station, Step, Walk, Way,
 };
 use crate::firewall::{
-    Addresses, Direction, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits, protocol_of,
+    Addresses, Direction, Hook, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits, protocol_of,
 };
 use crate::net::{Endpoint, Port, Transport};
 use crate::socket::SocketTable;
@@ -167,21 +167,24 @@ impl<'a> Travel<'a> {
         let (Some(with), Some(without)) = (&self.asking.with, &self.asking.without) else {
             return self.unseen(packet, group);
         };
-        let mut walk = with.walk(packet, Way::ByRoute, &Presumed);
+        let mut sent = packet.clone();
+        let mut walk = with.walk(&sent, Way::ByRoute, &Presumed);
         let moved = translated(&walk);
         if let Some((_, to)) = moved.as_ref().filter(|_| !self.asking.scene.world.is_known())
             && !is_same_host(packet, to)
             && let Some(out) =
                 self.ruleset().and_then(|rules| hints::interface_of(rules, to.address))
         {
-            let packet = Packet { interface_out: Some(out), ..packet.clone() };
-            walk = with.walk(&packet, Way::ByRoute, &Presumed);
+            sent.interface_out = Some(out);
+            walk = with.walk(&sent, Way::ByRoute, &Presumed);
         }
         group.translated = moved.map(|(rule, to)| Translated {
             rule: rule.and_then(|id| self.ruleset()?.place(id)),
             to,
         });
-        if group.translated.is_none() && self.is_nobody_at(packet) {
+        // What ends before it is translated might have been sent on to somebody.
+        let is_early = walk.outcome != Outcome::Accept && walk.hook == Some(Hook::Prerouting);
+        if group.translated.is_none() && !is_early && self.is_nobody_at(packet) {
             group.by = By::NoListener(self.bound(self.port));
             return group;
         }
@@ -194,7 +197,7 @@ impl<'a> Travel<'a> {
         }
         if group.answer == Answer::Yes {
             group.around = self.around(packet, without, &group);
-            group.depends_on = questions(&with.walk(packet, Way::ByRoute, &Open));
+            group.depends_on = questions(&with.walk(&sent, Way::ByRoute, &Open));
         }
         group
     }

@@ -13,6 +13,7 @@ use crate::cli::args::{Global, Reach};
 use crate::cli::confirm::confirm;
 use crate::exit::Exit;
 use crate::fault::Fault;
+use crate::ops::firewall::source;
 use crate::ops::reach::{Report, Request, live};
 use crate::render::screen::Screen;
 use crate::{ops, render};
@@ -22,13 +23,13 @@ use crate::{ops, render};
 pub(crate) fn run(arguments: &Reach, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().value;
     let ports = arguments.port.as_ref().map(|word| ports(word, &registry)).transpose()?;
-    let request = Request {
-        ports,
-        from: arguments.from.clone(),
-        rules: &arguments.sources,
-        asked: global.asked(),
+    let saved = match arguments.sources.rules.is_empty() {
+        true => None,
+        false => Some(source::load(&arguments.sources)?),
     };
-    let report = ops::reach::ask(&request, &registry)?;
+    let from = arguments.from.clone();
+    let request = Request { ports, from, saved, asked: global.asked() };
+    let report = ops::reach::ask(request, &registry)?;
     if arguments.live {
         return follow(arguments, global, &report);
     }

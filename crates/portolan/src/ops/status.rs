@@ -128,6 +128,8 @@ impl Row<'_> {
     fn let_through(&self) -> Option<Reach> {
         let outside =
             self.reachable.as_ref()?.sources.iter().find(|r| r.source.whence != Whence::Here)?;
+        // Where no way leads from anywhere, it is not the rules that keep anybody away.
+        outside.groups.iter().find(|group| group.has_way())?;
         let mut reach = Reach::Machine;
         for group in &outside.groups {
             match group.answer {

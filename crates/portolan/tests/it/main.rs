@@ -37,6 +37,7 @@ mod lookup;
 mod namespaces;
 mod owners;
 mod pick;
+mod reach;
 mod reference;
 mod registry;
 mod reserve;

@@ -53,7 +53,7 @@ Examples: portolan reach
           portolan reach 5432
           portolan reach 5432 --from 10.0.0.7
           portolan reach 8080 --from internet --rules saved-rules.json
-          portolan reach 443 --live --from 192.0.2.7
+          portolan reach 443 --live --from 192.0.2.7 --dry-run
 
 Exit code 0 when it can be reached (without --from: from another machine), 1 when
 not, or when it can only because a translation goes around input rules that refuse

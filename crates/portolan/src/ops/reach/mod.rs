@@ -16,7 +16,6 @@ use portolan_core::socket::{Machine, SocketTable};
 use portolan_host::machine;
 use portolan_host::processes::Details;
 
-use crate::cli::args::firewall::Sources as RuleSources;
 use crate::ops;
 use crate::ops::behind::{self, Behind};
 use crate::ops::firewall::source;
@@ -27,13 +26,13 @@ use witness::{Witness, upstream};
 
 /// What is asked.
 #[derive(Debug)]
-pub(crate) struct Request<'a> {
+pub(crate) struct Request {
     /// Which ports; `None`: every open one.
     pub(crate) ports: Option<PortSelection>,
     /// From where; empty: from everybody worth asking about.
     pub(crate) from: Vec<String>,
-    /// Rules of a file instead of those of this machine.
-    pub(crate) rules: &'a RuleSources,
+    /// Saved rules instead of those of this machine.
+    pub(crate) saved: Option<source::Rules>,
     /// Which inventory and host.
     pub(crate) asked: Asked,
 }
@@ -107,10 +106,11 @@ impl Report {
 /// Finds out.
 ///
 /// # Errors
-/// A source that is none, an inventory that is broken, rules that cannot be read.
-pub(crate) fn ask(request: &Request<'_>, registry: &Registry) -> Result<Report> {
+/// A source that is none, an inventory that is broken.
+pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
     let mut gaps = Vec::new();
-    let is_live = request.rules.rules.is_empty();
+    let saved = request.saved.take();
+    let is_live = saved.is_none();
     let machine = if is_live { machine::read().into_value(&mut gaps) } else { Machine::default() };
     let table = match is_live {
         true => {
@@ -120,10 +120,7 @@ pub(crate) fn ask(request: &Request<'_>, registry: &Registry) -> Result<Report> 
         false => None,
     };
     let intent = ops::inventory::intent(&request.asked, &machine, &mut gaps)?;
-    let mut witness = match is_live {
-        true => Witness::live(),
-        false => Witness::of(source::load(request.rules)?),
-    };
+    let mut witness = saved.map_or_else(Witness::live, Witness::of);
     // It is the very thing that is asked for.
     witness.gaps.iter_mut().for_each(|gap| gap.asked = true);
     let directory = Directory { machine: &machine, world: &witness.world, intent: &intent };
@@ -136,7 +133,7 @@ pub(crate) fn ask(request: &Request<'_>, registry: &Registry) -> Result<Report> 
     if is_live && !publications.is_empty() {
         witness.ask_runtimes();
     }
-    let mut rows = rows(request, &witness, table.as_ref(), &sources);
+    let mut rows = rows(&request, &witness, table.as_ref(), &sources);
     let mut asking = behind::Asking::default();
     for row in &mut rows {
         tell(row, table.as_ref(), registry, &mut asking);
@@ -146,12 +143,12 @@ pub(crate) fn ask(request: &Request<'_>, registry: &Registry) -> Result<Report> 
     gaps.append(&mut asking.gaps);
     gaps.push(upstream());
     let Witness { rules, world, .. } = witness;
-    let (is_asked, from) = (request.ports.is_some(), request.from.clone());
+    let (is_asked, from) = (request.ports.is_some(), request.from);
     Ok(Report { rows, is_asked, from, table, rules, world, names, gaps })
 }
 
 fn rows(
-    request: &Request<'_>,
+    request: &Request,
     witness: &Witness,
     table: Option<&SocketTable>,
     sources: &[Source],

@@ -1,0 +1,424 @@
+//! `portolan reach`: what it says of a host is what packets do to it.
+//!
+//! The host is the router of the lab: strangers come from one side, a container stands on the other.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::lab::{Lab, RTR, RTR6, SRC};
+use crate::support::{Netns, Program, Server, eventually, require_root};
+
+/// A stranger's address of IPv6.
+const SRC6: &str = "fd77::1";
+
+fn lab() -> (Lab, Server) {
+    let lab = Lab::new();
+    let inside = lab.dst.python("listener('0.0.0.0:80')\nlistener('[::]:81')");
+    (lab, inside)
+}
+
+fn connects(from: &Netns, to: IpAddr, port: u16) -> bool {
+    let limit = Duration::from_millis(900);
+    from.enter(|| TcpStream::connect_timeout(&SocketAddr::new(to, port), limit).is_ok())
+}
+
+fn asked(host: &Netns, words: &str) -> Value {
+    Program::line(&format!("reach {words} --json")).inside(host).run().json()
+}
+
+/// What is said of a source, and by which kind of reason.
+fn told(host: &Netns, port: u16, from: &str) -> (String, String) {
+    let report = asked(host, &format!("{port}/tcp --from {from}"));
+    let groups = report["ports"][0]["reach"][0]["groups"].as_array().expect("groups").clone();
+    let by = groups.first().map(|group| group["by"].as_str().unwrap_or_default().to_owned());
+    (report["answer"].as_str().expect("an answer").to_owned(), by.unwrap_or_default())
+}
+
+/// Holds what is said of every one of these ports against a real connection.
+#[track_caller]
+fn agrees(host: &Netns, from: (&Netns, &str), to: IpAddr, ports: &[(u16, bool)]) {
+    for (port, expected) in ports {
+        let (answer, by) = told(host, *port, from.1);
+        let comes = connects(from.0, to, *port);
+        assert_eq!(comes, *expected, "{port} from {}: what packets do", from.1);
+        assert_eq!(answer == "yes", comes, "{port} from {}: said {answer}, {by}", from.1);
+    }
+}
+
+/// Loads rules of iptables inside.
+fn iptables(netns: &Netns, rules: &str) {
+    let mut command = netns.command("iptables-nft-restore");
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("nsenter is installed");
+    child.stdin.take().expect("it is piped").write_all(rules.as_bytes()).expect("it reads");
+    assert!(child.wait().expect("it ends").success(), "{rules}");
+}
+
+/// As ufw and Docker write them: 8080 is denied by the one and published by the other.
+const UFW_AND_DOCKER: &str = "*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 10.78.0.0/24 ! -o far -j MASQUERADE
+-A DOCKER -i far -j RETURN
+-A DOCKER ! -i far -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.78.0.2:80
+-A DOCKER -d 127.0.0.1/32 ! -i far -p tcp -m tcp --dport 8081 -j DNAT --to-destination 10.78.0.2:80
+COMMIT
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+:ufw-user-input - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -j ufw-user-input
+-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw-user-input -p tcp -m tcp --dport 8080 -j DROP
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o far -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o far -j DOCKER
+-A FORWARD -i far ! -o far -j ACCEPT
+-A DOCKER -d 10.78.0.2/32 ! -i far -o far -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-USER -j RETURN
+COMMIT
+";
+
+#[test]
+fn a_published_port_is_reached_around_ufw_and_both_rules_and_the_fixes_are_told() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _proxy = lab.rtr.python(
+        "listener('0.0.0.0:22')\nlistener('0.0.0.0:8080')\nlistener('127.0.0.1:8081')\n\
+         listener('0.0.0.0:9000')\nlistener('[::]:9001')",
+    );
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let stranger = (&lab.src, "10.77.0.1");
+    agrees(&lab.rtr, stranger, RTR, &[(22, true), (8080, true), (8081, false), (9000, false)]);
+    // These rules are of IPv4: the proxy is reached by IPv6 past everything.
+    agrees(&lab.rtr, (&lab.src, SRC6), RTR6, &[(9001, true)]);
+    // The container comes to its own published port by the input path.
+    let gateway = "10.78.0.254".parse().expect("an address");
+    agrees(&lab.rtr, (&lab.dst, "10.78.0.2"), gateway, &[(8080, false), (22, true)]);
+
+    let ran = Program::line("reach 8080 --from any --json").inside(&lab.rtr).run().expect_code(1);
+    let report = ran.json();
+    assert_eq!(report["bypass"], "docker-dnat");
+    let group = &report["ports"][0]["reach"][0]["groups"][0];
+    assert_eq!(group["rule"]["chain"], "DOCKER", "{group:#}");
+    assert_eq!(group["bypass"]["rule"]["chain"], "ufw-user-input");
+    assert_eq!(group["translated"]["to"], "10.78.0.2:80");
+    let fixes = report["ports"][0]["fixes"].as_array().expect("fixes");
+    let commands: Vec<&str> = fixes.iter().filter_map(|fix| fix["command"].as_str()).collect();
+    assert!(commands[0].contains("127.0.0.1:8080:80"), "{commands:?}");
+    assert!(commands[1].contains("ct original proto-dst 8080"), "{commands:?}");
+    assert!(commands[2].contains("DOCKER-USER"), "{commands:?}");
+}
+
+#[test]
+fn each_fix_that_is_told_closes_the_port() {
+    require_root!();
+    let (lab, _inside) = lab();
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let is_open = || connects(&lab.src, RTR, 8080);
+    assert!(is_open());
+    lab.rtr.rules(
+        "table inet mine { chain onward { type filter hook forward priority -5
+         ct status dnat meta l4proto tcp ct original proto-dst 8080 drop
+ }\n}",
+    );
+    assert!(!is_open());
+    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
+    lab.rtr.rules("delete table inet mine");
+    assert!(is_open());
+    let insert = "iptables-nft -I DOCKER-USER -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP";
+    lab.rtr.output(insert);
+    assert!(!is_open());
+    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
+    lab.rtr.output("iptables-nft -D DOCKER-USER 1");
+    lab.rtr.rules(
+        "table inet mine { chain pre { type filter hook prerouting priority -150
+         tcp dport 8080 drop
+ }\n}",
+    );
+    assert!(!is_open());
+    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
+}
+
+#[test]
+fn rules_of_nft_that_close_ipv4_and_forget_ipv6_are_told_apart() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _servers = lab
+        .rtr
+        .python("listener('[::]:5432')\nlistener('127.0.0.1:6379')\nlistener('[fd77::fe]:7000')");
+    lab.rtr.rules(
+        "table ip t { set office { type ipv4_addr; flags interval; elements = { 10.9.0.0/16 } }
+         chain in { type filter hook input priority 0; policy drop
+         iif lo accept
+         ct state established accept
+         ip saddr @office tcp dport 5432 accept
+ }\n}",
+    );
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(5432, false), (6379, false)]);
+    agrees(&lab.rtr, (&lab.src, SRC6), RTR6, &[(5432, true), (6379, false), (7000, true)]);
+    assert_eq!(told(&lab.rtr, 5432, "10.9.1.1"), ("no".into(), "no-route".into()));
+    lab.rtr.ip("route add default via 10.77.0.1");
+    assert_eq!(told(&lab.rtr, 5432, "10.9.1.1").0, "yes");
+    assert_eq!(told(&lab.rtr, 6379, "10.77.0.1").1, "bound-elsewhere");
+    let any = asked(&lab.rtr, "5432/tcp --from any");
+    assert_eq!(any["ports"][0]["reach"][0]["answer"], "depends");
+}
+
+#[test]
+fn an_answer_that_cannot_leave_is_no_connection() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:443')\nlistener('0.0.0.0:444')");
+    lab.rtr.filter_output("tcp sport 443 drop");
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(443, false), (444, true)]);
+    assert_eq!(told(&lab.rtr, 443, "10.77.0.1").1, "rule-refuses-answer");
+}
+
+#[test]
+fn a_redirected_port_leads_to_the_one_that_listens() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.listen("0.0.0.0:8443");
+    lab.rtr.rules(
+        "table ip r { chain pre { type nat hook prerouting priority -100
+         tcp dport 443 redirect to :8443
+ }\n}",
+    );
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(443, true), (8443, true)]);
+    let report = asked(&lab.rtr, "8443/tcp --from 10.77.0.1");
+    let ports: Vec<_> =
+        report["ports"].as_array().expect("ports").iter().map(|p| p["port"].clone()).collect();
+    assert_eq!(ports, [8443, 443]);
+    assert_eq!(report["ports"][1]["leads_to"], 8443);
+}
+
+#[test]
+fn a_host_that_does_not_forward_reaches_no_container() {
+    require_root!();
+    let (lab, _inside) = lab();
+    lab.rtr.rules(
+        "table ip r { chain pre { type nat hook prerouting priority -100
+         tcp dport 8080 dnat to 10.78.0.2:80
+ }\n}",
+    );
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8080, true)]);
+    lab.rtr.set("net/ipv4/ip_forward", 0);
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8080, false)]);
+    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1").1, "not-forwarding");
+}
+
+#[test]
+fn who_may_not_read_the_rules_is_never_told_that_a_port_is_reachable() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:443')\nlistener('127.0.0.1:25')");
+    let by_nobody = |port: u16| {
+        let line = format!("reach {port} --from 10.77.0.1 --json");
+        Program::line(&line).inside(&lab.rtr).by_user(65534).run()
+    };
+    let report = by_nobody(443).expect_code(3).json();
+    assert_eq!(report["answer"], "unknown");
+    let gaps = report["gaps"].as_array().expect("gaps");
+    assert!(gaps.iter().any(|gap| gap["why"] == "not-permitted"), "{gaps:?}");
+    assert!(gaps.iter().any(|gap| gap["why"] == "upstream"), "{gaps:?}");
+    assert_eq!(by_nobody(25).json()["answer"], "no", "loopback is not reached whatever rules say");
+}
+
+#[test]
+fn saved_rules_tell_of_a_host_port_that_leads_to_a_database() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("saved");
+    let rules = UFW_AND_DOCKER
+        .replace("10.78.0.2:80", "172.17.0.2:5432")
+        .replace("10.78.0.2/32", "172.17.0.2/32");
+    let rules = rules.replace("--dport 80 ", "--dport 5432 ").replace(" far", " docker0");
+    fs::write(&file, rules.replace("--dport 8080", "--dport 15432")).expect("the folder is ours");
+    let ran = Program::line("reach 5432 --from internet --json --rules").arg(&file).run();
+    let report = ran.expect_code(1).json();
+    let port = &report["ports"][0];
+    assert_eq!((&port["port"], &port["leads_to"]), (&15432.into(), &5432.into()), "{report:#}");
+    assert_eq!(report["bypass"], "docker-dnat");
+    let group = &port["reach"][0]["groups"][0];
+    assert_eq!(group["translated"]["rule"]["chain"], "DOCKER");
+    assert_eq!(group["bypass"]["rule"]["chain"], "ufw-user-input");
+    let text = Program::line("reach 15432 --from internet --rules").arg(&file).run().expect_code(1);
+    assert!(
+        text.stdout.contains("the input path refuses this port and is never asked"),
+        "{}",
+        text.stdout
+    );
+}
+
+/// Follows packets from `from` while `work` goes on in another namespace.
+fn followed(host: &Netns, words: &str, code: i32, work: impl FnOnce() + Send) -> Value {
+    let line = format!("reach {words} --live --yes --wait 8s --json");
+    thread::scope(|scope| {
+        let following = scope.spawn(|| Program::line(&line).inside(host).run());
+        eventually("the table is there", || {
+            host.output("nft list tables").contains("portolan_trace")
+        });
+        // The table's rules come after the table.
+        thread::sleep(Duration::from_millis(400));
+        work();
+        following.join().expect("it ends").expect_code(code).json()
+    })
+}
+
+#[test]
+fn a_real_packet_is_followed_to_the_rule_that_drops_it_and_the_table_is_gone_again() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:22')\nlistener('0.0.0.0:9000')");
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let knock = |port| {
+        connects(&lab.src, RTR, port);
+    };
+    let from = format!("--from {SRC}");
+
+    let report = followed(&lab.rtr, &format!("9000/tcp {from}"), 1, || knock(9000));
+    let live = &report["live"];
+    assert_eq!(
+        (&live["arrived"], &live["outcome"]),
+        (&true.into(), &"dropped".into()),
+        "{report:#}"
+    );
+    assert_eq!(
+        (&live["rule"]["chain"], &live["rule"]["text"]),
+        (&"INPUT".into(), &"policy drop".into())
+    );
+    assert_eq!(report["answer"], "no");
+
+    let report = followed(&lab.rtr, &format!("22/tcp {from}"), 0, || knock(22));
+    assert_eq!(report["live"]["outcome"], "delivered");
+    assert_eq!(report["live"]["replied"], "accepts");
+
+    let report = followed(&lab.rtr, &format!("8080/tcp {from}"), 0, || knock(8080));
+    assert_eq!(report["live"]["outcome"], "forwarded");
+    let steps = report["live"]["steps"].as_array().expect("steps");
+    let texts: Vec<&str> = steps.iter().filter_map(|s| s["rule"]["text"].as_str()).collect();
+    assert!(
+        texts.iter().any(|text| text.contains("DNAT --to-destination 10.78.0.2:80")),
+        "{texts:?}"
+    );
+    assert!(!lab.rtr.output("nft list tables").contains("portolan"));
+}
+
+#[test]
+fn a_packet_of_this_machine_is_sent_and_followed_through_loopback() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.listen("0.0.0.0:443");
+    lab.rtr.filter_input("iif lo tcp dport 443 drop");
+    let line = "reach 443/tcp --live --yes --from 10.77.0.254 --json";
+    let report = Program::line(line).inside(&lab.rtr).run().expect_code(1).json();
+    assert_eq!(report["live"]["outcome"], "dropped", "{report:#}");
+    assert_eq!(report["live"]["rule"]["chain"], "input_chain");
+    assert_eq!(report["answer"], "no");
+}
+
+#[test]
+fn nothing_is_followed_without_a_yes_and_nothing_is_left_after_a_kill() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let line = "reach 443/tcp --live --from 10.77.0.1 --wait 20s";
+    let ran = Program::line(line).inside(&lab.rtr).run().expect_code(2);
+    assert!(ran.stderr.contains("add --yes"), "{}", ran.stderr);
+    let dry = Program::line(&format!("{line} --dry-run")).inside(&lab.rtr).run().expect_code(0);
+    assert!(dry.stderr.contains("add the table"), "{}", dry.stderr);
+    let tables = || lab.rtr.output("nft list tables");
+    assert_eq!(tables(), "");
+    let mut command = Program::line(&format!("{line} --yes")).inside(&lab.rtr).command();
+    let mut child = quiet(&mut command).spawn().expect("it starts");
+    eventually("the table is there", || tables().contains("portolan_trace"));
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
+    eventually("the table is gone", || tables().is_empty());
+}
+
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::null()).stderr(Stdio::null())
+}
+
+const INVENTORY: &str = r#"portolan = 1
+[networks]
+office = "10.77.0.0/24"
+lab = "10.50.0.0/16"
+[hosts.here]
+address = ["10.77.0.254"]
+[services.ssh]
+on = ["here"]
+ports = ["22/tcp"]
+from = ["lab"]
+[services.db]
+on = ["here"]
+ports = ["9000/tcp"]
+from = ["office"]
+[[never]]
+ports = ["22/tcp"]
+from = ["office"]
+"#;
+
+#[test]
+fn the_audit_holds_the_rules_against_the_inventory() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:22')\nlistener('0.0.0.0:9000')");
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("portolan.toml"), INVENTORY).expect("the folder is ours");
+    let audit = Program::line("audit --json --host here").inside(&lab.rtr).folder(folder.path());
+    let report = audit.run().expect_code(1).json();
+    let findings = report["findings"].as_array().expect("findings");
+    let of = |rule: &str| -> Vec<&str> {
+        let of_rule = findings.iter().filter(|f| f["rule"] == rule);
+        of_rule.filter_map(|f| f["subject"].as_str()).collect()
+    };
+    assert_eq!(of("P108"), ["8080/tcp"], "{report:#}");
+    assert_eq!(of("P114"), ["9000/tcp"]);
+    assert_eq!(of("P115"), ["22/tcp"]);
+    assert_eq!(of("P122"), ["22/tcp"]);
+    let evidence = |rule: &str| {
+        let finding = findings.iter().find(|f| f["rule"] == rule).expect("it is there");
+        finding["evidence"].to_string()
+    };
+    assert!(evidence("P108").contains("ufw-user-input"), "{}", evidence("P108"));
+    assert!(evidence("P114").contains("policy drop"), "{}", evidence("P114"));
+}
+
+#[test]
+fn the_chart_says_who_gets_through_the_rules() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:22')\nlistener('0.0.0.0:9000')");
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let chart = Program::line("status --json").inside(&lab.rtr).run().expect_code(0).json();
+    let reach = |port: u16| {
+        let ports = chart["ports"].as_array().expect("ports");
+        let row = ports.iter().find(|row| row["port"] == port).expect("it is open");
+        row["reach"].clone()
+    };
+    assert_eq!(reach(22)[0]["source"], "loopback");
+    assert_eq!((&reach(22)[1]["source"], &reach(22)[1]["answer"]), (&"any".into(), &"yes".into()));
+    assert_eq!(reach(9000)[1]["answer"], "no");
+    let text = Program::line("").inside(&lab.rtr).run().expect_code(0).stdout;
+    assert!(text.contains("REACHABLE FROM"), "{text}");
+    let unseen =
+        Program::line("status --json").inside(&lab.rtr).by_user(65534).run().expect_code(0);
+    let ports = unseen.json()["ports"].clone();
+    assert_eq!(ports[0]["reach"][1]["answer"], "unknown", "{ports:#}");
+}

@@ -65,6 +65,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("registry_table", registry_table),
     ("nat", nat),
     ("iptables_save", iptables_save),
+    ("firewall_walk", firewall_walk),
     ("complaint", complaint),
     ("socket_units", socket_units),
     ("container", container),
@@ -386,6 +387,35 @@ pub fn iptables_save(bytes: &[u8]) {
         }
         let is_whole = save.incompatible.is_empty();
         assert_eq!(Ruleset::default().with_saves(vec![save]).is_ok(), is_whole, "never silently");
+    }
+}
+
+/// Rules as nft prints them in JSON, and packets sent through them.
+pub fn firewall_walk(bytes: &[u8]) {
+    use portolan_core::firewall::simulate::{Open, Outcome, Prepared, Way};
+    use portolan_core::firewall::{Packet, World};
+    let Ok(rules) = Ruleset::from_nft_json(bytes) else { return };
+    let world = World::default();
+    let prepared = Prepared::new(&rules, &world);
+    let ends = [("1.2.3.4", "10.0.0.1"), ("fd00::1", "fd00::2")];
+    let ends = ends.map(|(from, to)| [from, to].map(|end| end.parse().expect("an address")));
+    for ([from, to], protocol, port) in ends
+        .into_iter()
+        .flat_map(|ends| [(6, 22), (6, 8080), (17, 53), (58, 0)].map(|(p, n)| (ends, p, n)))
+    {
+        let packet = Packet::new(protocol, from, to).ports(40_000, port);
+        for way in [Way::Prerouting, Way::Input, Way::Forward, Way::Output, Way::ByRoute] {
+            let walk = prepared.walk(&packet, way, &Open);
+            let quick = prepared.outcome(&packet, way, &Open);
+            assert_eq!(quick, walk.is_certain().then_some(walk.outcome), "both say the same");
+            assert!(walk.is_complete || walk.outcome == Outcome::Drop, "never a guessed accept");
+            if let Some(rule) = walk.decided_by {
+                assert!(rules.place(rule).is_some(), "what decides is of these rules");
+            }
+            for open in &walk.depends_on {
+                assert!(!open.if_yes.is_empty() || !walk.is_complete, "it ends somewhere");
+            }
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Program, Ran};
+use crate::support::lab::Pair;
+use crate::support::{Program, Ran, require_root};
 
 /// Rules in a file of their own.
 struct Rules {
@@ -220,4 +221,20 @@ fn a_statement_portolan_does_not_know_is_never_a_wrong_accept() {
     let document = rules.json("tcp 1.2.3.4:5 10.0.0.2:80", 3);
     assert_eq!(document["verdict"], "drop");
     rules.simulate("tcp 1.2.3.4:5 10.0.0.2:81").expect_code(0);
+}
+
+#[test]
+fn without_rules_it_asks_the_live_ones_and_the_addresses_here() {
+    require_root!();
+    let pair = Pair::new();
+    pair.dst.filter_input("policy drop; iifname \"eth0\" tcp dport 22 accept");
+    let simulate = |packet: &str| {
+        Program::line(&format!("firewall simulate {packet} --json")).inside(&pair.dst).run()
+    };
+    let document = simulate("tcp 10.76.0.1 10.76.0.2:22").expect_code(0).json();
+    assert_eq!(document["decided_by"]["index"], 0, "it comes in as answers would leave");
+    simulate("tcp 10.76.0.1 10.76.0.2:23").expect_code(1);
+    let document = simulate("tcp 10.76.0.1 198.51.100.1:22").expect_code(1).json();
+    assert_eq!(document["decided_by"], Value::Null, "it is not forwarded here");
+    simulate("tcp 10.76.0.2 10.76.0.1:22").expect_code(0);
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Doubt, Script, compile};
-use portolan_core::net::Gap;
+use portolan_core::firewall::analyse::AnalyseError;
+use portolan_core::firewall::{Doubt, Policy, Proof, Script, compile, prove};
+use portolan_core::net::{Gap, Why};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::firewall::{self as host, ChangeError, Loading};
 use portolan_host::{conntrack, machine};
@@ -13,7 +14,7 @@ pub(crate) use portolan_host::firewall::{
     Applied, BootState, CallerInfo, Confirmed, LogEntry, Outcome, Place, Purpose, Standing, Trial,
 };
 
-use crate::fault::Hinted as _;
+use crate::fault::{Fault, Hinted as _};
 use crate::ops::inventory::{self, Asked};
 
 use super::judge::Judge;
@@ -63,10 +64,44 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     let caller = host::caller();
     let judge = Judge::new(&intended.policy, &machine);
     let mut precheck = precheck(&intended.policy, &judge, caller.caller.ssh);
+    precheck.proven = proven(&intended.policy, &script, &mut gaps)?;
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = live.as_deref().map(identity);
     Ok(Plan { intended, script, loaded, precheck, caller, place })
 }
+
+/// Holds the table, as nft reads it, against what the policy means. `None` where that cannot be done
+/// here, which is a gap.
+///
+/// # Errors
+/// Where the two differ: nothing of that is applied.
+fn proven(policy: &Policy, script: &Script, gaps: &mut Vec<Gap>) -> Result<Option<Proof>> {
+    let loaded = match host::load(&script.to_string(), None) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let what = format!("whether the table does what the policy says ({error})");
+            gaps.push(Gap::aside(what, Why::Unsupported, ""));
+            return Ok(None);
+        }
+    };
+    let proof = match prove(policy, &loaded) {
+        Ok(proof) => proof,
+        Err(AnalyseError::Undecided(undecided)) => {
+            let what = format!("whether the table does what the policy says ({undecided})");
+            gaps.push(Gap::aside(what, Why::NotLooked, ""));
+            return Ok(None);
+        }
+        Err(error) => return Err(error).hinted("the proof contradicts itself", REPORT_IT),
+    };
+    if proof.differences.is_empty() && proof.is_loaded {
+        return Ok(Some(proof));
+    }
+    let way = proof.differences.first().map_or("input", |difference| difference.way.as_str());
+    let message = format!("the compiled table is not what the policy means (at {way})");
+    Err(Fault::new(message, REPORT_IT))
+}
+
+const REPORT_IT: &str = "this is an error of portolan's own: please report it with the inventory";
 
 /// Puts a plan on trial; with `drop_flows` the connections it would refuse end, too.
 ///

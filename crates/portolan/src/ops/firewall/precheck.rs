@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portolan_core::firewall::{Addresses, Pass, Policy, Stance, Tuple};
+use portolan_core::firewall::{
+    Addresses, BaseNeed, Never, Pass, PassTraffic, Policy, Proof, Stance, Tuple, protocol_of,
+};
 use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport};
 use portolan_core::socket::{PortChoice, Process, SocketTable};
 use portolan_core::wire::conntrack::Entry;
@@ -21,6 +23,8 @@ pub(crate) struct Precheck {
     pub(crate) access: Vec<Access>,
     /// Whom the policy lets in although it must not.
     pub(crate) violations: Vec<Violation>,
+    /// What was proved of the table; `None` where nothing could be.
+    pub(crate) proven: Option<Proof>,
     /// Listeners that nobody outside reaches any more.
     pub(crate) cut: Vec<Cut>,
     /// Open connections that the policy would refuse.
@@ -80,7 +84,9 @@ pub(crate) struct Cut {
 impl Precheck {
     /// Whether the rules must not be applied.
     pub(crate) fn is_refused(&self) -> bool {
-        self.access.iter().any(|access| !access.is_kept) || !self.violations.is_empty()
+        let lets_in = self.proven.as_ref().is_some_and(|proof| !proof.violations.is_empty());
+        let shuts_out = self.access.iter().any(|access| !access.is_kept);
+        shuts_out || lets_in || !self.violations.is_empty()
     }
 }
 
@@ -117,7 +123,7 @@ fn session(judge: &Judge, (peer, local): (Endpoint, Endpoint)) -> Access {
 /// The first and last address of every network a pass of `[management]` names, to its first and last
 /// port.
 fn management(judge: &Judge, pass: &Pass) -> Vec<Access> {
-    let portolan_core::firewall::PassTraffic::Ports { transport, range } = pass.traffic else {
+    let PassTraffic::Ports { transport, range } = pass.traffic else {
         return Vec::new();
     };
     let mut ports = vec![range.first(), range.last()];
@@ -143,7 +149,7 @@ impl Access {
         let tuple = Tuple {
             source: self.source,
             destination,
-            protocol: portolan_core::firewall::protocol_of(self.transport),
+            protocol: protocol_of(self.transport),
             source_port: 50_000,
             destination_port: self.port.0,
         };
@@ -194,7 +200,7 @@ fn violations(policy: &Policy) -> Vec<Violation> {
 }
 
 /// The ports both are about; `Some(None)` where the protocol has none.
-fn common_ports(never: &portolan_core::firewall::Never, pass: &Pass) -> Option<Option<PortRange>> {
+fn common_ports(never: &Never, pass: &Pass) -> Option<Option<PortRange>> {
     never.traffic.iter().find_map(|traffic| {
         if traffic.protocol() != pass.traffic.protocol() {
             return None;
@@ -205,7 +211,7 @@ fn common_ports(never: &portolan_core::firewall::Never, pass: &Pass) -> Option<O
     })
 }
 
-fn common_sources(never: &portolan_core::firewall::Never, pass: &Pass) -> Addresses {
+fn common_sources(never: &Never, pass: &Pass) -> Addresses {
     let mut common = Addresses::NONE;
     for a in &never.peers {
         for b in &pass.peers {
@@ -254,7 +260,7 @@ fn is_passed(policy: &Policy, bound: Endpoint, transport: Transport) -> bool {
     let tuple = Tuple {
         source: bound.address,
         destination: bound.address,
-        protocol: portolan_core::firewall::protocol_of(transport),
+        protocol: protocol_of(transport),
         source_port: 0,
         destination_port: bound.port.0,
     };
@@ -264,7 +270,7 @@ fn is_passed(policy: &Policy, bound: Endpoint, transport: Transport) -> bool {
         pass.way.has_input() && pass.traffic.covers(&tuple) && is_there && !pass.peers.is_empty()
     };
     let in_base = policy.base.iter().any(|row| match row.traffic {
-        portolan_core::firewall::BaseNeed::Port { transport: t, destination, .. } => {
+        BaseNeed::Port { transport: t, destination, .. } => {
             !row.is_outgoing && t == transport && destination == bound.port.0
         }
         _ => false,

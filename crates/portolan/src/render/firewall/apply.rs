@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Policy, Tuple};
+use portolan_core::firewall::{Policy, Proof, Tuple};
 use portolan_core::wire::conntrack::Entry;
 use serde::Serialize;
 
@@ -57,8 +57,12 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     if !plan.place.has_boot() {
         writeln!(screen, "  not at boot: this network namespace is not the machine's")?;
     }
+    if plan.precheck.proven.is_some() {
+        writeln!(screen, "  proved: the table does what the policy says, for every packet")?;
+    }
     access(screen, &plan.intended.policy, &plan.precheck.access)?;
     violations(screen, &plan.precheck.violations)?;
+    proved_violations(screen, plan.precheck.proven.as_ref())?;
     cut(screen, &plan.precheck.cut)?;
     flows(screen, &plan.precheck.refused)?;
     Ok(screen.flush()?)
@@ -97,6 +101,16 @@ fn violations(screen: &mut Screen, rows: &[Violation]) -> Result<()> {
         let ports = row.ports.map(|ports| format!(" to {ports}")).unwrap_or_default();
         let (pass, never) = (sanitize(&row.pass).to_string(), sanitize(&row.never).to_string());
         writeln!(screen, "  {}{ports} by {pass}: {never}", row.sources)?;
+    }
+    Ok(())
+}
+
+/// Those of the proof name a packet.
+fn proved_violations(screen: &mut Screen, proof: Option<&Proof>) -> Result<()> {
+    for found in proof.iter().flat_map(|proof| &proof.violations) {
+        let packet = found.witness.packet.tuple();
+        let never = sanitize(&found.name).to_string();
+        writeln!(screen, "  [[never]] {never}: {} would be let in", flow(&packet))?;
     }
     Ok(())
 }
@@ -201,6 +215,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         inventory: plan.intended.loaded.path.display().to_string(),
         hash: plan.script.hash(),
         loaded: plan.loaded.as_ref().map(words),
+        proved: found.proven.is_some(),
         has_management: !plan.intended.policy.management.is_empty(),
         access: found.access.iter().map(AccessJson::from).collect(),
         violations: found.violations.iter().map(ViolationJson::from).collect(),
@@ -228,6 +243,7 @@ struct Body<'a> {
     inventory: String,
     hash: String,
     loaded: Option<String>,
+    proved: bool,
     has_management: bool,
     access: Vec<AccessJson>,
     violations: Vec<ViolationJson<'a>>,

@@ -5,11 +5,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use portolan_core::container::{Publisher, parse_inspect};
 use portolan_core::firewall::ipset::Ipsets;
 use portolan_core::firewall::iptables::Save;
 use portolan_core::firewall::{Family as RuleTableFamily, Ruleset, Statement, Verdict};
+use portolan_core::firewall::{Outline, Replacement};
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_core::inventory::file::{Loading, Path, Want};
 use portolan_core::nat::{Destination, RuleFamily, Translations};
@@ -75,6 +77,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("error_queue", error_queue),
     ("conntrack", conntrack),
     ("nftrace", nftrace),
+    ("firewall_table", firewall_table),
 ];
 
 /// A datagram of the kernel's answer to a dump of sockets, links, addresses, routes or neighbours.
@@ -98,6 +101,28 @@ pub fn sock_diag(bytes: &[u8]) {
         let _ = genetlink::Family::parse(body);
         let _ = (genetlink::wireguard_port(body), genetlink::fou_port(body));
         let _ = genetlink::l2tp_port(body);
+    }
+}
+
+/// A table of ours as text, divided by lines of `%% NAME`: what is loaded, and what is to take its place.
+pub fn firewall_table(bytes: &[u8]) {
+    let files = divided(bytes);
+    let texts: Vec<_> = files.iter().map(|(_, text)| String::from_utf8_lossy(text)).collect();
+    let read: Vec<Outline<'_>> =
+        texts.iter().filter_map(|text| Outline::parse(text).ok()).collect();
+    let Some(new) = read.last() else { return };
+    for age in [None, Some(Duration::from_secs(5))] {
+        let script = Replacement { live: read.first(), new, age }.script();
+        let made = script.rsplit_once("\ntable ").map(|(_, table)| format!("table {table}"));
+        let names = |outline: &Outline<'_>| -> Vec<String> {
+            outline.parts.iter().map(|part| part.name.to_owned()).collect()
+        };
+        // Names that nft would not take, such as none, may run into what follows.
+        if let Some(Ok(again)) = made.as_deref().map(Outline::parse)
+            && names(new).iter().all(|name| name.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            assert!(again.parts.len() <= new.parts.len() + 1, "{script}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every command and flag. What was typed, nothing done yet.
 
+mod allow;
 mod check;
 mod duration;
 mod explain;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use allow::{Allow, Deny};
 pub(crate) use check::Check;
 pub(crate) use explain::Explain;
 pub(crate) use firewall::Firewall;
@@ -235,6 +237,12 @@ Exit code 1 for findings above `note` (or as --fail-on says), 3 when there is
 none but not everything could be seen. With --format nagios: 0 ok, 1 warning,
 2 critical, 3 unknown.")]
     Audit(Audit),
+    /// Let somebody in to a port: an edit of the inventory
+    #[command(after_help = allow::ALLOW_HELP)]
+    Allow(Allow),
+    /// Let somebody in to a port no more: an edit of the inventory
+    #[command(after_help = allow::DENY_HELP)]
+    Deny(Deny),
     /// What `firewall apply` starts to bring back what was before
     #[command(name = portolan_host::firewall::SUBCOMMAND, hide = true)]
     FirewallWatch(firewall::Watch),

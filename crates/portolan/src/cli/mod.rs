@@ -2,6 +2,7 @@
 //!
 //! One file a command. A file here holds no decision about ports; that is `ops` and core.
 
+mod allow;
 pub(crate) mod args;
 mod audit;
 mod check;
@@ -60,6 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         Some(Command::Check(arguments)) => check::run(arguments, global),
         Some(Command::Listen(arguments)) => listen::run(arguments, global),
         Some(Command::Reach(arguments)) => reach::run(arguments, global),
+        Some(Command::Allow(arguments)) => allow::allow(arguments, global),
+        Some(Command::Deny(arguments)) => allow::deny(arguments, global),
         Some(Command::FirewallWatch(arguments)) => firewall::watch(arguments),
         Some(Command::Who(arguments)) => who::run(arguments, global),
     }

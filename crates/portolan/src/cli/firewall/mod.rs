@@ -1,6 +1,6 @@
 //! `portolan firewall …`.
 
-mod apply;
+pub(crate) mod apply;
 mod compile;
 mod confirm;
 mod off;

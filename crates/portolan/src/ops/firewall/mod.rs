@@ -1,5 +1,6 @@
 //! Questions about the firewall: one file a question, all over the same [`source`].
 
+pub(crate) mod allow;
 pub(crate) mod change;
 pub(crate) mod flows;
 pub(crate) mod judge;

@@ -27,10 +27,22 @@ pub(crate) struct Set {
 /// A key or text that cannot be edited, or a `Refused` where the result would not be valid; the
 /// file is as it was then.
 pub(crate) fn set(asked: &Asked, key: &str, value: &str) -> Result<Set> {
+    change(asked, key, |text| edit::set(text, key, value))
+}
+
+/// Changes the file that has `key`, the root file where none has, as `edit` does.
+///
+/// # Errors
+/// As for [`set`].
+pub(crate) fn change(
+    asked: &Asked,
+    key: &str,
+    edit: impl FnOnce(&str) -> Result<String, EditError>,
+) -> Result<Set> {
     let _alone = load::alone(asked)?;
     let (root, text) = load::to_change(asked)?;
     let (path, text) = holder(asked, key, root.clone(), text)?;
-    let edited = edit::set(&text, key, value).map_err(|e| fault(&path, &e))?;
+    let edited = edit(&text).map_err(|e| fault(&path, &e))?;
     if edited == text {
         return Ok(Set { path, changed: false });
     }

@@ -1,5 +1,6 @@
 //! What is told about the firewall: one file a question.
 
+pub(crate) mod allow;
 pub(crate) mod apply;
 pub(crate) mod compile;
 pub(crate) mod confirm;

@@ -50,6 +50,20 @@ pub(crate) struct Apply {
     pub(crate) yes: bool,
 }
 
+impl Apply {
+    /// What `allow --apply` and `deny --apply` go on with.
+    pub(crate) fn of_edit(yes: bool) -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            force: false,
+            drop_flows: false,
+            detach: false,
+            dry_run: false,
+            yes,
+        }
+    }
+}
+
 pub(crate) const CONFIRM_HELP: &str = "\
 Keeps what is on trial, also at boot. It counts from an SSH session that began
 after `apply`: only that proves that new connections come through. A console

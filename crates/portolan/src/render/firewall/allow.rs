@@ -1,0 +1,61 @@
+//! What `allow` and `deny` wrote, for reading and as JSON.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::ops::firewall::allow::{Change, Edited};
+use crate::render::json::Document;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+
+/// Says what stands in the inventory now.
+pub(crate) fn edited(screen: &mut Screen, edited: &Edited) -> Result<()> {
+    let path = sanitize(&edited.path.display().to_string()).to_string();
+    let service = sanitize(&edited.service).to_string();
+    match edited.change {
+        Change::Written => writeln!(screen, "{path}: service {service} is written")?,
+        Change::Changed => writeln!(screen, "{path}: `from` of service {service} is changed")?,
+        Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
+        Change::NotDeclared => writeln!(screen, "{path}: nothing lets anybody in there")?,
+    }
+    if let Some(until) = edited.until {
+        writeln!(screen, "  approved until {until}; the audit asks afterwards (P112)")?;
+    }
+    Ok(screen.flush()?)
+}
+
+/// Says what makes it so.
+pub(crate) fn next(screen: &mut Screen, edited: &Edited) -> Result<()> {
+    let path = sanitize(&edited.path.display().to_string()).to_string();
+    let next = screen.style.paint(Role::Hint, "Next:").to_string();
+    writeln!(screen, "{next} sudo portolan firewall apply --inventory {path}")?;
+    Ok(screen.flush()?)
+}
+
+/// The same as one document.
+pub(crate) fn json(screen: &mut Screen, edited: &Edited) -> Result<()> {
+    let body = Body {
+        file: edited.path.display().to_string(),
+        service: Some(edited.service.as_str()).filter(|name| !name.is_empty()),
+        change: match edited.change {
+            Change::Written => "written",
+            Change::Changed => "changed",
+            Change::Unchanged => "unchanged",
+            Change::NotDeclared => "not-declared",
+        },
+        until: edited.until.map(|day| day.to_string()),
+    };
+    screen.json(&Document::new("firewall-edit", body, &[]))?;
+    Ok(screen.flush()?)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    file: String,
+    service: Option<&'a str>,
+    change: &'static str,
+    until: Option<String>,
+}

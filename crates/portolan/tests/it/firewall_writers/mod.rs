@@ -9,6 +9,7 @@
 mod docker;
 mod firewalld;
 mod iptables;
+mod saved;
 mod ufw;
 
 use std::fs;

@@ -7,13 +7,13 @@ use crate::firewall::{Expression, Field, SetRef, Span, Statement};
 /// `ttl --ttl-eq`, `hl --hl-lt` and their like.
 pub(super) fn ttl(option: &Opt<'_>) -> Option<Statement> {
     let value = u128::from(number(option.value())?);
-    let set = match option.name {
-        "--ttl-eq" | "--hl-eq" | "--ttl" | "--hl" => Span::number(value),
-        // Nothing is below 0: never.
-        "--ttl-lt" | "--hl-lt" => Span::Numbers { low: 0, high: value.checked_sub(1)? },
-        "--ttl-gt" | "--hl-gt" => Span::Numbers { low: value + 1, high: 0x1ff },
+    let (low, high) = match option.name {
+        "--ttl-eq" | "--hl-eq" | "--ttl" | "--hl" => (value, value),
+        "--ttl-lt" | "--hl-lt" => (0, value.checked_sub(1)?),
+        "--ttl-gt" | "--hl-gt" => (value + 1, 0xff),
         _ => return None,
     };
+    let set = (low <= high && high <= 0xff).then_some(Span::Numbers { low, high })?;
     Some(field(Field::Ttl, option.is_negated, SetRef::span(set)))
 }
 

@@ -70,15 +70,11 @@ impl Walker<'_> {
         match (is_source, self.is_own) {
             (true, true) => Seen::Number(bits::FIB_LOCAL),
             (true, false) => Seen::Number(bits::FIB_UNICAST),
-            (false, false) if is_for_us && address == self.after_or_given() => {
+            (false, false) if is_for_us && address == self.begun.destination => {
                 Seen::Number(bits::FIB_LOCAL)
             }
             _ => Seen::Open("fib daddr type (addresses are not known)".into()),
         }
-    }
-
-    fn after_or_given(&self) -> IpAddr {
-        self.begun.destination
     }
 
     fn fib_route(&self, address: IpAddr, key: FibKey, result: FibResult) -> Seen<'_> {

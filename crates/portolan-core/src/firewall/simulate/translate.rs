@@ -36,7 +36,6 @@ impl<'r> Walker<'r> {
         if !is_first || !self.has_nat() || !self.is_tracking() {
             return None;
         }
-        let mut ended = None;
         for id in chains {
             let end = self.run_base(*id);
             if end.outcome != Outcome::Accept {
@@ -47,7 +46,6 @@ impl<'r> Walker<'r> {
                 return Some((Outcome::Drop, end.by));
             }
             if end.is_translated {
-                ended = Some(end.by);
                 break;
             }
         }
@@ -55,7 +53,6 @@ impl<'r> Walker<'r> {
         if let Connection::Tracked(tracked) = &mut self.connection {
             tracked.status |= done;
         }
-        let _ = ended;
         None
     }
 

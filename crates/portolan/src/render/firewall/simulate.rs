@@ -103,6 +103,10 @@ fn dependencies(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> io::Resu
             outcome_words(&open.if_no)
         )?;
     }
+    let about_links = |word: &str| walk.depends_on.iter().any(|o| o.question.starts_with(word));
+    if about_links("iifname") || about_links("oifname") {
+        writeln!(screen, "  --in and --out say the interfaces, --world the addresses and routes")?;
+    }
     if !walk.is_complete {
         writeln!(screen, "  and on more: too much is open to be tried")?;
     }
@@ -156,9 +160,18 @@ fn matched(screen: &mut Screen, rule: RuleId, did: Did, ruleset: &Ruleset) -> io
         true => format!("{} ", sanitize(&place.chain)),
         false => String::new(),
     };
-    let text: String =
-        sanitize(&place.text).chars().take(screen.width.saturating_sub(24)).collect();
-    writeln!(screen, "    {chain}rule {number}: {text}  → {}", did_word(did))
+    let (before, after) = (format!("    {chain}rule {number}: "), format!("  → {}", did_word(did)));
+    let taken = before.chars().count() + after.chars().count();
+    let text = shortened(&sanitize(&place.text), screen.width.saturating_sub(taken).max(16));
+    writeln!(screen, "{before}{text}{after}")
+}
+
+fn shortened(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(room.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
 
 fn side_of(tuple: &Tuple, is_source: bool) -> std::net::SocketAddr {

@@ -6,7 +6,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 BINARY = $(TARGET)/release/portolan
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: build test check bench fuzz man completions install deb clean
+.PHONY: build test check bench oracle fuzz man completions install deb clean
 
 build:
 	cargo build --release --locked
@@ -23,6 +23,10 @@ check:
 # Ratios against ss, lsof, nmap and masscan in the same run. Needs root for its namespaces.
 bench: build
 	cargo run --release --locked --package portolan-benches -- compare $(abspath $(BINARY))
+
+# The kernel against the simulator and the exact analysis: real packets through random rules. Needs root.
+oracle:
+	cargo run --release --locked --package portolan-oracle -- --rulesets $(or $(RULESETS),10000) --probes $(or $(PROBES),1000) --seed $(or $(SEED),7)
 
 # Every fuzz target for SECONDS (120); needs a nightly toolchain and cargo-fuzz.
 fuzz:

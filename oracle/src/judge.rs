@@ -6,10 +6,11 @@ use portolan_core::firewall::analyse::{DEFAULT_BUDGET, Detail, Space, fates};
 use portolan_core::firewall::bdd::{Region, Undecided};
 use portolan_core::firewall::iptables::Save;
 use portolan_core::firewall::simulate::{Outcome, Prepared, Way};
-use portolan_core::firewall::{Family, ReadError, Ruleset, World};
+use portolan_core::firewall::{Family, Packet, ReadError, Ruleset, World};
 
 use crate::compare::{self, Saying};
-use crate::rig::{Outcome as Seen, Probe};
+use crate::draw;
+use crate::rig::{self, Outcome as Seen, Probe};
 
 /// What was listed and saved as one ruleset.
 ///
@@ -57,7 +58,9 @@ impl<'r> Judge<'r> {
 
     /// Whether the kernel did what the analysis says of a packet: the ways that are possible for it.
     pub fn agrees(&mut self, probe: &Probe, saying: &Saying, seen: &Seen) -> bool {
-        if compare::is_beyond(&probe.packet, &saying.walk) {
+        // Of a checksum that is read as a port the analysis is told nothing.
+        let is_checksum = saying.is_open && matches!(probe.packet.protocol, 1 | 58);
+        if compare::is_beyond(&probe.packet, &saying.walk) || is_checksum {
             return true;
         }
         let Some(ends) = self.ends(probe) else { return true };
@@ -96,6 +99,61 @@ impl<'r> Judge<'r> {
         let possible = map.ends.iter().filter(|(_, _, possibly)| contains(*possibly));
         Some(possible.map(|(outcome, certainly, _)| (*outcome, contains(*certainly))).collect())
     }
+}
+
+impl Judge<'_> {
+    /// A packet for each rule and policy that decides about a first packet of a connection, as the
+    /// analysis finds them.
+    ///
+    /// # Errors
+    /// When the nodes do not suffice.
+    pub fn witnesses(&self) -> Result<Vec<Probe>, Undecided> {
+        let mut found = Vec::new();
+        for (is_v6, is_own) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut space = Space::new(is_v6, &[self.ruleset], self.world, DEFAULT_BUDGET);
+            let way = if is_own { Way::Output } else { Way::ByRoute };
+            let start = sendable(&mut space, is_v6, is_own)?;
+            let told = fates(&mut space, self.prepared, way, start, Detail::Decisions)?;
+            for decision in told.decisions {
+                let region = space.bdd.and(start, decision.packets)?;
+                if let Some(witness) = space.witness(region)? {
+                    let number = 30_000 + found.len() as u16;
+                    let packet = own_connection(&space, region, witness.packet, number);
+                    found.push(Probe { packet, flow: None });
+                }
+            }
+        }
+        // The sockets of the rig are root's.
+        let is_ours = |packet: &Packet| packet.socket.is_none_or(|owner| owner == (0, 0));
+        found.retain(|probe| draw::is_sendable(&probe.packet) && is_ours(&probe.packet));
+        Ok(found)
+    }
+}
+
+/// First packets of connections that the rig can send.
+fn sendable(space: &mut Space, is_v6: bool, is_own: bool) -> Result<Region, Undecided> {
+    let (from, to) = draw::usual_ends(is_v6, is_own);
+    let (from, to) = (space.from(&from)?, space.to(&to)?);
+    let (tcp, udp) = (space.protocol(6)?, space.protocol(17)?);
+    let protocols = space.bdd.or(tcp, udp)?;
+    let link = if is_own { Region::ALL } else { space.comes_by("eth0")? };
+    let fresh = space.fresh()?;
+    space.bdd.intersection([fresh, from, to, protocols, link])
+}
+
+/// The same packet from a port of its own, if it stays in the region.
+fn own_connection(space: &Space, region: Region, packet: Packet, number: u16) -> Packet {
+    let shortest = rig::shortest(packet.is_v6(), packet.protocol, false);
+    let tries = [
+        Packet { source_port: number, length: packet.length.max(shortest), ..packet.clone() },
+        Packet { length: packet.length.max(shortest), ..packet.clone() },
+    ];
+    let holds = |packet: &Packet| {
+        let bits = space.encoded(packet);
+        let questions = |variable: u32| bits.get(variable as usize).copied().unwrap_or(false);
+        space.bdd.contains(region, questions)
+    };
+    tries.into_iter().find(holds).unwrap_or(Packet { ttl: 0, ..packet })
 }
 
 impl Map {

@@ -27,6 +27,9 @@ pub struct Options {
     pub rulesets: u64,
     /// How many packets are sent through each.
     pub probes: u32,
+    /// In so many of a hundred rulesets a packet is also sent for each rule that decides, as the exact
+    /// analysis finds them.
+    pub witnessed: usize,
     /// The most disagreements that are made small and told.
     pub most: usize,
 }
@@ -48,6 +51,10 @@ pub struct Report {
     pub open: u64,
     /// Packets the exact analysis was asked about.
     pub analysed: u64,
+    /// Packets that the exact analysis found for rules that decide.
+    pub witnesses: u64,
+    /// Rulesets for which its nodes did not suffice.
+    pub undecided: u64,
     /// Answers that came late and were asked for again.
     pub late: u64,
     /// Rulesets with rules that were not understood.
@@ -66,7 +73,8 @@ impl Report {
         let rate = self.probes as f64 / self.elapsed.as_secs_f64().max(1e-9);
         format!(
             "seed {seed}, from {first}: {} rulesets ({} skipped, {} with something not understood), {} lines \
-             ({} refused)\n{} probes ({} left open by the simulator, {} analysed, {} late), {:.1} s, {rate:.0} \
+             ({} refused)\n{} probes ({} of them witnesses of the analysis; {} left open by the simulator, {} \
+             compared with the analysis, undecided in {} rulesets; {} late), {:.1} s, {rate:.0} \
              probes/s\n{} disagreements",
             self.rulesets,
             self.skipped,
@@ -74,8 +82,10 @@ impl Report {
             self.lines,
             self.refused,
             self.probes,
+            self.witnesses,
             self.open,
             self.analysed,
+            self.undecided,
             self.late,
             self.elapsed.as_secs_f64(),
             self.disagreements.len(),
@@ -170,30 +180,52 @@ impl Runner {
             if !used.is_new(&probe) {
                 continue;
             }
-            let seen = self.rig.send(&probe)?;
-            let saying = compare::simulate(&prepared, &probe.packet);
-            let walk = &saying.walk;
-            self.report.probes += 1;
-            self.report.open += u64::from(!walk.is_certain());
-            let is_right = compare::agrees(&probe.packet, &saying, &seen)
-                && judge.agrees(&probe, &saying, &seen);
-            if is_right {
-                continue;
+            if let Some(difference) = self.one(&prepared, &mut judge, probe)? {
+                return Ok(Some(difference));
             }
-            // Once more, with nothing remembered: it may have come late.
-            self.rig.settle()?;
-            self.rig.forget()?;
-            let seen = self.rig.send(&probe)?;
-            if compare::agrees(&probe.packet, &saying, &seen)
-                && judge.agrees(&probe, &saying, &seen)
-            {
-                self.report.late += 1;
-                continue;
+        }
+        if chance.percent(options.witnessed) {
+            for probe in judge.witnesses().unwrap_or_default() {
+                if !used.is_new(&probe) {
+                    continue;
+                }
+                self.report.witnesses += 1;
+                if let Some(difference) = self.one(&prepared, &mut judge, probe)? {
+                    return Ok(Some(difference));
+                }
             }
-            return Ok(Some(Difference { probe, seen }));
         }
         self.report.analysed += judge.asked;
+        self.report.undecided += judge.undecided;
         Ok(None)
+    }
+
+    /// Sends one probe and compares.
+    fn one(
+        &mut self,
+        prepared: &Prepared<'_>,
+        judge: &mut Judge<'_>,
+        probe: Probe,
+    ) -> io::Result<Option<Difference>> {
+        let seen = self.rig.send(&probe)?;
+        let saying = compare::simulate(prepared, &probe.packet);
+        self.report.probes += 1;
+        self.report.open += u64::from(!saying.walk.is_certain());
+        let mut is_right = |seen: &Outcome| {
+            compare::agrees(&probe.packet, &saying, seen) && judge.agrees(&probe, &saying, seen)
+        };
+        if is_right(&seen) {
+            return Ok(None);
+        }
+        // Once more, with nothing remembered: it may have come late.
+        self.rig.settle()?;
+        self.rig.forget()?;
+        let seen = self.rig.send(&probe)?;
+        if is_right(&seen) {
+            self.report.late += 1;
+            return Ok(None);
+        }
+        Ok(Some(Difference { probe, seen }))
     }
 
     /// Whether the loaded ruleset still disagrees about the probe.

@@ -68,6 +68,7 @@ impl Stage {
 fn tables(sketch: &Sketch) -> Vec<(String, String)> {
     let own = sketch.nft.iter().filter_map(|line| {
         let (family, name) = line.text.strip_prefix("add table ")?.split_once(' ')?;
+        let name = name.split(' ').next().unwrap_or_default();
         Some((family.to_owned(), name.to_owned()))
     });
     let of = |lines: &[Line], family: &str| -> Vec<(String, String)> {

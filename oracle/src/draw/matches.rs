@@ -41,7 +41,8 @@ impl<'a, 'b> Matches<'a, 'b> {
             62..68 => self.protocol(),
             68..74 => self.header(),
             74..80 => self.mark(),
-            80..87 => self.concatenation(),
+            80..85 => self.concatenation(),
+            85..87 => self.several_kinds(),
             87..91 => self.fib(),
             91..94 => self.raw(),
             94..97 => self.connection(),
@@ -389,6 +390,28 @@ impl<'a, 'b> Matches<'a, 'b> {
         self.edges.push(addresses.into_iter().map(edge).collect());
         let ports = ports.into_iter().map(Edge::DestinationPort).collect();
         self.push(format!("{family} {side} . {transport} dport {not}{right}"), ports);
+    }
+
+    /// Concatenations of other things than addresses and ports.
+    fn several_kinds(&mut self) {
+        let is_in = matches!(self.role.hook, "prerouting" | "input" | "forward");
+        if is_in && self.draft.chance.percent(50) {
+            let Some(transport @ ("tcp" | "udp")) = self.with_ports() else { return };
+            let text = *self.draft.chance.pick(&["", "!= "]);
+            let set = "{ \"eth0\" . 80, \"out1\" . 22, \"eth1\" . 443-8080 }";
+            let edges = [80, 22, 443, 8080, 8081].map(Edge::DestinationPort).to_vec();
+            self.edges.push(["eth0", "out1", "eth1"].map(Edge::LinkIn).to_vec());
+            return self.push(format!("iifname . {transport} dport {text}{set}"), edges);
+        }
+        if self.transport.is_some() {
+            return;
+        }
+        self.transport = Some("none");
+        let not = if self.draft.chance.percent(30) { "!= " } else { "" };
+        self.edges.push([6, 17, 1].map(Edge::Protocol).to_vec());
+        let edges = [80, 53, 443, 444, 22].map(Edge::DestinationPort).to_vec();
+        let set = "{ tcp . 80, udp . 53, tcp . 443-500 }";
+        self.push(format!("meta l4proto {{ tcp, udp }} meta l4proto . th dport {not}{set}"), edges);
     }
 
     fn fib(&mut self) {

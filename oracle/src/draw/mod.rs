@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use crate::chance::Chance;
 
 pub use probes::{is_sendable, probe};
+pub(crate) use values::usual_ends;
 
 /// A ruleset as lines that tools take, each of which may be left out.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +137,8 @@ fn table(chance: &mut Chance, number: usize) -> Vec<Line> {
     let family = *chance.pick(&["ip", "ip6", "inet", "inet", "inet"]);
     let name = format!("t{number}");
     let mut draft = Draft { chance, family, name, sets: vec![], rules: vec![], chains: vec![] };
-    let mut lines = vec![line(format!("add table {family} {}", draft.name))];
+    let dormant = if draft.chance.percent(3) { " { flags dormant; }" } else { "" };
+    let mut lines = vec![line(format!("add table {family} {}{dormant}", draft.name))];
     let bases: Vec<Role> = (0..1 + draft.chance.below(4)).map(|_| draft.role()).collect();
     for (at, role) in bases.iter().enumerate() {
         lines.push(draft.base_chain(at, *role));

@@ -25,10 +25,15 @@ impl Draft<'_> {
         if self.chance.percent(3) {
             words.push(format!("log prefix \"x{first}\" group 3"));
         }
+        if self.chance.percent(5)
+            && let Some(version) = version
+        {
+            words.push(self.note_in_set(version));
+        }
         let decision = if role.kind == "nat" && self.chance.percent(70) {
             self.translation(role, version, transport)
         } else {
-            self.decision(role, first, transport)
+            self.decision(role, first, version, transport)
         };
         words.extend(decision);
         if words.is_empty() {
@@ -38,6 +43,27 @@ impl Draft<'_> {
             words.push("comment \"why: \\\"so\\\"\"".replace("\\\"", "'"));
         }
         words
+    }
+
+    /// Writes into a set that nobody asks: with room it changes nothing, without it ends the rule.
+    fn note_in_set(&mut self, version: u8) -> String {
+        let (kind, key, other) = match version {
+            4 => ("ipv4_addr", "ip saddr", "192.0.2.99"),
+            _ => ("ipv6_addr", "ip6 saddr", "3fff::99"),
+        };
+        let name = format!("notes{}", self.sets.len());
+        let is_full = self.chance.percent(40);
+        let (size, elements) = match is_full {
+            true => (1, format!(" elements = {{ {other} }};")),
+            false => (65535, String::new()),
+        };
+        let text = format!(
+            "add set {} {} {name} {{ type {kind}; size {size}; flags dynamic,timeout; timeout 1h;{elements} }}",
+            self.family, self.name
+        );
+        self.sets.push(Line { text, ..Line::default() });
+        let word = *self.chance.pick(&["add", "update"]);
+        format!("{word} @{name} {{ {key} }}")
     }
 
     fn assignment(&mut self, transport: Option<&'static str>) -> String {
@@ -66,6 +92,7 @@ impl Draft<'_> {
         &mut self,
         role: Role,
         first: usize,
+        version: Option<u8>,
         transport: Option<&'static str>,
     ) -> Vec<String> {
         let next: Vec<String> = self
@@ -83,7 +110,7 @@ impl Draft<'_> {
             }
             60..66 => "return".to_owned(),
             66..68 => "continue".to_owned(),
-            68..74 => self.verdict_map(&next, transport),
+            68..74 => self.verdict_map(role, &next, version, transport),
             74..77 if matches!(role.hook, "prerouting" | "output") && role.priority <= -300 => {
                 "notrack".to_owned()
             }
@@ -121,7 +148,13 @@ impl Draft<'_> {
         (*self.chance.pick(all)).to_owned()
     }
 
-    fn verdict_map(&mut self, next: &[String], transport: Option<&'static str>) -> String {
+    fn verdict_map(
+        &mut self,
+        role: Role,
+        next: &[String],
+        version: Option<u8>,
+        transport: Option<&'static str>,
+    ) -> String {
         let verdict = |draft: &mut Self| match draft.chance.below(6) {
             0 | 1 => "accept".to_owned(),
             2 | 3 => "drop".to_owned(),
@@ -129,7 +162,26 @@ impl Draft<'_> {
             5 if !next.is_empty() => format!("goto {}", draft.chance.pick(next)),
             _ => "return".to_owned(),
         };
+        let is_in = matches!(role.hook, "prerouting" | "input" | "forward");
         let (key, kind, keys): (String, &str, &[&str]) = match transport {
+            _ if is_in && self.chance.percent(15) => {
+                ("iifname".to_owned(), "ifname", &["\"eth0\"", "\"out*\"", "\"eth1\""])
+            }
+            _ if version == Some(4) && self.chance.percent(25) => (
+                "ip saddr".to_owned(),
+                "ipv4_addr",
+                &["10.0.3.0/24", "1.2.3.4", "203.0.113.0-203.0.113.200", "64.0.0.0/3"],
+            ),
+            _ if version == Some(6) && self.chance.percent(25) => (
+                "ip6 daddr".to_owned(),
+                "ipv6_addr",
+                &["fd00:a::/64", "2001:db8:9::9", "fd00:17::40/122"],
+            ),
+            Some(t @ ("tcp" | "udp")) if version == Some(4) && self.chance.percent(20) => (
+                format!("ip saddr . {t} dport"),
+                "ipv4_addr . inet_service",
+                &["10.0.3.0/24 . 80", "1.2.3.4 . 22-53", "203.0.113.0/24 . 443"],
+            ),
             Some(t @ ("tcp" | "udp")) => {
                 (format!("{t} dport"), "inet_service", &["22", "80", "443", "8080-8443"])
             }
@@ -152,8 +204,8 @@ impl Draft<'_> {
         if elements.is_empty() {
             elements.push(format!("{} : {}", keys[0], verdict(self)));
         }
-        let has_ranges = elements.iter().any(|e| e.contains('-'));
-        if self.chance.percent(40) && kind != "ct_state" {
+        let has_ranges = elements.iter().any(|e| e.contains(['-', '/', '*']));
+        if self.chance.percent(40) && !matches!(kind, "ct_state" | "ifname") {
             let name = format!("map{}", self.sets.len());
             let flags = if has_ranges { "flags interval; " } else { "" };
             let text = format!(
@@ -179,6 +231,19 @@ impl Draft<'_> {
         let to_port =
             if has_ports && self.chance.percent(70) { format!(":{port}") } else { String::new() };
         let text = match (role.hook, version) {
+            ("prerouting" | "output", Some(4)) if has_ports && self.chance.percent(25) => {
+                let family = if self.family == "inet" { "ip " } else { "" };
+                let transport = transport.unwrap_or("tcp");
+                if self.chance.percent(50) {
+                    format!(
+                        "dnat {family}to {transport} dport map {{ 80 : 172.17.0.5, 443 : 10.9.0.17, 8080-8443 : 10.0.0.1 }}"
+                    )
+                } else {
+                    format!(
+                        "dnat {family}addr . port to {transport} dport map {{ 80 : 172.17.0.5 . 8080, 22 : 172.17.0.6 . 22 }}"
+                    )
+                }
+            }
             ("prerouting" | "output", Some(version)) => {
                 if self.chance.percent(40) {
                     let to =

@@ -176,3 +176,13 @@ pub(super) fn shift(address: IpAddr, by: i32) -> IpAddr {
         IpAddr::V6(a) => Ipv6Addr::from(u128::from(a).wrapping_add_signed(by.into())).into(),
     }
 }
+
+/// Where probes of this version come from, and where they go.
+pub(crate) fn usual_ends(is_v6: bool, is_own: bool) -> (Vec<Prefix>, Vec<Prefix>) {
+    let (networks, own, far) =
+        if is_v6 { (NETWORKS6, OWN6, FAR6) } else { (NETWORKS4, OWN4, FAR4) };
+    let prefix = |text: &&str| text.parse().expect("a network of our own table");
+    let from = if is_own { own } else { networks };
+    let to: Vec<Prefix> = if is_own { vec![] } else { own.iter().map(prefix).collect() };
+    (from.iter().map(prefix).collect(), far.iter().map(prefix).chain(to).collect())
+}

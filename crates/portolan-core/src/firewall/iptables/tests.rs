@@ -328,3 +328,14 @@ fn twenty_megabytes_of_rules_are_read() {
     let save = read(&text);
     assert_eq!(save.tables[0].chains[0].rules.len(), number as usize);
 }
+
+#[test]
+fn addrtype_of_ipv6_asks_the_address_and_not_the_route() {
+    let of = |options: &str| rule_of(Family::Ip6, options).statements;
+    let unicast = of("-m addrtype --src-type UNICAST -j DROP");
+    let Statement::Match(found) = &unicast[0] else { panic!("a match") };
+    assert_eq!(found.left, Expression::Field(Field::Source6));
+    let local = of("-m addrtype ! --dst-type LOCAL -j DROP");
+    let Statement::Match(found) = &local[0] else { panic!("a match") };
+    assert!(matches!(found.left, Expression::Field(Field::Fib { .. })));
+}

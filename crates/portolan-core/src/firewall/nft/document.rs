@@ -66,8 +66,7 @@ impl<'a> Reader<'a> {
             "flush" if body.get("ruleset").is_some() => {}
             "table" => {
                 let table = self.table(body, "name")?;
-                let is_dormant = words(body, "flags").contains(&"dormant");
-                self.ruleset.tables[table].is_dormant |= is_dormant;
+                self.flags(table, &words(body, "flags"));
             }
             "chain" => self.chain(body)?,
             "set" | "map" => {
@@ -110,6 +109,22 @@ impl<'a> Reader<'a> {
             sets: Vec::new(),
         });
         Ok(at)
+    }
+
+    /// A flag of a table. nft 1.0.6 prints freed memory for a single flag (table_flags_json), which has
+    /// been `dormant` wherever it was seen; `owner` keeps a table for a process that lives.
+    fn flags(&mut self, table: usize, flags: &[&str]) {
+        let is_odd = |flag: &&&str| !matches!(**flag, "dormant" | "owner" | "persist");
+        let table = &mut self.ruleset.tables[table];
+        if flags.iter().any(|flag| is_odd(&flag)) {
+            let Table { family, name, .. } = table;
+            let note = format!(
+                "nft does not print the flag of table {family} {name} readably: it is taken for `dormant`, so \
+                 that its chains are not asked"
+            );
+            self.ruleset.notes.push(note);
+        }
+        table.is_dormant |= flags.iter().any(|flag| *flag == "dormant" || is_odd(&flag));
     }
 
     fn chain(&mut self, body: &'a Value) -> Result<(), Misread> {

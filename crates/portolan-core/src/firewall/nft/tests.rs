@@ -240,3 +240,18 @@ fn hooks_tell_the_order_of_equals() {
     assert_eq!(names(&ruleset, false), ["a", "b", "d"]);
     assert_eq!(names(&ruleset, true), ["c", "b"]);
 }
+
+#[test]
+fn a_flag_that_nft_prints_as_freed_memory_is_taken_for_dormant_and_told() {
+    let read = |flags: &str| {
+        let table = format!(
+            r#"{{"nftables": [{{"table": {{"family": "inet", "name": "t", "handle": 1, "flags": {flags}}}}}]}}"#
+        );
+        let ruleset = Ruleset::from_nft_json(table.as_bytes()).unwrap();
+        (ruleset.tables[0].is_dormant, ruleset.notes.len())
+    };
+    assert_eq!(read(r#""dormant""#), (true, 0));
+    assert_eq!(read(r#"["owner", "persist"]"#), (false, 0));
+    assert_eq!(read(r#""t""#), (true, 1));
+    assert_eq!(read(r#""Lester Gooch #5""#), (true, 1));
+}

@@ -10,8 +10,9 @@ use std::time::Duration;
 use portolan_core::container::{Publisher, parse_inspect};
 use portolan_core::firewall::ipset::Ipsets;
 use portolan_core::firewall::iptables::Save;
-use portolan_core::firewall::{Family as RuleTableFamily, Ruleset, Statement, Verdict};
-use portolan_core::firewall::{Outline, Replacement};
+use portolan_core::firewall::{
+    Family as RuleTableFamily, Outline, Replacement, RuleFormat, Ruleset, Statement, Verdict, World,
+};
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_core::inventory::file::{Loading, Path, Want};
 use portolan_core::nat::{Destination, RuleFamily, Translations};
@@ -66,6 +67,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("iana_xml", iana_xml),
     ("registry_table", registry_table),
     ("nat", nat),
+    ("nft_json", nft_json),
     ("iptables_save", iptables_save),
     ("firewall_walk", firewall_walk),
     ("complaint", complaint),
@@ -386,6 +388,25 @@ pub fn nat(bytes: &[u8]) {
         for diversion in translations.diverting(&to) {
             assert!(translations.rules().any(|rule| rule == diversion.rule), "a rule of these");
             let _ = diversion.target.to_string();
+        }
+    }
+}
+
+/// What nft lists as JSON, the list of hooks, and what `ip -j` prints.
+pub fn nft_json(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = RuleFormat::of(&text);
+    let _ = World::default().take_ip_json(bytes);
+    let Ok(mut ruleset) = Ruleset::from_nft_json(bytes) else { return };
+    ruleset.order_by_hooks(&text);
+    assert_eq!(ruleset.circle(), None, "calls come to an end");
+    for table in &ruleset.tables {
+        for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+            for statement in &rule.statements {
+                if let Statement::Verdict(Verdict::Jump(to) | Verdict::Goto(to)) = statement {
+                    assert!(table.chain(to).is_some(), "a chain that is asked is there");
+                }
+            }
         }
     }
 }

@@ -61,7 +61,7 @@ fn an_address_is_guarded_by_its_family_where_both_get_there() {
         rule("inet", one).0,
         [is(Field::NetworkProtocol, bits::NFPROTO_IPV4), of_net.clone()]
     );
-    assert_eq!(rule("ip", one).0, [of_net.clone()]);
+    assert_eq!(rule("ip", one).0, std::slice::from_ref(&of_net));
     assert_eq!(rule("bridge", one).0, [is(Field::EtherType, 0x0800), of_net]);
 }
 
@@ -254,4 +254,84 @@ fn a_flag_that_nft_prints_as_freed_memory_is_taken_for_dormant_and_told() {
     assert_eq!(read(r#"["owner", "persist"]"#), (false, 0));
     assert_eq!(read(r#""t""#), (true, 1));
     assert_eq!(read(r#""Lester Gooch #5""#), (true, 1));
+}
+
+const STATEMENTS: &[u8] = include_bytes!("../../../tests/data/nft/statements.json");
+const SMALL: &[u8] = include_bytes!("../../../tests/data/nft/small.json");
+
+#[test]
+fn all_of_a_corpus_is_read_with_text() {
+    let ruleset = Ruleset::from_nft_json(STATEMENTS).unwrap();
+    assert_eq!(ruleset.notes, [""; 0]);
+    assert!(ruleset.rule_count() > 450, "{}", ruleset.rule_count());
+    let all = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    for rule in all {
+        assert!(!rule.text.contains('{') || rule.text.contains('}'), "{}", rule.text);
+        assert!(!rule.text.contains('"') || !rule.text.starts_with('{'), "{}", rule.text);
+    }
+}
+
+#[test]
+fn a_listing_cut_anywhere_is_an_error_in_its_last_line() {
+    for end in 0..SMALL.len() - 2 {
+        let error = Ruleset::from_nft_json(&SMALL[..end]).unwrap_err();
+        assert_eq!((error.line, error.problem.is_empty()), (1, false), "{end}: {error:?}");
+    }
+    for end in (0..STATEMENTS.len() - 2).step_by(1009) {
+        assert!(Ruleset::from_nft_json(&STATEMENTS[..end]).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn every_part_of_a_listing_may_be_of_another_type_without_a_panic() {
+    let listing: Value = serde_json::from_slice(SMALL).unwrap();
+    let parts = count(&listing);
+    let wrong = [
+        "null",
+        "true",
+        "-1",
+        "3.5",
+        "99999999999999999999",
+        "\"@x\"",
+        "\"*\"",
+        "[]",
+        "{}",
+        "[[1]]",
+        "{\"set\": [[1, 2, 3]]}",
+        "{\"range\": [9, 1]}",
+        "{\"prefix\": {\"addr\": \"::\", \"len\": 999}}",
+        "{\"elem\": {}}",
+        "{\"concat\": []}",
+        "{\"jump\": {}}",
+        "{\"&\": [1]}",
+        "{\"map\": {\"key\": 1, \"data\": 2}}",
+    ];
+    for part in 0..parts {
+        for wrong in wrong {
+            let mut mutant = listing.clone();
+            let mut left = part;
+            *nth(&mut mutant, &mut left).unwrap() = serde_json::from_str(wrong).unwrap();
+            let _ = Ruleset::from_nft_json(mutant.to_string().as_bytes());
+        }
+    }
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(parts) => parts.iter().map(count).sum(),
+        Value::Object(parts) => parts.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
+    if *left == 0 {
+        return Some(value);
+    }
+    *left -= 1;
+    match value {
+        Value::Array(parts) => parts.iter_mut().find_map(|part| nth(part, left)),
+        Value::Object(parts) => parts.values_mut().find_map(|part| nth(part, left)),
+        _ => None,
+    }
 }

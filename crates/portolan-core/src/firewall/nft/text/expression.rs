@@ -169,7 +169,7 @@ pub(super) enum Style {
 /// Which parts of a left side have words that stand in quotes on the right.
 pub(super) fn quotes(left: &Value) -> Vec<Style> {
     match single(left) {
-        Some(("concat", parts)) => several(parts).iter().flat_map(|part| quotes(part)).collect(),
+        Some(("concat", parts)) => several(parts).iter().flat_map(quotes).collect(),
         Some((kind, body)) => {
             let key = word(body, "key").or_else(|| word(body, "result")).unwrap_or_default();
             let is_quoted = match kind {

@@ -2,12 +2,40 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::firewall::simulate::{Presumed, Way};
-use crate::firewall::{Addresses, Packet};
-use crate::net::{Endpoint, Port};
+use crate::firewall::simulate::{Outcome, Presumed, Way};
+use crate::firewall::{Addresses, Packet, RulePlace, protocol_of};
+use crate::net::{Endpoint, Port, Transport};
 
 use super::answer::{Answer, By, Group, Taker, Translated};
+use super::question::Asking;
 use super::travel::{SENDER_PORT, Travel, translated};
+
+impl Asking<'_> {
+    /// The rule that keeps a packet of this machine from its way: out, and where it is for this machine
+    /// in again. `None` where none does for certain, or the rules were not seen.
+    #[must_use]
+    pub fn refusal(
+        &self,
+        from: IpAddr,
+        to: IpAddr,
+        port: Port,
+        transport: Transport,
+    ) -> Option<RulePlace> {
+        let (with, without) = (self.with.as_ref()?, self.without.as_ref()?);
+        let (rules, world) = (self.scene.rules?, self.scene.world);
+        let is_own = world.is_local(to);
+        let out = if is_own { Some("lo".into()) } else { Some(world.route(to)?.interface.clone()) };
+        let packet = Packet::new(protocol_of(transport), from, to).ports(SENDER_PORT, port.0);
+        let leaving = Packet { interface_out: out, ..packet.clone() };
+        let mut walk = with.walk(&leaving, Way::Output, &Presumed);
+        if is_own && walk.outcome == Outcome::Accept && walk.packet.destination == to {
+            let entering = Packet { interface_in: "lo".into(), ..packet };
+            walk = without.walk(&entering, Way::Input, &Presumed);
+        }
+        let is_refused = walk.outcome != Outcome::Accept && walk.is_certain();
+        rules.ruleset.place(walk.decided_by.filter(|_| is_refused)?)
+    }
+}
 
 impl Travel<'_> {
     /// A program of this machine: out by loopback and in again, or to where its rules send it.

@@ -422,3 +422,19 @@ fn the_chart_says_who_gets_through_the_rules() {
     let ports = unseen.json()["ports"].clone();
     assert_eq!(ports[0]["reach"][1]["answer"], "unknown", "{ports:#}");
 }
+
+#[test]
+fn a_check_that_our_own_rules_stop_names_the_rule() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:443')");
+    lab.rtr.filter_input("iif lo tcp dport 443 drop");
+    lab.rtr.filter_output("ip daddr 10.78.0.2 tcp dport 80 drop");
+    let check = |target: &str| {
+        let line = format!("check {target} --timeout 1s --json");
+        let report = Program::line(&line).inside(&lab.rtr).run().json();
+        report["results"][0]["own_rule"].clone()
+    };
+    assert_eq!(check("10.77.0.254:443")["chain"], "input_chain");
+    assert_eq!(check("10.78.0.2:80")["chain"], "output_chain");
+}

@@ -20,6 +20,7 @@ use portolan_core::diagnose::{
     CanaryAnswer, Case, Here, Hold, NameFailure, Next, Outcome, PairOutcome, Path, Resolution,
     Verdict, Way, judge,
 };
+use portolan_core::firewall::RulePlace;
 use portolan_core::net::{Endpoint, Gap, Observed, Port, Transport, Why};
 use portolan_core::scan::{PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
@@ -30,6 +31,7 @@ use portolan_host::{lookup, machine};
 use self::place::Standpoint;
 use self::target::{Place, Target};
 use crate::fault::Fault;
+use crate::ops::reach::witness::Witness;
 
 /// What is to be tested, and how.
 #[derive(Clone, Debug)]
@@ -94,6 +96,9 @@ pub(crate) struct Found {
     pub(crate) pair: Option<PairOutcome>,
     /// What is the matter.
     pub(crate) verdict: Verdict,
+    /// The rule of this machine that keeps the question from its way, where one was suspected and the
+    /// rules could be read.
+    pub(crate) own_rule: Option<RulePlace>,
     /// What to do.
     pub(crate) next: Vec<Next>,
 }
@@ -251,7 +256,11 @@ fn conclude(
         true => local::sockets(standpoint)?.into_value(&mut gaps),
         false => SocketTable::default(),
     };
-    let results = looked.into_iter().flat_map(|looked| judged(looked, &table)).collect();
+    let mut results: Vec<Checked> =
+        looked.into_iter().flat_map(|looked| judged(looked, &table)).collect();
+    if standpoint.is_own() {
+        suspect(&mut results);
+    }
     Ok(Observed { value: Report { results, table }, gaps })
 }
 
@@ -309,8 +318,39 @@ fn found(
         greeting: tested.greeting,
         pair: tested.pair,
         verdict,
+        own_rule: None,
         next,
     }
+}
+
+/// Where nothing answers, asks whether it is a rule of this machine that keeps the question from its way.
+fn suspect(results: &mut [Checked]) {
+    let suspected: Vec<(Transport, &mut Found)> = results
+        .iter_mut()
+        .filter_map(|c| Some((c.target.transport, c.found.as_mut().ok()?)))
+        .filter(|(_, found)| is_suspicious(found))
+        .collect();
+    if suspected.is_empty() {
+        return;
+    }
+    let witness = Witness::live();
+    let asking = witness.scene(None).prepare();
+    for (transport, found) in suspected {
+        let to = found.endpoint.address;
+        let route = found.way.as_ref().and_then(|way| way.route.as_ref().ok());
+        let from = route.and_then(|route| route.source).unwrap_or(to);
+        found.own_rule = asking.refusal(from, to, found.endpoint.port, transport);
+        if found.own_rule.is_some() {
+            let own = if found.here.is_some() { Next::InputRules } else { Next::OutputRules };
+            found.next.retain(|next| !matches!(next, Next::InputRules | Next::OutputRules));
+            found.next.insert(0, own);
+        }
+    }
+}
+
+fn is_suspicious(found: &Found) -> bool {
+    let points_here = |next: &Next| matches!(next, Next::InputRules | Next::OutputRules);
+    is_silence(found.outcome.reason) || found.next.iter().any(points_here)
 }
 
 /// Filters beyond this machine show by their effect only.

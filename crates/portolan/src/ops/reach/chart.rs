@@ -57,11 +57,11 @@ fn opening(reach: &PortReach) -> Opening {
     let outside = reach.sources.iter().filter(|r| r.source.whence != Whence::Here);
     let groups: Vec<&Group> = outside.flat_map(|r| &r.groups).collect();
     let told = |group: &&Group| (group.senders.clone(), group.by.to_string());
-    let admitted = groups.iter().filter(|g| g.answer == Answer::Yes).map(|g| told(g));
+    let admitted = groups.iter().filter(|g| g.answer == Answer::Yes).map(&told);
     let is_refused = |g: &&&Group| {
         matches!(g.by, By::Refused { .. } | By::AnswerRefused(_)) && g.answer == Answer::No
     };
-    let refused = groups.iter().filter(is_refused).map(|g| told(g));
+    let refused = groups.iter().filter(is_refused).map(&told);
     let around = groups.iter().filter(|g| g.answer == Answer::Yes).filter_map(|g| {
         let around = g.around.as_ref()?;
         Some((g.senders.clone(), g.by.to_string(), around.rule.to_string()))

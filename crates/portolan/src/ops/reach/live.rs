@@ -89,7 +89,7 @@ fn is_link(address: IpAddr) -> bool {
 /// # Errors
 /// When packets cannot be traced here.
 pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
-    let mut tracer = Tracer::begin(plan.wanted).map_err(refused)?;
+    let mut tracer = Tracer::begin(plan.wanted).map_err(|error| refused(&error))?;
     let watch = Stopwatch::start();
     if plan.is_own {
         let to = plan.to.first().copied().unwrap_or(plan.wanted.from);
@@ -125,8 +125,8 @@ pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
     })
 }
 
-fn refused(error: TraceError) -> anyhow::Error {
-    let hint = match &error {
+fn refused(error: &TraceError) -> anyhow::Error {
+    let hint = match error {
         TraceError::NoTool => "install nftables",
         TraceError::Refused(why) if why.contains("not permitted") => "run with sudo",
         TraceError::Refused(_) | TraceError::Socket(_) => {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::steps::{Step, steps};
 use super::words;
 use crate::ops::check::{Checked, Report};
+use crate::render::firewall::place::PlaceJson;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 
@@ -37,6 +38,8 @@ struct ResultJson<'a> {
     verdict: String,
     steps: Vec<StepJson>,
     path: Option<Vec<HopJson>>,
+    /// The rule of this machine that keeps the question from its way.
+    own_rule: Option<PlaceJson>,
     next: Vec<String>,
 }
 
@@ -80,6 +83,7 @@ fn result<'a>(checked: &'a Checked, table: &SocketTable) -> ResultJson<'a> {
         verdict: String::new(),
         steps,
         path: None,
+        own_rule: None,
         next: Vec::new(),
     };
     match &checked.found {
@@ -99,6 +103,7 @@ fn result<'a>(checked: &'a Checked, table: &SocketTable) -> ResultJson<'a> {
             verdict_kind: kind(&found.verdict),
             verdict: words::loose(&words::verdict(checked, found, table)),
             path: found.path.as_ref().map(hops),
+            own_rule: found.own_rule.as_ref().map(PlaceJson::from),
             next: words::next(checked, found),
             ..nothing
         },

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portolan_core::diagnose::{Bound, Comparison, Here, Hop, NameFailure, Next, Outcome, Verdict};
+use portolan_core::diagnose::{
+    Bound, Comparison, Here, Hop, NameFailure, Next, Outcome, Verdict, Way,
+};
 use portolan_core::net::{Endpoint, Port, Transport};
 use portolan_core::scan::{Icmp, LocalError, PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
@@ -184,6 +186,12 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
 fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
     let Endpoint { address, port } = found.endpoint;
     let transport = checked.target.transport;
+    let is_kept_here = found.own_rule.is_some() && found.here.is_none();
+    if is_kept_here && found.way.as_ref().is_some_and(Way::is_on_link) {
+        // Nobody is in between who could have dropped it, and the other end never saw it.
+        return "No answer: dropped on its way out of this machine, by one of its own rules."
+            .to_owned();
+    }
     match &found.verdict {
         Verdict::Open => opened(found, transport, table),
         Verdict::Proved { translated: None } => {
@@ -498,6 +506,12 @@ fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
             port_words(port, transport)
         ),
         Next::Lack(error) => lack(error).to_owned(),
+        Next::InputRules if let Some(rule) = &found.own_rule => {
+            format!("of this machine's own input rules this one stops it: {rule}")
+        }
+        Next::OutputRules if let Some(rule) = &found.own_rule => {
+            format!("of this machine's own output rules this one stops it: {rule}")
+        }
         Next::InputRules => "look at this machine's input rules: nft list ruleset".to_owned(),
         Next::OutputRules => {
             "look at this machine's own output rules (nft list ruleset): they may drop it"

@@ -132,7 +132,6 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
 pub fn apply(place: &Place, loading: &Loading<'_>) -> Result<Applied, ChangeError> {
     let _lock = lock(place)?;
     let live = table::listing()?;
-    table::check(loading.script, live.as_deref())?;
     let mut trial = begin(place, Purpose::Apply, live.as_deref(), loading)?;
     place.write(NEW, loading.script.as_bytes()).map_err(|source| unusable(place, source))?;
     watch(place, &mut trial)?;

@@ -37,14 +37,14 @@ pub enum TableError {
 /// When the kernel cannot be asked.
 pub fn listing() -> Result<Option<String>, TableError> {
     let nft = nft()?;
-    let tables = said(nft.run(["list", "tables", "inet"], LIMIT)?)?;
+    let tables = said(&nft.run(["list", "tables", "inet"], LIMIT)?)?;
     let wanted = format!("table {OUR_TABLE}");
     if !tables.lines().any(|line| line.trim() == wanted) {
         return Ok(None);
     }
     let mut words = vec!["list", "table"];
     words.extend(OUR_TABLE.split(' '));
-    Ok(Some(said(nft.run(words, LIMIT)?)?))
+    Ok(Some(said(&nft.run(words, LIMIT)?)?))
 }
 
 /// Whether nft and the kernel would take `text` (a table of ours) in the place of what is loaded.
@@ -54,7 +54,7 @@ pub fn listing() -> Result<Option<String>, TableError> {
 /// Why not.
 pub fn check(text: &str, live: Option<&str>) -> Result<(), TableError> {
     let script = replacing(text, live, None)?;
-    said(nft()?.feed(["-c", "-f", "-"], &script, LIMIT)?).map(drop)
+    said(&nft()?.feed(["-c", "-f", "-"], &script, LIMIT)?).map(drop)
 }
 
 /// Puts `text` in the place of what is loaded, `live`, in one transaction. `age` tells how old `text`
@@ -79,7 +79,7 @@ pub(crate) fn delete() -> Result<(), TableError> {
 }
 
 fn load(script: &str) -> Result<(), TableError> {
-    said(nft()?.feed(["-f", "-"], script, LIMIT)?).map(drop)
+    said(&nft()?.feed(["-f", "-"], script, LIMIT)?).map(drop)
 }
 
 fn replacing(text: &str, live: Option<&str>, age: Option<Duration>) -> Result<String, TableError> {
@@ -92,7 +92,7 @@ fn nft() -> Result<Tool, TableError> {
     Tool::find("nft").ok_or(TableError::NoNft)
 }
 
-fn said(said: Said) -> Result<String, TableError> {
+fn said(said: &Said) -> Result<String, TableError> {
     if said.succeeded {
         return Ok(String::from_utf8_lossy(&said.output).into_owned());
     }

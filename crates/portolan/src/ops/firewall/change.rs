@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::firewall::analyse::AnalyseError;
-use portolan_core::firewall::{Doubt, Policy, Proof, Script, compile, prove};
+use portolan_core::firewall::{Doubt, Policy, Proof, Script, World, compile, intent, prove};
 use portolan_core::net::{Gap, Why};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::firewall::{self as host, ChangeError, Loading};
@@ -58,13 +58,16 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     host::recover(&place).map_err(fault)?;
     let live = host::listing().map_err(|error| fault(error.into()))?;
     let script = compile(&intended.policy);
-    host::check(&script.to_string(), live.as_deref()).map_err(|error| fault(error.into()))?;
     let mut gaps: Vec<Gap> = Vec::new();
     let machine = machine::read().into_value(&mut gaps);
     let caller = host::caller();
-    let judge = Judge::new(&intended.policy, &machine);
+    let (rules, around) = (intent(&intended.policy, &[]), World::default());
+    let judge = Judge::new(&rules, &around, &machine);
     let mut precheck = precheck(&intended.policy, &judge, caller.caller.ssh);
     precheck.proven = proven(&intended.policy, &script, &mut gaps)?;
+    if precheck.proven.is_none() {
+        host::check(&script.to_string(), live.as_deref()).map_err(|error| fault(error.into()))?;
+    }
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = live.as_deref().map(identity);
     Ok(Plan { intended, script, loaded, precheck, caller, place })

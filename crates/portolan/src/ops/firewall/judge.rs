@@ -6,14 +6,13 @@
 use std::net::IpAddr;
 
 use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Way};
-use portolan_core::firewall::{Packet, Policy, Ruleset, Tuple, World, bits, intent};
+use portolan_core::firewall::{Packet, Ruleset, Tuple, World, bits};
 use portolan_core::socket::Machine;
 use portolan_core::wire::conntrack::{Ends, Entry};
 
 /// A policy that can be asked about packets.
-pub(crate) struct Judge {
-    ruleset: Ruleset,
-    world: World,
+pub(crate) struct Judge<'r> {
+    rules: Prepared<'r>,
     addresses: Vec<(IpAddr, Box<str>)>,
 }
 
@@ -28,12 +27,12 @@ pub(crate) enum Judgement {
     Depends,
 }
 
-impl Judge {
-    /// A judge of what `policy` means on `machine`.
-    pub(crate) fn new(policy: &Policy, machine: &Machine) -> Self {
+impl<'r> Judge<'r> {
+    /// A judge by the plain rules of a policy on `machine`, around which nothing is known.
+    pub(crate) fn new(rules: &'r Ruleset, around: &'r World, machine: &Machine) -> Self {
         let own = machine.addresses.iter();
         let addresses = own.map(|a| (a.address, a.interface.as_str().into())).collect();
-        Self { ruleset: intent(policy, &[]), world: World::default(), addresses }
+        Self { rules: Prepared::new(rules, around), addresses }
     }
 
     /// The addresses of this machine that `peer` can call: of its family, not loopback unless it is.
@@ -90,7 +89,7 @@ impl Judge {
             }
             _ => question.presumed,
         };
-        let walk = Prepared::new(&self.ruleset, &self.world).walk(packet, way, &answers);
+        let walk = self.rules.walk(packet, way, &answers);
         match walk.outcome {
             _ if !walk.is_certain() => Judgement::Depends,
             Outcome::Accept => Judgement::Passes,

@@ -93,7 +93,7 @@ impl Precheck {
 /// Looks at everything. `ssh` is the connection the command comes by: peer and own end.
 pub(crate) fn precheck(
     policy: &Policy,
-    judge: &Judge,
+    judge: &Judge<'_>,
     ssh: Option<(Endpoint, Endpoint)>,
 ) -> Precheck {
     let mut found = Precheck { violations: violations(policy), ..Precheck::default() };
@@ -108,7 +108,7 @@ pub(crate) fn precheck(
     found
 }
 
-fn session(judge: &Judge, (peer, local): (Endpoint, Endpoint)) -> Access {
+fn session(judge: &Judge<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
     let access = Access {
         who: Who::ThisSession,
         source: peer.address.to_canonical(),
@@ -122,7 +122,7 @@ fn session(judge: &Judge, (peer, local): (Endpoint, Endpoint)) -> Access {
 
 /// The first and last address of every network a pass of `[management]` names, to its first and last
 /// port.
-fn management(judge: &Judge, pass: &Pass) -> Vec<Access> {
+fn management(judge: &Judge<'_>, pass: &Pass) -> Vec<Access> {
     let PassTraffic::Ports { transport, range } = pass.traffic else {
         return Vec::new();
     };
@@ -145,7 +145,7 @@ fn management(judge: &Judge, pass: &Pass) -> Vec<Access> {
 }
 
 impl Access {
-    fn comes_through(&self, judge: &Judge, destination: IpAddr) -> bool {
+    fn comes_through(&self, judge: &Judge<'_>, destination: IpAddr) -> bool {
         let tuple = Tuple {
             source: self.source,
             destination,

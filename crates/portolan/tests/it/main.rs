@@ -22,6 +22,7 @@ mod firewall_prove;
 mod firewall_replay;
 mod firewall_shop;
 mod firewall_simulate;
+mod firewall_sources;
 mod firewall_writers;
 mod floors;
 mod fuzz;

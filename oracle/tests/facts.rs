@@ -55,7 +55,10 @@ impl Bench {
         let mut packet = packet;
         // A connection of its own: an entry keeps its mapping.
         packet.source_port = 20_000 + self.sent;
-        packet.length = rig::shortest(packet.is_v6(), packet.protocol, packet.is_later_fragment);
+        packet.length = rig::shortest(packet.is_v6(), packet.protocol, false);
+        if packet.is_later_fragment {
+            packet.length = 100;
+        }
         let kernel = match self.rig.send(&Probe { packet: packet.clone(), flow: None }).unwrap() {
             Outcome::Local(_) => In,
             Outcome::Left(..) => Out,
@@ -248,6 +251,23 @@ fn an_empty_set_never_matches_and_its_negation_always() {
         );
         bench.expect(syn(80), Lost);
         bench.expect(syn(81), In);
+    });
+}
+
+#[test]
+fn a_later_fragment_is_compared_by_what_stands_where_ports_would() {
+    on_bench("a_later_fragment_is_compared_by_what_stands_where_ports_would", |bench| {
+        // Nothing here asks for conntrack, so nothing puts fragments together on their way through.
+        bench.load(
+            "table ip t { chain f { type filter hook forward priority 0; tcp dport 80 drop; ip frag-off & 0x1fff == 0 drop; }\n}",
+        );
+        let later = |port| {
+            let destination = "172.17.0.5".parse().unwrap();
+            Packet { is_later_fragment: true, destination, ..syn(port) }
+        };
+        bench.expect(later(80), Lost);
+        bench.expect(later(81), Out);
+        bench.expect(Packet { is_later_fragment: false, ..later(81) }, Lost);
     });
 }
 

@@ -74,6 +74,10 @@ pub(super) fn read(value: &Value, scope: &Scope<'_>) -> Operand {
         "numgen" => one_of(body).unwrap_or_else(unknown),
         "symhash" => one_of(body).unwrap_or_else(unknown),
         "jhash" => hash(body, scope).unwrap_or_else(unknown),
+        // `exthdr rt missing` holds where there is none.
+        "exthdr" if body.get("field").is_some() => {
+            Operand::unknown(value, &[Guard::Version(true), Guard::Extension])
+        }
         "exthdr" => Operand::unknown(value, &[Guard::Version(true)]),
         "ip option" => Operand::unknown(value, &[Guard::Version(false)]),
         // The kernel looks for the option only in TCP, and answers "missing" elsewhere.

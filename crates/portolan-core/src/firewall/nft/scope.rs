@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::kind::Kind;
 use crate::firewall::{
-    Condition, Expression, Family, Field, Match, SetRef, Span, Statement, Test, bits,
+    Condition, Element, Expression, Family, Field, Match, SetRef, Span, Statement, Test, bits,
 };
 
 /// What nft takes for granted when a field is named.
@@ -18,6 +18,8 @@ pub(super) enum Guard {
     Protocol(u8),
     /// The packet came as a frame of Ethernet.
     Ethernet,
+    /// An extension header follows the fixed one of IPv6: where none does, no field of one can be had.
+    Extension,
 }
 
 /// What the listing says of a table beside its chains.
@@ -83,6 +85,14 @@ impl<'a> Scope<'a> {
                 Guard::Protocol(protocol) if self.protocol != Some(protocol) => {
                     self.equal(Field::Protocol, u128::from(protocol));
                     self.protocol = Some(protocol);
+                }
+                Guard::Extension => {
+                    // Hop-by-hop, routing, fragment, authentication, options, mobility, HIP, shim6.
+                    let numbers = [0, 43, 44, 51, 60, 135, 139, 140].map(Span::number);
+                    let elements = numbers.map(Element::of).to_vec();
+                    let left = Expression::Field(Field::NextHeader6);
+                    let test = Test::In(SetRef::Inline(elements.into()));
+                    self.statements.push(Statement::Match(Match { left, test }));
                 }
                 Guard::Ethernet if !self.is_ethernet => {
                     self.statements.push(Statement::Condition(Condition {

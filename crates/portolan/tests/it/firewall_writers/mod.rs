@@ -10,6 +10,7 @@ mod docker;
 mod firewalld;
 mod iptables;
 mod saved;
+mod translated;
 mod ufw;
 
 use std::fs;

@@ -3,6 +3,7 @@
 //! Rules and flows are made up by [`rules`] from a seed, so that every run asks the same.
 
 mod analysis;
+mod compiled;
 mod replay;
 mod rules;
 
@@ -17,7 +18,8 @@ use crate::measure::Report;
 /// Measures and prints one subject, or all for "".
 pub(crate) fn run(portolan: &str, subject: &str, report: &mut Report) -> io::Result<()> {
     type Measure = fn(&str, &mut Report) -> io::Result<()>;
-    let subjects: [(&str, Measure); 2] = [("analysis", analysis::run), ("replay", replay::run)];
+    let subjects: [(&str, Measure); 3] =
+        [("analysis", analysis::run), ("replay", replay::run), ("compiled", compiled::run)];
     for (_, measure) in subjects.iter().filter(|(name, _)| subject.is_empty() || *name == subject) {
         measure(portolan, report)?;
     }

@@ -7,6 +7,7 @@
 
 mod canonical;
 mod others;
+mod quotient;
 
 use super::analyse::{AnalyseError, Claim, DEFAULT_BUDGET, Detail, Space, Witness, confirm, fates};
 use super::bdd::Region;
@@ -133,10 +134,18 @@ fn filters(
 ) -> Result<(), AnalyseError> {
     let world = World::default();
     let filtering = |table| canonical::filtering(table, way == Way::Forward);
-    let (found, wanted, never) = (filtering(found), filtering(wanted), filtering(&never(policy)));
+    let mut sides = [filtering(found), filtering(wanted), filtering(&never(policy))];
+    let mut tables: Vec<&mut Table> =
+        sides.iter_mut().filter_map(|s| s.tables.first_mut()).collect();
+    let sources = quotient::shorten(&mut tables, is_v6);
+    let [found, wanted, never] = sides;
     let mut space = Space::new(is_v6, &[&found, &wanted, &never], &world, DEFAULT_BUDGET);
     let (found, wanted) = (Prepared::new(&found, &world), Prepared::new(&wanted, &world));
-    let start = space.possible()?;
+    let mut start = space.possible()?;
+    if let Some(sources) = sources {
+        let sources = space.from(&sources)?;
+        start = space.bdd.and(start, sources)?;
+    }
     let is = fates(&mut space, &found, way, start, Detail::Fates)?.accepted;
     let ought = fates(&mut space, &wanted, way, start, Detail::Fates)?.accepted;
     let sides = [&found, &wanted];

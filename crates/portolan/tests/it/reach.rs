@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::lab::{Lab, RTR, RTR6, SRC};
+use crate::support::repository::root;
 use crate::support::{Netns, Program, Server, eventually, require_root};
 
 /// A stranger's address of IPv6.
@@ -262,6 +263,29 @@ fn saved_rules_tell_of_a_host_port_that_leads_to_a_database() {
         "{}",
         text.stdout
     );
+}
+
+#[test]
+fn what_ufw_and_docker_themselves_wrote_is_read_as_packets_went() {
+    let folder = root().join("crates/portolan-core/tests/data/firewall/docker-ufw");
+    let mut program = Program::line("reach 8080 --from internet --json");
+    for (flag, file) in [
+        ("--rules", "nft.json"),
+        ("--rules", "iptables-save"),
+        ("--rules", "ip6tables-save"),
+        ("--world", "ip-addr.json"),
+        ("--world", "ip-route.json"),
+        ("--world", "ip-6route.json"),
+    ] {
+        program = program.arg(flag).arg(folder.join(file));
+    }
+    let report = program.run().expect_code(1).json();
+    assert_eq!(report["bypass"], "docker-dnat");
+    let groups = report["ports"][0]["reach"][0]["groups"].as_array().expect("groups");
+    let of = |family: &str| groups.iter().find(|g| g["family"] == family).expect("a group");
+    assert_eq!((&of("ipv4")["answer"], &of("ipv6")["answer"]), (&"yes".into(), &"no".into()));
+    assert_eq!(of("ipv4")["bypass"]["rule"]["chain"], "ufw-user-input");
+    assert_eq!(of("ipv6")["rule"]["chain"], "ufw6-user-input");
 }
 
 /// Follows packets from `from` while `work` goes on in another namespace.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use portolan_core::firewall::{Addresses, World};
+use portolan_core::firewall::{Addresses, Interface, World};
 use portolan_core::inventory::{BUILT_IN_NETWORKS, Inventory, Source as Declared};
-use portolan_core::net::{Prefix, nearest};
+use portolan_core::net::{Prefix, Scope, nearest};
 use portolan_core::reach::Source;
 use portolan_core::socket::Machine;
 
@@ -88,9 +88,8 @@ impl Directory<'_> {
             let names = networks.chain(others.map(|h| h.name.as_str())).take(MOST);
             all.extend(names.filter_map(|name| self.named(name).ok()));
         }
-        let interfaces = self.world.interfaces.iter().filter(|i| &*i.name != "lo");
-        let with_address =
-            interfaces.filter(|i| self.world.addresses.iter().any(|own| own.interface == i.name));
+        let is_asked = |i: &&Interface| &*i.name != "lo" && i.master.is_none() && self.is_used(i);
+        let with_address = self.world.interfaces.iter().filter(is_asked);
         let named = with_address.map(|i| Source::interface(&i.name)).take(MOST);
         all.extend(named.map(|source| Source { name: format!("iface:{}", source.name), ..source }));
         all.extend(caller().map(|prefix| {
@@ -98,6 +97,12 @@ impl Directory<'_> {
             Source { name, ..Source::prefix(prefix) }
         }));
         all
+    }
+
+    /// Whether an interface has an address that others beyond its link can send to.
+    fn is_used(&self, interface: &Interface) -> bool {
+        let mut own = self.world.addresses.iter().filter(|own| own.interface == interface.name);
+        own.any(|own| Scope::of(own.address) != Scope::LinkLocal)
     }
 
     /// Names for addresses, for telling groups: the inventory's networks.

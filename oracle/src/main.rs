@@ -10,8 +10,15 @@ use std::process::ExitCode;
 use portolan_oracle::run::{self, Options};
 
 fn main() -> io::Result<ExitCode> {
-    let mut options =
-        Options { seed: 7, first: 0, rulesets: 200, probes: 1000, witnessed: 25, most: 10 };
+    let mut options = Options {
+        seed: 7,
+        first: 0,
+        rulesets: 200,
+        probes: 1000,
+        witnessed: 25,
+        jobs: 4,
+        most: 10,
+    };
     let words: Vec<String> = env::args().skip(1).collect();
     for pair in words.chunks(2) {
         let [name, value] = pair else { return Err(io::Error::other(USAGE)) };
@@ -22,6 +29,7 @@ fn main() -> io::Result<ExitCode> {
             "--rulesets" => options.rulesets = value,
             "--probes" => options.probes = value.try_into().map_err(io::Error::other)?,
             "--witnessed" => options.witnessed = value.try_into().map_err(io::Error::other)?,
+            "--jobs" => options.jobs = value.try_into().map_err(io::Error::other)?,
             "--most" => options.most = value.try_into().map_err(io::Error::other)?,
             _ => return Err(io::Error::other(USAGE)),
         }
@@ -36,5 +44,5 @@ fn main() -> io::Result<ExitCode> {
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-const USAGE: &str = "usage: portolan-oracle [--rulesets N] [--probes N] [--seed N] [--first N] [--witnessed PERCENT] \
+const USAGE: &str = "usage: portolan-oracle [--rulesets N] [--probes N] [--seed N] [--first N] [--witnessed PERCENT] [--jobs N] \
      [--most N]";

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use portolan_core::firewall::Ruleset;
@@ -30,6 +32,8 @@ pub struct Options {
     /// In so many of a hundred rulesets a packet is also sent for each rule that decides, as the exact
     /// analysis finds them.
     pub witnessed: usize,
+    /// How many stages there are at once.
+    pub jobs: usize,
     /// The most disagreements that are made small and told.
     pub most: usize,
 }
@@ -66,6 +70,21 @@ pub struct Report {
 }
 
 impl Report {
+    fn add(&mut self, other: Self) {
+        self.rulesets += other.rulesets;
+        self.skipped += other.skipped;
+        self.lines += other.lines;
+        self.refused += other.refused;
+        self.probes += other.probes;
+        self.open += other.open;
+        self.analysed += other.analysed;
+        self.witnesses += other.witnesses;
+        self.undecided += other.undecided;
+        self.late += other.late;
+        self.opaque += other.opaque;
+        self.disagreements.extend(other.disagreements);
+    }
+
     /// What came of it, on a few lines.
     #[must_use]
     pub fn summary(&self, options: &Options) -> String {
@@ -99,24 +118,29 @@ struct Difference {
     seen: Outcome,
 }
 
-/// Runs.
+/// Runs, on several stages at once: a stage mostly waits for the kernel to put new rules in place.
 ///
 /// # Errors
 /// Without root, the tools or the kernel's features.
 pub fn run(options: &Options) -> io::Result<Report> {
-    let mut runner =
-        Runner { rig: Rig::new()?, stage: Stage::default(), report: Report::default() };
     let start = Instant::now();
-    for index in options.first..options.first + options.rulesets {
-        runner.trial(options, index)?;
-        if runner.report.disagreements.len() >= options.most {
-            break;
-        }
+    let next = AtomicU64::new(0);
+    let told = AtomicUsize::new(0);
+    let reports: Vec<io::Result<Report>> = thread::scope(|scope| {
+        let all: Vec<_> = (0..options.jobs.max(1))
+            .map(|_| scope.spawn(|| Runner::work(options, &next, &told)))
+            .collect();
+        let join = |one: thread::ScopedJoinHandle<'_, io::Result<Report>>| {
+            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        all.into_iter().map(join).collect()
+    });
+    let mut sum = Report::default();
+    for report in reports {
+        sum.add(report?);
     }
-    runner.report.elapsed = start.elapsed();
-    runner.report.lines = runner.stage.taken;
-    runner.report.refused = runner.stage.refused;
-    Ok(runner.report)
+    sum.elapsed = start.elapsed();
+    Ok(sum)
 }
 
 struct Runner {
@@ -126,6 +150,24 @@ struct Runner {
 }
 
 impl Runner {
+    /// Takes one ruleset after another until none is left.
+    fn work(options: &Options, next: &AtomicU64, told: &AtomicUsize) -> io::Result<Report> {
+        let mut runner =
+            Self { rig: Rig::new()?, stage: Stage::default(), report: Report::default() };
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= options.rulesets || told.load(Ordering::Relaxed) >= options.most {
+                break;
+            }
+            let before = runner.report.disagreements.len();
+            runner.trial(options, options.first + number)?;
+            told.fetch_add(runner.report.disagreements.len() - before, Ordering::Relaxed);
+        }
+        runner.report.lines = runner.stage.taken;
+        runner.report.refused = runner.stage.refused;
+        Ok(runner.report)
+    }
+
     fn trial(&mut self, options: &Options, index: u64) -> io::Result<()> {
         let mut chance = Chance::nth(options.seed, index);
         let mut sketch = draw::sketch(&mut chance);

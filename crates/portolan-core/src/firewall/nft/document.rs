@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
             "flush" if body.get("ruleset").is_some() => {}
             "table" => {
                 let table = self.table(body, "name")?;
-                self.flags(table, &words(body, "flags"));
+                self.flags(table, body.get("flags").map_or(&[][..], several));
             }
             "chain" => self.chain(body)?,
             "set" | "map" => {
@@ -113,10 +113,10 @@ impl<'a> Reader<'a> {
 
     /// A flag of a table. nft 1.0.6 prints freed memory for a single flag (table_flags_json), which has
     /// been `dormant` wherever it was seen; `owner` keeps a table for a process that lives.
-    fn flags(&mut self, table: usize, flags: &[&str]) {
-        let is_odd = |flag: &&&str| !matches!(**flag, "dormant" | "owner" | "persist");
+    fn flags(&mut self, table: usize, flags: &[Value]) {
+        let is_odd = |flag: &Value| !matches!(flag.as_str(), Some("dormant" | "owner" | "persist"));
         let table = &mut self.ruleset.tables[table];
-        if flags.iter().any(|flag| is_odd(&flag)) {
+        if flags.iter().any(is_odd) {
             let Table { family, name, .. } = table;
             let note = format!(
                 "nft does not print the flag of table {family} {name} readably: it is taken for `dormant`, so \
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
             );
             self.ruleset.notes.push(note);
         }
-        table.is_dormant |= flags.iter().any(|flag| *flag == "dormant" || is_odd(&flag));
+        table.is_dormant |= flags.iter().any(|flag| flag == "dormant" || is_odd(flag));
     }
 
     fn chain(&mut self, body: &'a Value) -> Result<(), Misread> {

@@ -254,6 +254,8 @@ fn a_flag_that_nft_prints_as_freed_memory_is_taken_for_dormant_and_told() {
     assert_eq!(read(r#"["owner", "persist"]"#), (false, 0));
     assert_eq!(read(r#""t""#), (true, 1));
     assert_eq!(read(r#""Lester Gooch #5""#), (true, 1));
+    assert_eq!(read("17"), (true, 1));
+    assert_eq!(read(r#"{"handle": 3}"#), (true, 1));
 }
 
 const STATEMENTS: &[u8] = include_bytes!("../../../tests/data/nft/statements.json");

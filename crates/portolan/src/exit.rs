@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Failed,
     /// 3: no finding, but not everything could be seen.
     Partial,
+    /// 70: two parts of portolan contradict each other (sysexits.h: internal software error).
+    Internal,
     /// What a monitoring plugin returns: 0, 1, 2, 3 as Nagios reads them.
     Nagios(u8),
     /// What the command of `run` ended with, or 125 to 127 when it did not get as far.
@@ -28,6 +30,7 @@ impl From<Exit> for ExitCode {
             Exit::No => 1,
             Exit::Failed => 2,
             Exit::Partial => 3,
+            Exit::Internal => 70,
             Exit::Nagios(code) | Exit::Command(code) => code,
             Exit::Interrupted(signal) => 128_u8.saturating_add(signal),
         })

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use portolan_core::firewall::analyse::AnalyseError;
+
 /// An error that tells the way out.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -47,6 +49,13 @@ impl<T, E: Into<anyhow::Error>> Hinted<T> for Result<T, E> {
             anyhow::Error::new(Fault { message: what.into(), hint: hint.into(), source })
         })
     }
+}
+
+/// Whether two parts of portolan contradict each other about the same packet.
+pub(crate) fn is_internal(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|e| matches!(e.downcast_ref::<AnalyseError>(), Some(AnalyseError::Internal { .. })))
 }
 
 /// Whether the reader of our output has gone, as `head` does: no error of ours.

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         Err(error) if fault::is_broken_pipe(&error) => exit::Exit::Yes.into(),
         Err(error) => {
             render::error::print(&error, arguments.global.color);
-            exit::Exit::Failed.into()
+            let is_internal = fault::is_internal(&error);
+            if is_internal { exit::Exit::Internal } else { exit::Exit::Failed }.into()
         }
     }
 }

@@ -20,6 +20,7 @@ mod firewall_nft;
 mod firewall_policies;
 mod firewall_prove;
 mod firewall_replay;
+mod firewall_search;
 mod firewall_shop;
 mod firewall_simulate;
 mod firewall_sources;

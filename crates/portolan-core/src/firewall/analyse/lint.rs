@@ -251,11 +251,13 @@ impl<'a, 's> OfChain<'a, 's> {
         let code = if blockers.iter().all(is_same) { Code::Redundant } else { Code::Shadowed };
         let shown = self.space.bdd.minus(all, left)?;
         let witness = self.unmatched(shown, rule)?;
-        let many = if blockers.len() == 1 { "a rule" } else { "rules" };
-        let message = match code {
-            Code::Redundant => format!("{many} before it already do the same with all its packets"),
-            _ => format!("{many} before it take all its packets and do something else with them"),
+        let message = match (code, blockers.len()) {
+            (Code::Redundant, 1) => "a rule before it already does the same with all its packets",
+            (Code::Redundant, _) => "rules before it already do the same with all its packets",
+            (_, 1) => "a rule before it takes all its packets and does something else with them",
+            _ => "rules before it take all its packets and do something else with them",
         };
+        let message = message.to_owned();
         let blockers = blockers.into_iter().map(|blocker| blocker.0).collect();
         Ok(Some(Finding { code, rule, blockers, message, witness }))
     }

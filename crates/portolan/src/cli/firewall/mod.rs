@@ -1,12 +1,14 @@
 //! `portolan firewall …`.
 
 pub(crate) mod apply;
+mod compare;
 mod compile;
 mod confirm;
 mod off;
 mod prove;
 mod replay;
 mod rollback;
+mod search;
 mod show;
 mod simulate;
 mod status;
@@ -23,6 +25,10 @@ pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
     match command {
         Firewall::Show(arguments) => show::run(arguments, global),
         Firewall::Simulate(arguments) => simulate::run(arguments, global),
+        Firewall::Search(arguments) => search::run(arguments, global),
+        Firewall::Lint(arguments) => compare::lint(arguments, global),
+        Firewall::Diff(arguments) => compare::diff(arguments, global),
+        Firewall::Parity(arguments) => compare::parity(arguments, global),
         Firewall::Compile => compile::run(global),
         Firewall::Replay(arguments) => replay::run(arguments, global),
         Firewall::Tighten(arguments) => tighten::run(arguments, global),

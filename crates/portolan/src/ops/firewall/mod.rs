@@ -2,6 +2,7 @@
 
 pub(crate) mod allow;
 pub(crate) mod change;
+pub(crate) mod compare;
 pub(crate) mod flows;
 pub(crate) mod judge;
 pub(crate) mod packet;
@@ -9,6 +10,7 @@ pub(crate) mod policy;
 pub(crate) mod precheck;
 pub(crate) mod prove;
 pub(crate) mod replay;
+pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod source;

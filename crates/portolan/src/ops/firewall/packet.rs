@@ -159,7 +159,7 @@ fn no_ports_in(transport: &str) -> anyhow::Error {
     Fault::new(format!("{transport} has no ports"), "leave the port away")
 }
 
-fn way(word: &str) -> Result<Way> {
+pub(super) fn way(word: &str) -> Result<Way> {
     match word {
         "prerouting" => Ok(Way::Prerouting),
         "input" => Ok(Way::Input),

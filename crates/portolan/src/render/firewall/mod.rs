@@ -2,12 +2,17 @@
 
 pub(crate) mod allow;
 pub(crate) mod apply;
+pub(crate) mod block;
 pub(crate) mod compile;
 pub(crate) mod confirm;
+pub(crate) mod diff;
+pub(crate) mod lint;
 pub(crate) mod off;
+pub(crate) mod parity;
 pub(crate) mod place;
 pub(crate) mod prove;
 pub(crate) mod replay;
+pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod simulate_json;

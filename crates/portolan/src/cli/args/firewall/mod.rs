@@ -1,9 +1,11 @@
 //! `portolan firewall …`: one file a subcommand.
 
 mod change;
+mod compare;
 mod compile;
 mod prove;
 mod replay;
+mod search;
 mod show;
 mod simulate;
 mod source;
@@ -12,8 +14,10 @@ mod tighten;
 use clap::Subcommand;
 
 pub(crate) use change::{Apply, Off, Watch};
+pub(crate) use compare::{Diff, Lint, Parity};
 pub(crate) use prove::Prove;
 pub(crate) use replay::Replay;
+pub(crate) use search::Search;
 pub(crate) use show::Show;
 pub(crate) use simulate::Simulate;
 pub(crate) use source::Sources;
@@ -27,6 +31,18 @@ pub(crate) enum Firewall {
     /// What becomes of one packet, hook by hook, and the rule that decides
     #[command(after_help = simulate::HELP)]
     Simulate(Simulate),
+    /// Who can reach a port, of all packets there are
+    #[command(after_help = search::HELP)]
+    Search(Search),
+    /// Rules that do nothing, hide others or mean something else
+    #[command(after_help = compare::LINT_HELP)]
+    Lint(Lint),
+    /// What two rulesets do differently
+    #[command(after_help = compare::DIFF_HELP)]
+    Diff(Diff),
+    /// Where IPv4 and IPv6 are open differently
+    #[command(after_help = compare::PARITY_HELP)]
+    Parity(Parity),
     /// The table of nft that follows from the inventory, for this host
     #[command(after_help = compile::HELP)]
     Compile,

@@ -38,6 +38,17 @@ pub(crate) fn load(sources: &Sources) -> Result<Rules> {
     Ok(Rules { ruleset: files::read(&sources.rules)?, world, gaps: Vec::new(), is_live: false })
 }
 
+/// The rules of one source alone, as `firewall diff` compares them; `live` is this machine.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn one(source: &str) -> Result<Ruleset> {
+    match source {
+        "live" => Ok(live()?.ruleset),
+        file => files::read(&[file.to_owned()]),
+    }
+}
+
 fn live() -> Result<Rules> {
     let mut gaps = Vec::new();
     let read = firewall::live().map_err(|fault| {

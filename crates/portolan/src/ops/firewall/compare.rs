@@ -1,0 +1,93 @@
+//! Rules looked at as a whole: what is idle, what two rulesets do differently, where families differ.
+
+use anyhow::Result;
+use portolan_core::firewall::analyse::{
+    self, AnalyseError, DEFAULT_BUDGET, Differences, Disparity, Finding, Space,
+};
+use portolan_core::firewall::simulate::{Prepared, Way};
+use portolan_core::firewall::{Ruleset, World};
+use portolan_core::net::{Gap, Why};
+
+use super::source::{self, Rules};
+use crate::cli::args::firewall::Sources;
+
+/// What was found; `None` where the rules are too large to decide.
+#[derive(Debug)]
+pub(crate) struct Report<T> {
+    /// The rules it speaks of (of two: the second).
+    pub(crate) ruleset: Ruleset,
+    pub(crate) found: Option<T>,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Looks at every rule.
+///
+/// # Errors
+/// Rules that cannot be read, an analysis that contradicts the simulator.
+pub(crate) fn lint(sources: &Sources) -> Result<Report<Vec<Finding>>> {
+    let rules = source::load(sources)?;
+    let nothing = World::default();
+    let found = {
+        // Whatever its addresses are: rules are to hold for all of them.
+        let prepared = Prepared::new(&rules.ruleset, &nothing);
+        let (mut v4, mut v6) = spaces(&[&rules.ruleset], &nothing);
+        analyse::lint(&mut [&mut v4, &mut v6], &prepared)
+    };
+    report(rules, found)
+}
+
+/// Compares the families.
+///
+/// # Errors
+/// Rules that cannot be read.
+pub(crate) fn parity(sources: &Sources) -> Result<Report<Vec<Disparity>>> {
+    let rules = source::load(sources)?;
+    let nothing = World::default();
+    let found = {
+        let prepared = Prepared::new(&rules.ruleset, &nothing);
+        let (mut v4, mut v6) = spaces(&[&rules.ruleset], &nothing);
+        analyse::parity(&mut v4, &mut v6, &prepared).map_err(AnalyseError::from)
+    };
+    report(rules, found)
+}
+
+/// Compares two rulesets; for each family what differs.
+///
+/// # Errors
+/// Rules that cannot be read, an analysis that contradicts the simulator.
+pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Vec<Differences>>> {
+    let (old, new) = (source::one(before)?, source::one(after)?);
+    let nothing = World::default();
+    let found = compared(&old, &new, &nothing);
+    let rules = Rules { ruleset: new, world: World::default(), gaps: Vec::new(), is_live: false };
+    report(rules, found)
+}
+
+fn compared(old: &Ruleset, new: &Ruleset, world: &World) -> Result<Vec<Differences>, AnalyseError> {
+    let (before, after) = (Prepared::new(old, world), Prepared::new(new, world));
+    let (mut v4, mut v6) = spaces(&[old, new], world);
+    let ways = [Way::Input, Way::Forward, Way::Output];
+    [&mut v4, &mut v6]
+        .into_iter()
+        .map(|space| analyse::diff(space, &before, &after, &ways))
+        .collect()
+}
+
+fn spaces(rulesets: &[&Ruleset], world: &World) -> (Space, Space) {
+    let space = |is_v6| Space::new(is_v6, rulesets, world, DEFAULT_BUDGET);
+    (space(false), space(true))
+}
+
+fn report<T>(rules: Rules, found: Result<T, AnalyseError>) -> Result<Report<T>> {
+    let Rules { ruleset, mut gaps, .. } = rules;
+    let found = match found {
+        Ok(found) => Some(found),
+        Err(AnalyseError::Undecided(undecided)) => {
+            let hint = "the rules are too large to decide";
+            gaps.push(Gap::new(undecided.to_string(), Why::Unsupported, hint));
+            None
+        }
+        Err(internal) => return Err(internal.into()),
+    };
+    Ok(Report { ruleset, found, gaps })
+}

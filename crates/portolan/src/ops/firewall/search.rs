@@ -1,0 +1,196 @@
+//! Who can reach a port, of all packets there are.
+
+use anyhow::Result;
+use portolan_core::firewall::analyse::{self, AnalyseError, Answer, DEFAULT_BUDGET, Found, Space};
+use portolan_core::firewall::simulate::{Prepared, Way};
+use portolan_core::firewall::{Addresses, Origin, Ruleset, World};
+use portolan_core::net::{Gap, Prefix, Transport, TransportSet, Why};
+use portolan_core::reach::{Source, Whence};
+use portolan_core::registry::Registry;
+use portolan_core::registry::port_set::{self, PortSelection};
+use portolan_core::socket::Machine;
+use portolan_host::machine;
+
+use super::packet;
+use super::source::{self, Rules};
+use crate::cli::args::firewall::Search;
+use crate::fault::Fault;
+use crate::ops::inventory::{self, Asked};
+use crate::ops::reach::sources::Directory;
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) ruleset: Ruleset,
+    /// `None`: undecided.
+    pub(crate) answer: Option<Answer>,
+    /// For each transport and family.
+    pub(crate) found: Vec<Found>,
+    pub(crate) gaps: Vec<Gap>,
+    /// What was asked about: its name, and its networks where it is not everybody.
+    pub(crate) source: (String, Vec<Prefix>),
+}
+
+/// Answers a search.
+///
+/// # Errors
+/// Words that are none, rules that cannot be read, an analysis that contradicts the simulator.
+pub(crate) fn search(arguments: &Search, asked: &Asked, registry: &Registry) -> Result<Report> {
+    let rules = source::load(&arguments.sources)?;
+    let mut gaps = rules.gaps.clone();
+    let machine = match rules.is_live {
+        true => machine::read().into_value(&mut gaps),
+        false => Machine::default(),
+    };
+    let intent = inventory::intent(asked, &machine, &mut gaps)?;
+    let directory = Directory { machine: &machine, world: &rules.world, intent: &intent };
+    let source = directory.named(&arguments.from)?;
+    let ports = arguments.to_port.as_ref().map(|text| ports(text, registry)).transpose()?;
+    let given = arguments.hook.as_deref().map(packet::way).transpose()?;
+    let way = match (given, &source.whence) {
+        (Some(way), _) => way,
+        (None, Whence::Here) => Way::Output,
+        (None, Whence::Outside { .. }) => Way::ByRoute,
+    };
+    gaps.extend([false, true].into_iter().filter(|v6| is_of_one_family(&rules, *v6)).map(unknown));
+    let asked = Question { rules: &rules, source: &source, ports: ports.as_ref(), way };
+    let found = asked.answer();
+    let (answer, found) = match found {
+        Ok(found) => (Some(together(&found)), found),
+        Err(AnalyseError::Undecided(undecided)) => {
+            let hint = "the rules are too large to decide; ask about fewer ports or sources";
+            gaps.push(Gap::new(undecided.to_string(), Why::Unsupported, hint));
+            (None, Vec::new())
+        }
+        Err(internal) => return Err(internal.into()),
+    };
+    let networks = match &source.whence {
+        Whence::Outside { addresses, .. } => {
+            [addresses.prefixes(false), addresses.prefixes(true)].concat()
+        }
+        Whence::Here => Vec::new(),
+    };
+    let source = (source.name.clone(), networks);
+    Ok(Report { answer, found, gaps, source, ruleset: rules.ruleset })
+}
+
+/// A bare number means TCP and UDP, as these are what rules speak of.
+fn ports(text: &str, registry: &Registry) -> Result<PortSelection> {
+    let usual: TransportSet = [Transport::Tcp, Transport::Udp].into_iter().collect();
+    port_set::parse(text, usual, registry).map_err(|e| Fault::new(e.to_string(), e.hint()))
+}
+
+fn together(found: &[Found]) -> Answer {
+    let all = |answer: Answer| found.iter().all(|found| found.answer == answer);
+    match (all(Answer::Never), all(Answer::Always)) {
+        (true, _) => Answer::Never,
+        (_, true) => Answer::Always,
+        _ => Answer::Depends,
+    }
+}
+
+/// Whether files say nothing of a family: they are what iptables-save printed for the other one.
+fn is_of_one_family(rules: &Rules, is_v6: bool) -> bool {
+    let tables = &rules.ruleset.tables;
+    let is_saved = tables.iter().all(|table| table.origin != Origin::Nft);
+    !rules.is_live
+        && is_saved
+        && !tables.is_empty()
+        && !tables.iter().any(|table| table.family.passes(is_v6))
+}
+
+fn unknown(is_v6: bool) -> Gap {
+    let (family, tool) = if is_v6 { ("IPv6", "ip6tables-save") } else { ("IPv4", "iptables-save") };
+    let hint = format!("name what {tool} prints, too");
+    Gap::aside(format!("the rules of {family}"), Why::NotLooked, hint)
+}
+
+struct Question<'a> {
+    rules: &'a Rules,
+    source: &'a Source,
+    ports: Option<&'a PortSelection>,
+    way: Way,
+}
+
+impl Question<'_> {
+    fn answer(&self) -> Result<Vec<Found>, AnalyseError> {
+        let prepared = Prepared::new(&self.rules.ruleset, &self.rules.world);
+        let mut found = Vec::new();
+        for is_v6 in [false, true] {
+            if !self.is_of_family(is_v6) {
+                continue;
+            }
+            for (transport, protocol) in TRANSPORTS {
+                if let Some(ports) = self.ranges(transport) {
+                    found.push(self.of_transport(&prepared, is_v6, protocol, ports)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the source has addresses of a family, and this machine, where it is known.
+    fn is_of_family(&self, is_v6: bool) -> bool {
+        let has_source = match &self.source.whence {
+            Whence::Here => true,
+            Whence::Outside { addresses, .. } => !addresses.family(is_v6).is_empty(),
+        };
+        let world = &self.rules.world;
+        let is_told = !is_of_one_family(self.rules, is_v6);
+        has_source && is_told && (!world.is_known() || !own(world, is_v6).is_empty())
+    }
+
+    /// The ports asked about of a transport; `None` where it is not asked about.
+    fn ranges(&self, transport: Transport) -> Option<Option<Vec<(u16, u16)>>> {
+        let Some(selection) = self.ports else {
+            return matches!(transport, Transport::Tcp | Transport::Udp).then_some(None);
+        };
+        let ranges = selection.of(transport).ranges();
+        let ranges: Vec<_> = ranges.iter().map(|r| (r.first().0, r.last().0)).collect();
+        (!ranges.is_empty()).then_some(Some(ranges))
+    }
+
+    fn of_transport(
+        &self,
+        prepared: &Prepared<'_>,
+        is_v6: bool,
+        protocol: u8,
+        ports: Option<Vec<(u16, u16)>>,
+    ) -> Result<Found, AnalyseError> {
+        let world = &self.rules.world;
+        let mut space = Space::new(is_v6, &[&self.rules.ruleset], world, DEFAULT_BUDGET);
+        let fresh = match &self.source.whence {
+            Whence::Here => space.fresh()?,
+            Whence::Outside { .. } => space.from_outside()?,
+        };
+        let of = space.protocol(protocol)?;
+        let mut packets = space.bdd.and(fresh, of)?;
+        if let Whence::Outside { addresses, interface } = &self.source.whence {
+            if self.source.whence != Source::any().whence {
+                let from = space.from(&addresses.prefixes(is_v6))?;
+                packets = space.bdd.and(packets, from)?;
+            }
+            if let Some(name) = interface {
+                let by = space.comes_by(name)?;
+                packets = space.bdd.and(packets, by)?;
+            }
+            // Where the machine is known, it is this machine that is to be reached.
+            if self.way == Way::ByRoute && world.is_known() {
+                let to = space.to(&own(world, is_v6))?;
+                packets = space.bdd.and(packets, to)?;
+            }
+        }
+        analyse::search(&mut space, prepared, &analyse::Search { packets, ports, way: self.way })
+    }
+}
+
+/// Addresses of this machine that others can write to.
+fn own(world: &World, is_v6: bool) -> Vec<Prefix> {
+    let own = world.addresses.iter().map(|own| own.address);
+    let reachable = own.filter(|a| !a.is_loopback() && a.is_ipv6() == is_v6);
+    Addresses::of(reachable.map(Prefix::from)).prefixes(is_v6)
+}
+
+/// IANA's numbers of the transports with ports.
+const TRANSPORTS: [(Transport, u8); 4] =
+    [(Transport::Tcp, 6), (Transport::Udp, 17), (Transport::Sctp, 132), (Transport::Dccp, 33)];

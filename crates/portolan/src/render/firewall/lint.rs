@@ -1,0 +1,60 @@
+//! What is wrong with rules, for reading and as JSON.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use portolan_core::firewall::analyse::Finding;
+use serde_json::{Value, json};
+
+use super::block::{packet_words, places, rule_text, witness_json};
+use super::place::PlaceJson;
+use crate::ops::firewall::compare::Report;
+use crate::render::json::Document;
+use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
+use crate::render::style::Role;
+
+/// Prints a paragraph a finding.
+pub(crate) fn text(screen: &mut Screen, report: &Report<Vec<Finding>>) -> Result<()> {
+    let Some(findings) = &report.found else {
+        writeln!(screen, "undecided")?;
+        return Ok(screen.flush()?);
+    };
+    for finding in findings {
+        let code = screen.style.paint(Role::Warning, finding.code.as_str()).to_string();
+        writeln!(screen, "{code}  {}", rule_text(finding.rule, &report.ruleset))?;
+        writeln!(screen, "  {}", sanitize(&finding.message))?;
+        for blocker in &finding.blockers {
+            writeln!(screen, "  by {}", rule_text(*blocker, &report.ruleset))?;
+        }
+        if let Some(witness) = &finding.witness {
+            writeln!(screen, "  for one: {}", packet_words(&witness.packet))?;
+        }
+        writeln!(screen)?;
+    }
+    let rules = report.ruleset.rule_count();
+    writeln!(screen, "{} findings in {rules} rules", findings.len())?;
+    Ok(screen.flush()?)
+}
+
+/// Prints it as one document.
+pub(crate) fn json(screen: &mut Screen, report: &Report<Vec<Finding>>) -> Result<()> {
+    let findings: Vec<Value> =
+        report.found.iter().flatten().map(|finding| finding_json(finding, report)).collect();
+    let body = json!({
+        "decided": report.found.is_some(),
+        "rules": report.ruleset.rule_count(),
+        "findings": findings,
+    });
+    screen.json(&Document::new("firewall-lint", body, &report.gaps))
+}
+
+fn finding_json(finding: &Finding, report: &Report<Vec<Finding>>) -> Value {
+    json!({
+        "code": finding.code.as_str(),
+        "rule": report.ruleset.place(finding.rule).as_ref().map(PlaceJson::from),
+        "blockers": places(&finding.blockers, &report.ruleset),
+        "message": finding.message,
+        "witness": witness_json(finding.witness.as_ref()),
+    })
+}

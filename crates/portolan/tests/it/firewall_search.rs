@@ -1,0 +1,87 @@
+//! `firewall search`, `lint`, `diff` and `parity` on saved rules, as scripts call them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::support::Program;
+
+const HEAD: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n";
+
+/// A file of iptables-save with these rules in INPUT.
+fn saved(folder: &TempDir, name: &str, rules: &[&str]) -> PathBuf {
+    let rules: String = rules.iter().map(|rule| format!("-A INPUT {rule}\n")).collect();
+    let path = folder.path().join(name);
+    fs::write(&path, format!("{HEAD}{rules}COMMIT\n")).unwrap();
+    path
+}
+
+const RULES: [&str; 5] = [
+    "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-s 10.0.0.0/8 -p tcp -m tcp --dport 5432 -j ACCEPT",
+    "-s 10.1.0.0/16 -p tcp -m tcp --dport 5432 -j DROP",
+    "-p tcp -m tcp --dport 22 -m limit --limit 3/min -j ACCEPT",
+    "-p tcp -m tcp --dport 443 -j ACCEPT",
+];
+
+#[test]
+fn a_search_says_who_may_and_by_which_rule() {
+    let folder = TempDir::new().unwrap();
+    let rules = saved(&folder, "saved", &RULES);
+    let search = |words: &str| {
+        Program::line(&format!("firewall search --rules v4:{} {words}", rules.display())).run()
+    };
+    let document = search("--to-port 5432/tcp --json").expect_code(0).json();
+    assert_eq!(document["kind"], "firewall-search");
+    assert_eq!(document["answer"], "depends");
+    assert_eq!(document["allowed"][0]["sources"], serde_json::json!(["10.0.0.0/8"]));
+    assert_eq!(document["allowed"][0]["rules"][0]["index"], 1);
+    assert_eq!(document["witness"]["dport"], 5432);
+    let document = search("--to-port 443/tcp --json").expect_code(0).json();
+    assert_eq!(document["answer"], "always");
+    let document = search("--to-port 5432 --from internet --json").expect_code(1).json();
+    assert_eq!(document["answer"], "never");
+    let document = search("--to-port 22/tcp --json").expect_code(3).json();
+    assert_eq!(document["answer"], "depends");
+    assert!(document["allowed"][0]["depends_on"][0].as_str().unwrap().contains("limit"));
+}
+
+#[test]
+fn lint_names_the_rule_and_what_hides_it() {
+    let folder = TempDir::new().unwrap();
+    let rules = saved(&folder, "saved", &RULES);
+    let line = format!("firewall lint --rules v4:{} --json", rules.display());
+    let document = Program::line(&line).run().expect_code(1).json();
+    let shadowed = document["findings"].as_array().unwrap();
+    let shadowed = shadowed.iter().find(|finding| finding["code"] == "shadowed").unwrap();
+    assert_eq!(shadowed["rule"]["index"], 2);
+    assert_eq!(shadowed["blockers"][0]["index"], 1);
+    let clean = saved(&folder, "clean", &["-p tcp -m tcp --dport 443 -j ACCEPT"]);
+    let six = folder.path().join("six");
+    fs::copy(&clean, &six).unwrap();
+    let (four, six) = (clean.display(), six.display());
+    Program::line(&format!("firewall lint --rules v4:{four} v6:{six}")).run().expect_code(0);
+    Program::line(&format!("firewall parity --rules v4:{four} v6:{six}")).run().expect_code(0);
+    Program::line(&format!("firewall parity --rules v4:{four}")).run().expect_code(1);
+}
+
+#[test]
+fn rules_in_another_order_are_equal_and_a_narrower_one_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let web = "-p tcp -m tcp --dport 443 -j ACCEPT";
+    let ssh = "-p tcp -m tcp --dport 22 -j ACCEPT";
+    let narrow = "-s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT";
+    let one = saved(&folder, "one", &[web, ssh]);
+    let other = saved(&folder, "other", &[ssh, web]);
+    let third = saved(&folder, "third", &[web, narrow]);
+    let diff = |after: &PathBuf| {
+        Program::line(&format!("firewall diff {} {} --json", one.display(), after.display())).run()
+    };
+    assert_eq!(diff(&other).expect_code(0).json()["equal"], true);
+    let document = diff(&third).expect_code(1).json();
+    assert_eq!(document["equal"], false);
+    assert_eq!(document["regions"][0]["before"], "accept");
+    assert_eq!(document["regions"][0]["after"], "drop");
+    assert_eq!(document["regions"][0]["witness"]["dport"], 22);
+}

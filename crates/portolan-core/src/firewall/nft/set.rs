@@ -26,14 +26,14 @@ pub(super) enum Data {
 /// A named set or map, without what was added to it elsewhere.
 pub(super) fn named(body: &Value) -> Option<Set> {
     let types = body.get("type").map_or(&[][..], several);
-    let kinds: Vec<Kind> = types.iter().map(type_of).collect();
+    let kinds: Vec<Kind> = types.iter().flat_map(types_of).collect();
     let data = data(body);
     let flags = words(body, "flags");
     let listed = body.get("elem").map_or(&[][..], several);
     let elements = elements(listed, &kinds, &data);
     Some(Set {
         name: word(body, "name")?.into(),
-        key: types.iter().map(|t| type_name(t).into()).collect(),
+        key: types.iter().flat_map(type_names).collect(),
         flags: SetFlags {
             is_dynamic: flags.contains(&"dynamic"),
             has_timeout: flags.contains(&"timeout") || body.get("timeout").is_some(),
@@ -48,7 +48,7 @@ pub(super) fn named(body: &Value) -> Option<Set> {
 /// Members of a named set that are listed apart from it.
 pub(super) fn members_of(body: &Value, listed: &[Value]) -> Option<Elements> {
     let types = body.get("type").map_or(&[][..], several);
-    let kinds: Vec<Kind> = types.iter().map(type_of).collect();
+    let kinds: Vec<Kind> = types.iter().flat_map(types_of).collect();
     elements(listed, &kinds, &data(body))
 }
 
@@ -58,27 +58,25 @@ pub(super) fn data(body: &Value) -> Data {
     match map.as_str() {
         Some("verdict") => Data::Verdicts,
         Some(word) if Kind::named(word) == Kind::Opaque => Data::Objects,
-        _ => Data::Values(several(map).iter().map(type_of).collect()),
+        _ => Data::Values(several(map).iter().flat_map(types_of).collect()),
     }
 }
 
-/// A type by its name, or by a field of it (`typeof ip saddr`, listed so since nft 1.1).
-fn type_of(value: &Value) -> Kind {
+/// Types by name, or by a field or several (`typeof ip saddr . tcp dport`, listed so since nft 1.1).
+fn types_of(value: &Value) -> Vec<Kind> {
+    match value.as_str() {
+        Some(name) => vec![Kind::named(name)],
+        None => super::operand::read_alone(value.get("typeof").unwrap_or(value)).kinds,
+    }
+}
+
+fn type_names(value: &Value) -> Vec<Box<str>> {
     if let Some(name) = value.as_str() {
-        return Kind::named(name);
+        return vec![name.into()];
     }
     let of = value.get("typeof").unwrap_or(value);
-    match super::operand::read_alone(of).kinds.as_slice() {
-        [kind] => *kind,
-        _ => Kind::Opaque,
-    }
-}
-
-fn type_name(value: &Value) -> String {
-    match value.as_str() {
-        Some(name) => name.to_owned(),
-        None => super::text::expression(value.get("typeof").unwrap_or(value)),
-    }
+    let parts = of.get("concat").map_or(std::slice::from_ref(of), several);
+    parts.iter().map(|part| super::text::expression(part).into()).collect()
 }
 
 /// The set that stands on the right of a match or behind a map; `None` where it is not understood.

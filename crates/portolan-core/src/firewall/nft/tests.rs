@@ -258,6 +258,20 @@ fn a_flag_that_nft_prints_as_freed_memory_is_taken_for_dormant_and_told() {
     assert_eq!(read(r#"{"handle": 3}"#), (true, 1));
 }
 
+#[test]
+fn a_set_typed_by_fields_is_read_as_newer_versions_list_it() {
+    let ruleset = ruleset(
+        "inet",
+        r#"{"set": {"family": "inet", "table": "t", "name": "pairs", "flags": "interval",
+            "type": {"typeof": {"concat": [{"payload": {"protocol": "ip", "field": "saddr"}},
+                {"payload": {"protocol": "tcp", "field": "dport"}}]}},
+            "elem": [{"concat": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, 22]}]}}"#,
+    );
+    let set = ruleset.tables[0].set("pairs").unwrap();
+    assert_eq!(set.key, ["ip saddr".into(), "tcp dport".into()] as [Box<str>; 2]);
+    assert_eq!(set.elements.as_ref().map(|e| e[0].key.len()), Some(2), "{:?}", ruleset.notes);
+}
+
 const STATEMENTS: &[u8] = include_bytes!("../../../tests/data/nft/statements.json");
 const SMALL: &[u8] = include_bytes!("../../../tests/data/nft/small.json");
 

@@ -18,28 +18,32 @@ use crate::firewall::{
 pub(super) type Misread = (ReadError, String);
 
 /// Reads the objects in their order. Those of a script (`{"add": {…}}`) are read as what they add.
-pub(super) fn read(objects: &[Value]) -> Result<Ruleset, Misread> {
+/// Rules are let go of one by one: as JSON values they are many times as large.
+pub(super) fn read(objects: Vec<Value>) -> Result<Ruleset, Misread> {
+    let is_rule = |object: &Value| unwrapped(object).is_some_and(|(kind, _)| kind == "rule");
+    let (rules, others): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(is_rule);
     let mut reader = Reader::default();
-    let mut rules = Vec::new();
-    for object in objects {
-        let Some((kind, body)) = single(object) else {
+    for object in &others {
+        let Some((kind, body)) = unwrapped(object) else {
             return Err(misread("an entry of `nftables` is no object", ""));
         };
-        let (kind, body) = match kind {
-            "add" | "create" | "insert" => single(body).unwrap_or((kind, &Value::Null)),
-            _ => (kind, body),
-        };
-        match kind {
-            "rule" => rules.push((object.get("insert").is_some(), body)),
-            _ => reader.object(kind, body)?,
-        }
+        reader.object(kind, body)?;
     }
     reader.finish_sets();
     let around = reader.surroundings();
-    for (is_first, body) in rules {
-        reader.rule(is_first, body, &around)?;
+    for object in rules {
+        let Some((_, body)) = unwrapped(&object) else { continue };
+        reader.rule(object.get("insert").is_some(), body, &around)?;
     }
     reader.finish()
+}
+
+/// What an entry is or, in a script, adds.
+fn unwrapped(object: &Value) -> Option<(&str, &Value)> {
+    match single(object)? {
+        ("add" | "create" | "insert", body) => single(body),
+        bare => Some(bare),
+    }
 }
 
 type TableKey<'a> = (Family, &'a str);
@@ -82,6 +86,9 @@ impl<'a> Reader<'a> {
             | "synproxy" | "secmark" | "flowtable" => {
                 let table = self.table(body, "table")?;
                 self.objects.push((table, kind, body));
+            }
+            "delete" | "destroy" | "replace" | "flush" | "rename" | "reset" | "list" => {
+                return Err(misread(format!("`{kind}` is of a script, and no listing"), kind));
             }
             // Nothing that newer versions keep beside chains lets packets through by itself.
             other if !self.has_foreign.contains(&other) => self.has_foreign.push(other),
@@ -219,10 +226,13 @@ impl<'a> Reader<'a> {
     fn rule(
         &mut self,
         is_first: bool,
-        body: &'a Value,
+        body: &Value,
         around: &[Surroundings<'a>],
     ) -> Result<(), Misread> {
-        let table = self.table(body, "table")?;
+        let (family, table) = (family(body)?, word(body, "table").unwrap_or_default());
+        let Some(table) = self.tables.get(&(family, table)).copied() else {
+            return Err(misread(format!("a rule of a table {table} that is not listed"), table));
+        };
         let Some(chain) = word(body, "chain") else {
             return Err(misread("a rule has no `chain`", ""));
         };

@@ -35,8 +35,8 @@ impl Ruleset {
     /// is told by line and column where JSON itself is broken, else by what stands there.
     pub fn from_nft_json(text: &[u8]) -> Result<Self, ReadError> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let listing: Value = serde_json::from_slice(text).map_err(|error| broken(&error))?;
-        let Some(objects) = listing.get("nftables").and_then(Value::as_array) else {
+        let mut listing: Value = serde_json::from_slice(text).map_err(|error| broken(&error))?;
+        let Some(Value::Array(objects)) = listing.get_mut("nftables").map(Value::take) else {
             let error = ReadError::new(1, 1, "JSON without the list `nftables` that nft prints");
             return Err(error.hinting("save the rules with: nft -j list ruleset > FILE"));
         };

@@ -203,7 +203,8 @@ impl Applied {
         Ok(match log.iter().rev().find(of_it) {
             Some(entry) if entry.what == "confirmed" => Outcome::Confirmed,
             Some(entry) => Outcome::RolledBack { why: entry.detail.clone() },
-            None => Outcome::RolledBack { why: String::new() },
+            // Nothing ends a trial without a word of its own but `off`, and that takes all away.
+            None => Outcome::RolledBack { why: "the firewall was put off".to_owned() },
         })
     }
 }

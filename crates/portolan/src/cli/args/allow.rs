@@ -9,8 +9,8 @@ use super::duration::duration;
 pub(crate) const ALLOW_HELP: &str = "\
 Writes it into the inventory: into `from` of the service that has this port on
 this host and nothing else, or as a new service. Comments and all else stay as
-they are. The firewall changes with `portolan firewall apply`; --apply puts it on
-trial at once, to be confirmed.
+they are. The firewall changes with `portolan firewall apply`; --apply puts it
+on trial at once, to be confirmed.
 
 --until notes the last day it is approved for: after it `portolan audit` asks
 (P112). It does not close by itself.

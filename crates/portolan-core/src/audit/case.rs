@@ -176,6 +176,13 @@ impl<'a> Case<'a> {
         from_first.filter(move |l| l.transport == transport)
     }
 
+    /// As far as a port can be reached: by where it is bound, narrowed by the rules where they were seen.
+    pub(super) fn reach_of(&self, port: Port, transport: Transport, bound: Reach) -> Reach {
+        let mut openings = self.scene.openings.iter();
+        let opening = openings.find(|o| o.port == port && o.transport == transport);
+        opening.and_then(Opening::reach).map_or(bound, |reach| reach.min(bound))
+    }
+
     /// The entries that declare a port, by their place in `entries`.
     pub(super) fn entries_at(&self, port: Port, transport: Transport) -> Vec<usize> {
         // Services are the first claims, so a claim's number is the entry's.

@@ -1,7 +1,8 @@
 //! Whether a port is open to more than it should be: P104 and P116.
 //!
-//! Both look at where the sockets are bound. P116 also asks whom `from` names, and is silent on
-//! loopback, where the number alone would otherwise accuse every local database.
+//! Both look at where the sockets are bound. P116 also looks at what the rules let through and asks whom
+//! `from` names; it is silent on loopback, where the number alone would otherwise accuse every local
+//! database.
 
 use crate::net::{Gap, PortRange, Severity, Why};
 use crate::registry::{Exposure, SecurityNote};
@@ -73,6 +74,7 @@ fn risky_declared<'a>(case: &mut Case<'a>, entry: usize, held: &HeldPort<'a>) {
     let entry = &case.entries[entry];
     let service = entry.service;
     let bound = Reach::of_sockets(held.sockets.iter().copied());
+    let bound = case.reach_of(held.port, held.transport, bound);
     // Where nobody is named, the binding is all that is known to keep anybody away.
     let reach = if entry.is_remote() { bound.min(entry.reach()) } else { bound };
     let Some(verdict) = verdict(&note, reach, service.docs.security.is_some()) else { return };
@@ -112,7 +114,7 @@ fn risky_undeclared<'a>(case: &mut Case<'a>, listening: &Listening<'a>) {
     let Some(note) = case.scene.registry.security(listening.port, listening.transport) else {
         return;
     };
-    let reach = listening.reach();
+    let reach = case.reach_of(listening.port, listening.transport, listening.reach());
     if verdict(&note, reach, true) != Some(Verdict::Exposed) {
         return;
     }

@@ -20,6 +20,8 @@ pub struct Opening {
     pub transport: Transport,
     /// Those who get in, and what lets them.
     pub admitted: Vec<(Addresses, String)>,
+    /// Those who may get in: it hangs on something no rule tells.
+    pub perhaps: Addresses,
     /// Those whom a rule keeps out, and which.
     pub refused: Vec<(Addresses, String)>,
     /// Those who get in around the input rules, what lets them, and the rule they go around.
@@ -29,6 +31,13 @@ pub struct Opening {
 impl Opening {
     fn admitted(&self) -> Addresses {
         union(self.admitted.iter().map(|(senders, _)| senders))
+    }
+
+    /// How far away those are who get in, or may; `None` where no rule says anything of it, since nobody
+    /// has a way to this machine at all.
+    pub(super) fn reach(&self) -> Option<Reach> {
+        let admitted = self.admitted().with(&self.perhaps);
+        (!admitted.is_empty() || !self.refused.is_empty()).then(|| Reach::of_addresses(&admitted))
     }
 
     fn subject(&self) -> Subject {
@@ -234,3 +243,41 @@ fn told(senders: &Addresses) -> String {
 const SHOWN: usize = 4;
 /// So many networks are what is left of everybody without some.
 const MANY: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Addresses {
+        Addresses::of(text.split_whitespace().map(|p| p.parse::<Prefix>().expect("a network")))
+    }
+
+    fn opening(admitted: &str, refused: &str) -> Opening {
+        let lines = |text: &str| match text {
+            "" => Vec::new(),
+            text => vec![(of(text), "by a rule".to_owned())],
+        };
+        Opening {
+            port: Port(22),
+            transport: Transport::Tcp,
+            admitted: lines(admitted),
+            perhaps: Addresses::NONE,
+            refused: lines(refused),
+            around: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn how_far_a_port_is_open_is_how_far_the_farthest_come_from() {
+        assert_eq!(opening("0.0.0.0/1", "").reach(), Some(Reach::Anyone));
+        assert_eq!(opening("10.0.0.0/8 192.168.1.0/24", "8.0.0.0/8").reach(), Some(Reach::Site));
+        assert_eq!(opening("", "0.0.0.0/0").reach(), Some(Reach::Machine), "rules keep all out");
+        assert_eq!(opening("", "").reach(), None, "nobody has a way here: rules say nothing");
+    }
+
+    #[test]
+    fn a_few_networks_are_named_and_many_are_not() {
+        assert_eq!(told(&of("10.0.0.0/8 fd00::/8")), "10.0.0.0/8, fd00::/8");
+        assert_eq!(told(&Addresses::all().without(&of("10.1.2.3"))), "most other networks");
+    }
+}

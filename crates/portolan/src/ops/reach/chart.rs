@@ -58,6 +58,8 @@ fn opening(reach: &PortReach) -> Opening {
     let groups: Vec<&Group> = outside.flat_map(|r| &r.groups).collect();
     let told = |group: &&Group| (group.senders.clone(), group.by.to_string());
     let admitted = groups.iter().filter(|g| g.answer == Answer::Yes).map(&told);
+    let is_open = |g: &&&Group| matches!(g.answer, Answer::Depends | Answer::Unknown);
+    let perhaps = groups.iter().filter(is_open);
     let is_refused = |g: &&&Group| {
         matches!(g.by, By::Refused { .. } | By::AnswerRefused(_)) && g.answer == Answer::No
     };
@@ -70,6 +72,7 @@ fn opening(reach: &PortReach) -> Opening {
         port: reach.port,
         transport: reach.transport,
         admitted: admitted.collect(),
+        perhaps: perhaps.fold(Addresses::NONE, |all, group| all.with(&group.senders)),
         refused: refused.collect(),
         around: around.collect(),
     }

@@ -162,7 +162,12 @@ pub(super) fn translating(table: &Table, hook: Hook, chosen: &Nat) -> Ruleset {
         }
     }
     table.chains.push(tracking());
-    Ruleset { tables: vec![table], notes: Vec::new() }
+    let mut tables = vec![table];
+    if hook == Hook::Postrouting {
+        // By then the destination may have been translated.
+        tables.extend([others(Family::Ip), others(Family::Ip6)]);
+    }
+    Ruleset { tables, notes: Vec::new() }
 }
 
 /// Where a chain translates, connections are tracked and fragments put together; so it is here.

@@ -20,8 +20,8 @@ const BLOCKED: u32 = 100_000;
 
 /// Measures both.
 pub(super) fn run(portolan: &str, report: &mut Report) -> io::Result<()> {
-    block_list(portolan, report)?;
-    beside_linear(portolan, report)
+    beside_linear(portolan, report)?;
+    block_list(portolan, report)
 }
 
 /// From the inventory to the kernel: compiled, loaded aside, read back, proved, loaded.
@@ -148,8 +148,9 @@ const COUNTING: &str = "table inet counting {\n counter passed { }\n chain input
 /// How many packets a second are let through while one sender does what it can; its sources and ports
 /// are spread over all pairs.
 fn rate(pair: &Pair) -> io::Result<f64> {
-    let link = pair.dst.output("cat /sys/class/net/eth0/address");
-    let _sender = pair.src.python(&FLOOD.replace("LINK", link.trim()));
+    let told = pair.dst.output("ip -br link show eth0");
+    let link = told.split_whitespace().nth(2).unwrap_or_default();
+    let _sender = pair.src.python(&FLOOD.replace("LINK", link));
     sleep(Duration::from_millis(300));
     let (start, before) = (Instant::now(), passed(pair)?);
     sleep(Duration::from_secs(2));

@@ -118,6 +118,16 @@ enum Plain {
     Return,
 }
 
+/// A plain rule being asked.
+struct Asked {
+    id: RuleId,
+    plain: Plain,
+    /// The packets it holds for.
+    matches: Region,
+    /// Those it does not let go on: all of them, or none.
+    ends: Region,
+}
+
 impl<'a> Run<'a> {
     /// Where a rule is evaluated.
     pub(super) fn place<'p>(&self, rule: RuleId, effect: &'p Effect) -> Place<'p>
@@ -145,12 +155,10 @@ impl<'a> Run<'a> {
         let mut now = entering;
         let mut index = 0;
         while index < chain.rules.len() && !now.is_empty() {
-            if self.decisions.is_none()
-                && let Some(plain) = plain(&chain.rules[index])
-            {
-                let same = chain.rules[index..].iter();
-                let length = same.take_while(|rule| self::plain(rule) == Some(plain)).count();
-                now = self.plain_rules(id, index..index + length, plain, now, &mut flow)?;
+            let same = chain.rules[index..].iter().map(plain);
+            let length = same.take_while(Option::is_some).count();
+            if length > 0 {
+                now = self.plain_rules(id, index..index + length, now, &mut flow)?;
                 index += length;
                 continue;
             }
@@ -161,66 +169,197 @@ impl<'a> Run<'a> {
         Ok(flow)
     }
 
-    /// Rules in a row that all end their packets in the same manner: their union decides.
+    /// Rules in a row that only match and end.
     fn plain_rules(
         &mut self,
         chain: ChainId,
         rules: std::ops::Range<usize>,
-        plain: Plain,
         now: Streams,
         flow: &mut Flow,
     ) -> Result<Streams, Undecided> {
-        if plain == Plain::Nothing {
-            return Ok(now);
-        }
         let mut left = Streams::default();
         for mut stream in now.0 {
-            let all = stream.packets;
             for start in rules.clone().step_by(AT_A_TIME) {
-                let end = rules.end.min(start + AT_A_TIME);
-                stream.packets = self.without(chain, start..end, &stream)?;
+                let some = start..rules.end.min(start + AT_A_TIME);
+                stream.packets = match self.decisions {
+                    None => self.ended(chain, some, &stream, flow)?,
+                    Some(_) => self.decided(chain, some, &stream, flow)?,
+                };
             }
-            let hit = self.space.bdd.minus(all, stream.packets)?;
-            let effect = stream.effect.clone();
-            let hit = Stream { effect: stream.effect.clone(), packets: hit };
-            let bdd = &mut self.space.bdd;
-            match plain {
-                Plain::Nothing => {}
-                Plain::Accept => flow.accepted.add(bdd, &hit.effect, hit.packets)?,
-                Plain::Return => flow.returned.add(bdd, &hit.effect, hit.packets)?,
-                Plain::Drop => self.ends.dropped.push(hit.packets),
-                Plain::Reject(with) => {
-                    self.ends.rejected.entry(with).or_default().push(hit.packets);
-                }
-            }
-            left.add(&mut self.space.bdd, &effect, stream.packets)?;
+            left.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
         }
         Ok(left)
     }
 
-    /// What is left of a stream behind these rules.
-    fn without(
+    /// Ends packets of a stream as plain rules say; gives what is left.
+    fn ended(
         &mut self,
         chain: ChainId,
         rules: std::ops::Range<usize>,
         stream: &Stream,
+        flow: &mut Flow,
     ) -> Result<Region, Undecided> {
+        let mut runs: Vec<(Plain, Vec<usize>)> = Vec::new();
+        for index in rules {
+            let id = RuleId { chain, rule: Some(index) };
+            let Some(plain) = self.ruleset.rule(id).and_then(plain) else { continue };
+            match runs.last_mut() {
+                _ if plain == Plain::Nothing => {}
+                Some((same, run)) if *same == plain => run.push(index),
+                _ => runs.push((plain, vec![index])),
+            }
+        }
+        if runs.is_empty() {
+            return Ok(stream.packets);
+        }
+        let ends = self.block(chain, &runs, &stream.effect)?;
+        let mut left = stream.packets;
+        for (plain, region) in ends {
+            let hit = self.space.bdd.and(stream.packets, region)?;
+            left = self.space.bdd.minus(left, hit)?;
+            self.end(plain, &stream.effect, hit, flow)?;
+        }
+        Ok(left)
+    }
+
+    /// What runs of rules do with every packet there is. By halves: what a rule far down does is cut
+    /// by those before it only where they meet, and never with all that is left of all packets.
+    fn block(
+        &mut self,
+        chain: ChainId,
+        runs: &[(Plain, Vec<usize>)],
+        effect: &Effect,
+    ) -> Result<Vec<(Plain, Region)>, Undecided> {
         let mark = self.space.bdd.mark();
         let filled = self.space.bdd.len();
-        let mut regions = Vec::with_capacity(rules.len());
+        let mut ends = match runs {
+            [(plain, run)] => vec![(*plain, self.union_of(chain, run, effect)?)],
+            _ => {
+                let (first, second) = runs.split_at(runs.len() / 2);
+                let mut ends = self.block(chain, first, effect)?;
+                let later = self.block(chain, second, effect)?;
+                let bdd = &mut self.space.bdd;
+                let taken = bdd.union(ends.iter().map(|end| end.1).collect())?;
+                for (plain, region) in later {
+                    let region = bdd.minus(region, taken)?;
+                    match ends.iter_mut().find(|end| end.0 == plain) {
+                        Some(end) => end.1 = bdd.or(end.1, region)?,
+                        None => ends.push((plain, region)),
+                    }
+                }
+                ends
+            }
+        };
+        if self.space.bdd.len() - filled > WORTH_RECLAIMING {
+            let mut roots: Vec<&mut Region> = ends.iter_mut().map(|end| &mut end.1).collect();
+            self.space.bdd.reclaim(mark, &mut roots);
+            self.memo.forget_since(mark);
+        }
+        Ok(ends)
+    }
+
+    fn union_of(
+        &mut self,
+        chain: ChainId,
+        run: &[usize],
+        effect: &Effect,
+    ) -> Result<Region, Undecided> {
         let ruleset = self.ruleset;
+        let mut regions = Vec::with_capacity(run.len());
+        for index in run {
+            let id = RuleId { chain, rule: Some(*index) };
+            let Some(rule) = ruleset.rule(id) else { continue };
+            regions.push(self.matches(id, rule, effect)?);
+        }
+        self.space.bdd.union_sorted(regions)
+    }
+
+    /// The same as [`Self::ended`], writing down what each rule decided.
+    fn decided(
+        &mut self,
+        chain: ChainId,
+        rules: std::ops::Range<usize>,
+        stream: &Stream,
+        flow: &mut Flow,
+    ) -> Result<Region, Undecided> {
+        let ruleset = self.ruleset;
+        let mut all = Vec::with_capacity(rules.len());
         for index in rules {
             let id = RuleId { chain, rule: Some(index) };
             let Some(rule) = ruleset.rule(id) else { continue };
-            regions.push(self.matches(id, rule, &stream.effect)?);
+            let Some(plain) = plain(rule) else { continue };
+            let matches = self.matches(id, rule, &stream.effect)?;
+            let ends = if plain == Plain::Nothing { Region::NONE } else { matches };
+            all.push(Asked { id, plain, matches, ends });
         }
-        let hit = self.space.bdd.union_sorted(regions)?;
-        let mut left = self.space.bdd.minus(stream.packets, hit)?;
-        if self.space.bdd.len() - filled > WORTH_RECLAIMING {
-            self.space.bdd.reclaim(mark, &mut [&mut left]);
-            self.memo.forget_since(mark);
+        let mut hits = Vec::new();
+        let taken = self.hits(&all, !stream.packets, &mut hits)?;
+        let mut by_end: Vec<(Plain, Vec<Region>)> = Vec::new();
+        for (asked, hit) in hits {
+            let did = match asked.plain {
+                Plain::Accept => Did::Accepted,
+                Plain::Drop => Did::Dropped,
+                Plain::Reject(with) => Did::Rejected(with),
+                Plain::Return | Plain::Nothing => Did::Held,
+            };
+            self.decide(asked.id, did, hit);
+            match by_end.iter_mut().find(|end| end.0 == asked.plain) {
+                Some(end) => end.1.push(hit),
+                None => by_end.push((asked.plain, vec![hit])),
+            }
         }
-        Ok(left)
+        for (plain, hits) in by_end {
+            let hit = self.space.bdd.union_sorted(hits)?;
+            self.end(plain, &stream.effect, hit, flow)?;
+        }
+        self.space.bdd.minus(stream.packets, taken)
+    }
+
+    /// The packets each of these rules holds for, outside of `gone` and of what those before it end;
+    /// gives all that they end. By halves, so that what is gone is only cut with few rules at a time.
+    fn hits<'h>(
+        &mut self,
+        rules: &'h [Asked],
+        gone: Region,
+        hits: &mut Vec<(&'h Asked, Region)>,
+    ) -> Result<Region, Undecided> {
+        let [one] = rules else {
+            let Some(half) = Some(rules.len() / 2).filter(|half| *half > 0) else {
+                return Ok(Region::NONE);
+            };
+            let (first, second) = rules.split_at(half);
+            let bdd = &mut self.space.bdd;
+            let near = bdd.union_sorted(rules.iter().map(|asked| asked.matches).collect())?;
+            let gone = bdd.and(gone, near)?;
+            let ended = self.hits(first, gone, hits)?;
+            let gone = self.space.bdd.or(gone, ended)?;
+            let later = self.hits(second, gone, hits)?;
+            return self.space.bdd.or(ended, later);
+        };
+        let hit = self.space.bdd.minus(one.matches, gone)?;
+        if !hit.is_none() {
+            hits.push((one, hit));
+        }
+        Ok(one.ends)
+    }
+
+    /// Ends packets.
+    fn end(
+        &mut self,
+        plain: Plain,
+        effect: &Effect,
+        hit: Region,
+        flow: &mut Flow,
+    ) -> Result<(), Undecided> {
+        let bdd = &mut self.space.bdd;
+        match plain {
+            Plain::Nothing => {}
+            Plain::Accept => flow.accepted.add(bdd, effect, hit)?,
+            Plain::Return => flow.returned.add(bdd, effect, hit)?,
+            Plain::Drop => self.ends.dropped.push(hit),
+            Plain::Reject(with) => self.ends.rejected.entry(with).or_default().push(hit),
+        }
+        Ok(())
     }
 
     /// The packets that all matches of a rule hold for.

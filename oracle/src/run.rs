@@ -181,8 +181,20 @@ impl Runner {
             return Ok(());
         }
         self.rig.forget()?;
+        // nft 1.0.6 prints no JSON at all where the freed memory it takes for a table's flag is no text.
+        let ruleset = match self.read(&sketch) {
+            Ok(ruleset) => ruleset,
+            Err(error) if sketch.has_dormant_table() && error.to_string().contains(CUT) => {
+                self.report.skipped += 1;
+                return Ok(());
+            }
+            Err(error) => {
+                let text = format!("--seed {} --first {index}\nnot read: {error}\n", options.seed);
+                self.report.disagreements.push(text);
+                return Ok(());
+            }
+        };
         self.report.rulesets += 1;
-        let ruleset = self.read(&sketch)?;
         self.report.opaque += u64::from(is_opaque(&ruleset));
         if let Some(difference) = self.probe(options, &mut chance, &sketch, &ruleset)? {
             let small = self.small(sketch, &difference)?;
@@ -339,6 +351,9 @@ impl Runner {
         ))
     }
 }
+
+/// What our reader says of an empty listing.
+const CUT: &str = "ends in the middle";
 
 fn telling(options: &Options, index: u64, ruleset: &Ruleset, probe: &Probe, walk: &Walk) -> String {
     let mut text = format!("--seed {} --first {index}\n{:?}\n", options.seed, probe.packet);

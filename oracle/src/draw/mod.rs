@@ -28,6 +28,14 @@ pub struct Sketch {
     pub ip6: Vec<Line>,
 }
 
+impl Sketch {
+    /// Whether a table of it is switched off.
+    #[must_use]
+    pub fn has_dormant_table(&self) -> bool {
+        self.nft.iter().any(|line| line.text.contains("flags dormant"))
+    }
+}
+
 /// A line, and what a packet has to look like to concern it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {

@@ -206,6 +206,11 @@ impl Draft<'_> {
         if words.iter().any(|w| w.starts_with("meta nfproto") || w.starts_with("meta protocol")) {
             tail.retain(|word| word != "reject with tcp reset");
         }
+        // It lists `A >= x B <= y` of two fields as a range of one (range_expr … of netlink_delinearize.c).
+        let has = |word: &str| words.iter().any(|w| w.contains(word));
+        if has(">=") && has("<=") {
+            return;
+        }
         let text = format!(
             "add rule {} {} {chain} {}",
             self.family,

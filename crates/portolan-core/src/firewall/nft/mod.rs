@@ -10,6 +10,7 @@ mod document;
 mod hooks;
 mod json;
 mod kind;
+mod merged;
 mod nat;
 mod operand;
 mod scope;
@@ -40,7 +41,13 @@ impl Ruleset {
             let error = ReadError::new(1, 1, "JSON without the list `nftables` that nft prints");
             return Err(error.hinting("save the rules with: nft -j list ruleset > FILE"));
         };
+        let written_by =
+            objects.iter().find_map(|object| object.get("metainfo")?.get("version")?.as_str());
+        let merges = written_by.is_some_and(merged::is_done_by);
         let mut ruleset = document::read(objects).map_err(|error| placed(error, text))?;
+        if merges {
+            merged::put_together(&mut ruleset);
+        }
         ruleset.settle();
         if let Some(circle) = ruleset.circle() {
             let problem = format!("chains ask each other in a circle: {}", circle.join(" → "));

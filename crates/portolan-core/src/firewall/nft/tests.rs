@@ -351,3 +351,30 @@ fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
         _ => None,
     }
 }
+
+#[test]
+fn two_negated_ports_are_one_comparison_as_nft_1_0_6_loads_them() {
+    let unequal = |field: &str, value: u16| {
+        format!(
+            r#"{{"match": {{"op": "!=", "left": {{"payload": {{"protocol": "tcp", "field": "{field}"}}}}, "right": {value}}}}}"#
+        )
+    };
+    let (statements, _) = rule(
+        "inet",
+        &format!(r#"[{}, {}, {{"drop": null}}]"#, unequal("sport", 53), unequal("dport", 80)),
+    );
+    let [Statement::Match(_), Statement::Match(both), Statement::Verdict(_)] = &statements[..]
+    else {
+        panic!("{statements:?}");
+    };
+    assert!(matches!(&both.left, Expression::Concat(parts) if parts.len() == 2));
+    // Not in the order of the header: they were loaded one by one.
+    let (statements, _) = rule(
+        "inet",
+        &format!(r#"[{}, {}, {{"drop": null}}]"#, unequal("dport", 80), unequal("sport", 53)),
+    );
+    assert_eq!(statements.len(), 4);
+    assert!(
+        merged::is_done_by("1.0.6") && !merged::is_done_by("1.0.9") && !merged::is_done_by("1.1.0")
+    );
+}

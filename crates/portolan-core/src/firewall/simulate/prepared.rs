@@ -310,7 +310,9 @@ fn has_nat(ruleset: &Ruleset, is_v6: bool) -> bool {
 /// When conntrack was switched on, on the scale of the chains' registrations; `None` if it is off. The
 /// first rule that asks for it does that (nf_ct_netns_get), after all chains of its table were made.
 fn tracking_since(ruleset: &Ruleset, is_v6: bool) -> Option<u32> {
-    let users = active(ruleset, is_v6).filter(|table| uses_conntrack(table));
+    // The rules of a dormant table are on no hook and still switch it on (measured).
+    let here = ruleset.tables.iter().filter(|table| table.family.passes(is_v6));
+    let users = here.filter(|table| uses_conntrack(table));
     let last = |table: &Table| {
         table.chains.iter().filter_map(|c| c.base.as_ref()).map(|base| base.sequence).max()
     };

@@ -366,7 +366,12 @@ fn a_chain_of_type_nat_is_not_asked_where_nothing_switches_conntrack_on() {
     };
     assert_eq!(outcome(&chains(None), &syn(80)), Accept);
     let asks = input(vec![rule(vec![is(Field::CtMark, 9), DROP])]);
-    assert_eq!(outcome(&chains(Some(asks)), &syn(80)), Drop);
+    assert_eq!(outcome(&chains(Some(asks.clone())), &syn(80)), Drop);
+    // A dormant table asks nothing, and has switched it on all the same.
+    let mut rules = chains(None);
+    let sleeping = table(Family::Inet, "sleeping", vec![asks]);
+    rules.tables.push(Table { is_dormant: true, ..sleeping });
+    assert_eq!(outcome(&rules, &syn(80)), Drop);
 }
 
 #[test]

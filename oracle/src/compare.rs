@@ -47,7 +47,7 @@ impl Answers for Listener {
 #[must_use]
 pub fn agrees(packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
     let walk = &saying.walk;
-    if is_beyond(packet, walk) {
+    if is_beyond(packet, walk) || is_unread(packet, saying) {
         return true;
     }
     if walk.depends_on.is_empty() && saying.is_open {
@@ -58,6 +58,13 @@ pub fn agrees(packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
     }
     let mut ends = walk.depends_on.iter().flat_map(|d| d.if_yes.iter().chain(&d.if_no));
     ends.any(|end| is_kind(packet, *end, seen))
+}
+
+/// Whether a rule read as a port what the simulator takes for bytes it does not know, of a protocol without
+/// ports: then it does not know either whether a translation sends the packet where the rig cannot follow.
+#[must_use]
+pub fn is_unread(packet: &Packet, saying: &Saying) -> bool {
+    saying.is_open && matches!(packet.protocol, 47 | 89)
 }
 
 /// Whether the packet goes where the rig cannot follow it.

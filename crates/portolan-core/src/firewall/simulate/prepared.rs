@@ -8,8 +8,8 @@ use super::explore;
 use super::index::Index;
 use super::walk::{Outcome, Walk, Way};
 use crate::firewall::{
-    ChainId, ChainKind, Effect, Element, Expression, Family, Field, Hook, Match, Packet, Ruleset,
-    SetRef, Statement, Table, Test, Verdict, World,
+    ChainId, ChainKind, Effect, Element, Expression, Family, Field, Hook, Match, Nat, NatKind,
+    Packet, Rule, Ruleset, SetRef, Span, Statement, Table, Test, Verdict, World, bits,
 };
 
 /// A ruleset and its surroundings, ready.
@@ -312,20 +312,20 @@ fn has_nat(ruleset: &Ruleset, is_v6: bool) -> bool {
 fn tracking_since(ruleset: &Ruleset, is_v6: bool) -> Option<u32> {
     // The rules of a dormant table are on no hook and still switch it on (measured).
     let here = ruleset.tables.iter().filter(|table| table.family.passes(is_v6));
-    let users = here.filter(|table| uses_conntrack(table));
+    let users = here.filter(|table| uses_conntrack(table, is_v6));
     let last = |table: &Table| {
         table.chains.iter().filter_map(|c| c.base.as_ref()).map(|base| base.sequence).max()
     };
     users.filter_map(last).min()
 }
 
-fn uses_conntrack(table: &Table) -> bool {
+fn uses_conntrack(table: &Table, is_v6: bool) -> bool {
     let mut rules = table.chains.iter().flat_map(|c| c.rules.iter().map(move |rule| (c, rule)));
     rules.any(|(chain, rule)| {
         // What nobody understands in a chain of type nat translates.
         let is_nat = chain.base.as_ref().is_some_and(|base| base.kind == ChainKind::Nat);
         rule.statements.iter().any(|statement| match statement {
-            Statement::Nat(_) => true,
+            Statement::Nat(nat) => translates(nat, rule, is_v6),
             Statement::Match(found) => is_of_conntrack(&found.left),
             Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => {
                 is_of_conntrack(key)
@@ -340,6 +340,21 @@ fn uses_conntrack(table: &Table) -> bool {
             Statement::Verdict(_) | Statement::NoTrack | Statement::Opaque { .. } => false,
         })
     })
+}
+
+/// Whether a translation may be one of this version of IP: `snat ip6 to …` switches conntrack on for IPv6
+/// alone (nft_nat_init), and readers put the match of the version before it.
+fn translates(nat: &Nat, rule: &Rule, is_v6: bool) -> bool {
+    let version = if is_v6 { bits::NFPROTO_IPV6 } else { bits::NFPROTO_IPV4 };
+    let is_other = |statement: &Statement| match statement {
+        Statement::Match(Match {
+            left: Expression::Field(Field::NetworkProtocol),
+            test: Test::In(SetRef::Inline(all)),
+        }) => !all.iter().any(|one| one.key == [Span::number(version)]),
+        _ => false,
+    };
+    let names_version = matches!(nat.kind, NatKind::Snat | NatKind::Dnat) && nat.address.is_some();
+    !(names_version && rule.statements.iter().any(is_other))
 }
 
 /// `ct count over 3`, `connlimit`, `xt match "conntrack"`, `-m helper`, `synproxy`.

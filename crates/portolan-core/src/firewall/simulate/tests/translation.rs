@@ -394,3 +394,13 @@ fn a_forwarded_packet_has_lost_one_of_its_time_to_live_before_forward() {
     let walk = simulate(&inet(vec![chain]), &World::default(), &syn(80), Way::Forward, &Open);
     assert_eq!(walk.outcome, Drop);
 }
+
+#[test]
+fn a_translation_of_ipv6_switches_conntrack_on_for_ipv6_alone() {
+    let mut v6 = rule(vec![is(Field::NetworkProtocol, bits::NFPROTO_IPV6)]);
+    v6.statements.push(statement(NatKind::Snat, Some("2001:db8::77"), None));
+    let rules = inet(vec![nat("n", Hook::Input, 100, vec![v6, rule(vec![DROP])])]);
+    assert_eq!(outcome(&rules, &syn(80)), Accept);
+    let v6 = Packet::new(6, ip("2001:db8::1"), ip("2001:db8::2")).ports(4000, 80);
+    assert_eq!(outcome(&rules, &Packet { protocol: 17, ..v6 }), Accept);
+}

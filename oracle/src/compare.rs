@@ -60,11 +60,11 @@ pub fn agrees(packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
     ends.any(|end| is_kind(packet, *end, seen))
 }
 
-/// Whether a rule read as a port what the simulator takes for bytes it does not know, of a protocol without
+/// Whether a rule read as a port what the simulator takes for bytes it does not know (a checksum, for one), of a protocol without
 /// ports: then it does not know either whether a translation sends the packet where the rig cannot follow.
 #[must_use]
 pub fn is_unread(packet: &Packet, saying: &Saying) -> bool {
-    saying.is_open && matches!(packet.protocol, 47 | 89)
+    saying.is_open && !matches!(packet.protocol, 6 | 17)
 }
 
 /// Whether the packet goes where the rig cannot follow it.

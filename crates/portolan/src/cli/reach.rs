@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Reach, global: &Global) -> Result<Exit> {
     let ports = arguments.port.as_ref().map(|word| ports(word, &registry)).transpose()?;
     let saved = match arguments.sources.rules.is_empty() {
         true => None,
-        false => Some(source::load(&arguments.sources)?),
+        false => Some(source::load(&arguments.sources.asked())?),
     };
     let from = arguments.from.clone();
     let request = Request { ports, from, saved, asked: global.asked() };

@@ -11,7 +11,7 @@ use crate::{ops, render};
 
 /// Looks at every rule; 1 where something is found.
 pub(crate) fn lint(arguments: &Lint, global: &Global) -> Result<Exit> {
-    let report = ops::firewall::compare::lint(&arguments.sources)?;
+    let report = ops::firewall::compare::lint(&arguments.sources.asked())?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::lint::json(&mut screen, &report)?;
@@ -38,7 +38,7 @@ pub(crate) fn diff(arguments: &Diff, global: &Global) -> Result<Exit> {
 
 /// Compares the families; 1 where they differ.
 pub(crate) fn parity(arguments: &Parity, global: &Global) -> Result<Exit> {
-    let report = ops::firewall::compare::parity(&arguments.sources)?;
+    let report = ops::firewall::compare::parity(&arguments.sources.asked())?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::parity::json(&mut screen, &report)?;

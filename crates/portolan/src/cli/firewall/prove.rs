@@ -11,7 +11,8 @@ use crate::{ops, render};
 
 /// Tells whether a table does what the inventory says; 1 where it does not.
 pub(crate) fn run(arguments: &Prove, global: &Global) -> Result<Exit> {
-    let report = ops::firewall::prove::prove(&global.asked(), arguments)?;
+    let report =
+        ops::firewall::prove::prove(&global.asked(), &arguments.sources.asked(), arguments.live)?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::prove::json(&mut screen, &report)?;

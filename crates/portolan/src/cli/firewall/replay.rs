@@ -15,8 +15,11 @@ pub(crate) fn run(arguments: &Replay, global: &Global) -> Result<Exit> {
         flows.write(path)?;
         return Ok(Exit::Yes);
     }
-    let report =
-        ops::firewall::replay::replay(&arguments.flows, &arguments.sources, &arguments.hook)?;
+    let report = ops::firewall::replay::replay(
+        &arguments.flows,
+        &arguments.sources.asked(),
+        &arguments.hook,
+    )?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::replay::json(&mut screen, &report)?;

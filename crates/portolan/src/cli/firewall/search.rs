@@ -7,14 +7,20 @@ use portolan_core::net::Gap;
 use crate::cli::args::Global;
 use crate::cli::args::firewall::Search;
 use crate::exit::Exit;
-use crate::ops::firewall::search::Report;
+use crate::ops::firewall::search::{Report, Wanted};
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
 /// Who can reach it; 0 somebody, 1 nobody, 3 only perhaps.
 pub(crate) fn run(arguments: &Search, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().value;
-    let report = ops::firewall::search::search(arguments, &global.asked(), &registry)?;
+    let wanted = Wanted {
+        to_port: arguments.to_port.clone(),
+        from: arguments.from.clone(),
+        hook: arguments.hook.clone(),
+        sources: arguments.sources.asked(),
+    };
+    let report = ops::firewall::search::search(&wanted, &global.asked(), &registry)?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::search::json(&mut screen, &report)?;

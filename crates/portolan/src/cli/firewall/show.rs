@@ -10,7 +10,7 @@ use crate::{ops, render};
 
 /// Shows the rules in the order in which packets meet them; 3 when some could not be seen.
 pub(crate) fn run(arguments: &Show, global: &Global) -> Result<Exit> {
-    let report = ops::firewall::show::show(&arguments.sources, arguments.hook.as_deref())?;
+    let report = ops::firewall::show::show(&arguments.sources.asked(), arguments.hook.as_deref())?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::show::json(&mut screen, &report)?;

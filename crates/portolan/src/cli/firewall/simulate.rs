@@ -19,7 +19,7 @@ use crate::{ops, render};
 
 /// Sends one packet, or a batch, through the rules; 0 accepted, 1 not, 3 that depends.
 pub(crate) fn run(arguments: &Simulate, global: &Global) -> Result<Exit> {
-    let rules = ops::firewall::source::load(&arguments.sources)?;
+    let rules = ops::firewall::source::load(&arguments.sources.asked())?;
     let simulator = Simulator::new(&rules);
     let mut screen = Screen::open(global);
     if let Some(file) = &arguments.batch {

@@ -13,7 +13,8 @@ use crate::{ops, render};
 /// 0 when nothing can be narrowed, 1 when it can, 3 when the proof is not complete.
 pub(crate) fn run(arguments: &Tighten, global: &Global) -> Result<Exit> {
     let budget = usize::from(arguments.budget);
-    let report = ops::firewall::tighten::tighten(&arguments.flows, &arguments.sources, budget)?;
+    let report =
+        ops::firewall::tighten::tighten(&arguments.flows, &arguments.sources.asked(), budget)?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::tighten::json(&mut screen, &report)?;

@@ -9,7 +9,7 @@ use portolan_core::firewall::{Ruleset, World};
 use portolan_core::net::{Gap, Why};
 
 use super::source::{self, Rules};
-use crate::cli::args::firewall::Sources;
+use crate::ops::firewall::source::Sources;
 
 /// What was found; `None` where the rules are too large to decide.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use portolan_host::firewall::LoadFault;
 
 use super::policy::{self, Intended};
 use super::source;
-use crate::cli::args::firewall::Prove;
 use crate::fault::Hinted as _;
+use crate::ops::firewall::source::Sources;
 use crate::ops::inventory::Asked;
 
 /// What was proved.
@@ -42,13 +42,13 @@ pub(crate) enum Against {
 ///
 /// # Errors
 /// No inventory, rules that cannot be read, a table that nft refuses, an analysis that contradicts itself.
-pub(crate) fn prove(asked: &Asked, arguments: &Prove) -> Result<Report> {
+pub(crate) fn prove(asked: &Asked, sources: &Sources, is_live: bool) -> Result<Report> {
     let mut intended = policy::intended(asked)?;
     let mut gaps = std::mem::take(&mut intended.gaps);
-    let (against, ruleset, world) = match (arguments.live, arguments.sources.rules.is_empty()) {
+    let (against, ruleset, world) = match (is_live, sources.rules.is_empty()) {
         (false, true) => (Against::Compiled, compiled(&intended)?, World::default()),
         (is_live, _) => {
-            let rules = source::load(&arguments.sources)?;
+            let rules = source::load(sources)?;
             gaps.extend(rules.gaps);
             let against = if is_live { Against::Live } else { Against::Saved };
             (against, rules.ruleset, rules.world)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::firewall::flow::Flow;
-use portolan_core::firewall::flow::binary::{RECORD4, RECORD6};
+use portolan_core::firewall::flow::binary::RECORD6;
 use portolan_core::firewall::replay::{Fate, Replayer};
 use portolan_core::firewall::simulate::Way;
 use portolan_core::net::Gap;
@@ -14,7 +14,7 @@ use portolan_host::clock::Stopwatch;
 
 use super::flows::{self, Flows};
 use super::source;
-use crate::cli::args::firewall::Sources;
+use crate::ops::firewall::source::Sources;
 
 /// What became of all flows.
 #[derive(Debug)]
@@ -167,7 +167,6 @@ fn see(groups: &mut HashMap<Port, Seen>, record: &[u8]) {
 }
 
 fn counted(flows: &Flows, replayer: &Replayer<'_>, is_v6: bool) -> Result<Counts> {
-    debug_assert!(RECORD4 < RECORD6);
     let work =
         |counts: &mut Counts, record: &[u8]| counts.take(replayer.fate(is_v6, record), record);
     let mut total = Counts::default();

@@ -13,8 +13,8 @@ use portolan_host::machine;
 
 use super::packet;
 use super::source::{self, Rules};
-use crate::cli::args::firewall::Search;
 use crate::fault::Fault;
+use crate::ops::firewall::source::Sources;
 use crate::ops::inventory::{self, Asked};
 use crate::ops::reach::sources::Directory;
 
@@ -31,12 +31,25 @@ pub(crate) struct Report {
     pub(crate) source: (String, Vec<Prefix>),
 }
 
+/// What is asked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// The ports to be reached; `None`: all of TCP and UDP.
+    pub(crate) to_port: Option<String>,
+    /// Who wants to.
+    pub(crate) from: String,
+    /// The packets' way: input, forward or output.
+    pub(crate) hook: Option<String>,
+    /// Which rules.
+    pub(crate) sources: Sources,
+}
+
 /// Answers a search.
 ///
 /// # Errors
 /// Words that are none, rules that cannot be read, an analysis that contradicts the simulator.
-pub(crate) fn search(arguments: &Search, asked: &Asked, registry: &Registry) -> Result<Report> {
-    let rules = source::load(&arguments.sources)?;
+pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Result<Report> {
+    let rules = source::load(&wanted.sources)?;
     let mut gaps = rules.gaps.clone();
     let machine = match rules.is_live {
         true => machine::read().into_value(&mut gaps),
@@ -44,9 +57,9 @@ pub(crate) fn search(arguments: &Search, asked: &Asked, registry: &Registry) -> 
     };
     let intent = inventory::intent(asked, &machine, &mut gaps)?;
     let directory = Directory { machine: &machine, world: &rules.world, intent: &intent };
-    let source = directory.named(&arguments.from)?;
-    let ports = arguments.to_port.as_ref().map(|text| ports(text, registry)).transpose()?;
-    let given = arguments.hook.as_deref().map(packet::way).transpose()?;
+    let source = directory.named(&wanted.from)?;
+    let ports = wanted.to_port.as_ref().map(|text| ports(text, registry)).transpose()?;
+    let given = wanted.hook.as_deref().map(packet::way).transpose()?;
     let way = match (given, &source.whence) {
         (Some(way), _) => way,
         (None, Whence::Here) => Way::Output,

@@ -6,8 +6,8 @@ use portolan_core::firewall::{
 };
 
 use super::source::{self, Rules};
-use crate::cli::args::firewall::Sources;
 use crate::fault::Fault;
+use crate::ops::firewall::source::Sources;
 
 /// The rules, and what of them is asked for.
 #[derive(Debug)]

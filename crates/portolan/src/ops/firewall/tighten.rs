@@ -10,7 +10,7 @@ use portolan_core::firewall::{RulePlace, Ruleset};
 use portolan_core::net::Gap;
 
 use super::{flows, source};
-use crate::cli::args::firewall::Sources;
+use crate::ops::firewall::source::Sources;
 
 /// A proposal.
 #[derive(Debug)]

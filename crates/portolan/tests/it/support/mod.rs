@@ -3,8 +3,6 @@
 //! Everything made here is removed when it goes out of scope, also when a test panics, and what a
 //! killed run left behind is removed by the next one.
 
-#![expect(dead_code, reason = "the toolbox of all modules; each takes what it needs")]
-
 pub(crate) mod lab;
 mod netns;
 pub(crate) mod policies;

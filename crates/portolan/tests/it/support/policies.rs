@@ -46,7 +46,7 @@ pub(crate) fn policy(seed: u64) -> Policy {
     let mut dice = Dice::new(seed);
     let dice = &mut dice;
     let stances = [Stance::Drop, Stance::Drop, Stance::Drop, Stance::Keep, Stance::Accept];
-    let doors = dice.many(2, |dice| door(dice));
+    let doors = dice.many(2, door);
     Policy {
         host: "host".into(),
         input: dice.pick(&stances),
@@ -55,10 +55,10 @@ pub(crate) fn policy(seed: u64) -> Policy {
         management: dice.many(2, |dice| plain(dice, PassWay::Input)),
         blocks: dice.many(2, |dice| Block { name: "block".into(), peers: some_peers(dice) }),
         base: if dice.one_in(5) { Vec::new() } else { base() },
-        passes: dice.many(14, |dice| pass(dice)),
+        passes: dice.many(14, pass),
         egress: dice.many(5, |dice| plain(dice, PassWay::Output)),
         doors,
-        translations: dice.many(3, |dice| translation(dice)),
+        translations: dice.many(3, translation),
         never: Vec::<Never>::new(),
         resolved: vec![("dns:\na".into(), vec!["192.0.2.1".into()])],
         notes: vec!["a \"note\"".into()],

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::ops::firewall::source;
+
 /// A command with arguments of its own (`simulate tcp 10.0.0.1 …`) takes one source after each
 /// `--rules`: `#[command(mut_arg("rules", |a| a.num_args(1)))]`.
 #[derive(Clone, Debug, Default, Args)]
@@ -18,4 +20,12 @@ pub(crate) struct Sources {
     /// With --rules: what `ip -j addr`, `ip -j route` or `ip -j -6 route` printed there
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub(crate) world: Vec<String>,
+}
+
+impl Sources {
+    /// As the operations take them.
+    pub(crate) fn asked(&self) -> source::Sources {
+        let Self { rules, local, world } = self.clone();
+        source::Sources { rules, local, world }
+    }
 }

@@ -9,8 +9,18 @@ use portolan_core::inventory::{Location, Problem, Refused, SourceFile};
 use portolan_core::net::Gap;
 use portolan_host::firewall::{self, ReadFault};
 
-use crate::cli::args::firewall::Sources;
 use crate::fault::{Fault, Hinted as _};
+
+/// Which rules are asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// Files, `-` for the standard input, with `v4:` or `v6:` before them; empty: the live rules.
+    pub(crate) rules: Vec<String>,
+    /// Addresses of the machine that rules from files are of.
+    pub(crate) local: Vec<String>,
+    /// Files of what `ip -j` printed there.
+    pub(crate) world: Vec<String>,
+}
 
 /// Rules and what surrounds them.
 #[derive(Clone, Debug, Default)]

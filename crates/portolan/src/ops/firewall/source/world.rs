@@ -7,8 +7,8 @@ use anyhow::Result;
 use portolan_core::firewall::{Interface, LocalAddress, Route, RouteKind, World};
 use portolan_core::net::Prefix;
 
+use super::Sources;
 use super::refused;
-use crate::cli::args::firewall::Sources;
 use crate::fault::{Fault, Hinted as _};
 
 /// Its addresses and routes. It is taken to pass packets on: whether it does stands in no file of

@@ -102,6 +102,10 @@ fn rules(folder: &Path) {
         ("saved-rules.json", json),
         ("saved.txt", saved),
         ("saved.nft", "table inet t {\n}\n"),
+        ("new.nft", "table inet t {\n}\n"),
+        ("flows.csv", "tcp,192.0.2.7,40000,192.0.2.1,22,eth0\n"),
+        ("flows.bin", "tcp,192.0.2.7,40000,192.0.2.1,22,eth0\n"),
+        ("kern.log", "IN=eth0 OUT= SRC=192.0.2.7 DST=192.0.2.1 PROTO=TCP SPT=40000 DPT=22\n"),
         ("packets.jsonl", packet),
     ] {
         fs::write(folder.join(file), text).unwrap();
@@ -144,6 +148,7 @@ fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
         .replace("P101-0123456789", "P101-73d93c92fb")
         .replace("/etc/bash_completion.d", ".")
         .replace("/usr/local/share/man/man1", ".")
+        .replace("/var/log/kern.log", "kern.log")
         .replace("| man -l -", "> page");
     let ran = ns
         .command("sh")

@@ -15,7 +15,6 @@ declared; --rules with a saved one.
 
 Examples: portolan firewall prove
           portolan firewall prove --host web --inventory prod.toml
-          sudo portolan firewall prove --live
           portolan firewall prove --rules saved.nft
 
 Exit code 0: proved, 1: not so, 3: too large to decide.";

@@ -20,7 +20,7 @@ the inventory.
 
 Examples: portolan firewall tighten --flows conntrack
           portolan firewall tighten --flows flows.csv --budget 4
-          portolan firewall tighten --flows flows.csv --rules now.json --nft > narrower.nft
+          portolan firewall tighten --flows flows.csv --nft > narrow.nft
 
 Exit code 0 when the rules are as narrow as the flows already, 1 when they could be
 narrower, 3 when the proof is not complete.";

@@ -168,7 +168,8 @@ fn a_host_that_is_not_to_be_probed_is_left_alone_and_told_of() {
     fs::write(&file, text.replace("\"fd91::2\"]", "\"fd91::2\"]\nprobe = \"never\"")).unwrap();
     let document = site.audit("--json").expect_code(0).json();
     assert!(found(&document).is_empty(), "{document:#}");
-    assert_eq!(document["gaps"][0]["why"], "not-looked");
+    let gaps = document["gaps"].as_array().expect("a list");
+    assert!(gaps.iter().any(|gap| gap["why"] == "not-looked"), "{document:#}");
     assert_eq!(document["probe"]["ports"], 0);
 }
 

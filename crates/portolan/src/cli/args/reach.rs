@@ -35,19 +35,19 @@ pub(crate) struct Reach {
 }
 
 pub(super) const HELP: &str = "\
-A packet of every kind of sender that the rules tell apart goes through the rules
-in thought: routed, translated, filtered, taken by the socket that is bound there
-or by a container, and its answer back. Of two answers for IPv4 and IPv6 both are
-shown. As root; without rights to read the rules the answer is `unknown`. What
-filters between here and the sender is not seen.
+A packet of every kind of sender that the rules tell apart goes through the
+rules in thought: routed, translated, filtered, taken by the socket that is
+bound there or by a container, and its answer back. Of two answers for IPv4
+and IPv6 both are shown. As root; without rights to read the rules the answer
+is `unknown`. What filters between here and the sender is not seen.
 
-With --rules the answer is about saved rules of another machine: which sockets it
-has is not known, nor its addresses (--local, --world tell them).
+With --rules the answer is about saved rules of another machine: which sockets
+it has is not known, nor its addresses (--local, --world tell them).
 
---live puts a table of its own in front of all rules for as long as it waits, with
-one rule that traces the packets asked about; it decides nothing and is removed,
-also when the command is killed. From an address of this machine the packet is
-sent; else the command to run on the other machine is printed.
+--live puts a table of its own in front of all rules for as long as it waits,
+with one rule that traces the packets asked about; it decides nothing and is
+removed, also when the command is killed. From an address of this machine the
+packet is sent; else the command to run on the other machine is printed.
 
 Examples: portolan reach
           portolan reach 5432
@@ -55,7 +55,7 @@ Examples: portolan reach
           portolan reach 8080 --from internet --rules saved-rules.json
           portolan reach 443 --live --from 192.0.2.7 --dry-run
 
-Exit code 0 when it can be reached (without --from: from another machine), 1 when
-not, or when it can only because a translation goes around input rules that refuse
-it; 3 when not everything could be seen, or it depends. Without PORT: 1 when a port
-goes around the input rules, else 0 or 3.";
+Exit code 0 when it can be reached (without --from: from another machine), 1
+when not, or when it can only because a translation goes around input rules
+that refuse it; 3 when not everything could be seen, or it depends. Without
+PORT: 1 when a port goes around the input rules, else 0 or 3.";

@@ -7,15 +7,15 @@ use super::Sources;
 pub(crate) const LINT_HELP: &str = "\
 Looks at every rule with all packets there can be, IPv4 and IPv6:
 
-shadowed       rules before it take all its packets and do something else with them
+shadowed       rules before it take all its packets and do something else
 redundant      without it the same becomes of every packet
-conflict       an earlier rule wants something else of some packets; the order decides
+conflict       an earlier rule wants something else of some packets
 never-matches  no packet can match it, or none gets to it
 disparity      IPv4 and IPv6 are open differently
-pitfall        it means something else than it says: `ct state != new,established`
+pitfall        it means something else than it says
 
-The rules named as the cause are as few as suffice. Nothing is judged by how it looks:
-a rule is reported when no packet shows that it is needed.
+The rules named as the cause are as few as suffice. Nothing is judged by how
+it looks: a rule is reported when no packet shows that it is needed.
 
 Examples: portolan firewall lint
           portolan firewall lint --rules ruleset.json
@@ -24,9 +24,10 @@ Examples: portolan firewall lint
 Exit code 0: nothing found, 1: findings, 3: the rules are too large to decide.";
 
 pub(crate) const DIFF_HELP: &str = "\
-Compares what becomes of every packet, not how rules are written: the same rules in
-another order are equal if no packet tells them apart. What differs is told as networks
-and ports, with a packet that shows it. `live` is what this machine has loaded.
+Compares what becomes of every packet, not how rules are written: the same
+rules in another order are equal if no packet tells them apart. What differs
+is told as networks and ports, with a packet that shows it. `live` is what
+this machine has loaded.
 
 Examples: portolan firewall diff saved.nft ruleset.json
           portolan firewall diff live ruleset.json --json
@@ -34,9 +35,9 @@ Examples: portolan firewall diff saved.nft ruleset.json
 Exit code 0: equal, 1: they differ, 3: too large to decide.";
 
 pub(crate) const PARITY_HELP: &str = "\
-Compares what IPv4 and IPv6 let in from outside, port by port, TCP and UDP. A port
-restricted to some networks in one family and open to everybody in the other is the
-usual accident.
+Compares what IPv4 and IPv6 let in from outside, port by port, TCP and UDP. A
+port restricted to some networks in one family and open to everybody in the
+other is the usual accident.
 
 Examples: portolan firewall parity
           portolan firewall parity --rules ruleset.json --json

@@ -5,13 +5,13 @@ use clap::Args;
 use super::Sources;
 
 pub(crate) const HELP: &str = "\
-The table that `firewall compile` prints is loaded into a network namespace of its
-own, read back, and held against what the inventory means, said plainly by other
-code: for every packet of IPv4 and IPv6, to, through and from this machine,
-whatever doors are open and limits reached. Where the two differ, a packet that
-shows it is named. Every [[never]] is proved as well. --live does the same with
-the table that is loaded here, and names what other tables refuse of what is
-declared; --rules with a saved one.
+The table that `firewall compile` prints is loaded into a network namespace of
+its own, read back, and held against what the inventory means, said plainly by
+other code: for every packet of IPv4 and IPv6, to, through and from this
+machine, whatever doors are open and limits reached. Where the two differ, a
+packet that shows it is named. Every [[never]] is proved as well. --live does
+the same with the table that is loaded here, and names what other tables
+refuse of what is declared; --rules with a saved one.
 
 Examples: portolan firewall prove
           portolan firewall prove --host web --inventory prod.toml

@@ -7,12 +7,13 @@ use clap::Args;
 use super::Sources;
 
 pub(crate) const HELP: &str = "\
-FILE holds a flow a line, `transport,src,sport,dst,dport,in` (a header may order
-the columns otherwise), log lines of the kernel (SRC= DST= PROTO= DPT= …), what
-`conntrack -L` prints, or the compact form that --write makes; `conntrack` is the
-kernel's table of connections now. For ICMP sport is the type and dport the code.
-A flow counts as the first packet of a new connection, and passes every hook up to
-input (or, with --hook forward, through this machine).
+FILE holds a flow a line, `transport,src,sport,dst,dport,in` (a header may
+order the columns otherwise), log lines of the kernel (SRC= DST= PROTO= DPT=
+…), what `conntrack -L` prints, or the compact form that --write makes;
+`conntrack` is the kernel's table of connections now. For ICMP sport is the
+type and dport the code. A flow counts as the first packet of a new
+connection, and passes every hook up to input (or, with --hook forward,
+through this machine).
 
 Examples: portolan firewall replay --flows flows.csv
           portolan firewall replay --flows /var/log/kern.log --rules new.nft

@@ -7,20 +7,20 @@ use clap::Args;
 use super::Sources;
 
 pub(crate) const HELP: &str = "\
-What becomes of one packet: every hook in order, every base chain by its priority,
-as the kernel does it. A TCP packet is a SYN unless --flags says otherwise; its
-conntrack state is the one a packet without an earlier flow has, unless --state
-does. Without a port, the source's is 49152.
+What becomes of one packet: every hook in order, every base chain by its
+priority, as the kernel does it. A TCP packet is a SYN unless --flags says
+otherwise; its conntrack state is the one a packet without an earlier flow
+has, unless --state does. Without a port, the source's is 49152.
 
-Without --hook, addresses and routes decide whether it is for this machine. With
---rules and no --local or --world nothing is known of them: then it is for this
-machine, unless the rules translate it to another one. Without --in, the interface
-is the one answers leave by; where that is not known, a verdict that hangs on the
-interface says so.
+Without --hook, addresses and routes decide whether it is for this machine.
+With --rules and no --local or --world nothing is known of them: then it is
+for this machine, unless the rules translate it to another one. Without --in,
+the interface is the one answers leave by; where that is not known, a verdict
+that hangs on the interface says so.
 
 An accept holds for its own chain only: later chains may still drop. A verdict
-that hangs on more than the packet (a rate limit, a set that could not be read, a
-match portolan does not know) is shown both ways.
+that hangs on more than the packet (a rate limit, a set that could not be
+read, a match portolan does not know) is shown both ways.
 
 Examples: portolan firewall simulate tcp 203.0.113.9 10.0.0.2:443 --in eth0
           portolan firewall simulate udp fd00::1 [fd00::2]:53 --hook input
@@ -28,9 +28,10 @@ Examples: portolan firewall simulate tcp 203.0.113.9 10.0.0.2:443 --in eth0
           portolan firewall simulate tcp 10.0.0.1 10.0.0.2:22 --rules saved.nft
           portolan firewall simulate --batch packets.jsonl --jsonl
 
-A line of --batch: {\"id\":1,\"transport\":\"tcp\",\"src\":\"10.0.0.1\",\"sport\":4000,
-\"dst\":\"10.0.0.2\",\"dport\":22,\"in\":\"eth0\"}; also out, state, flags, hook, type, code,
-mark. The answer has the same id.
+A line of --batch:
+{\"id\":1,\"transport\":\"tcp\",\"src\":\"10.0.0.1\",\"sport\":4000,
+\"dst\":\"10.0.0.2\",\"dport\":22,\"in\":\"eth0\"}; also out, state, flags,
+hook, type, code, mark. The answer has the same id.
 
 Exit code 0: accepted, 1: dropped or rejected, 3: that depends on what is named.
 With --batch 0 unless a line was bad, then 2.";

@@ -7,23 +7,24 @@ use clap::Args;
 use super::Sources;
 
 pub(crate) const HELP: &str = "\
-Runs observed flows (see `portolan firewall replay --help` for FILE) against the
-rules and proposes a table that drops what no flow needed. Accept is never final in
-netfilter and drop is, so the table only narrows: the rules stay as they are, and
-what passes afterwards is what passed before and was observed. That is proved for
-every packet, and every flow is tried again. Judged are first packets of TCP, UDP,
-SCTP and DCCP to this machine; connections that exist, loopback and ICMP are left
-alone. Sources of a service become at most --budget networks a family.
+Runs observed flows (see `portolan firewall replay --help` for FILE) against
+the rules and proposes a table that drops what no flow needed. Accept is never
+final in netfilter and drop is, so the table only narrows: the rules stay as
+they are, and what passes afterwards is what passed before and was observed.
+That is proved for every packet, and every flow is tried again. Judged are
+first packets of TCP, UDP, SCTP and DCCP to this machine; connections that
+exist, loopback and ICMP are left alone. Sources of a service become at most
+--budget networks a family.
 
-Nothing is loaded: look at the table, then `nft -f` it, or write the sources into
-the inventory.
+Nothing is loaded: look at the table, then `nft -f` it, or write the sources
+into the inventory.
 
 Examples: portolan firewall tighten --flows conntrack
           portolan firewall tighten --flows flows.csv --budget 4
           portolan firewall tighten --flows flows.csv --nft > narrow.nft
 
-Exit code 0 when the rules are as narrow as the flows already, 1 when they could be
-narrower, 3 when the proof is not complete.";
+Exit code 0 when the rules are as narrow as the flows already, 1 when they
+could be narrower, 3 when the proof is not complete.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Tighten {

@@ -141,11 +141,12 @@ fn a_forward_by_the_kernel_is_translated_for_its_sources_only() {
     let text = compile(&policy).to_string();
     let lines = chain(&text, "nat-prerouting");
     assert!(
-        lines[2]
-            .ends_with("ip saddr 203.0.113.0/28 counter dnat ip to 10.0.0.1:443 comment \"pt:f\"")
+        lines[1]
+            .ends_with("ip saddr 203.0.113.0/28 counter dnat ip to 10.0.0.1:443 comment \"pt:f\""),
+        "{lines:#?}"
     );
-    assert!(lines[3].contains("dnat ip6 to [2001:db8::1]:443"), "{lines:#?}");
-    assert!(chain(&text, "nat-postrouting")[2].contains("ip daddr 10.0.0.1 "), "{text}");
+    assert!(lines[2].contains("dnat ip6 to [2001:db8::1]:443"), "{lines:#?}");
+    assert!(chain(&text, "nat-postrouting")[1].contains("ip daddr 10.0.0.1 "), "{text}");
     let own = "[forwards.f]\non = \"web\"\nlisten = \"8443/tcp\"\nto = \"a@web\"\nvia = \"nat\"\nfrom = \"office\"\n";
     let to_itself = self::policy(&(service("") + own), "web");
     assert!(to_itself.translations.is_empty() && to_itself.notes.len() == 1);

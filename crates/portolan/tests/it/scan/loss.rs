@@ -15,7 +15,11 @@ fn an_open_port_whose_every_other_packet_is_lost_is_found_at_the_second_try() {
         );
         let scanned = engine.scan(&lab.src, "10.78.0.2 -p 5000,5001");
         let port = scanned.record(DST, "5000/tcp");
-        assert_eq!((&port["state"], &port["tries"]), (&"open".into(), &2.into()), "{port}");
+        assert_eq!(port["state"], "open", "{port}");
+        // A connection of the kernel's sends its own SYN again after a second (RFC 6298 §2.1), which may
+        // be before our second try: then the first one is answered, so late.
+        let is_repeated = port["rtt_us"].as_u64().is_some_and(|late| late >= 1_000_000);
+        assert!(port["tries"] == 2 || port["tries"] == 1 && is_repeated, "{port}");
     }
 }
 

@@ -158,6 +158,23 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// All, in the order of a packet's way.
+    pub const ALL: [Self; 7] = [
+        Self::Ingress,
+        Self::Prerouting,
+        Self::Input,
+        Self::Forward,
+        Self::Output,
+        Self::Postrouting,
+        Self::Egress,
+    ];
+
+    /// The hook of this name, as nft writes it.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.as_str() == word)
+    }
+
     /// The word nft uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,3 +1,5 @@
+//! What `ipset save` prints, as sets; and what it cannot be, refused with its place.
+
 use super::*;
 use crate::firewall::Span;
 

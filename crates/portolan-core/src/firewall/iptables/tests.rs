@@ -1,3 +1,5 @@
+//! Lines of iptables-save as rules, and files that are refused with their place.
+
 use super::*;
 use crate::firewall::ipset::Ipsets;
 use crate::firewall::{

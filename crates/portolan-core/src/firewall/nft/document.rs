@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
             Some("route") => ChainKind::Route,
             _ => return Err(wrong("type")),
         };
-        let hook = word(body, "hook").and_then(hook).ok_or_else(|| wrong("hook"))?;
+        let hook = word(body, "hook").and_then(Hook::named).ok_or_else(|| wrong("hook"))?;
         let priority =
             body.get("prio").and_then(|p| priority(p, hook)).ok_or_else(|| wrong("prio"))?;
         let policy = match body.get("policy").map(Value::as_str) {
@@ -354,19 +354,6 @@ fn family(body: &Value) -> Result<Family, Misread> {
 
 fn name<'v>(body: &'v Value, kind: &str) -> Result<&'v str, Misread> {
     word(body, "name").ok_or_else(|| misread(format!("a {kind} has no name"), ""))
-}
-
-fn hook(word: &str) -> Option<Hook> {
-    let hooks = [
-        Hook::Ingress,
-        Hook::Prerouting,
-        Hook::Input,
-        Hook::Forward,
-        Hook::Output,
-        Hook::Postrouting,
-        Hook::Egress,
-    ];
-    hooks.into_iter().find(|hook| hook.as_str() == word)
 }
 
 /// A number, or in scripts a name (nft(8), "CHAINS").

@@ -39,7 +39,7 @@ fn met(text: &str) -> HashMap<Hook, Vec<Met<'_>>> {
     let mut at = 0;
     for line in text.lines() {
         if let Some(rest) = line.trim().strip_prefix("hook ") {
-            hook = rest.split_whitespace().next().and_then(named);
+            hook = rest.split_whitespace().next().and_then(Hook::named);
             at = 0;
             continue;
         }
@@ -54,19 +54,6 @@ fn met(text: &str) -> HashMap<Hook, Vec<Met<'_>>> {
         };
     }
     met
-}
-
-fn named(word: &str) -> Option<Hook> {
-    let hooks = [
-        Hook::Ingress,
-        Hook::Prerouting,
-        Hook::Input,
-        Hook::Forward,
-        Hook::Output,
-        Hook::Postrouting,
-        Hook::Egress,
-    ];
-    hooks.into_iter().find(|hook| hook.as_str() == word)
 }
 
 /// `0000000000 chain inet filter input [nf_tables]`.

@@ -1,3 +1,5 @@
+//! Listings of nft as rules: guards written out, traps of the format, truncation at every length.
+
 use super::*;
 use crate::firewall::{
     Condition, Effect, Expression, Field, Hook, Match, NatKind, SetRef, Span, Statement, Test,

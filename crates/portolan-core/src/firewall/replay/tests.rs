@@ -1,3 +1,5 @@
+//! A replayed flow fares as a simulated packet.
+
 use super::*;
 use crate::firewall::flow::binary::{Header, RECORD4, Writer};
 use crate::firewall::flow::csv::Reader;

@@ -1,3 +1,5 @@
+//! What flows need, the table made of it, and that nothing observed is lost.
+
 use super::*;
 use crate::firewall::flow::csv::Reader;
 use crate::firewall::{

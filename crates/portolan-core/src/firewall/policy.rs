@@ -159,6 +159,8 @@ pub struct BasePass {
     pub traffic: BaseNeed,
     /// Only with these; `None`: with all.
     pub peers: Option<Addresses>,
+    /// Only to these addresses; `None`: to all.
+    pub destinations: Option<Addresses>,
 }
 
 /// What a base row lets through.
@@ -172,6 +174,8 @@ pub enum BaseNeed {
     Icmp(Vec<u8>),
     /// ICMPv6 messages by type; with this hop limit only, where neighbours are meant.
     Icmpv6(Vec<u8>, Option<u8>),
+    /// A protocol without ports, by IANA's number.
+    Protocol(u8),
     /// A port.
     Port {
         /// Of this transport.

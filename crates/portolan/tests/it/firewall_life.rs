@@ -81,7 +81,7 @@ impl Life {
         dnsmasq.args(["--no-daemon", "--conf-file=/dev/null", "--user=root", "--no-hosts"]);
         dnsmasq.args(["--no-resolv", "--bind-interfaces", "--interface=eth0", "--no-ping"]);
         dnsmasq.args(["--dhcp-range=10.60.0.50,10.60.0.50,2m", "--enable-ra"]);
-        dnsmasq.args(["--dhcp-range=fd60::,ra-only", "--ra-param=eth0,4,60"]);
+        dnsmasq.args(["--dhcp-range=fd60::100,fd60::1ff,slaac,64,2m", "--ra-param=eth0,4,60"]);
         dnsmasq.args(["--address=/deb.example.org/192.0.2.80", "--log-dhcp", "--pid-file="]);
         dnsmasq.arg(format!("--dhcp-leasefile={}", self.file("leases")));
         self.start(dnsmasq, "dnsmasq.log");
@@ -247,6 +247,7 @@ fn a_host_that_drops_by_default_in_both_directions_lives() {
     the_lease_is_renewed(&life, client);
     names_and_the_time_are_there(&life);
     ipv6_lives(&life);
+    ipv6_has_leases(&mut life);
     large_packets_find_their_size(&life);
     a_guest_keeps_its_network(&life);
     what_nobody_declared_does_not_answer(&life);
@@ -300,9 +301,10 @@ fn ipv6_lives(life: &Life) {
     let back = life.net.python(&format!("{TOOLS}\nprint(echo({address:?}))"));
     assert_eq!(back.said, "True");
     listeners_are_reported(life);
+    members_are_reported(life);
 }
 
-/// A report of a joined group leaves, and a query comes in and is answered.
+/// A report of a joined group leaves, and queries of both versions come in and are answered.
 fn listeners_are_reported(life: &Life) {
     let _member = life.host.python(
         "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\nkept.append(s)
@@ -314,29 +316,102 @@ s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)",
 import time
 index = socket.if_nametoindex("eth0")
 s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
-join = socket.inet_pton(socket.AF_INET6, "ff02::16") + index.to_bytes(4, "little")
-s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, join)
+for group in ("ff02::16", "ff15::1234"):
+    join = socket.inet_pton(socket.AF_INET6, group) + index.to_bytes(4, "little")
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, join)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
 router_alert = b"\x3a\x00\x05\x02\x00\x00\x01\x00"
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, router_alert)
 s.settimeout(1)
-found = False
-for _ in range(5):
-    s.sendto(b"\x82\0\0\0" + b"\0\x64\0\0" + bytes(16) + b"\x02\x7d\0\0", ("ff02::1", 0, 0, index))
-    end = time.monotonic() + 1
-    while time.monotonic() < end and not found:
-        try:
-            data, peer = s.recvfrom(1500)
-        except OSError:
-            break
-        group = socket.inet_pton(socket.AF_INET6, "ff15::1234")
-        found = data[0] == 143 and group in data
-    if found:
-        break
-print(found)
+group = socket.inet_pton(socket.AF_INET6, "ff15::1234")
+def answers(query, report):
+    for _ in range(5):
+        s.sendto(query, ("ff02::1", 0, 0, index))
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            try:
+                data, peer = s.recvfrom(1500)
+            except OSError:
+                break
+            # Our own membership is reported with our own address, which comes back to nobody.
+            if data[0] == report and group in data:
+                return True
+    return False
+query = b"\x82\0\0\0" + b"\0\x64\0\0" + bytes(16)
+print(answers(query + b"\x02\x7d\0\0", 143), answers(query, 131))
 "#;
-    assert_eq!(life.net.python(query).said, "True");
+    assert_eq!(life.net.python(query).said, "True True");
+}
+
+/// The same in IPv4, where groups have a protocol of their own; a switch that snoops forgets who does
+/// not answer.
+fn members_are_reported(life: &Life) {
+    let _member = life.host.python(
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nkept.append(s)
+index = socket.if_nametoindex('eth0')
+group = socket.inet_aton('239.1.2.3') + bytes(4) + index.to_bytes(4, 'little')
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)",
+    );
+    let query = r#"
+import time
+index = socket.if_nametoindex("eth0").to_bytes(4, "little")
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
+for group in ("224.0.0.22", "239.1.2.3"):
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + bytes(4) + index)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, bytes(8) + index)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x94\x04\0\0")
+s.settimeout(1)
+group = socket.inet_aton("239.1.2.3")
+def answers(query, report):
+    total = sum(int.from_bytes(query[i:i + 2], "big") for i in range(0, len(query), 2))
+    total = ~(total + (total >> 16)) & 0xffff
+    query = query[:2] + total.to_bytes(2, "big") + query[4:]
+    for _ in range(5):
+        s.sendto(query, ("224.0.0.1", 0))
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            try:
+                data, peer = s.recvfrom(1500)
+            except OSError:
+                break
+            body = data[(data[0] & 15) * 4:]
+            if peer[0] == "10.60.0.50" and body[0] == report and group in body:
+                return True
+    return False
+print(answers(b"\x11\x01\0\0" + bytes(4) + b"\x02\x7d\0\0", 0x22), answers(b"\x11\x01\0\0" + bytes(4), 0x16))
+"#;
+    assert_eq!(life.net.python(query).said, "True True");
+}
+
+/// A lease of DHCPv6, and an answer from a global address and another port than 547.
+fn ipv6_has_leases(life: &mut Life) {
+    if !has("dhclient") {
+        skip!("needs dhclient");
+    }
+    let script = life.file("lease6");
+    let log = life.file("lease6.log");
+    fs::write(&script, format!("#!/bin/sh\necho \"$reason $new_ip6_address\" >> {log}\n")).unwrap();
+    Command::new("chmod").args(["+x", &script]).status().unwrap();
+    let mut client = life.host.command("dhclient");
+    client.args(["-6", "-d", "-v", "-sf", &script, "-cf", "/dev/null"]);
+    client.args(["-lf", &life.file("leases6"), "-pf", &life.file("dhclient.pid"), "eth0"]);
+    let _client = life.start(client, "dhclient.log");
+    eventually("a lease of DHCPv6", || life.times("lease6.log", "BOUND6 fd60::1") == 1);
+    drop(life.programs.pop());
+    let address = life.host.output("ip -6 -o address show dev eth0 scope link");
+    let address = address.split_whitespace().nth(3).unwrap().split('/').next().unwrap();
+    let _echo = life.host.python(&format!(
+        "import threading\ns = datagram('[{address}%eth0]:546')\ndef echo():\n    while True:
+        data, peer = s.recvfrom(9)\n        s.sendto(data, peer)
+threading.Thread(target=echo, daemon=True).start()"
+    ));
+    let said = life.net.python(&format!(
+        "s = datagram('[fd60::1]:5547')\ns.settimeout(2)
+s.sendto(b'lease', ({address:?}, 546, 0, socket.if_nametoindex('eth0')))\nprint(s.recv(9))"
+    ));
+    assert_eq!(said.said, "b'lease'");
 }
 
 fn large_packets_find_their_size(life: &Life) {

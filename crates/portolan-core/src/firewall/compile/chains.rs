@@ -269,7 +269,6 @@ fn refused(place: &str) -> [String; 2] {
 
 fn base_rules(row: &BasePass) -> Vec<String> {
     let end = format!("counter accept {}", comment(&format!("pt:{}", row.name)));
-    let side = if row.is_outgoing { "daddr" } else { "saddr" };
     match &row.traffic {
         BaseNeed::Loopback => {
             vec![format!("{} \"lo\" {end}", if row.is_outgoing { "oifname" } else { "iifname" })]
@@ -280,25 +279,40 @@ fn base_rules(row: &BasePass) -> Vec<String> {
             let near = hop_limit.map_or(String::new(), |hops| format!("ip6 hoplimit {hops} "));
             vec![format!("icmpv6 type {{ {} }} {near}{end}", numbers(types))]
         }
+        BaseNeed::Protocol(number) => with_ends(row, &format!("meta l4proto {number} {end}")),
         BaseNeed::Port { transport, source, destination } => {
             let from = source.map_or(String::new(), |port| format!("{transport} sport {port} "));
-            let port = format!("{from}{transport} dport {destination} {end}");
-            with_peers(row.peers.as_ref(), side, &port)
+            with_ends(row, &format!("{from}{transport} dport {destination} {end}"))
         }
     }
 }
 
-/// The rule for each family that has peers; base rows have few.
-fn with_peers(peers: Option<&Addresses>, side: &str, rest: &str) -> Vec<String> {
-    let Some(peers) = peers.filter(|peers| !peers.is_all()) else { return vec![rest.to_owned()] };
-    let of = |is_v6: bool| {
-        let members: Vec<String> =
-            peers.intervals(is_v6).iter().map(|i| nft_interval(*i, is_v6)).collect();
-        let list = members.join(", ");
-        let rule = format!("{} {side} {{ {list} }} {rest}", protocol(is_v6));
-        (!members.is_empty()).then_some(rule)
+/// The rule for each family that its ends have addresses of; base rows have few.
+fn with_ends(row: &BasePass, rest: &str) -> Vec<String> {
+    let peers = if row.is_outgoing { "daddr" } else { "saddr" };
+    let ends = [(peers, &row.peers), ("daddr", &row.destinations)];
+    let ends: Vec<(&str, &Addresses)> = ends
+        .into_iter()
+        .filter_map(|(side, set)| Some((side, set.as_ref()?)))
+        .filter(|(_, set)| !set.is_all())
+        .collect();
+    if ends.is_empty() {
+        return vec![rest.to_owned()];
+    }
+    let of = |is_v6: bool| -> Option<String> {
+        let conditions: Option<Vec<String>> =
+            ends.iter().map(|(side, set)| one_of(side, set, is_v6)).collect();
+        Some(format!("{}{rest}", conditions?.concat()))
     };
     [of(false), of(true)].into_iter().flatten().collect()
+}
+
+/// `ip saddr { … } `; `None` where no address of the family is in.
+fn one_of(side: &str, set: &Addresses, is_v6: bool) -> Option<String> {
+    let members: Vec<String> =
+        set.intervals(is_v6).iter().map(|i| nft_interval(*i, is_v6)).collect();
+    let text = format!("{} {side} {{ {} }} ", protocol(is_v6), members.join(", "));
+    (!members.is_empty()).then_some(text)
 }
 
 fn numbers(types: &[u8]) -> String {

@@ -239,6 +239,9 @@ fn base_row(row: &BasePass) -> Vec<Rule> {
             let near = hops.map(|hops| vec![family(true), is_number(Field::Ttl, u128::from(hops))]);
             accept([icmp(58, types), near.unwrap_or_default()].concat())
         }
+        BaseNeed::Protocol(number) => {
+            between(row, vec![is_number(Field::Protocol, u128::from(*number))])
+        }
         BaseNeed::Port { transport, source, destination } => {
             let protocol = super::policy::protocol_of(*transport);
             let mut start = vec![
@@ -246,14 +249,21 @@ fn base_row(row: &BasePass) -> Vec<Rule> {
                 is_number(Field::DestinationPort, u128::from(*destination)),
             ];
             start.extend(source.map(|port| is_number(Field::SourcePort, u128::from(port))));
-            let Some(peers) = &row.peers else { return accept(start) };
-            let of = |is_v6| {
-                let place = vec![family(is_v6), address(peers, row.is_outgoing, is_v6)];
-                rule(&row.name, [start.clone(), place].concat(), Verdict::Accept)
-            };
-            vec![of(false), of(true)]
+            between(row, start)
         }
     }
+}
+
+/// The rules of a row, one a family, with its peers and destinations.
+fn between(row: &BasePass, start: Vec<Statement>) -> Vec<Rule> {
+    let of = |is_v6| {
+        let mut all = start.clone();
+        all.push(family(is_v6));
+        all.extend(row.peers.iter().map(|peers| address(peers, row.is_outgoing, is_v6)));
+        all.extend(row.destinations.iter().map(|to| address(to, true, is_v6)));
+        rule(&row.name, all, Verdict::Accept)
+    };
+    vec![of(false), of(true)]
 }
 
 fn icmp(protocol: u8, types: &[u8]) -> Vec<Statement> {

@@ -55,6 +55,8 @@ pub enum BaseTraffic {
     Icmp(&'static [(u8, &'static str)]),
     /// ICMPv6, by type.
     Icmpv6(&'static [(u8, &'static str)]),
+    /// IGMP to groups: what ICMPv6 does for IPv6 groups, IPv4 has a protocol of its own for.
+    Igmp,
     /// A port.
     Port {
         /// Over these.
@@ -161,7 +163,8 @@ const ICMPV6: &[(u8, &str)] = &[
     (129, "echo-reply"),
 ];
 
-/// RFC 4890 §4.4.1: address configuration and neighbours; they have a hop limit of 255.
+/// RFC 4890 §4.4.1: address configuration, neighbours and the certificates of routers (RFC 3971); they
+/// have a hop limit of 255.
 const NEIGHBOURS: &[(u8, &str)] = &[
     (133, "router-solicit"),
     (134, "router-advert"),
@@ -169,11 +172,21 @@ const NEIGHBOURS: &[(u8, &str)] = &[
     (136, "neighbor-advert"),
     (141, "inverse-neighbor-solicit"),
     (142, "inverse-neighbor-advert"),
+    (148, "certification-path-solicit"),
+    (149, "certification-path-advert"),
 ];
 
-/// RFC 4890 §4.4.1: multicast listeners.
-const LISTENERS: &[(u8, &str)] =
-    &[(130, "mld-query"), (131, "mld-report"), (132, "mld-done"), (143, "mldv2-report")];
+/// RFC 4890 §4.4.1: multicast listeners (RFC 2710, RFC 3810) and routers (RFC 4286); they have a hop
+/// limit of 1.
+const LISTENERS: &[(u8, &str)] = &[
+    (130, "mld-query"),
+    (131, "mld-report"),
+    (132, "mld-done"),
+    (143, "mldv2-report"),
+    (151, "multicast-router-advert"),
+    (152, "multicast-router-solicit"),
+    (153, "multicast-router-termination"),
+];
 
 /// In the order of compilation.
 const BASE: &[Base] = &[
@@ -219,6 +232,15 @@ const BASE: &[Base] = &[
         peers: Peers::ThisLink,
         why: "multicast listeners (RFC 4890)",
     },
+    // Queries come by the input hook (net/ipv4/igmp.c). A host that leaves them unanswered is forgotten
+    // by every switch that snoops (RFC 4541), some minutes after it joined a group.
+    Base {
+        name: "base-igmp",
+        way: Way::Both,
+        traffic: BaseTraffic::Igmp,
+        peers: Peers::ThisLink,
+        why: "members of multicast groups (RFC 3376, RFC 4541)",
+    },
     Base {
         name: "base-dhcpv4-client",
         way: Way::In,
@@ -226,10 +248,12 @@ const BASE: &[Base] = &[
         peers: Peers::Any,
         why: "the lease of the address (RFC 2131)",
     },
+    // Servers listen on 547 but need not send from it (RFC 8415 §7.2), and some answer from a global
+    // address; to the client's link-local one they always do, and no router passes that on.
     Base {
         name: "base-dhcpv6-client",
         way: Way::In,
-        traffic: from_to(547, 546),
+        traffic: BaseTraffic::Port { transports: UDP, source: None, destination: Port(546) },
         peers: Peers::ThisLink,
         why: "the lease of the address (RFC 8415)",
     },

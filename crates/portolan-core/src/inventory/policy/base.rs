@@ -14,13 +14,15 @@ impl<'a> Making<'a> {
     }
 
     fn base_row(&mut self, row: &BaseRow<'_>) -> Vec<BasePass> {
-        let peers = self.base_peers(row);
+        let peers = (row.peers == Peers::Resolvers).then(|| self.resolvers(row));
+        let destinations = destinations(row);
         let types = |types: &[(u8, &str)]| types.iter().map(|(number, _)| *number).collect();
         let traffic = match row.traffic {
             BaseTraffic::Loopback => vec![BaseNeed::Loopback],
             BaseTraffic::Established => vec![BaseNeed::Established],
             BaseTraffic::Icmp(list) => vec![BaseNeed::Icmp(types(list))],
             BaseTraffic::Icmpv6(list) => vec![BaseNeed::Icmpv6(types(list), hop_limit(row))],
+            BaseTraffic::Igmp => vec![BaseNeed::Protocol(IGMP)],
             BaseTraffic::Port { transports, source, destination } => {
                 let port = |transport| BaseNeed::Port {
                     transport,
@@ -36,21 +38,9 @@ impl<'a> Making<'a> {
             is_outgoing,
             traffic,
             peers: peers.clone(),
+            destinations: destinations.clone(),
         };
         traffic.into_iter().map(pass).collect()
-    }
-
-    /// With whom; `None` where everybody is meant, or the hop limit says who.
-    fn base_peers(&mut self, row: &BaseRow<'_>) -> Option<Addresses> {
-        let is_port = matches!(row.traffic, BaseTraffic::Port { .. });
-        match row.peers {
-            Peers::Resolvers => Some(self.resolvers(row)),
-            Peers::ThisLink if is_port => Some(match row.direction {
-                Direction::In => fixed(&[LINK]),
-                Direction::Out => fixed(&[LINK, LINK_GROUPS]),
-            }),
-            Peers::ThisMachine | Peers::Any | Peers::ThisLink => None,
-        }
     }
 
     fn resolvers(&mut self, row: &BaseRow<'_>) -> Addresses {
@@ -64,6 +54,24 @@ impl<'a> Making<'a> {
     }
 }
 
+/// To which addresses; `None` where to all, or where the hop limit says that nobody has passed it on.
+fn destinations(row: &BaseRow<'_>) -> Option<Addresses> {
+    match (row.traffic, row.direction) {
+        (BaseTraffic::Igmp, _) => Some(fixed(&[GROUPS])),
+        (BaseTraffic::Port { .. }, Direction::In) if row.peers == Peers::ThisLink => {
+            Some(fixed(&[LINK]))
+        }
+        (BaseTraffic::Port { .. }, Direction::Out) if row.peers == Peers::ThisLink => {
+            Some(fixed(&[LINK, LINK_GROUPS]))
+        }
+        _ => None,
+    }
+}
+
+/// IANA's number of IGMP.
+const IGMP: u8 = 2;
+/// RFC 5771: IGMP goes to groups only (RFC 3376 §4.1.12, §4.2.14).
+const GROUPS: &str = "224.0.0.0/4";
 /// RFC 4291 §2.5.6.
 const LINK: &str = "fe80::/10";
 /// RFC 4291 §2.7: groups of the link, ff02::1:2 of DHCPv6 (RFC 8415 §7.1) among them.

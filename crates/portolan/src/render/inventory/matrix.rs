@@ -212,6 +212,7 @@ fn traffic(traffic: BaseTraffic) -> String {
         BaseTraffic::Established => "established, related".to_owned(),
         BaseTraffic::Icmp(types) => format!("icmp {}", numbers(types)),
         BaseTraffic::Icmpv6(types) => format!("icmpv6 {}", numbers(types)),
+        BaseTraffic::Igmp => "igmp to groups".to_owned(),
         BaseTraffic::Port { transports, source, destination } => {
             let source = source.map(|port| format!(" from port {port}")).unwrap_or_default();
             format!("{destination}/{transports}{source}")

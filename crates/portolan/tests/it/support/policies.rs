@@ -195,6 +195,7 @@ fn base() -> Vec<BasePass> {
         is_outgoing,
         traffic,
         peers: None,
+        destinations: None,
     };
     let mut rows = Vec::new();
     for out in [false, true] {
@@ -206,6 +207,9 @@ fn base() -> Vec<BasePass> {
         let port = BaseNeed::Port { transport: Transport::Udp, source: Some(67), destination: 68 };
         let near = Addresses::of(["fe80::/10".parse().unwrap(), "10.0.0.1".parse().unwrap()]);
         rows.push(BasePass { peers: Some(near), ..row("base-dhcp", out, port) });
+        let groups = Some(Addresses::of(["224.0.0.0/4".parse().unwrap()]));
+        let igmp = row("base-igmp", out, BaseNeed::Protocol(2));
+        rows.push(BasePass { destinations: groups, ..igmp });
     }
     rows
 }

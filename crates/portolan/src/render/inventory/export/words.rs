@@ -192,6 +192,7 @@ pub(crate) fn base_traffic(traffic: BaseTraffic) -> String {
         BaseTraffic::Established => "established and related".to_owned(),
         BaseTraffic::Icmp(list) => format!("ICMP {}", types(list)),
         BaseTraffic::Icmpv6(list) => format!("ICMPv6 {}", types(list)),
+        BaseTraffic::Igmp => "IGMP to groups".to_owned(),
         BaseTraffic::Port { transports, source: Some(source), destination } => {
             format!("{source} to {destination}/{transports}")
         }

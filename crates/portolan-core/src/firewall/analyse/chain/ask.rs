@@ -1,0 +1,238 @@
+//! Chains asked from rules.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Flow, Run, Step};
+use crate::firewall::analyse::effect::Effect;
+use crate::firewall::analyse::stream::{Stream, Streams};
+use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::{
+    Chain, ChainId, ElementValue, RejectWith, Rule, Ruleset, SetRef, Statement, Verdict,
+};
+
+/// How deep the kernel lets chains nest (NFT_JUMP_STACK_SIZE).
+const DEEPEST: usize = 16;
+/// How many chains may be asked one from another, jumps and gotos together.
+const MOST_NESTED: usize = 100;
+
+/// What a chain that changes nothing does with every packet there is.
+#[derive(Clone, Debug)]
+pub(in crate::firewall::analyse) struct Summary {
+    returned: Region,
+    accepted: Region,
+    dropped: Region,
+    rejected: Vec<(RejectWith, Region)>,
+}
+
+/// What is known of chains before any packet passes.
+#[derive(Debug, Default)]
+pub(in crate::firewall::analyse) struct Traits {
+    /// Changes packets, or asks a chain that does, or asks itself.
+    changes: HashMap<ChainId, bool>,
+    /// Comes to itself again.
+    circular: HashSet<ChainId>,
+    /// From how many places it is asked.
+    asked: HashMap<ChainId, usize>,
+}
+
+impl Run<'_> {
+    /// Packets through the chain of this name. What no kernel would load (no such chain, too deep, a
+    /// circle) may do anything.
+    pub(super) fn ask(
+        &mut self,
+        name: &str,
+        stream: Stream,
+        step: &mut Step<'_>,
+        depth: usize,
+    ) -> Result<Flow, Undecided> {
+        let table = step.id.chain.table;
+        let found = self.ruleset.tables.get(table).and_then(|tables| tables.chain(name));
+        let id = found.map(|(chain, _)| ChainId { table, chain });
+        let is_sound = |id: &ChainId| !self.traits.circular.contains(id);
+        let is_shallow = depth <= DEEPEST && self.nesting < MOST_NESTED;
+        let Some(id) = id.filter(is_sound).filter(|_| is_shallow) else {
+            let text = self.ruleset.rule(step.id).map_or("", |rule| &*rule.text);
+            let Stream { effect, packets } = stream;
+            return self.anything_or_back(text, Stream { effect, packets }, step);
+        };
+        self.nesting += 1;
+        let flow = if self.is_worth_summing_up(id) {
+            self.summed_up(id, stream, depth)
+        } else {
+            self.chain(id, Streams::one(stream.effect, stream.packets), depth)
+        };
+        self.nesting -= 1;
+        flow
+    }
+
+    fn anything_or_back(
+        &mut self,
+        text: &str,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<Flow, Undecided> {
+        let before = std::mem::take(&mut step.active);
+        self.anything(text, stream, step)?;
+        let on = std::mem::replace(&mut step.active, before);
+        for stream in on {
+            step.next.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+        }
+        Ok(Flow::default())
+    }
+
+    fn is_worth_summing_up(&mut self, id: ChainId) -> bool {
+        self.decisions.is_none()
+            && self.traits.asked.get(&id).is_some_and(|asked| *asked > 1)
+            && !self.traits.changes.get(&id).copied().unwrap_or(true)
+    }
+
+    fn summed_up(&mut self, id: ChainId, stream: Stream, depth: usize) -> Result<Flow, Undecided> {
+        let key = (id, stream.effect.clone());
+        let summary = match self.summaries.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let summary = self.sum_up(id, &stream.effect, depth)?;
+                self.summaries.insert(key, summary.clone());
+                summary
+            }
+        };
+        let bdd = &mut self.space.bdd;
+        self.ends.dropped.push(bdd.and(stream.packets, summary.dropped)?);
+        for (with, rejected) in summary.rejected {
+            let rejected = bdd.and(stream.packets, rejected)?;
+            self.ends.rejected.entry(with).or_default().push(rejected);
+        }
+        let accepted = bdd.and(stream.packets, summary.accepted)?;
+        let returned = bdd.and(stream.packets, summary.returned)?;
+        Ok(Flow {
+            accepted: Streams::one(stream.effect.clone(), accepted),
+            returned: Streams::one(stream.effect, returned),
+        })
+    }
+
+    fn sum_up(&mut self, id: ChainId, effect: &Effect, depth: usize) -> Result<Summary, Undecided> {
+        let outside = std::mem::take(&mut self.ends);
+        let flow = self.chain(id, Streams::one(effect.clone(), Region::ALL), depth);
+        let inside = std::mem::replace(&mut self.ends, outside);
+        let flow = flow?;
+        let bdd = &mut self.space.bdd;
+        let mut rejected = Vec::new();
+        for (with, regions) in inside.rejected {
+            rejected.push((with, bdd.union(regions)?));
+        }
+        Ok(Summary {
+            returned: flow.returned.packets(bdd)?,
+            accepted: flow.accepted.packets(bdd)?,
+            dropped: bdd.union(inside.dropped)?,
+            rejected,
+        })
+    }
+}
+
+impl Traits {
+    pub(in crate::firewall::analyse) fn of(ruleset: &Ruleset) -> Self {
+        let mut traits = Self::default();
+        for (t, table) in ruleset.tables.iter().enumerate() {
+            let ids = (0..table.chains.len()).map(|chain| ChainId { table: t, chain });
+            let mut asks: HashMap<ChainId, Vec<ChainId>> = HashMap::new();
+            for (id, chain) in ids.zip(&table.chains) {
+                traits.changes.insert(id, chain.rules.iter().any(changes));
+                let names = asked_by(table, chain);
+                let targets = names.into_iter().filter_map(|name| table.chain(name));
+                let targets: Vec<ChainId> =
+                    targets.map(|(chain, _)| ChainId { table: t, chain }).collect();
+                for target in &targets {
+                    *traits.asked.entry(*target).or_default() += 1;
+                }
+                asks.insert(id, targets);
+            }
+            traits.spread(&asks);
+            traits.circular.extend(circular(&asks));
+        }
+        traits
+    }
+
+    /// A chain that asks one that changes packets changes them too.
+    fn spread(&mut self, asks: &HashMap<ChainId, Vec<ChainId>>) {
+        let mut is_new = true;
+        while is_new {
+            is_new = false;
+            for (id, targets) in asks {
+                let any = targets.iter().any(|target| self.changes.get(target) == Some(&true));
+                if any && self.changes.insert(*id, true) == Some(false) {
+                    is_new = true;
+                }
+            }
+        }
+    }
+}
+
+fn changes(rule: &Rule) -> bool {
+    rule.statements.iter().any(|statement| {
+        matches!(
+            statement,
+            Statement::Assign { .. }
+                | Statement::Nat(_)
+                | Statement::NoTrack
+                | Statement::Update { .. }
+        )
+    })
+}
+
+/// The chains a chain asks.
+pub(in crate::firewall::analyse) fn asked_from(ruleset: &Ruleset, id: ChainId) -> Vec<ChainId> {
+    let Some(table) = ruleset.tables.get(id.table) else { return Vec::new() };
+    let Some(chain) = table.chains.get(id.chain) else { return Vec::new() };
+    let found = asked_by(table, chain).into_iter().filter_map(|name| table.chain(name));
+    found.map(|(chain, _)| ChainId { table: id.table, chain }).collect()
+}
+
+/// The names of the chains a chain asks, once for each place.
+fn asked_by<'r>(table: &'r crate::firewall::Table, chain: &'r Chain) -> Vec<&'r str> {
+    let mut names = Vec::new();
+    let mut add = |verdict: &'r Verdict| {
+        if let Verdict::Jump(name) | Verdict::Goto(name) = verdict {
+            names.push(&**name);
+        }
+    };
+    for statement in chain.rules.iter().flat_map(|rule| &rule.statements) {
+        match statement {
+            Statement::Verdict(verdict) => add(verdict),
+            Statement::VerdictMap { map, .. } => {
+                let elements = match map {
+                    SetRef::Inline(elements) => Some(elements),
+                    SetRef::Named(name) => table.set(name).and_then(|set| set.elements.as_ref()),
+                };
+                for element in elements.into_iter().flat_map(|elements| elements.iter()) {
+                    if let ElementValue::Verdict(verdict) = &element.value {
+                        add(verdict);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Chains that come to themselves again: Kahn's order from both ends leaves them, and what lies
+/// between two circles.
+fn circular(asks: &HashMap<ChainId, Vec<ChainId>>) -> Vec<ChainId> {
+    let mut left: HashSet<ChainId> = asks.keys().copied().collect();
+    loop {
+        let asked: HashSet<ChainId> = left
+            .iter()
+            .flat_map(|id| asks.get(id).into_iter().flatten().copied())
+            .filter(|id| left.contains(id))
+            .collect();
+        let is_between = |id: &ChainId| {
+            let asks_one = asks.get(id).is_some_and(|to| to.iter().any(|to| left.contains(to)));
+            asks_one && asked.contains(id)
+        };
+        let kept: HashSet<ChainId> = left.iter().copied().filter(is_between).collect();
+        if kept.len() == left.len() {
+            return left.into_iter().collect();
+        }
+        left = kept;
+    }
+}

@@ -1,0 +1,211 @@
+//! Statements that look up verdicts, write marks, or do nobody knows what.
+
+use std::collections::HashMap;
+
+use super::{Did, Run, Step};
+use crate::firewall::analyse::effect::Effect;
+use crate::firewall::analyse::evaluate::{Evaluated, elements_of};
+use crate::firewall::analyse::number::Number;
+use crate::firewall::analyse::space::Question;
+use crate::firewall::analyse::stream::Stream;
+use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::{Element, ElementValue, Expression, RuleId, SetRef, Target, Verdict};
+
+impl Run<'_> {
+    pub(super) fn verdict_map(
+        &mut self,
+        key: &Expression,
+        map: &SetRef,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        let at = self.place(step.id, &stream.effect);
+        let parts = match self.space.evaluate(key, at, &mut self.memo)? {
+            Evaluated::Numbers(parts) => parts,
+            Evaluated::Open(text) => return self.anything(&text, stream, step),
+        };
+        let Some(elements) = elements_of(map, at) else {
+            return self.anything("a map that could not be read", stream, step);
+        };
+        let mut by_verdict: Vec<(Verdict, Vec<Element>)> = Vec::new();
+        let mut index: HashMap<Verdict, usize> = HashMap::new();
+        for element in elements.iter() {
+            let ElementValue::Verdict(verdict) = &element.value else { continue };
+            let at = *index.entry(verdict.clone()).or_insert_with(|| {
+                by_verdict.push((verdict.clone(), Vec::new()));
+                by_verdict.len() - 1
+            });
+            by_verdict[at].1.push(element.clone());
+        }
+        let known = parts.iter().map(|part| part.known).collect::<Vec<_>>();
+        let known = self.space.bdd.intersection(known)?;
+        let mut left = stream.packets;
+        for (verdict, elements) in by_verdict {
+            let inside = self.space.in_elements(&parts, &elements)?;
+            let inside = self.space.bdd.and(inside, known)?;
+            let hit = self.space.bdd.and(left, inside)?;
+            left = self.space.bdd.minus(left, hit)?;
+            if !hit.is_none() {
+                let stream = Stream { effect: stream.effect.clone(), packets: hit };
+                self.verdict(&verdict, stream, step)?;
+            }
+        }
+        step.next.add(&mut self.space.bdd, &stream.effect, left)
+    }
+
+    pub(super) fn assign(
+        &mut self,
+        target: Target,
+        value: &Expression,
+        mut stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        let at = self.place(step.id, &stream.effect);
+        let number = match self.space.evaluate(value, at, &mut self.memo)? {
+            Evaluated::Numbers(mut parts) if parts.len() == 1 => parts.remove(0),
+            _ => self.any_number(32, step.id, "mark")?,
+        };
+        let hit = self.space.bdd.and(stream.packets, number.known)?;
+        let missed = self.space.bdd.minus(stream.packets, hit)?;
+        step.next.add(&mut self.space.bdd, &stream.effect, missed)?;
+        let (field, number) = match target {
+            Target::Mark => (self.space.layout.mark, number),
+            Target::CtMark => {
+                let number = self.ct_mark(number, &stream.effect, step.id)?;
+                (self.space.layout.ct_mark, number)
+            }
+        };
+        write(&mut stream.effect, field, &number);
+        step.go_on(stream.effect, hit);
+        Ok(())
+    }
+
+    /// What `ct mark` is after being set: without a connection there is nothing to set, and the
+    /// rule goes on (nft_ct_set_eval).
+    fn ct_mark(
+        &mut self,
+        number: Number,
+        effect: &Effect,
+        rule: RuleId,
+    ) -> Result<Number, Undecided> {
+        let tracked = self.space.has_connection(self.place(rule, effect))?;
+        let before = self.space.bits_now(self.space.layout.ct_mark, effect)?;
+        let mut padded = number.bits;
+        let missing = before.len().saturating_sub(padded.len());
+        padded.splice(0..0, std::iter::repeat_n(Region::NONE, missing));
+        let surplus = padded.len() - before.len();
+        let mut bits = Vec::with_capacity(before.len());
+        for (before, after) in before.into_iter().zip(padded.split_off(surplus)) {
+            bits.push(self.space.bdd.either(tracked, after, before)?);
+        }
+        Ok(Number { bits, known: Region::ALL, is_name: false })
+    }
+
+    /// A number nobody knows.
+    pub(in crate::firewall::analyse) fn any_number(
+        &mut self,
+        width: u32,
+        rule: RuleId,
+        what: &str,
+    ) -> Result<Number, Undecided> {
+        let mut number = Number::constant(0, width);
+        for (place, bit) in number.bits.iter_mut().enumerate() {
+            let key = format!("unknown {what} {rule:?} {place}");
+            let text = "a value that is not known".to_owned();
+            let question = Question { text, rule: Some(rule), presumed: None, is_choice: true };
+            *bit = self.space.question(key, question)?;
+        }
+        Ok(number)
+    }
+
+    /// `notrack`: nothing where there is a connection already.
+    pub(super) fn no_track(
+        &mut self,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        let at = self.place(step.id, &stream.effect);
+        let has_connection = self.space.has_connection(at)?;
+        let bdd = &mut self.space.bdd;
+        let tracked = bdd.and(stream.packets, has_connection)?;
+        let loose = bdd.minus(stream.packets, tracked)?;
+        step.go_on(stream.effect.clone(), tracked);
+        let mut effect = stream.effect;
+        effect.is_untracked = true;
+        step.go_on(effect, loose);
+        Ok(())
+    }
+
+    /// The packets whose key a set has, or has room for.
+    pub(super) fn room(
+        &mut self,
+        name: &str,
+        parts: &[Number],
+        rule: RuleId,
+    ) -> Result<Region, Undecided> {
+        let table = self.ruleset.tables.get(rule.chain.table);
+        let set = table.and_then(|table| table.set(name));
+        let size = set.and_then(|set| set.size);
+        match (set.and_then(|set| set.elements.as_ref()), size) {
+            (_, None) if set.is_some() => Ok(Region::ALL),
+            (Some(members), Some(size)) if members.len() < size as usize => Ok(Region::ALL),
+            (Some(members), Some(_)) => self.space.in_elements(parts, members),
+            _ => {
+                let text = format!("set @{name} has room");
+                let question = Question {
+                    text: text.clone(),
+                    rule: None,
+                    presumed: Some(true),
+                    is_choice: false,
+                };
+                self.space.question(text, question)
+            }
+        }
+    }
+
+    /// A statement nobody understands: it may let packets go on, end the rule, accept or drop.
+    pub(in crate::firewall::analyse) fn anything(
+        &mut self,
+        text: &str,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        let mut ask = |what: &str| {
+            let text = format!("`{text}` {what}");
+            let question = Question {
+                text: text.clone(),
+                rule: Some(step.id),
+                presumed: None,
+                is_choice: false,
+            };
+            self.space.question(text, question)
+        };
+        let goes_on = ask("lets it go on")?;
+        let ends_rule = ask("ends its rule only")?;
+        let accepts = ask("accepts")?;
+        let bdd = &mut self.space.bdd;
+        let on = bdd.and(stream.packets, goes_on)?;
+        let rest = bdd.minus(stream.packets, on)?;
+        let over = bdd.and(rest, ends_rule)?;
+        let rest = bdd.minus(rest, over)?;
+        let accepted = bdd.and(rest, accepts)?;
+        let dropped = bdd.minus(rest, accepted)?;
+        step.next.add(bdd, &stream.effect, over)?;
+        let mut effect = stream.effect.clone();
+        self.translated_anyhow(&mut effect, step.id)?;
+        step.flow.accepted.add(&mut self.space.bdd, &effect, accepted)?;
+        self.ends.dropped.push(dropped);
+        self.decide(step.id, Did::Accepted, accepted);
+        self.decide(step.id, Did::Dropped, dropped);
+        step.go_on(stream.effect, on);
+        Ok(())
+    }
+}
+
+/// Writes a number's lowest bits into a field.
+pub(in crate::firewall::analyse) fn write(effect: &mut Effect, field: Bits, number: &Number) {
+    let mut bits = number.bits.iter().rev();
+    for variable in field.variables().rev() {
+        effect.set(variable, bits.next().copied().unwrap_or(Region::NONE));
+    }
+}

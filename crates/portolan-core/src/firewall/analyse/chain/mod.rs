@@ -1,0 +1,181 @@
+//! All packets through a chain at once.
+
+mod ask;
+mod maps;
+mod plain;
+mod statement;
+
+use std::collections::{BTreeMap, HashMap};
+
+use ask::Summary;
+
+use super::effect::Effect;
+use super::evaluate::{Memo, Place};
+use super::space::Space;
+use super::stream::{Stream, Streams};
+use super::surroundings::Around;
+use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::{ChainId, Hook, RejectWith, RuleId, Ruleset};
+
+pub(super) use ask::{Traits, asked_from};
+pub(super) use maps::write;
+
+/// All packets on their way through a ruleset.
+pub(super) struct Run<'a> {
+    pub(super) space: &'a mut Space,
+    pub(super) ruleset: &'a Ruleset,
+    pub(super) around: Around<'a>,
+    pub(super) memo: Memo,
+    pub(super) ends: Ends,
+    /// Who decided what; `None` where nobody wants to know, which is faster.
+    pub(super) decisions: Option<Vec<Decision>>,
+    pub(super) hook: Hook,
+    pub(super) is_tracked: bool,
+    /// Whether a rule switches conntrack on; where none does, chains of type nat are not asked.
+    pub(super) tracks: bool,
+    /// Whether a chain of type nat is being asked.
+    pub(super) is_in_nat: bool,
+    /// How many chains are being asked, one from another.
+    pub(super) nesting: usize,
+    pub(super) summaries: HashMap<(ChainId, Effect), Summary>,
+    pub(super) traits: Traits,
+}
+
+/// Packets that have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) dropped: Vec<Region>,
+    pub(super) rejected: BTreeMap<RejectWith, Vec<Region>>,
+}
+
+/// Who decided what becomes of which packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The rule, or the policy.
+    pub rule: RuleId,
+    /// At this hook.
+    pub hook: Hook,
+    /// How.
+    pub did: Did,
+    /// Of these packets, said as they came.
+    pub packets: Region,
+}
+
+/// What a rule did with packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Did {
+    /// Ended its base chain with accept.
+    Accepted,
+    /// Ended them.
+    Dropped,
+    /// Ended them and told the sender.
+    Rejected(RejectWith),
+    /// Translated them.
+    Translated,
+    /// Held, and let them go on.
+    Held,
+}
+
+/// Where packets are behind a chain.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// Back where the chain was asked.
+    pub(super) returned: Streams,
+    /// Done with the base chain.
+    pub(super) accepted: Streams,
+}
+
+impl<'a> Run<'a> {
+    /// Where a rule is evaluated.
+    pub(super) fn place<'p>(&self, rule: RuleId, effect: &'p Effect) -> Place<'p>
+    where
+        'a: 'p,
+    {
+        Place {
+            ruleset: self.ruleset,
+            rule,
+            effect,
+            is_tracked: self.is_tracked,
+            around: self.around,
+        }
+    }
+
+    pub(super) fn chain(
+        &mut self,
+        id: ChainId,
+        entering: Streams,
+        depth: usize,
+    ) -> Result<Flow, Undecided> {
+        let ruleset = self.ruleset;
+        let Some(chain) = ruleset.chain(id) else { return Ok(Flow::default()) };
+        let mut flow = Flow::default();
+        let mut now = entering;
+        let mut index = 0;
+        while index < chain.rules.len() && !now.is_empty() {
+            let same = chain.rules[index..].iter().map(plain::plain);
+            let length = same.take_while(Option::is_some).count();
+            if length > 0 {
+                now = self.plain_rules(id, index..index + length, now, &mut flow)?;
+                index += length;
+                continue;
+            }
+            now = self.rule(RuleId { chain: id, rule: Some(index) }, now, depth, &mut flow)?;
+            index += 1;
+        }
+        flow.returned.extend(&mut self.space.bdd, now)?;
+        Ok(flow)
+    }
+
+    fn rule(
+        &mut self,
+        id: RuleId,
+        now: Streams,
+        depth: usize,
+        flow: &mut Flow,
+    ) -> Result<Streams, Undecided> {
+        let ruleset = self.ruleset;
+        let Some(rule) = ruleset.rule(id) else { return Ok(now) };
+        let mut next = Streams::default();
+        for stream in now.0 {
+            let mut step = Step { id, depth, active: vec![stream], next: &mut next, flow };
+            for statement in &rule.statements {
+                if step.active.is_empty() {
+                    break;
+                }
+                for stream in std::mem::take(&mut step.active) {
+                    self.statement(statement, stream, &mut step)?;
+                }
+            }
+            for stream in std::mem::take(&mut step.active) {
+                self.decide(id, Did::Held, stream.packets);
+                next.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+            }
+        }
+        Ok(next)
+    }
+
+    pub(super) fn decide(&mut self, rule: RuleId, did: Did, packets: Region) {
+        let hook = self.hook;
+        if let Some(decisions) = self.decisions.as_mut().filter(|_| !packets.is_none()) {
+            decisions.push(Decision { rule, hook, did, packets });
+        }
+    }
+}
+
+/// One rule being run.
+pub(super) struct Step<'f> {
+    pub(super) id: RuleId,
+    depth: usize,
+    /// Packets for which every statement so far held.
+    active: Vec<Stream>,
+    pub(super) next: &'f mut Streams,
+    pub(super) flow: &'f mut Flow,
+}
+
+impl Step<'_> {
+    pub(super) fn go_on(&mut self, effect: Effect, packets: Region) {
+        if !packets.is_none() {
+            self.active.push(Stream { effect, packets });
+        }
+    }
+}

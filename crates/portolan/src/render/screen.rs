@@ -5,9 +5,12 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use anyhow::Result;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::args::Global;
+use crate::render::sanitize::sanitize;
 use crate::render::style::Style;
+use crate::render::table::wrap;
 
 /// Standard output, buffered and locked for the whole of a command.
 pub(crate) struct Screen {
@@ -29,6 +32,17 @@ impl Screen {
     pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut self.out, document).map_err(io::Error::from)?;
         self.out.write_all(b"\n")?;
+        Ok(())
+    }
+
+    /// Prints `lead` and a text after it, which goes on below itself where the line ends.
+    pub(crate) fn hanging(&mut self, lead: &str, text: &str) -> Result<()> {
+        let indent = lead.width();
+        let lines = wrap(&sanitize(text), self.width.saturating_sub(indent).max(20));
+        for (i, line) in lines.iter().enumerate() {
+            let lead = if i == 0 { lead } else { "" };
+            writeln!(self, "{lead}{:1$}{line}", "", indent - lead.width())?;
+        }
         Ok(())
     }
 }

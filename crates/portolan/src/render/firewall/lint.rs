@@ -10,7 +10,6 @@ use super::block::{packet_words, places, rule_text, witness_json};
 use super::place::PlaceJson;
 use crate::ops::firewall::compare::Report;
 use crate::render::json::Document;
-use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
@@ -22,10 +21,11 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Vec<Finding>>) -> Result
     };
     for finding in findings {
         let code = screen.style.paint(Role::Warning, finding.code.as_str()).to_string();
-        writeln!(screen, "{code}  {}", rule_text(finding.rule, &report.ruleset))?;
-        writeln!(screen, "  {}", sanitize(&finding.message))?;
+        writeln!(screen, "{code}")?;
+        screen.hanging("  ", &rule_text(finding.rule, &report.ruleset))?;
+        screen.hanging("  ", &finding.message)?;
         for blocker in &finding.blockers {
-            writeln!(screen, "  by {}", rule_text(*blocker, &report.ruleset))?;
+            screen.hanging("  by ", &rule_text(*blocker, &report.ruleset))?;
         }
         if let Some(witness) = &finding.witness {
             writeln!(screen, "  for one: {}", packet_words(&witness.packet))?;

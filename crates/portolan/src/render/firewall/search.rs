@@ -3,13 +3,12 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use portolan_core::firewall::analyse::{Allowed, Answer};
+use portolan_core::firewall::analyse::{Allowed, Answer, Block};
 use serde_json::{Value, json};
 
 use super::block::{block_json, block_words, packet_words, places, rule_text, witness_json};
 use crate::ops::firewall::search::Report;
 use crate::render::json::Document;
-use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
@@ -30,21 +29,87 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         Some(Answer::Depends) | None => Role::Warning,
     };
     let answer = screen.style.paint(role, &word(report.answer).to_uppercase()).to_string();
-    writeln!(screen, "{answer}")?;
-    for allowed in report.found.iter().flat_map(|found| &found.allowed) {
-        let block = block_words(&allowed.block, Some(&report.source));
-        writeln!(screen, "\n{block}{}", becomes(allowed))?;
-        for rule in &allowed.rules {
-            writeln!(screen, "  {}", rule_text(*rule, &report.ruleset))?;
-        }
-        for open in &allowed.depends_on {
-            writeln!(screen, "  only if: {}", sanitize(&open.text))?;
-        }
+    writeln!(screen, "{answer}  {}", sentence(report))?;
+    for alike in told_alike(report) {
+        writeln!(screen)?;
+        lines(&alike, report).iter().try_for_each(|line| screen.hanging("", line))?;
+        why(screen, alike[0], report)?;
     }
     if let Some(witness) = report.found.iter().find_map(|found| found.witness.as_ref()) {
         writeln!(screen, "\nfor one: {}", packet_words(&witness.packet))?;
     }
     Ok(screen.flush()?)
+}
+
+/// What the answer means.
+fn sentence(report: &Report) -> &'static str {
+    let mut open = report.found.iter().flat_map(|found| &found.allowed);
+    match report.answer {
+        Some(Answer::Always) => "every packet asked about gets through",
+        Some(Answer::Never) => "no packet asked about gets through",
+        Some(Answer::Depends) if open.any(|allowed| !allowed.depends_on.is_empty()) => {
+            "who gets through hangs on more than the packet:"
+        }
+        Some(Answer::Depends) => "these get through, others do not:",
+        None => "the rules are too large to decide; ask about fewer ports or sources",
+    }
+}
+
+/// What gets through, together where the same rules let it, of whatever transport and family.
+fn told_alike(report: &Report) -> Vec<Vec<&Allowed>> {
+    let is_alike = |one: &Allowed, other: &Allowed| {
+        one.rules == other.rules
+            && one.depends_on == other.depends_on
+            && one.becomes == other.becomes
+    };
+    let mut groups: Vec<Vec<&Allowed>> = Vec::new();
+    for allowed in report.found.iter().flat_map(|found| &found.allowed) {
+        match groups.iter_mut().find(|group| is_alike(group[0], allowed)) {
+            Some(group) => group.push(allowed),
+            None => groups.push(vec![allowed]),
+        }
+    }
+    groups
+}
+
+/// A line for each block; one for what reads the same in both families.
+fn lines(alike: &[&Allowed], report: &Report) -> Vec<String> {
+    let mut lines: Vec<(String, &'static str)> = Vec::new();
+    for allowed in alike {
+        let words = block_words(&allowed.block, Some(&report.source));
+        let only = only_family(&allowed.block, &words);
+        let words = format!("{words}{}", becomes(allowed));
+        match lines.iter_mut().find(|(line, _)| *line == words) {
+            Some((_, family)) => *family = "",
+            None => lines.push((words, only)),
+        }
+    }
+    lines.into_iter().map(|(line, family)| line + family).collect()
+}
+
+/// The family of a block, where no address in its words says it.
+fn only_family(block: &Block, words: &str) -> &'static str {
+    match block.sources.networks.first() {
+        Some(network) if block.destinations.is_any && !words.contains(&network.to_string()) => {
+            if network.address().is_ipv6() {
+                " (IPv6 only)"
+            } else {
+                " (IPv4 only)"
+            }
+        }
+        _ => "",
+    }
+}
+
+/// The rules that let them through, and what that hangs on.
+fn why(screen: &mut Screen, allowed: &Allowed, report: &Report) -> Result<()> {
+    for rule in &allowed.rules {
+        screen.hanging("  by ", &rule_text(*rule, &report.ruleset))?;
+    }
+    for open in &allowed.depends_on {
+        screen.hanging("  only if ", &open.text)?;
+    }
+    Ok(())
 }
 
 fn becomes(allowed: &Allowed) -> String {

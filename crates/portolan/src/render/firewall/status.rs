@@ -37,7 +37,7 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
             gap::hint("portolan firewall rollback", color);
         }
     }
-    writeln!(screen, "  at boot: {}", boot_word(status.standing.boot))?;
+    writeln!(screen, "  at boot: {}", at_boot(status.standing.boot))?;
     if !status.standing.log.is_empty() {
         writeln!(screen, "\nlog")?;
     }
@@ -135,6 +135,15 @@ impl<'a> From<&'a LogEntry> for LogJson<'a> {
             ssh_peer: entry.ssh.map(|peer| peer.to_string()),
             detail: &entry.detail,
         }
+    }
+}
+
+/// What happens at boot, for reading.
+const fn at_boot(boot: BootState) -> &'static str {
+    match boot {
+        BootState::Enabled => "the confirmed rules are loaded",
+        BootState::Disabled => "nothing is loaded",
+        BootState::NoBoot => "nothing is loaded: this network namespace is not the machine's",
     }
 }
 

@@ -7,7 +7,6 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
@@ -108,44 +107,12 @@ fn find(asked: &Asked) -> Result<Observed<Option<Found>>> {
 }
 
 /// Relative to the working folder, the nearest first.
-const USUAL_PLACES: [&str; 2] = ["portolan.toml", "/etc/portolan/portolan.toml"];
+pub(super) const USUAL_PLACES: [&str; 2] = ["portolan.toml", "/etc/portolan/portolan.toml"];
 
 /// The file that was named on the command line or in the environment.
 pub(crate) fn named(asked: &Asked) -> Option<PathBuf> {
     let of_environment = || env::var_os("PORTOLAN_INVENTORY").filter(|v| !v.is_empty());
     asked.inventory.clone().or_else(|| of_environment().map(PathBuf::from))
-}
-
-/// Refuses, for a command that changes the system as root, an inventory that somebody else could have
-/// written: it must be named or the one in /etc, and it and what it includes must belong to root and
-/// be writable by nobody else.
-///
-/// # Errors
-/// Which file, and what to do about it.
-pub(crate) fn trust(asked: &Asked, loaded: &Loaded) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let is_meant = named(asked).is_some() || loaded.path == Path::new(USUAL_PLACES[1]);
-    if !is_meant {
-        let message = format!("{} was not named", loaded.path.display());
-        let hint = format!("as root say which file: --inventory {}", loaded.path.display());
-        return Err(Fault::new(message, hint));
-    }
-    loaded.inventory.files.iter().try_for_each(|file| only_roots(Path::new(&file.path)))
-}
-
-/// Whether a file is root's alone to write; what is no file (a pipe of root's shell) is root's own.
-fn only_roots(path: &Path) -> Result<()> {
-    let what = format!("cannot look at {}", path.display());
-    let file = fs::metadata(path).hinted(what, "name a file with --inventory FILE")?;
-    let is_foreign = |file: &fs::Metadata| file.uid() != 0 || file.mode() & 0o022 != 0;
-    if file.is_file() && is_foreign(&file) {
-        let message = format!("{} can be written by others than root", path.display());
-        let hint = format!("chown root {0} && chmod go-w {0}", path.display());
-        return Err(Fault::new(message, hint));
-    }
-    Ok(())
 }
 
 fn is_absent(error: &io::Error) -> bool {

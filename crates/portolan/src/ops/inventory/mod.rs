@@ -6,6 +6,8 @@ pub(crate) mod init;
 mod intent;
 mod load;
 pub(crate) mod show;
+mod trust;
 
 pub(crate) use intent::{Intent, intent};
-pub(crate) use load::{Asked, Loaded, alone, consult, load, require, trust};
+pub(crate) use load::{Asked, Loaded, alone, consult, load, require};
+pub(crate) use trust::trust;

@@ -6,3 +6,4 @@ mod keeping;
 mod session;
 mod stage;
 mod trial;
+mod trust;

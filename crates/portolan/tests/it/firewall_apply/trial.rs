@@ -166,22 +166,6 @@ fn rules_that_nft_does_not_take_are_never_on_trial() {
 }
 
 #[test]
-fn an_inventory_that_others_may_write_is_not_applied() {
-    require_root!();
-    let stage = Stage::new();
-    let path = stage.inventory(OPEN);
-    Command::new("chmod").arg("666").arg(&path).status().unwrap();
-    let line = format!("apply --yes --host box --inventory {}", path.display());
-    let ran = stage.firewall(&line, SSH).run().expect_code(2);
-    assert!(ran.stderr.contains("by others than root"), "{}", ran.stderr);
-    Command::new("chmod").arg("644").arg(&path).status().unwrap();
-    let folder = path.parent().unwrap();
-    let ran = stage.firewall("apply --yes --host box", SSH).folder(folder).run().expect_code(2);
-    assert!(ran.stderr.contains("was not named"), "{}", ran.stderr);
-    assert!(!stage.has_table());
-}
-
-#[test]
 fn what_must_never_be_reachable_is_not_applied() {
     require_root!();
     let stage = Stage::new();

@@ -260,6 +260,11 @@ impl PassTraffic {
     }
 }
 
+/// The bit of `ct mark` that a new connection has from where it comes in to where it is decided about, if
+/// the address it calls is not this machine's: behind a translation nothing else tells. It is taken away
+/// at both places, so that no rule that keeps or restores marks ever sees it again.
+pub(super) const CALLED_ELSEWHERE: u32 = 0x0800_0000;
+
 /// IANA's protocol number of a transport.
 #[must_use]
 pub const fn protocol_of(transport: Transport) -> u8 {

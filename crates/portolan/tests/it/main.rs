@@ -15,6 +15,7 @@ mod ephemeral;
 mod explain;
 mod explain_command;
 mod firewall_apply;
+mod firewall_cluster;
 mod firewall_life;
 mod firewall_nft;
 mod firewall_policies;

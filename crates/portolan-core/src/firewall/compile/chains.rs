@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::super::addresses::{Addresses, nft_interval};
-use super::super::policy::{BaseNeed, BasePass, Knock, Pass, PassTraffic, PassWay, Stance};
+use super::super::policy::{
+    BaseNeed, BasePass, CALLED_ELSEWHERE, Knock, Pass, PassTraffic, PassWay, Stance,
+};
 use super::super::script::ScriptChain;
 use super::Compiler;
 use super::gate::{Gate, PortKey};
@@ -13,6 +15,9 @@ use crate::net::Transport;
 
 /// Earlier than the filters of others (0), later than those who mark (−150).
 const PRIORITY: i32 = -5;
+
+/// Before destinations are translated, ours (−110) too, and after the marks of others (−150).
+const BEFORE_TRANSLATION: i32 = -111;
 
 /// So many single addresses beside networks are worth a set of their own, which the kernel fills and
 /// searches faster.
@@ -49,14 +54,36 @@ impl<'a> Compiler<'a> {
     pub(super) fn forward(&mut self) {
         match self.policy.forward {
             Stance::Accept => {}
-            Stance::Keep => {
-                self.translated(true);
-                let ports = "meta l4proto { tcp, udp, sctp, dccp }";
-                let rule = format!("{ports} ct status dnat ct direction original jump translated");
-                self.base_chain("forward", "forward", Stance::Keep, vec![rule]);
-            }
+            Stance::Keep => self.published(),
             Stance::Drop => self.router(),
         }
+    }
+
+    /// Translated ports of this machine and nothing else. A translation of an address that is not ours
+    /// (a service address of a cluster, which its pods call) is nobody's published port.
+    fn published(&mut self) {
+        self.translated(true);
+        let guard = "meta l4proto { tcp, udp, sctp, dccp } ct status dnat ct direction original";
+        let is_marked = format!("ct mark & {CALLED_ELSEWHERE:#010x} == {CALLED_ELSEWHERE:#010x}");
+        let unmark = format!("ct mark set ct mark & {:#010x}", !CALLED_ELSEWHERE);
+        let mark = format!("ct mark set ct mark | {CALLED_ELSEWHERE:#010x}");
+        let arriving = vec![
+            format!("ct state new {is_marked} {unmark}"),
+            format!("ct state new fib daddr type != local {mark}"),
+        ];
+        self.accepting("called-elsewhere", "prerouting", BEFORE_TRANSLATION, arriving);
+        self.accepting("called-here", "input", PRIORITY - 1, vec![format!("{is_marked} {unmark}")]);
+        let blocks = self.blocks();
+        let mut rules: Vec<String> =
+            blocks.iter().map(|block| format!("{guard} {block}")).collect();
+        rules.push(format!("{is_marked} {unmark} accept"));
+        rules.push(format!("{guard} jump translated"));
+        self.accepting("forward", "forward", PRIORITY, rules);
+    }
+
+    fn accepting(&mut self, name: &str, hook: &str, priority: i32, rules: Vec<String>) {
+        let base = format!("type filter hook {hook} priority {priority}; policy accept;");
+        self.chains.push(ScriptChain { name: name.into(), base: Some(base), rules });
     }
 
     fn router(&mut self) {
@@ -74,7 +101,6 @@ impl<'a> Compiler<'a> {
     fn translated(&mut self, is_alone: bool) {
         let mut rules = Vec::new();
         if is_alone {
-            rules.extend(self.blocks());
             rules.push(format!("ct state established,related counter accept {}", established()));
         }
         let mut passes = self.passes(PassWay::has_translated);

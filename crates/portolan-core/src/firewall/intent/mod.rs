@@ -7,8 +7,10 @@ mod conditions;
 
 use std::sync::Arc;
 
-use super::policy::{BaseNeed, BasePass, Knock, Pass, PassWay, Policy, Stance, Translation};
-use super::rule::{Condition, Nat, NatKind, SetOperation};
+use super::policy::{
+    BaseNeed, BasePass, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, Stance, Translation,
+};
+use super::rule::{Condition, Match, Nat, NatKind, SetOperation, Target, Test};
 use super::ruleset::{Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin, Ruleset, Table};
 use super::script::TABLE;
 use super::value::{Set, SetRef, Value, bits};
@@ -21,6 +23,7 @@ use conditions::{address, any_bit, family, interface, is_number, located, named,
 pub fn intent(policy: &Policy, dynamic: &[Set]) -> Ruleset {
     let mut chains = Vec::new();
     chains.extend(input(policy));
+    chains.extend((policy.forward == Stance::Keep).then(calls));
     chains.extend(forward(policy));
     chains.extend(output(policy));
     chains.extend(nat(policy));
@@ -49,7 +52,7 @@ pub(super) fn refusing(all: &[Pass]) -> Table {
         rules
     };
     let here = drop(Side::From, &[is_new.clone(), conditions::not_interface("lo")]);
-    let translated = [is_new, any_bit(Field::CtStatus, bits::STATUS_DNAT)];
+    let translated = [is_new, any_bit(Field::CtStatus, bits::STATUS_DNAT), called_here()];
     let through = drop(Side::Called, &translated);
     Table {
         family: Family::Inet,
@@ -57,6 +60,7 @@ pub(super) fn refusing(all: &[Pass]) -> Table {
         origin: Origin::Nft,
         is_dormant: false,
         chains: vec![
+            calls(),
             filter("input", Hook::Input, Stance::Accept, here),
             filter("forward", Hook::Forward, Stance::Accept, through),
         ],
@@ -96,6 +100,7 @@ fn forward(policy: &Policy) -> Option<Chain> {
             guard.push(number_in(Field::Protocol, &[(6, 6), (17, 17), (33, 33), (132, 132)]));
             rules.extend(blocks(policy, &guard));
             rules.push(rule("established", [guard.clone(), known()].concat(), Verdict::Accept));
+            guard.push(called_here());
             let ports = called(policy).filter(|pass| pass.traffic.ports().is_some());
             rules.extend(passes(ports, Side::Called, &guard));
             rules.push(rule("published", guard, Verdict::Drop));
@@ -110,6 +115,35 @@ fn forward(policy: &Policy) -> Option<Chain> {
         }
     }
     Some(filter("forward", Hook::Forward, policy.forward, rules))
+}
+
+/// Notes of each new connection whether it calls an address of this machine, before that is translated.
+fn calls() -> Chain {
+    let (bit, others) = (u128::from(CALLED_ELSEWHERE), u128::from(!CALLED_ELSEWHERE));
+    let note = |statements: Vec<Statement>, flip| Rule {
+        text: "called elsewhere".into(),
+        statements: [statements, vec![mark_with(others, flip)]].concat(),
+        ..Rule::default()
+    };
+    let is_new = || any_bit(Field::CtState, bits::NEW);
+    let elsewhere = Statement::Match(Match {
+        left: Expression::Field(conditions::local_type()),
+        test: Test::NotIn(SetRef::number(bits::FIB_LOCAL)),
+    });
+    let rules = vec![note(vec![is_new()], 0), note(vec![is_new(), elsewhere], bit)];
+    base_chain("calls", ChainKind::Filter, Hook::Prerouting, -111, rules)
+}
+
+/// The mark of the connection, but for what is not in `mask`, which is set to `flip`.
+fn mark_with(mask: u128, flip: u128) -> Statement {
+    let of = Box::new(Expression::Field(Field::CtMark));
+    Statement::Assign { target: Target::CtMark, value: Expression::Bits { of, mask, flip } }
+}
+
+/// It was not noted that the connection calls somebody else.
+fn called_here() -> Statement {
+    let left = Expression::Field(Field::CtMark);
+    Statement::Match(Match { left, test: Test::NoBit(u128::from(CALLED_ELSEWHERE)) })
 }
 
 /// What may come by a translated destination.

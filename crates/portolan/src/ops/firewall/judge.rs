@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 
 use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Way};
-use portolan_core::firewall::{Packet, Ruleset, Tuple, World, bits};
+use portolan_core::firewall::{
+    Expression, FibResult, Field, Match, Packet, Ruleset, SetRef, Test, Tuple, World, bits,
+};
 use portolan_core::socket::Machine;
 use portolan_core::wire::conntrack::{Ends, Entry};
 
@@ -87,6 +89,7 @@ impl<'r> Judge<'r> {
             About::InterfaceIn("lo") | About::InterfaceOut("lo") => {
                 Some(packet.destination.is_loopback())
             }
+            About::Match(asked) => self.is_called(packet, asked).or(question.presumed),
             _ => question.presumed,
         };
         let walk = self.rules.walk(packet, way, &answers);
@@ -94,6 +97,21 @@ impl<'r> Judge<'r> {
             _ if !walk.is_certain() => Judgement::Depends,
             Outcome::Accept => Judgement::Passes,
             Outcome::Reject(_) | Outcome::Drop => Judgement::Ends,
+        }
+    }
+
+    /// The answer to a comparison of `fib daddr type` with `local`: of the address that was called.
+    fn is_called(&self, packet: &Packet, asked: &Match) -> Option<bool> {
+        let Expression::Field(Field::Fib { key, result: FibResult::Type }) = &asked.left else {
+            return None;
+        };
+        let called = packet.original.map_or(packet.destination, |original| original.destination);
+        let is_local = !key.is_source && self.is_own(called);
+        let local = SetRef::number(bits::FIB_LOCAL);
+        match &asked.test {
+            Test::In(set) if *set == local => Some(is_local),
+            Test::NotIn(set) if *set == local => Some(!is_local),
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::layout::{State, turned};
 use super::number::{Key, Number, in_keys, in_ranges};
 use super::space::{Question, Space};
 use super::surroundings::Around;
-use crate::firewall::bdd::{Bits, Mark, Region, Undecided};
+use crate::firewall::bdd::{Bits, Region, Undecided};
 use crate::firewall::{
     ChainId, Condition, Direction, Element, ElementValue, Elements, Expression, Field, Match,
     RuleId, Ruleset, SetRef, Span, Test, TupleSide, Value, bits,
@@ -40,16 +40,6 @@ pub(super) struct Memo {
 
 /// Which set of which table, asked with which bits.
 type SetKey = (usize, Box<str>, Vec<Vec<Region>>);
-
-impl Memo {
-    /// Drops what a reclaim since `mark` would leave dangling.
-    pub(super) fn forget_since(&mut self, mark: Mark) {
-        self.sets.retain(|key, region| {
-            let mut regions = key.2.iter().flatten().chain([&*region]);
-            regions.all(|region| mark.predates(*region))
-        });
-    }
-}
 
 impl Space {
     /// The packets for which the match holds.

@@ -9,20 +9,20 @@
 //! Nothing here can run away: every operation that could grow the arena past its budget ends with
 //! [`Undecided`]. Recursion is as deep as there are variables, some hundreds at most.
 
+mod deal;
 mod field;
 mod node;
 mod operate;
 mod paths;
 mod quantify;
-mod reclaim;
 #[cfg(test)]
 mod tests;
 
+pub use deal::Taker;
 pub use field::Bits;
 pub use node::{Bdd, Branch, Region};
 pub use paths::Part;
 pub use quantify::Substitution;
-pub use reclaim::Mark;
 
 /// The budget of nodes ran out before there was an answer. Not a failure of the rules: nobody
 /// knows, and the answer has to say so.

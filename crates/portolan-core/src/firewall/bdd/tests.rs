@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Bdd, Bits, Region, Undecided};
+use super::{Bdd, Bits, Region, Taker, Undecided};
 
 const FIELDS: [Bits; 3] =
     [Bits { first: 0, width: 3 }, Bits { first: 3, width: 3 }, Bits { first: 6, width: 3 }];
@@ -217,25 +217,34 @@ proptest! {
     }
 
     #[test]
-    fn reclaiming_keeps_what_is_named_and_what_stood_before(
-        before in formula(),
-        dropped in formula(),
-        kept in formula(),
-        later in formula(),
+    fn a_row_is_dealt_as_one_after_the_other_takes(
+        row in proptest::collection::vec((formula(), 0..5_u32, any::<bool>()), 0..12),
     ) {
         let mut bdd = Bdd::new(1 << 20);
-        let old = built(&mut bdd, &before);
-        let mark = bdd.mark();
-        built(&mut bdd, &dropped);
-        let mut root = built(&mut bdd, &kept);
-        let filled = bdd.len();
-        bdd.reclaim(mark, &mut [&mut root]);
-        prop_assert!(bdd.len() <= filled);
-        prop_assert_eq!(members(&bdd, old), expected(|p| holds(&before, p)));
-        prop_assert_eq!(members(&bdd, root), expected(|p| holds(&kept, p)));
-        prop_assert_eq!(built(&mut bdd, &kept), root);
-        let anew = built(&mut bdd, &later);
-        prop_assert_eq!(members(&bdd, anew), expected(|p| holds(&later, p)));
+        let takers: Vec<Taker> = row
+            .iter()
+            .map(|(formula, label, passes_on)| {
+                let label = if *label == 4 { Taker::NOBODY } else { *label };
+                Taker { region: built(&mut bdd, formula), label, passes_on: *passes_on }
+            })
+            .collect();
+        let dealt = bdd.dealt(&takers).unwrap();
+        prop_assert!(dealt.iter().is_sorted_by(|a, b| a.0 < b.0));
+        let mut expected = [Region::NONE; 4];
+        let mut left = Region::ALL;
+        for taker in takers {
+            let hit = bdd.and(taker.region, left).unwrap();
+            if let Some(all) = expected.get_mut(taker.label as usize) {
+                *all = bdd.or(*all, hit).unwrap();
+            }
+            if !taker.passes_on {
+                left = bdd.minus(left, hit).unwrap();
+            }
+        }
+        for (label, expected) in (0..).zip(expected) {
+            let found = dealt.iter().find(|(own, _)| *own == label);
+            prop_assert_eq!(found.map_or(Region::NONE, |found| found.1), expected);
+        }
     }
 }
 

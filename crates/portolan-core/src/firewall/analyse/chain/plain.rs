@@ -1,15 +1,12 @@
 //! Rules in a row that only match and end packets, all of them at once.
 
+use std::ops::Range;
+
 use super::{Did, Flow, Run};
 use crate::firewall::analyse::effect::Effect;
 use crate::firewall::analyse::stream::{Stream, Streams};
-use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::bdd::{Region, Taker, Undecided};
 use crate::firewall::{ChainId, RejectWith, Rule, RuleId, Statement, Verdict};
-
-/// So many new nodes make it worth while to give back what a run of rules needed on the way.
-const WORTH_RECLAIMING: usize = 1 << 20;
-/// So many rules are united at a time.
-const AT_A_TIME: usize = 4096;
 
 /// What a rule without consequences for the next does: matches, then one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,33 +20,31 @@ pub(super) enum Plain {
 
 /// A plain rule being asked.
 struct Asked {
-    id: RuleId,
+    index: usize,
     plain: Plain,
     /// The packets it holds for.
     matches: Region,
-    /// Those it does not let go on: all of them, or none.
-    ends: Region,
 }
+
+/// The label of packets that no rule ends, above those of all rules.
+const LEFT: u32 = Taker::NOBODY - 1;
 
 impl Run<'_> {
     /// Rules in a row that only match and end.
     pub(super) fn plain_rules(
         &mut self,
         chain: ChainId,
-        rules: std::ops::Range<usize>,
+        rules: Range<usize>,
         now: Streams,
         flow: &mut Flow,
     ) -> Result<Streams, Undecided> {
         let mut left = Streams::default();
-        for mut stream in now.0 {
-            for start in rules.clone().step_by(AT_A_TIME) {
-                let some = start..rules.end.min(start + AT_A_TIME);
-                stream.packets = match self.decisions {
-                    None => self.ended(chain, some, &stream, flow)?,
-                    Some(_) => self.decided(chain, some, &stream, flow)?,
-                };
-            }
-            left.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+        for stream in now.0 {
+            let packets = match self.decisions {
+                None => self.ended(chain, rules.clone(), &stream, flow)?,
+                Some(_) => self.decided(chain, rules.clone(), &stream, flow)?,
+            };
+            left.add(&mut self.space.bdd, &stream.effect, packets)?;
         }
         Ok(left)
     }
@@ -58,152 +53,98 @@ impl Run<'_> {
     fn ended(
         &mut self,
         chain: ChainId,
-        rules: std::ops::Range<usize>,
+        rules: Range<usize>,
         stream: &Stream,
         flow: &mut Flow,
     ) -> Result<Region, Undecided> {
-        let mut runs: Vec<(Plain, Vec<usize>)> = Vec::new();
-        for index in rules {
-            let id = RuleId { chain, rule: Some(index) };
-            let Some(plain) = self.ruleset.rule(id).and_then(plain) else { continue };
-            match runs.last_mut() {
-                _ if plain == Plain::Nothing => {}
-                Some((same, run)) if *same == plain => run.push(index),
-                _ => runs.push((plain, vec![index])),
+        let mut ends: Vec<Plain> = Vec::new();
+        let mut row = self.row(chain, rules, stream)?;
+        row.retain(|asked| asked.plain != Plain::Nothing);
+        let takers = row.iter().map(|asked| {
+            let known = ends.iter().position(|end| *end == asked.plain);
+            let label = known.unwrap_or_else(|| {
+                ends.push(asked.plain);
+                ends.len() - 1
+            });
+            Taker { region: asked.matches, label: label as u32, passes_on: false }
+        });
+        let dealt = self.deal(takers.collect(), stream.packets)?;
+        let mut left = Region::NONE;
+        for (label, region) in dealt {
+            match ends.get(label as usize) {
+                Some(plain) => self.end(*plain, &stream.effect, region, flow)?,
+                None => left = region,
             }
         }
-        if runs.is_empty() {
-            return Ok(stream.packets);
+        Ok(left)
+    }
+
+    /// The same, writing down what each rule decided.
+    fn decided(
+        &mut self,
+        chain: ChainId,
+        rules: Range<usize>,
+        stream: &Stream,
+        flow: &mut Flow,
+    ) -> Result<Region, Undecided> {
+        let row = self.row(chain, rules.clone(), stream)?;
+        let takers = row.iter().map(|asked| {
+            let passes_on = asked.plain == Plain::Nothing;
+            Taker { region: asked.matches, label: asked.index as u32, passes_on }
+        });
+        let mut left = Region::NONE;
+        let mut by_end: Vec<(Plain, Vec<Region>)> = Vec::new();
+        let mut asked = row.iter();
+        for (label, hit) in self.deal(takers.collect(), stream.packets)? {
+            let Some(Asked { plain, index, .. }) = asked.find(|a| a.index == label as usize) else {
+                left = hit;
+                continue;
+            };
+            let did = match plain {
+                Plain::Accept => Did::Accepted,
+                Plain::Drop => Did::Dropped,
+                Plain::Reject(with) => Did::Rejected(*with),
+                Plain::Return | Plain::Nothing => Did::Held,
+            };
+            self.decide(RuleId { chain, rule: Some(*index) }, did, hit);
+            match by_end.iter_mut().find(|end| end.0 == *plain) {
+                _ if *plain == Plain::Nothing => {}
+                Some(end) => end.1.push(hit),
+                None => by_end.push((*plain, vec![hit])),
+            }
         }
-        let ends = self.block(chain, &runs, &stream.effect)?;
-        let mut left = stream.packets;
-        for (plain, region) in ends {
-            let hit = self.space.bdd.and(stream.packets, region)?;
-            left = self.space.bdd.minus(left, hit)?;
+        for (plain, hits) in by_end {
+            let hit = self.space.bdd.united(&hits)?;
             self.end(plain, &stream.effect, hit, flow)?;
         }
         Ok(left)
     }
 
-    /// What runs of rules do with every packet there is. By halves: what a rule far down does is cut
-    /// by those before it only where they meet, and never with all that is left of all packets.
-    fn block(
+    /// Plain rules in their order, each with the packets it holds for.
+    fn row(
         &mut self,
         chain: ChainId,
-        runs: &[(Plain, Vec<usize>)],
-        effect: &Effect,
-    ) -> Result<Vec<(Plain, Region)>, Undecided> {
-        let mark = self.space.bdd.mark();
-        let filled = self.space.bdd.len();
-        let mut ends = match runs {
-            [(plain, run)] => vec![(*plain, self.union_of(chain, run, effect)?)],
-            _ => {
-                let (first, second) = runs.split_at(runs.len() / 2);
-                let mut ends = self.block(chain, first, effect)?;
-                let later = self.block(chain, second, effect)?;
-                let bdd = &mut self.space.bdd;
-                let taken = bdd.union(ends.iter().map(|end| end.1).collect())?;
-                for (plain, region) in later {
-                    let region = bdd.minus(region, taken)?;
-                    match ends.iter_mut().find(|end| end.0 == plain) {
-                        Some(end) => end.1 = bdd.or(end.1, region)?,
-                        None => ends.push((plain, region)),
-                    }
-                }
-                ends
-            }
-        };
-        if self.space.bdd.len() - filled > WORTH_RECLAIMING {
-            let mut roots: Vec<&mut Region> = ends.iter_mut().map(|end| &mut end.1).collect();
-            self.space.bdd.reclaim(mark, &mut roots);
-            self.memo.forget_since(mark);
-        }
-        Ok(ends)
-    }
-
-    fn union_of(
-        &mut self,
-        chain: ChainId,
-        run: &[usize],
-        effect: &Effect,
-    ) -> Result<Region, Undecided> {
-        let ruleset = self.ruleset;
-        let mut regions = Vec::with_capacity(run.len());
-        for index in run {
-            let id = RuleId { chain, rule: Some(*index) };
-            let Some(rule) = ruleset.rule(id) else { continue };
-            regions.push(self.matches(id, rule, effect)?);
-        }
-        self.space.bdd.union_sorted(regions)
-    }
-
-    /// The same as [`Self::ended`], writing down what each rule decided.
-    fn decided(
-        &mut self,
-        chain: ChainId,
-        rules: std::ops::Range<usize>,
+        rules: Range<usize>,
         stream: &Stream,
-        flow: &mut Flow,
-    ) -> Result<Region, Undecided> {
+    ) -> Result<Vec<Asked>, Undecided> {
         let ruleset = self.ruleset;
-        let mut all = Vec::with_capacity(rules.len());
+        let mut row = Vec::with_capacity(rules.len());
         for index in rules {
             let id = RuleId { chain, rule: Some(index) };
             let Some(rule) = ruleset.rule(id) else { continue };
             let Some(plain) = plain(rule) else { continue };
             let matches = self.matches(id, rule, &stream.effect)?;
-            let ends = if plain == Plain::Nothing { Region::NONE } else { matches };
-            all.push(Asked { id, plain, matches, ends });
+            row.push(Asked { index, plain, matches });
         }
-        let mut hits = Vec::new();
-        let taken = self.hits(&all, !stream.packets, &mut hits)?;
-        let mut by_end: Vec<(Plain, Vec<Region>)> = Vec::new();
-        for (asked, hit) in hits {
-            let did = match asked.plain {
-                Plain::Accept => Did::Accepted,
-                Plain::Drop => Did::Dropped,
-                Plain::Reject(with) => Did::Rejected(with),
-                Plain::Return | Plain::Nothing => Did::Held,
-            };
-            self.decide(asked.id, did, hit);
-            match by_end.iter_mut().find(|end| end.0 == asked.plain) {
-                Some(end) => end.1.push(hit),
-                None => by_end.push((asked.plain, vec![hit])),
-            }
-        }
-        for (plain, hits) in by_end {
-            let hit = self.space.bdd.union_sorted(hits)?;
-            self.end(plain, &stream.effect, hit, flow)?;
-        }
-        self.space.bdd.minus(stream.packets, taken)
+        Ok(row)
     }
 
-    /// The packets each of these rules holds for, outside of `gone` and of what those before it end;
-    /// gives all that they end. By halves, so that what is gone is only cut with few rules at a time.
-    fn hits<'h>(
-        &mut self,
-        rules: &'h [Asked],
-        gone: Region,
-        hits: &mut Vec<(&'h Asked, Region)>,
-    ) -> Result<Region, Undecided> {
-        let [one] = rules else {
-            let Some(half) = Some(rules.len() / 2).filter(|half| *half > 0) else {
-                return Ok(Region::NONE);
-            };
-            let (first, second) = rules.split_at(half);
-            let bdd = &mut self.space.bdd;
-            let near = bdd.union_sorted(rules.iter().map(|asked| asked.matches).collect())?;
-            let gone = bdd.and(gone, near)?;
-            let ended = self.hits(first, gone, hits)?;
-            let gone = self.space.bdd.or(gone, ended)?;
-            let later = self.hits(second, gone, hits)?;
-            return self.space.bdd.or(ended, later);
-        };
-        let hit = self.space.bdd.minus(one.matches, gone)?;
-        if !hit.is_none() {
-            hits.push((one, hit));
-        }
-        Ok(one.ends)
+    /// Deals `packets` to a row; what is left comes last, under [`LEFT`].
+    fn deal(&mut self, row: Vec<Taker>, packets: Region) -> Result<Vec<(u32, Region)>, Undecided> {
+        let outside = Taker { region: !packets, label: Taker::NOBODY, passes_on: false };
+        let rest = Taker { region: Region::ALL, label: LEFT, passes_on: false };
+        let row: Vec<Taker> = [outside].into_iter().chain(row).chain([rest]).collect();
+        self.space.bdd.dealt(&row)
     }
 
     /// Ends packets.

@@ -1,6 +1,7 @@
 //! `portolan firewall replay` and `tighten`: observed flows against rules.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -148,4 +149,33 @@ fn the_kernel_takes_the_tightened_table_and_takes_it_twice() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert!(namespace.output("nft list tables").contains("portolan_tightened"));
+}
+
+#[test]
+fn connections_of_this_machine_s_own_making_are_none_that_came_in() {
+    require_root!();
+    let host = Netns::new();
+    host.ip("link set lo up");
+    host.ip("addr add 10.9.0.1/24 dev lo");
+    // Rules that ask for the state switch conntrack on.
+    for rule in ["add table t", "add chain t o { type filter hook output priority 0; }"] {
+        host.output(&format!("nft {rule}"));
+    }
+    host.output("nft add rule t o ct state new accept");
+    host.enter(|| UdpSocket::bind("10.9.0.1:0").unwrap().send_to(b"x", "10.9.0.2:53").unwrap());
+    for command in ["replay", "tighten"] {
+        let line = format!("firewall {command} --flows conntrack");
+        let ran = Program::line(&line).inside(&host).run().expect_code(2);
+        let told = "none of the 1 connections of the kernel's table goes this way";
+        assert!(ran.stderr.contains(told), "{command}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn flows_that_need_nothing_make_no_table() {
+    let case =
+        Case::new("transport,src,sport,dst,dport,in\nudp,198.51.100.4,40000,10.0.0.1,53,eth0\n");
+    let ran = case.run("tighten --flows flows --rules rules --nft").expect_code(2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("would refuse every new connection"), "{}", ran.stderr);
 }

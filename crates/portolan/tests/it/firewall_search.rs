@@ -48,6 +48,24 @@ fn a_search_says_who_may_and_by_which_rule() {
 }
 
 #[test]
+fn what_leaves_this_machine_is_searched_as_it_is_simulated() {
+    let folder = TempDir::new().unwrap();
+    let save = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                -A OUTPUT -p tcp -m tcp --dport 25 -j DROP\nCOMMIT\n";
+    let path = folder.path().join("saved");
+    fs::write(&path, save).unwrap();
+    let run = |words: &str| {
+        Program::line(&format!("firewall {words} --hook output --rules v4:{}", path.display()))
+            .run()
+    };
+    for (port, code, answer) in [(25, 1, "never"), (22, 0, "always")] {
+        let found = run(&format!("search --to-port {port}/tcp --json")).expect_code(code).json();
+        assert_eq!(found["answer"], answer);
+        run(&format!("simulate tcp 10.0.0.1 10.0.0.2:{port}")).expect_code(code);
+    }
+}
+
+#[test]
 fn lint_names_the_rule_and_what_hides_it() {
     let folder = TempDir::new().unwrap();
     let rules = saved(&folder, "saved", &RULES);

@@ -11,7 +11,7 @@ use crate::{ops, render};
 /// 0 when every flow passes, 1 when one is refused, 3 when one depends on what no flow tells.
 pub(crate) fn run(arguments: &Replay, global: &Global) -> Result<Exit> {
     if let Some(path) = &arguments.write {
-        let flows = ops::firewall::flows::load(&arguments.flows)?;
+        let flows = ops::firewall::flows::load(&arguments.flows, None)?;
         flows.write(path)?;
         return Ok(Exit::Yes);
     }

@@ -11,7 +11,7 @@ use portolan_core::net::Gap;
 use crate::cli::args::Global;
 use crate::cli::args::firewall::Simulate;
 use crate::exit::Exit;
-use crate::fault::Hinted as _;
+use crate::fault::{Fault, Hinted as _};
 use crate::ops::firewall::packet::Written;
 use crate::ops::firewall::simulate::{self, Report, Simulator};
 use crate::render::screen::Screen;
@@ -19,6 +19,10 @@ use crate::{ops, render};
 
 /// Sends one packet, or a batch, through the rules; 0 accepted, 1 not, 3 that depends.
 pub(crate) fn run(arguments: &Simulate, global: &Global) -> Result<Exit> {
+    if arguments.batch.is_some() && global.json {
+        let hint = "--jsonl: a result a line";
+        return Err(Fault::new("--batch gives no single document", hint));
+    }
     let rules = ops::firewall::source::load(&arguments.sources.asked())?;
     let simulator = Simulator::new(&rules);
     let mut screen = Screen::open(global);

@@ -1,14 +1,18 @@
 //! Observed flows, wherever they come from.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use portolan_core::firewall::World;
 use portolan_core::firewall::flow::binary::{self, Header, RECORD4, RECORD6, Writer};
 use portolan_core::firewall::flow::{Flow, csv, log_line};
+use portolan_core::firewall::simulate::Way;
 use portolan_core::net::Gap;
 use portolan_core::wire::conntrack::{Ends, Entry};
+use portolan_host::firewall::world;
 use portolan_host::{conntrack, files, flows};
 
 use crate::fault::Fault;
@@ -21,6 +25,8 @@ pub(crate) struct Flows {
     store: Store,
     /// Lines of a log that told of no flow.
     pub(crate) passed_over: u64,
+    /// Connections of the kernel's table that go another way: out of this machine, or through it.
+    pub(crate) elsewhere: u64,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -37,13 +43,14 @@ const LIVE: &str = "conntrack";
 /// How much of a file is read for its header: more than 65,536 interface names never need.
 const HEADER: u64 = 2 << 20;
 
-/// Opens a compact file, or reads a text.
+/// Opens a compact file, or reads a text. Of the kernel's table, the connections that go this way; all
+/// of them without one.
 ///
 /// # Errors
-/// A file that cannot be read; a line that is no flow, with its place.
-pub(crate) fn load(path: &Path) -> Result<Flows> {
+/// A file that cannot be read; a line that is no flow, with its place; nothing to work on.
+pub(crate) fn load(path: &Path, way: Option<Way>) -> Result<Flows> {
     if path.as_os_str() == LIVE {
-        return Ok(live());
+        return live(way);
     }
     if path.as_os_str() != "-" {
         let read = || format!("read {}", path.display());
@@ -63,7 +70,7 @@ fn compact(path: &Path, file: File, begin: &[u8]) -> Result<Flows> {
     if expected != found {
         return Err(binary::BinaryError::Length { expected, found }).with_context(read);
     }
-    Ok(Flows { header, store: Store::File(file), passed_over: 0, gaps: Vec::new() })
+    Ok(Flows { header, store: Store::File(file), passed_over: 0, elsewhere: 0, gaps: Vec::new() })
 }
 
 /// What a text is, decided by its first line that is neither blank nor a comment.
@@ -77,6 +84,7 @@ fn text(path: &Path) -> Result<Flows> {
     let (mut writer, mut reader) = (Writer::default(), csv::Reader::default());
     let (mut form, mut passed_over, mut found) = (Form::Unknown, 0, 0u64);
     let ended = flows::each_line(path, |line| {
+        let line = line.trim_start_matches('\u{feff}');
         if matches!(form, Form::Unknown) && !line.trim().is_empty() && !line.starts_with('#') {
             let is_spaced = line.contains(' ') && !line.contains(',');
             let is_lines = log_line::read(line).is_some() || is_spaced;
@@ -115,11 +123,39 @@ fn text(path: &Path) -> Result<Flows> {
     Ok(Flows { passed_over, ..in_memory(writer) })
 }
 
-fn live() -> Flows {
+fn live(way: Option<Way>) -> Result<Flows> {
     let mut writer = Writer::default();
-    let seen = conntrack::connections();
-    seen.value.iter().for_each(|entry| writer.push(&flow_of(entry)));
-    Flows { gaps: seen.gaps, ..in_memory(writer) }
+    let (seen, world) = (conntrack::connections(), world());
+    let is_own = |address| is_own(&world.value, address);
+    let (wanted, others): (Vec<_>, Vec<_>) = seen
+        .value
+        .iter()
+        .partition(|entry| way.is_none_or(|way| way_of(entry, is_own) == Some(way)));
+    if wanted.is_empty() {
+        let what = match others.len() {
+            0 => "the kernel's table holds no connection".to_owned(),
+            n => format!("none of the {n} connections of the kernel's table goes this way"),
+        };
+        let hint = "ask while they are open, or take what was observed over days: a log, a CSV";
+        return Err(Fault::new(what, hint));
+    }
+    wanted.iter().for_each(|entry| writer.push(&flow_of(entry)));
+    let gaps = [seen.gaps, world.gaps].concat();
+    Ok(Flows { gaps, elsewhere: others.len() as u64, ..in_memory(writer) })
+}
+
+fn is_own(world: &World, address: IpAddr) -> bool {
+    address.is_loopback() || world.addresses.iter().any(|own| own.address == address)
+}
+
+/// Which way the packets of a connection went: to this machine or through it. `None`: it is of this
+/// machine's own making. The answers' source is who was really spoken to, whatever was translated.
+fn way_of(entry: &Entry, is_own: impl Fn(IpAddr) -> bool) -> Option<Way> {
+    match (is_own(entry.original.source), is_own(entry.reply.source)) {
+        (true, _) => None,
+        (false, true) => Some(Way::Input),
+        (false, false) => Some(Way::Forward),
+    }
 }
 
 fn flow_of(entry: &Entry) -> Flow {
@@ -147,7 +183,13 @@ fn in_memory(writer: Writer) -> Flows {
         v6: (v6.len() / RECORD6) as u64,
         offset: begin.len(),
     });
-    Flows { header, store: Store::Memory { v4, v6 }, passed_over: 0, gaps: Vec::new() }
+    Flows {
+        header,
+        store: Store::Memory { v4, v6 },
+        passed_over: 0,
+        elsewhere: 0,
+        gaps: Vec::new(),
+    }
 }
 
 impl Flows {

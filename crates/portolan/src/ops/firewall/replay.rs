@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) depending: Vec<Group>,
     /// Lines of a log that told of no flow.
     pub(crate) passed_over: u64,
+    /// Connections of the kernel's table that go another way.
+    pub(crate) elsewhere: u64,
     /// How long the replay took, reading the records included.
     pub(crate) took: Duration,
     /// What could not be seen.
@@ -66,7 +68,7 @@ pub(crate) fn way(hook: &str) -> Way {
 /// # Errors
 /// As [`flows::load`] and [`source::load`]; rules too irregular to be analysed.
 pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Report> {
-    let flows = flows::load(path)?;
+    let flows = flows::load(path, Some(way(hook)))?;
     let rules = source::load(sources)?;
     let names = &flows.header.interfaces;
     let mut replayer = Replayer::new(&rules.ruleset, &rules.world, way(hook), names);
@@ -94,6 +96,7 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
         refused: groups(total.refused),
         depending: groups(total.depending),
         passed_over: flows.passed_over,
+        elsewhere: flows.elsewhere,
         took,
         gaps,
     })

@@ -172,9 +172,9 @@ impl Question<'_> {
     ) -> Result<Found, AnalyseError> {
         let world = &self.rules.world;
         let mut space = Space::new(is_v6, &[&self.rules.ruleset], world, DEFAULT_BUDGET);
-        let fresh = match &self.source.whence {
-            Whence::Here => space.fresh()?,
-            Whence::Outside { .. } => space.from_outside()?,
+        let fresh = match (&self.source.whence, self.way) {
+            (Whence::Here, _) | (_, Way::Output) => space.fresh()?,
+            (Whence::Outside { .. }, _) => space.from_outside()?,
         };
         let of = space.protocol(protocol)?;
         let mut packets = space.bdd.and(fresh, of)?;

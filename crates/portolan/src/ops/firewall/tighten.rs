@@ -10,6 +10,7 @@ use portolan_core::firewall::{RulePlace, Ruleset};
 use portolan_core::net::Gap;
 
 use super::{flows, source};
+use crate::fault::Fault;
 use crate::ops::firewall::source::Sources;
 
 /// A proposal.
@@ -25,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) proof: Proof,
     /// Lines of a log that told of no flow.
     pub(crate) passed_over: u64,
+    /// Connections of the kernel's table that go another way.
+    pub(crate) elsewhere: u64,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -32,9 +35,9 @@ pub(crate) struct Report {
 /// Runs the flows against the rules, narrows, and proves.
 ///
 /// # Errors
-/// As [`flows::load`] and [`source::load`].
+/// As [`flows::load`] and [`source::load`]; flows none of which the rules let in.
 pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<Report> {
-    let flows = flows::load(path)?;
+    let flows = flows::load(path, Some(Way::Input))?;
     let rules = source::load(sources)?;
     let mut tally = Tally::default();
     for is_v6 in [false, true] {
@@ -47,6 +50,15 @@ pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<R
             .for_each(|flow| tally.push(flow));
     }
     let observed = tighten::observe(&rules.ruleset, &rules.world, &tally, Way::Input, budget);
+    if observed.needs.is_empty() {
+        let what = format!(
+            "none of the {} flows is of TCP, UDP, SCTP or DCCP, to this machine and let in by the rules: \
+             a table made of them would refuse every new connection",
+            observed.total
+        );
+        let hint = "observe for longer; `portolan firewall replay` says what becomes of these";
+        return Err(Fault::new(what, hint));
+    }
     let new = tighten::tightened(&rules.ruleset, &observed.needs);
     let proof = tighten::prove(&rules.ruleset, &new, &rules.world, &tally);
     Ok(Report {
@@ -54,6 +66,7 @@ pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<R
         script: tighten::guard::script(&tighten::guard::table(&observed.needs)),
         proof,
         passed_over: flows.passed_over,
+        elsewhere: flows.elsewhere,
         gaps: [rules.gaps, flows.gaps].concat(),
         observed,
     })

@@ -31,6 +31,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     if report.passed_over > 0 {
         writeln!(screen, "{} lines told of no flow", thousands(report.passed_over))?;
     }
+    elsewhere(screen, report.elsewhere)?;
     if let Some(first) = report.refused.first().or(report.depending.first()) {
         writeln!(
             screen,
@@ -39,6 +40,18 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         )?;
     }
     Ok(screen.flush()?)
+}
+
+/// Connections that are none of those asked about.
+pub(super) fn elsewhere(screen: &mut Screen, count: u64) -> Result<()> {
+    if count > 0 {
+        let text = format!(
+            "{} more are open that begin at this machine or go another way: not judged here",
+            thousands(count)
+        );
+        screen.hanging("", &text)?;
+    }
+    Ok(())
 }
 
 fn groups(screen: &mut Screen, title: &str, groups: &[Group]) -> Result<()> {
@@ -77,9 +90,9 @@ pub(crate) fn port(flow: &Flow) -> String {
 
 /// The flow as `firewall simulate` takes it.
 pub(crate) fn question(flow: &Flow) -> String {
-    let end = |address: std::net::IpAddr, port: u16| match (address, port) {
-        (std::net::IpAddr::V6(six), port) => format!("[{six}]:{port}"),
-        (four, port) => format!("{four}:{port}"),
+    let end = |address: std::net::IpAddr, port: u16| match flow.protocol {
+        6 | 17 | 33 | 132 | 136 => std::net::SocketAddr::new(address, port).to_string(),
+        _ => address.to_string(),
     };
     let name = protocol_name(flow.protocol);
     let by = if flow.interface.is_empty() {
@@ -110,6 +123,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         refused_by_port: report.refused.iter().map(GroupJson::from).collect(),
         depends_by_port: report.depending.iter().map(GroupJson::from).collect(),
         lines_passed_over: report.passed_over,
+        other_ways: report.elsewhere,
         took_ms: report.took.as_secs_f64() * 1000.0,
     };
     screen.json(&Document::new("firewall-replay", body, &report.gaps))?;
@@ -125,6 +139,7 @@ struct Body {
     refused_by_port: Vec<GroupJson>,
     depends_by_port: Vec<GroupJson>,
     lines_passed_over: u64,
+    other_ways: u64,
     took_ms: f64,
 }
 

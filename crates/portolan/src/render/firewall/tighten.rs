@@ -7,7 +7,7 @@ use portolan_core::firewall::tighten::Need;
 use serde::Serialize;
 
 use super::place::PlaceJson;
-use super::replay::{FlowJson, port};
+use super::replay::{FlowJson, elsewhere, port};
 use crate::ops::firewall::tighten::Report;
 use crate::render::json::Document;
 use crate::render::number::thousands;
@@ -32,12 +32,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
             thousands(need.addresses as u64)
         )?;
     }
-    if observed.needs.is_empty() {
-        writeln!(
-            screen,
-            "  nothing: no flow of TCP, UDP, SCTP or DCCP to this machine passes the rules"
-        )?;
-    }
+    elsewhere(screen, report.elsewhere)?;
     refused(screen, report)?;
     unused(screen, report)?;
     proof(screen, report)?;
@@ -156,6 +151,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         },
         narrows: report.proof.narrows,
         lines_passed_over: report.passed_over,
+        other_ways: report.elsewhere,
     };
     screen.json(&Document::new("firewall-tighten", body, &report.gaps))?;
     Ok(screen.flush()?)
@@ -173,6 +169,7 @@ struct Body<'a> {
     proof: ProofJson,
     narrows: bool,
     lines_passed_over: u64,
+    other_ways: u64,
 }
 
 #[derive(Serialize)]

@@ -93,6 +93,96 @@ fn what_other_tables_refuse_of_the_policy_is_told() {
     assert!(!ran.stdout.contains("shop-http`"), "{}", ran.stdout);
 }
 
+const NEEDY: &str = r#"portolan = 1
+[networks]
+office = "203.0.113.0/24"
+[hosts.web]
+address = "10.0.0.1"
+firewall = { egress = "drop" }
+[hosts.gate]
+address = "10.0.0.2"
+firewall = { forward = "drop" }
+[hosts.db]
+address = "10.9.0.2"
+[services.shop]
+on = "web"
+ports = "443/tcp"
+from = "any"
+needs = ["sql@db"]
+[services.sql]
+on = "db"
+ports = "5432/tcp"
+from = "web"
+"#;
+
+/// A live proof in a namespace with this machine's address, a translation and other tables.
+fn hindered(host: &str, address: &str, others: &str) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("portolan.toml"), NEEDY).unwrap();
+    let run =
+        |line: &str| Program::line(&format!("firewall {line} --host {host}")).folder(folder.path());
+    let netns = Netns::new();
+    netns.ip("link add eth0 type veth peer name other");
+    netns.ip("link set eth0 up");
+    netns.ip("link set other up");
+    netns.ip(&format!("address add {address}/24 dev eth0"));
+    netns.ip("route add default via 10.0.0.254");
+    netns.set("net/ipv4/ip_forward", 1);
+    netns.rules(&run("compile").run().expect_code(0).stdout);
+    netns.rules(others);
+    run("prove --live --json").inside(&netns).run().expect_code(0)
+}
+
+fn refused(ran: &Ran) -> Vec<(String, String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let document = ran.json();
+    let all = document["refused_by_others"].as_array().unwrap();
+    let one = |row: &serde_json::Value| {
+        (text(&row["service"]), text(&row["way"]), text(&row["decided_by"]["chain"]))
+    };
+    all.iter().map(one).collect()
+}
+
+fn told(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    rows.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect()
+}
+
+#[test]
+fn what_other_tables_refuse_of_a_published_port_is_told() {
+    require_root!();
+    let docker = "table ip docker {
+        chain pre { type nat hook prerouting priority -100
+            fib daddr type local tcp dport 443 dnat to 172.18.0.2:8443
+        }
+        chain forward { type filter hook forward priority 0
+            tcp dport 8443 drop
+        }
+    }";
+    let ran = hindered("web", "10.0.0.1", docker);
+    assert_eq!(refused(&ran), told(&[("shop", "input", "forward")]));
+}
+
+#[test]
+fn what_other_tables_refuse_of_what_goes_out_is_told() {
+    require_root!();
+    let others = "table inet theirs { chain out { type filter hook output priority 0
+        ip daddr 10.9.0.0/16 drop\nudp dport 123 drop
+    }\n}";
+    let ran = hindered("web", "10.0.0.1", others);
+    let wanted = ["sql", "base-ntp", "base-ntp"].map(|name| (name, "output", "out"));
+    assert_eq!(refused(&ran), told(&wanted));
+}
+
+#[test]
+fn what_other_tables_refuse_on_the_way_through_a_router_is_told() {
+    require_root!();
+    let others = "table inet theirs { chain through { type filter hook forward priority 0
+        tcp dport 5432 drop
+    }\n}";
+    let ran = hindered("gate", "10.0.0.2", others);
+    assert_eq!(refused(&ran), told(&[("sql", "forward", "through")]));
+}
+
 #[test]
 fn a_never_that_the_inventory_itself_breaks_is_no_proof() {
     require_root!();

@@ -1,23 +1,28 @@
-//! What other tables refuse of what the policy lets in: an accept ends only its own chain.
+//! What other tables refuse of what the policy lets in, through and out: an accept ends only its own chain.
 
 use super::super::analyse::{AnalyseError, DEFAULT_BUDGET, Detail, Space, Witness, fates};
 use super::super::bdd::{Region, Undecided};
-use super::super::policy::{Pass, Policy};
+use super::super::policy::{
+    BaseNeed, BasePass, Pass, PassTraffic, PassWay, Policy, Stance, protocol_of,
+};
 use super::super::simulate::{Open, Prepared, Way};
-use super::super::{Family, RulePlace, Ruleset, TABLE, World};
+use super::super::{Addresses, Family, RulePlace, Ruleset, TABLE, World};
+use super::ProofWay;
 
-/// Something declared that does not come in, because of another table.
+/// Something declared that does not pass, because of another table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// The service, forward or door.
+    /// The service, forward, door or row of the base.
     pub name: Box<str>,
+    /// Whether it is to this machine (or a port it publishes), through it or from it.
+    pub way: ProofWay,
     /// A packet that is refused.
     pub witness: Witness,
     /// The rule or policy that refuses it.
     pub decided_by: Option<RulePlace>,
 }
 
-/// What of the policy other tables of `ruleset` refuse, one packet a name and family.
+/// What of the policy other tables of `ruleset` refuse, one packet a name, way and family.
 ///
 /// # Errors
 /// When the node budget is used up.
@@ -26,44 +31,120 @@ pub fn obstacles(
     ruleset: &Ruleset,
     world: &World,
 ) -> Result<Vec<Obstacle>, AnalyseError> {
+    let mut alone = ruleset.clone();
+    alone.tables.retain(|table| table.family == Family::Inet && *table.name == *TABLE);
     let mut found: Vec<Obstacle> = Vec::new();
-    for is_v6 in [false, true] {
-        found.extend(of_family(policy, ruleset, world, is_v6)?);
+    for (way, wanted) in wanted(policy) {
+        for is_v6 in [false, true] {
+            found.extend(of_family([&alone, ruleset], world, (is_v6, way), &wanted)?);
+        }
     }
     Ok(found)
+}
+
+/// Something that is to pass.
+struct Wanted<'p> {
+    name: &'p str,
+    protocol: u8,
+    ports: Option<(u16, u16)>,
+    /// To these, where that tells it from others for the same port.
+    destinations: Option<&'p Addresses>,
+    /// Whether it is enough that some of it passes: a row of the base that names nobody is no promise to
+    /// everybody.
+    is_loose: bool,
+}
+
+/// What is to pass on each way; a way on which our table refuses nothing cannot miss anything.
+fn wanted(policy: &Policy) -> Vec<(Way, Vec<Wanted<'_>>)> {
+    let here =
+        policy.passes.iter().filter(|pass| pass.way.has_input() || pass.way.has_translated());
+    // What is called here and translated goes through the forward hook, and is found there.
+    let mut ways = vec![(Way::Input, policy.management.iter().chain(here).map(to_here).collect())];
+    if policy.forward == Stance::Drop {
+        let through = policy.passes.iter().filter(|pass| pass.way == PassWay::Through);
+        ways.push((Way::Forward, through.map(Wanted::of).collect()));
+    }
+    if policy.output == Stance::Drop {
+        let calls = policy.egress.iter().map(called);
+        let base = policy.base.iter().filter(|row| row.is_outgoing).filter_map(of_base);
+        ways.push((Way::Output, calls.chain(base).collect()));
+    }
+    ways
+}
+
+impl<'p> Wanted<'p> {
+    fn of(pass: &'p Pass) -> Self {
+        Self {
+            name: &pass.name,
+            protocol: pass.traffic.protocol(),
+            ports: ends_of(pass.traffic),
+            destinations: pass.destinations.as_ref(),
+            is_loose: false,
+        }
+    }
+
+    fn region(&self, space: &mut Space) -> Result<Region, Undecided> {
+        let mut region = space.protocol(self.protocol)?;
+        if let Some(ports) = self.ports {
+            let ports = space.to_ports(&[ports])?;
+            region = space.bdd.and(region, ports)?;
+        }
+        if let Some(to) = self.destinations {
+            let to = space.to(&to.prefixes(space.is_v6()))?;
+            region = space.bdd.and(region, to)?;
+        }
+        Ok(region)
+    }
+}
+
+/// Called at this machine, at whatever address.
+fn to_here(pass: &Pass) -> Wanted<'_> {
+    Wanted { destinations: None, ..Wanted::of(pass) }
+}
+
+/// Called by this machine; the peers of a call are where it goes.
+fn called(pass: &Pass) -> Wanted<'_> {
+    let one = pass.peers.first().filter(|_| pass.peers.len() == 1);
+    Wanted { destinations: one.map(|peers| &peers.addresses), ..Wanted::of(pass) }
+}
+
+fn of_base(row: &BasePass) -> Option<Wanted<'_>> {
+    let BaseNeed::Port { transport, destination, .. } = row.traffic else { return None };
+    let ports = Some((destination, destination));
+    let destinations = row.peers.as_ref().or(row.destinations.as_ref());
+    let protocol = protocol_of(transport);
+    Some(Wanted { name: &row.name, protocol, ports, destinations, is_loose: row.peers.is_none() })
+}
+
+fn ends_of(traffic: PassTraffic) -> Option<(u16, u16)> {
+    traffic.ports().map(|ports| (ports.first().0, ports.last().0))
 }
 
 fn of_family(
-    policy: &Policy,
-    ruleset: &Ruleset,
+    [alone, ruleset]: [&Ruleset; 2],
     world: &World,
-    is_v6: bool,
+    (is_v6, way): (bool, Way),
+    wanted: &[Wanted<'_>],
 ) -> Result<Vec<Obstacle>, AnalyseError> {
-    let mut alone = ruleset.clone();
-    alone.tables.retain(|table| table.family == Family::Inet && *table.name == *TABLE);
-    let mut space = Space::new(is_v6, &[&alone, ruleset], world, DEFAULT_BUDGET);
-    let (alone, all) = (Prepared::new(&alone, world), Prepared::new(ruleset, world));
+    let mut space = Space::new(is_v6, &[alone, ruleset], world, DEFAULT_BUDGET);
+    let (alone, all) = (Prepared::new(alone, world), Prepared::new(ruleset, world));
     let start = space.fresh()?;
-    let ours = fates(&mut space, &alone, Way::Input, start, Detail::Fates)?.accepted;
-    let together = fates(&mut space, &all, Way::Input, start, Detail::Fates)?.accepted;
+    let ours = fates(&mut space, &alone, way, start, Detail::Fates)?.accepted;
+    let together = fates(&mut space, &all, way, start, Detail::Fates)?.accepted;
     let mut lost = space.bdd.minus(ours, together)?;
     let mut found = Vec::new();
-    let here = policy.passes.iter().filter(|pass| pass.way.has_input());
-    for pass in policy.management.iter().chain(here) {
-        let meant = meant_by(&mut space, pass)?;
+    for wanted in wanted {
+        let meant = wanted.region(&mut space)?;
         let refused = space.bdd.and(lost, meant)?;
+        if wanted.is_loose && space.bdd.meets(together, meant) {
+            continue;
+        }
         let Some(witness) = space.witness(refused)? else { continue };
-        let walk = all.walk(&witness.packet, Way::Input, &Open);
+        let walk = all.walk(&witness.packet, way, &Open);
         let decided_by = walk.decided_by.and_then(|rule| ruleset.place(rule));
-        found.push(Obstacle { name: pass.name.clone(), witness, decided_by });
+        let name = wanted.name.into();
+        found.push(Obstacle { name, way: super::named(way), witness, decided_by });
         lost = space.bdd.minus(lost, meant)?;
     }
     Ok(found)
-}
-
-fn meant_by(space: &mut Space, pass: &Pass) -> Result<Region, Undecided> {
-    let protocol = space.protocol(pass.traffic.protocol())?;
-    let Some(ports) = pass.traffic.ports() else { return Ok(protocol) };
-    let ports = space.to_ports(&[(ports.first().0, ports.last().0)])?;
-    space.bdd.and(protocol, ports)
 }

@@ -47,11 +47,20 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         let name = sanitize(&obstacle.name);
         writeln!(
             screen,
-            "\nother tables refuse `{name}`: {packet}{}",
+            "\nother tables refuse `{name}`{}: {packet}{}",
+            on_its_way(obstacle.way),
             by(obstacle.decided_by.as_ref())
         )?;
     }
     Ok(screen.flush()?)
+}
+
+const fn on_its_way(way: ProofWay) -> &'static str {
+    match way {
+        ProofWay::Forward => " on its way through",
+        ProofWay::Output => " on its way out",
+        _ => "",
+    }
 }
 
 fn against(screen: &mut Screen, proof: &Proof) -> Result<()> {
@@ -158,6 +167,7 @@ fn violated(violation: &Violation) -> Value {
 fn refused(obstacle: &Obstacle) -> Value {
     json!({
         "service": obstacle.name,
+        "way": obstacle.way.as_str(),
         "witness": packet_json(&obstacle.witness.packet),
         "decided_by": obstacle.decided_by.as_ref().map(PlaceJson::from),
     })

@@ -58,7 +58,7 @@ pub use ruleset::{
     Base, Chain, ChainId, ChainKind, ChainPolicy, Counter, Family, Hook, Origin, RuleId, RulePlace,
     Ruleset, Table,
 };
-pub use script::{Part, PartKind, Script, ScriptChain, TABLE};
+pub use script::{Part, PartKind, STAMP, Script, ScriptChain, TABLE};
 pub use trial::{Caller, Doubt, confirms};
 pub use value::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span, Value, bits};
 pub use world::{Interface, LocalAddress, Route, RouteKind, World};

@@ -313,6 +313,19 @@ impl Ruleset {
         found.into_iter().map(|(_, _, id)| id).collect()
     }
 
+    /// Whether two base chains lie on the same hook with the same priority, so that the order of their
+    /// registration says which is asked first.
+    #[must_use]
+    pub fn has_equals(&self) -> bool {
+        let priority = |id: &ChainId| Some(self.chain(*id)?.base.as_ref()?.priority);
+        let is_tied = |hook: Hook, is_v6: bool| {
+            // In the order of priority, so that equals are neighbours.
+            let met: Vec<Option<i32>> = self.at(hook, is_v6).iter().map(priority).collect();
+            met.windows(2).any(|two| two[0] == two[1])
+        };
+        Hook::ALL.into_iter().any(|hook| is_tied(hook, false) || is_tied(hook, true))
+    }
+
     /// Every chain.
     pub fn chains(&self) -> impl Iterator<Item = (ChainId, &Chain)> {
         let tables = self.tables.iter().enumerate();

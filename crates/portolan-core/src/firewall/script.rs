@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 pub const TABLE: &str = "portolan";
 
 /// The set that says which policy is loaded.
-const STAMP: &str = "policy-stamp";
+pub const STAMP: &str = "policy-stamp";
 
 /// The table of one host as nft reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -31,6 +31,6 @@ pub use load::{LoadFault, load};
 pub use place::Place;
 pub use read::{ReadFault, live};
 pub use record::{LogEntry, Purpose, Trial, log};
-pub use table::{TableError, check, listing};
+pub use table::{TableError, check, listing, stamp};
 pub use watchdog::{SUBCOMMAND, watch};
 pub use world::world;

@@ -99,8 +99,10 @@ pub fn live() -> Result<Observed<Ruleset>, ReadFault> {
 fn listing(nft: &Tool) -> Result<Ruleset, ReadFault> {
     let output = said(nft, &["-j", "list", "ruleset"])?;
     let mut ruleset = Ruleset::from_nft_json(&output).map_err(|source| unreadable(nft, source))?;
-    // Kernels before 5.14, and those without NETFILTER_NETLINK_HOOK, have no list of hooks.
-    if let Ok(hooks) = nft.run(["list", "hooks"], LIMIT)
+    // Kernels before 5.14, and those without NETFILTER_NETLINK_HOOK, have no list of hooks. nft reads
+    // every element before it lists them: it is asked only where the order can matter.
+    if ruleset.has_equals()
+        && let Ok(hooks) = nft.run(["list", "hooks"], LIMIT)
         && hooks.succeeded
     {
         ruleset.order_by_hooks(&String::from_utf8_lossy(&hooks.output));

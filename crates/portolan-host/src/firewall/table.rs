@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portolan_core::firewall::{OUR_TABLE, Outline, OutlineError, Replacement, removal};
+use portolan_core::firewall::{OUR_TABLE, Outline, OutlineError, Replacement, STAMP, removal};
 
 use crate::tool::{Said, Tool, ToolError};
 
@@ -36,15 +36,34 @@ pub enum TableError {
 /// # Errors
 /// When the kernel cannot be asked.
 pub fn listing() -> Result<Option<String>, TableError> {
-    let nft = nft()?;
-    let tables = said(&nft.run(["list", "tables", "inet"], LIMIT)?)?;
-    let wanted = format!("table {OUR_TABLE}");
-    if !tables.lines().any(|line| line.trim() == wanted) {
-        return Ok(None);
-    }
     let mut words = vec!["list", "table"];
     words.extend(OUR_TABLE.split(' '));
-    Ok(Some(said(&nft.run(words, LIMIT)?)?))
+    present(&nft()?.run(words, LIMIT)?)
+}
+
+/// What the loaded table says of itself: the set that names its policy. Where there is none but a table
+/// of our name, the names of its chains; `None` where there is no such table. Unlike [`listing`] this
+/// asks for no elements, which takes nft a second with a long block list.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn stamp() -> Result<Option<String>, TableError> {
+    let nft = nft()?;
+    let words = ["list", "set"].into_iter().chain(OUR_TABLE.split(' ')).chain([STAMP]);
+    if let Some(stamp) = present(&nft.run(words, LIMIT)?)? {
+        return Ok(Some(stamp));
+    }
+    let chains = said(&nft.run(["list", "chains", "inet"], LIMIT)?)?;
+    let head = format!("table {OUR_TABLE} {{");
+    Ok(chains.lines().any(|line| line.trim() == head).then_some(chains))
+}
+
+/// What nft said; `None` where it is not there.
+fn present(told: &Said) -> Result<Option<String>, TableError> {
+    if !told.succeeded && told.complaint.contains("No such file or directory") {
+        return Ok(None);
+    }
+    said(told).map(Some)
 }
 
 /// Whether nft and the kernel would take `text` (a table of ours) in the place of what is loaded.

@@ -1,10 +1,11 @@
 //! Changing this machine's firewall: the plan first, then what `portolan_host::firewall` does of it.
 
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::firewall::analyse::AnalyseError;
-use portolan_core::firewall::{Doubt, Policy, Proof, Script, World, compile, intent, prove};
+use portolan_core::firewall::{Doubt, Policy, Proof, Script, compile, prove};
 use portolan_core::net::{Gap, Why};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::firewall::{self as host, ChangeError, Loading};
@@ -17,7 +18,7 @@ pub(crate) use portolan_host::firewall::{
 use crate::fault::{Fault, Hinted as _};
 use crate::ops::inventory::{self, Asked};
 
-use super::judge::Judge;
+use super::judge::{Judge, Scene, surroundings};
 use super::policy::{Intended, intended};
 use super::precheck::{Precheck, precheck};
 
@@ -56,48 +57,56 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     inventory::trust(asked, &intended.loaded)?;
     let place = Place::here();
     host::recover(&place).map_err(fault)?;
-    let live = host::listing().map_err(|error| fault(error.into()))?;
     let script = compile(&intended.policy);
     let mut gaps: Vec<Gap> = Vec::new();
     let machine = machine::read().into_value(&mut gaps);
     let caller = host::caller();
-    let (rules, around) = (intent(&intended.policy, &[]), World::default());
-    let judge = Judge::new(&rules, &around, &machine);
+    // Both are nft's work: a second each with a long block list.
+    let (aside, found) = thread::scope(|scope| {
+        let aside = scope.spawn(|| proven(&intended.policy, &script));
+        let found = surroundings(&mut gaps);
+        let aside = aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (aside, found)
+    });
+    let scene = Scene::of(&intended.policy, found);
+    let judge = Judge::new(&scene, &machine);
     let mut precheck = precheck(&intended.policy, &judge, caller.caller.ssh);
-    precheck.proven = proven(&intended.policy, &script, &mut gaps)?;
-    if precheck.proven.is_none() {
-        host::check(&script.to_string(), live.as_deref()).map_err(|error| fault(error.into()))?;
+    match aside? {
+        Ok(proof) => precheck.proven = Some(proof),
+        Err(gap) => {
+            gaps.push(gap);
+            let live = host::listing().map_err(|error| fault(error.into()))?;
+            host::check(&script.to_string(), live.as_deref())
+                .map_err(|error| fault(error.into()))?;
+        }
     }
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
-    let loaded = live.as_deref().map(identity);
+    let loaded = host::stamp().map_err(|error| fault(error.into()))?;
+    let loaded = loaded.as_deref().map(identity);
     Ok(Plan { intended, script, loaded, precheck, caller, place })
 }
 
-/// Holds the table, as nft reads it, against what the policy means. `None` where that cannot be done
-/// here, which is a gap.
+/// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done
+/// here.
 ///
 /// # Errors
 /// Where the two differ: nothing of that is applied.
-fn proven(policy: &Policy, script: &Script, gaps: &mut Vec<Gap>) -> Result<Option<Proof>> {
+fn proven(policy: &Policy, script: &Script) -> Result<Result<Proof, Gap>> {
+    let gap = |why: Why, error: &dyn std::fmt::Display| {
+        let what = format!("whether the table does what the policy says ({error})");
+        Ok(Err(Gap::aside(what, why, "")))
+    };
     let loaded = match host::load(&script.to_string(), None) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            let what = format!("whether the table does what the policy says ({error})");
-            gaps.push(Gap::aside(what, Why::Unsupported, ""));
-            return Ok(None);
-        }
+        Err(error) => return gap(Why::Unsupported, &error),
     };
     let proof = match prove(policy, &loaded) {
         Ok(proof) => proof,
-        Err(AnalyseError::Undecided(undecided)) => {
-            let what = format!("whether the table does what the policy says ({undecided})");
-            gaps.push(Gap::aside(what, Why::NotLooked, ""));
-            return Ok(None);
-        }
+        Err(AnalyseError::Undecided(undecided)) => return gap(Why::NotLooked, &undecided),
         Err(error) => return Err(error).hinted("the proof contradicts itself", REPORT_IT),
     };
     if proof.differences.is_empty() && proof.is_loaded {
-        return Ok(Some(proof));
+        return Ok(Ok(proof));
     }
     let way = proof.differences.first().map_or("input", |difference| difference.way.as_str());
     let message = format!("the compiled table is not what the policy means (at {way})");

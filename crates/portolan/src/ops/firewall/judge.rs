@@ -1,24 +1,109 @@
-//! What a policy would do with single packets and with what is open here now, asked of its plain meaning.
+//! What a policy would do with single packets and with what is open here now.
 //!
-//! Only our table is asked: what other tables refuse they refuse today, and a change of ours does not
-//! touch it.
+//! Its plain meaning is asked alone, then the tables of other tools alone, then both together as they will
+//! be in the kernel: so that what others refuse already is not taken for what the change does.
 
 use std::net::IpAddr;
 
-use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Way};
+use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Walk, Way};
 use portolan_core::firewall::{
-    Expression, FibResult, Field, Match, Packet, Ruleset, SetRef, Test, Tuple, World, bits,
+    Chain, Expression, Family, FibResult, Field, Match, Packet, Policy, RulePlace, Ruleset, SetRef,
+    TABLE, Table, Test, Tuple, World, bits, intent,
 };
-use portolan_core::socket::Machine;
+use portolan_core::net::{Gap, Why};
+use portolan_core::socket::{InterfaceAddress, Machine};
 use portolan_core::wire::conntrack::{Ends, Entry};
+use portolan_host::firewall::{self as host, ReadFault};
 
-/// A policy that can be asked about packets.
-pub(crate) struct Judge<'r> {
-    rules: Prepared<'r>,
-    addresses: Vec<(IpAddr, Box<str>)>,
+/// The rules of this machine as they are and as they are going to be.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    /// Ours, as they are going to be.
+    ours: Ruleset,
+    /// Those of other tools; `None` where they cannot be read.
+    others: Option<Ruleset>,
+    /// All of them, once ours are there.
+    together: Option<Ruleset>,
+    world: World,
 }
 
-/// What becomes of a packet.
+impl Scene {
+    /// What `policy` means, among what else is loaded here.
+    pub(crate) fn of(policy: &Policy, surroundings: Surroundings) -> Self {
+        let ours = intent(policy, &[]);
+        let Some(live) = surroundings.live else {
+            return Self { ours, others: None, together: None, world: World::default() };
+        };
+        let (before, theirs) = live.tables.into_iter().partition(is_ours);
+        let others = Ruleset { tables: theirs, notes: live.notes };
+        let together = together(&others, &ours, before);
+        Self { ours, others: Some(others), together: Some(together), world: surroundings.world }
+    }
+}
+
+fn is_ours(table: &Table) -> bool {
+    table.family == Family::Inet && *table.name == *TABLE
+}
+
+/// A base chain of ours that is loaded keeps its place among equals; a new one is registered last.
+fn together(others: &Ruleset, ours: &Ruleset, before: Vec<Table>) -> Ruleset {
+    let bases = |chains: &mut dyn Iterator<Item = &Chain>| {
+        chains.filter_map(|chain| chain.base.clone()).collect::<Vec<_>>()
+    };
+    let kept = bases(&mut before.iter().flat_map(|table| &table.chains));
+    let theirs = bases(&mut others.tables.iter().flat_map(|table| &table.chains));
+    let mut next = kept.iter().chain(&theirs).map(|base| base.sequence).max().unwrap_or(0);
+    let mut all = others.clone();
+    for table in &ours.tables {
+        let mut table = table.clone();
+        for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
+            let is_it = |old: &&portolan_core::firewall::Base| {
+                (old.hook, old.kind, old.priority) == (base.hook, base.kind, base.priority)
+            };
+            next = next.saturating_add(1);
+            base.sequence = kept.iter().find(is_it).map_or(next, |old| old.sequence);
+        }
+        all.tables.push(table);
+    }
+    all
+}
+
+/// What is loaded here, and what surrounds it.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    live: Option<Ruleset>,
+    world: World,
+}
+
+/// Reads every table; what cannot be read is a gap, and then the policy is judged alone.
+pub(crate) fn surroundings(gaps: &mut Vec<Gap>) -> Surroundings {
+    match host::live() {
+        Ok(observed) => {
+            let live = Some(observed.into_value(gaps));
+            Surroundings { live, world: host::world().into_value(gaps) }
+        }
+        Err(fault) => {
+            let (why, hint) = match &fault {
+                ReadFault::NotPermitted => (Why::NotPermitted, "run with sudo"),
+                _ => (Why::Unsupported, "look with: nft list ruleset"),
+            };
+            let what = format!("whether tables of other tools refuse too ({fault})");
+            gaps.push(Gap::aside(what, why, hint));
+            Surroundings::default()
+        }
+    }
+}
+
+/// A policy that can be asked about packets.
+pub(crate) struct Judge<'s> {
+    scene: &'s Scene,
+    ours: Prepared<'s>,
+    others: Option<Prepared<'s>>,
+    together: Option<Prepared<'s>>,
+    addresses: &'s [InterfaceAddress],
+}
+
+/// What becomes of a packet by the policy alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// It is let through.
@@ -29,12 +114,33 @@ pub(crate) enum Judgement {
     Depends,
 }
 
-impl<'r> Judge<'r> {
-    /// A judge by the plain rules of a policy on `machine`, around which nothing is known.
-    pub(crate) fn new(rules: &'r Ruleset, around: &'r World, machine: &Machine) -> Self {
-        let own = machine.addresses.iter();
-        let addresses = own.map(|a| (a.address, a.interface.as_str().into())).collect();
-        Self { rules: Prepared::new(rules, around), addresses }
+/// What becomes of a packet by all tables, the best first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    /// It comes through.
+    Kept,
+    /// It depends on what another tool's table asks, as it does today.
+    Open(String),
+    /// Another tool's table refuses it, as it does today.
+    Refused(Option<RulePlace>),
+    /// The change refuses it.
+    Lost(Option<RulePlace>),
+}
+
+impl<'s> Judge<'s> {
+    /// A judge by `scene` on `machine`.
+    pub(crate) fn new(scene: &'s Scene, machine: &'s Machine) -> Self {
+        static UNKNOWN: std::sync::LazyLock<World> = std::sync::LazyLock::new(World::default);
+        let prepare = |rules: &'s Option<Ruleset>| {
+            rules.as_ref().map(|rules| Prepared::new(rules, &scene.world))
+        };
+        Self {
+            scene,
+            ours: Prepared::new(&scene.ours, &UNKNOWN),
+            others: prepare(&scene.others),
+            together: prepare(&scene.together),
+            addresses: &machine.addresses,
+        }
     }
 
     /// The addresses of this machine that `peer` can call: of its family, not loopback unless it is.
@@ -42,15 +148,44 @@ impl<'r> Judge<'r> {
         let fits = move |own: &IpAddr| {
             own.is_ipv4() == peer.is_ipv4() && own.is_loopback() == peer.is_loopback()
         };
-        self.addresses.iter().map(|(address, _)| *address).filter(move |own| fits(own))
+        self.addresses.iter().map(|own| own.address).filter(move |own| fits(own))
     }
 
     /// What becomes of the first packet of a connection to this machine.
-    pub(crate) fn call(&self, tuple: &Tuple) -> Judgement {
-        self.ask(&self.packet(tuple), Way::Input)
+    pub(crate) fn call(&self, tuple: &Tuple) -> Verdict {
+        self.arrive(&self.packet(tuple))
     }
 
-    /// What would become of a connection that is open, were it new.
+    /// What becomes of a packet to this machine.
+    pub(crate) fn arrive(&self, packet: &Packet) -> Verdict {
+        let ours = self.walk(&self.ours, packet, Way::Input);
+        // A forward of ours could take the port away from whoever has it here.
+        let is_turned = end(&ours.packet) != end(packet);
+        if ours.outcome != Outcome::Accept || is_turned {
+            // Its plain rules have no place in the table that is loaded.
+            return Verdict::Lost(None);
+        }
+        let (Some(others), Some(together)) = (&self.others, &self.together) else {
+            return Verdict::Kept;
+        };
+        let today = self.walk(others, packet, Way::Input);
+        if let Some(open) = today.depends_on.first() {
+            return Verdict::Open(open.question.clone());
+        }
+        if today.outcome != Outcome::Accept || !today.is_complete {
+            let place = today.decided_by.zip(self.scene.others.as_ref());
+            return Verdict::Refused(place.and_then(|(rule, rules)| rules.place(rule)));
+        }
+        let then = self.walk(together, packet, Way::Input);
+        if then.outcome == Outcome::Accept {
+            return Verdict::Kept;
+        }
+        let place = then.decided_by.zip(self.scene.together.as_ref());
+        Verdict::Lost(place.and_then(|(rule, rules)| rules.place(rule)))
+    }
+
+    /// What would become of a connection that is open, were it new, by the policy alone: what others
+    /// let go on today is not our change.
     pub(crate) fn again(&self, entry: &Entry) -> Judgement {
         let original = tuple_of(&entry.original);
         let arrives = tuple_of(&entry.reply);
@@ -70,20 +205,26 @@ impl<'r> Judge<'r> {
             packet.icmp.kind = kind;
             packet.icmp.code = code;
         }
-        self.ask(&packet, way)
+        let walk = self.walk(&self.ours, &packet, way);
+        match walk.outcome {
+            _ if !walk.is_certain() => Judgement::Depends,
+            Outcome::Accept => Judgement::Passes,
+            Outcome::Reject(_) | Outcome::Drop => Judgement::Ends,
+        }
     }
 
     fn packet(&self, tuple: &Tuple) -> Packet {
         let mut packet = Packet::new(tuple.protocol, tuple.source, tuple.destination)
             .ports(tuple.source_port, tuple.destination_port);
-        let own = self.addresses.iter().find(|(address, _)| *address == tuple.destination);
+        let own = self.addresses.iter().find(|own| own.address == tuple.destination);
         // Who calls one of our addresses from another comes by the loopback interface.
-        let interface = if self.is_own(tuple.source) { Some("lo") } else { own.map(|(_, i)| &**i) };
+        let is_local = self.is_own(tuple.source);
+        let interface = if is_local { Some("lo") } else { own.map(|own| &*own.interface) };
         packet.interface_in = interface.unwrap_or_default().into();
         packet
     }
 
-    fn ask(&self, packet: &Packet, way: Way) -> Judgement {
+    fn walk(&self, rules: &Prepared<'_>, packet: &Packet, way: Way) -> Walk {
         // A packet without a known interface comes by none that a rule names as loopback.
         let answers = |question: &Question<'_>| match question.about {
             About::InterfaceIn("lo") | About::InterfaceOut("lo") => {
@@ -92,12 +233,7 @@ impl<'r> Judge<'r> {
             About::Match(asked) => self.is_called(packet, asked).or(question.presumed),
             _ => question.presumed,
         };
-        let walk = self.rules.walk(packet, way, &answers);
-        match walk.outcome {
-            _ if !walk.is_certain() => Judgement::Depends,
-            Outcome::Accept => Judgement::Passes,
-            Outcome::Reject(_) | Outcome::Drop => Judgement::Ends,
-        }
+        rules.walk(packet, way, &answers)
     }
 
     /// The answer to a comparison of `fib daddr type` with `local`: of the address that was called.
@@ -116,8 +252,12 @@ impl<'r> Judge<'r> {
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.addresses.iter().any(|(own, _)| *own == address)
+        address.is_loopback() || self.addresses.iter().any(|own| own.address == address)
     }
+}
+
+const fn end(packet: &Packet) -> (IpAddr, u16) {
+    (packet.destination, packet.destination_port)
 }
 
 /// The ends of a tracked connection, without ports where it has none.

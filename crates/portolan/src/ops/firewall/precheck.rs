@@ -14,7 +14,7 @@ use portolan_host::processes::Details;
 
 use crate::ops::sockets::{self, Request};
 
-use super::judge::{Judge, Judgement, tuple_of};
+use super::judge::{Judge, Judgement, Verdict, tuple_of};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -44,8 +44,8 @@ pub(crate) struct Access {
     pub(crate) port: Port,
     /// Over this transport.
     pub(crate) transport: Transport,
-    /// Whether a new connection comes through.
-    pub(crate) is_kept: bool,
+    /// What becomes of a new connection.
+    pub(crate) verdict: Verdict,
 }
 
 /// Who must keep access.
@@ -85,7 +85,8 @@ impl Precheck {
     /// Whether the rules must not be applied.
     pub(crate) fn is_refused(&self) -> bool {
         let lets_in = self.proven.as_ref().is_some_and(|proof| !proof.violations.is_empty());
-        let shuts_out = self.access.iter().any(|access| !access.is_kept);
+        let is_lost = |access: &Access| matches!(access.verdict, Verdict::Lost(_));
+        let shuts_out = self.access.iter().any(is_lost);
         shuts_out || lets_in || !self.violations.is_empty()
     }
 }
@@ -109,15 +110,9 @@ pub(crate) fn precheck(
 }
 
 fn session(judge: &Judge<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
-    let access = Access {
-        who: Who::ThisSession,
-        source: peer.address.to_canonical(),
-        port: local.port,
-        transport: Transport::Tcp,
-        is_kept: false,
-    };
-    let is_kept = access.comes_through(judge, local.address.to_canonical());
-    Access { is_kept, ..access }
+    let (source, port, transport) = (peer.address.to_canonical(), local.port, Transport::Tcp);
+    let verdict = judge.call(&calling(source, local.address.to_canonical(), port, transport));
+    Access { who: Who::ThisSession, source, port, transport, verdict }
 }
 
 /// The first and last address of every network a pass of `[management]` names, to its first and last
@@ -131,30 +126,23 @@ fn management(judge: &Judge<'_>, pass: &Pass) -> Vec<Access> {
     let mut found = Vec::new();
     for peers in &pass.peers {
         for source in borders(&peers.addresses) {
-            for port in &ports {
+            for &port in &ports {
                 let who = Who::Management(peers.label.clone());
-                let access = Access { who, source, port: *port, transport, is_kept: false };
-                // Where this machine has no address of the family, nobody can call it there.
-                let own: Vec<IpAddr> = judge.callable_by(source).collect();
-                let is_kept = own.is_empty() || own.iter().any(|o| access.comes_through(judge, *o));
-                found.push(Access { is_kept, ..access });
+                // The best of this machine's addresses; where it has none of the family, nobody can
+                // call it there.
+                let own = judge.callable_by(source);
+                let verdicts = own.map(|o| judge.call(&calling(source, o, port, transport)));
+                let verdict = verdicts.min().unwrap_or(Verdict::Kept);
+                found.push(Access { who, source, port, transport, verdict });
             }
         }
     }
     found
 }
 
-impl Access {
-    fn comes_through(&self, judge: &Judge<'_>, destination: IpAddr) -> bool {
-        let tuple = Tuple {
-            source: self.source,
-            destination,
-            protocol: protocol_of(self.transport),
-            source_port: 50_000,
-            destination_port: self.port.0,
-        };
-        judge.call(&tuple) == Judgement::Passes
-    }
+const fn calling(source: IpAddr, destination: IpAddr, port: Port, transport: Transport) -> Tuple {
+    let protocol = protocol_of(transport);
+    Tuple { source, destination, protocol, source_port: 50_000, destination_port: port.0 }
 }
 
 /// One address inside each end of each interval; what nobody calls from is stepped over.

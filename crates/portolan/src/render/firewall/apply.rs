@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::cli::args::Color;
 use crate::ops::firewall::change::{LoadedPolicy, Plan, Trial};
+use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
+use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
 use crate::render::gap;
 use crate::render::json::Document;
@@ -76,12 +78,34 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
         writeln!(screen, "access that must stay:")?;
     }
     for row in rows {
-        let (role, word) = if row.is_kept { (Role::Good, "stays") } else { (Role::Bad, "is lost") };
+        let (role, word) = match row.verdict {
+            Verdict::Kept => (Role::Good, "stays"),
+            Verdict::Open(_) => (Role::Warning, "is not certain"),
+            Verdict::Refused(_) => (Role::Warning, "is refused already, and stays so"),
+            Verdict::Lost(_) => (Role::Bad, "is lost"),
+        };
         let word = screen.style.paint(role, word).to_string();
         let (port, transport) = (row.port, row.transport);
         writeln!(screen, "  {} to {port}/{transport} {word} ({})", row.source, who(&row.who))?;
+        if let Some(why) = why(&row.verdict) {
+            writeln!(screen, "    {}", sanitize(&why))?;
+        }
     }
     Ok(())
+}
+
+/// What decides where it is not this policy alone.
+fn why(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Kept | Verdict::Lost(None) => None,
+        Verdict::Open(question) => Some(format!("another table asks, today as well: {question}")),
+        Verdict::Refused(place) => {
+            let place =
+                place.as_ref().map_or_else(|| "another table".to_owned(), ToString::to_string);
+            Some(format!("not by this policy, but by {place}"))
+        }
+        Verdict::Lost(Some(place)) => Some(format!("by {place}")),
+    }
 }
 
 fn who(who: &Who) -> String {
@@ -261,6 +285,11 @@ struct AccessJson {
     port: u16,
     transport: &'static str,
     kept: bool,
+    /// `kept`, `open` or `refused` by other tables as today, or `lost`.
+    verdict: &'static str,
+    /// The rule of another table that refuses it.
+    by: Option<PlaceJson>,
+    depends_on: Option<String>,
 }
 
 impl From<&Access> for AccessJson {
@@ -269,12 +298,22 @@ impl From<&Access> for AccessJson {
             Who::ThisSession => "this-session".to_owned(),
             Who::Management(label) => label.to_string(),
         };
+        let (verdict, by, depends_on) = match &row.verdict {
+            Verdict::Kept => ("kept", None, None),
+            Verdict::Open(question) => ("open", None, Some(question.clone())),
+            Verdict::Refused(place) => ("refused", place.as_ref(), None),
+            Verdict::Lost(place) => ("lost", place.as_ref(), None),
+        };
+        let by = by.map(PlaceJson::from);
         Self {
             who,
             source: row.source.to_string(),
             port: row.port.0,
             transport: row.transport.as_str(),
-            kept: row.is_kept,
+            kept: row.verdict == Verdict::Kept,
+            verdict,
+            by,
+            depends_on,
         }
     }
 }

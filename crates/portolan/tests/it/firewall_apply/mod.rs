@@ -1,6 +1,7 @@
 //! Rules on trial: what is refused, what rolls back and when, what is kept, and that nothing else is
 //! touched.
 
+mod access;
 mod editing;
 mod keeping;
 mod session;

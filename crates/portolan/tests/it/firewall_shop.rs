@@ -1,4 +1,5 @@
-//! The shop of `examples/`, its firewalls compiled and loaded: who reaches what is what its matrix says.
+//! The shop of `examples/`, its firewalls compiled and loaded: who reaches what is what its matrix says, in
+//! IPv4 as its file stands, and in IPv6 with every address of the file made one of IPv6.
 //!
 //! ```text
 //! bastion ─┐            internet holds the switch the others are plugged into
@@ -51,14 +52,54 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop")
 }
 
+/// The version of IP the shop speaks.
+#[derive(Clone, Copy)]
+enum Version {
+    Four,
+    Six,
+}
+
+impl Version {
+    /// A text of the shop (an address, rules, the inventory) in this version.
+    fn of(self, text: &str) -> String {
+        let Self::Six = self else { return text.to_owned() };
+        let parts = [
+            ("203.0.113.", "2001:db8:113::"),
+            ("198.51.100.", "2001:db8:100::"),
+            ("10.20.0.", "fd20::"),
+            ("172.18.0.2:", "[fd18::2]:"),
+            ("172.18.0.", "fd18::"),
+            ("/28", "/124"),
+            ("/24", "/64"),
+            ("table ip ", "table ip6 "),
+        ];
+        parts.iter().fold(text.to_owned(), |text, (four, six)| text.replace(four, six))
+    }
+
+    const fn any(self) -> &'static str {
+        match self {
+            Self::Four => "0.0.0.0",
+            Self::Six => "[::]",
+        }
+    }
+}
+
 struct Shop {
+    version: Version,
+    inventory: tempfile::TempDir,
     places: BTreeMap<&'static str, Netns>,
     _container: Netns,
     _servers: Vec<Server>,
 }
 
 impl Shop {
-    fn new() -> Self {
+    fn new(version: Version) -> Self {
+        let inventory = tempfile::tempdir().unwrap();
+        let text = fs::read_to_string(folder().join("portolan.toml")).unwrap();
+        fs::write(inventory.path().join("portolan.toml"), version.of(&text)).unwrap();
+        let attach = |netns: &Netns, device: &str, addresses: &[&str]| {
+            attach(version, netns, device, addresses);
+        };
         let places: BTreeMap<_, _> =
             SOURCES.iter().map(|(name, _)| (*name, Netns::new())).collect();
         let switch = &places["internet"];
@@ -75,19 +116,25 @@ impl Shop {
         attach(&places["db"], "eth0", &["10.20.0.20/24"]);
         attach(&places["office"], "eth0", &["203.0.113.2/24"]);
         for (name, source) in SOURCES {
-            routes(&places[name], if name == "internet" { "switch" } else { "eth0" }, source);
+            routes(
+                version,
+                &places[name],
+                if name == "internet" { "switch" } else { "eth0" },
+                source,
+            );
         }
-        places["bastion"].set("net/ipv4/ip_forward", 1);
-        let (container, edge) = publish(&places["web"]);
-        let mut servers: Vec<Server> = HOSTS.iter().map(|name| serve(&places[name])).collect();
+        forward(&places["bastion"]);
+        let (container, edge) = publish(version, &places["web"]);
+        let mut servers: Vec<Server> =
+            HOSTS.iter().map(|name| serve_on(version, &places[name], &PORTS)).collect();
         servers.push(edge);
-        Self { places, _container: container, _servers: servers }
+        Self { version, inventory, places, _container: container, _servers: servers }
     }
 
     fn load(&self) {
         for host in HOSTS {
             let ran = Program::line(&format!("firewall compile --host {host}"))
-                .folder(folder())
+                .folder(self.inventory.path())
                 .inside(&self.places[host])
                 .run()
                 .expect_code(0);
@@ -113,7 +160,9 @@ impl Shop {
 
     fn ask(&self, name: &str, from: &str) -> Server {
         let address = |host: &str| SOURCES.iter().find(|(name, _)| *name == host).unwrap().1;
-        let targets: Vec<(&str, &str)> = HOSTS.iter().map(|host| (*host, address(host))).collect();
+        let targets: Vec<(&str, String)> =
+            HOSTS.iter().map(|host| (*host, self.version.of(address(host)))).collect();
+        let from = self.version.of(from);
         self.places[name].python(&format!("{ASK}\nask({from:?}, {targets:?}, {PORTS:?})"))
     }
 }
@@ -127,21 +176,25 @@ def ask(source, targets, ports):
         for port in ports:
             number, transport = port.split("/")
             kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
-            s = socket.socket(socket.AF_INET, kind)
+            s = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, kind)
             s.bind((source, 0))
             s.setblocking(False)
             s.connect_ex((address, int(number)))
-            if transport == "udp":
-                try:
-                    s.send(b"?")
-                except OSError:
-                    continue
             waiting[s.fileno()] = (s, f"{name} {port}", transport)
     poll = select.poll()
     for fd, (s, _, transport) in waiting.items():
         poll.register(fd, select.POLLOUT if transport == "tcp" else select.POLLIN)
-    end = time.monotonic() + 1.5
+    end, again = time.monotonic() + 1.5, 0
     while time.monotonic() < end:
+        # While a neighbour is looked for few packets wait; the rest are sent once more.
+        if time.monotonic() >= again:
+            again = time.monotonic() + .5
+            for s, what, transport in waiting.values():
+                if transport == "udp" and what not in answered:
+                    try:
+                        s.send(b"?")
+                    except OSError:
+                        pass
         for fd, event in poll.poll(100):
             poll.unregister(fd)
             s, what, transport = waiting[fd]
@@ -159,11 +212,8 @@ def ask(source, targets, ports):
 "#;
 
 /// Every TCP port of the list listens, every UDP port answers.
-fn serve(netns: &Netns) -> Server {
-    serve_on(netns, &PORTS)
-}
-
-fn serve_on(netns: &Netns, ports: &[&str]) -> Server {
+fn serve_on(version: Version, netns: &Netns, ports: &[&str]) -> Server {
+    let any = version.any();
     netns.python(&format!(
         r#"
 import threading
@@ -174,46 +224,53 @@ def echo(s):
 for port in {ports:?}:
     number, transport = port.split("/")
     if transport == "tcp":
-        listener("0.0.0.0:" + number, 64)
+        listener("{any}:" + number, 64)
     else:
-        threading.Thread(target=echo, args=(datagram("0.0.0.0:" + number),), daemon=True).start()
+        threading.Thread(target=echo, args=(datagram("{any}:" + number),), daemon=True).start()
 "#
     ))
 }
 
 /// A container behind `web` whose ports are published by translation, also one that should not be.
-fn publish(web: &Netns) -> (Netns, Server) {
+fn publish(version: Version, web: &Netns) -> (Netns, Server) {
     let container = Netns::new();
     web.ip(&format!("link add br-shop type veth peer name eth0 netns {}", container.name()));
-    attach(web, "br-shop", &["172.18.0.1/24"]);
-    attach(&container, "eth0", &["172.18.0.2/24"]);
-    container.ip("route add default via 172.18.0.1");
-    web.set("net/ipv4/ip_forward", 1);
-    web.rules(
-        "table ip docker {
+    attach(version, web, "br-shop", &["172.18.0.1/24"]);
+    attach(version, &container, "eth0", &["172.18.0.2/24"]);
+    container.ip(&version.of("route add default via 172.18.0.1"));
+    forward(web);
+    web.rules(&version.of("table ip docker {
             chain pre { type nat hook prerouting priority -100
                 fib daddr type local iifname != \"br-shop\" tcp dport 80 dnat to 172.18.0.2:8080
                 fib daddr type local iifname != \"br-shop\" tcp dport 443 dnat to 172.18.0.2:8443
                 fib daddr type local iifname != \"br-shop\" udp dport 443 dnat to 172.18.0.2:8443
                 fib daddr type local iifname != \"br-shop\" tcp dport 3000 dnat to 172.18.0.2:3000
             }
-        }",
-    );
-    let server = serve_on(&container, &["8080/tcp", "8443/tcp", "8443/udp", "3000/tcp"]);
+        }"));
+    let server = serve_on(version, &container, &["8080/tcp", "8443/tcp", "8443/udp", "3000/tcp"]);
     (container, server)
 }
 
-fn attach(netns: &Netns, device: &str, addresses: &[&str]) {
+fn attach(version: Version, netns: &Netns, device: &str, addresses: &[&str]) {
+    netns.set(&format!("net/ipv6/conf/{device}/accept_dad"), 0);
     netns.ip(&format!("link set {device} up"));
     for address in addresses {
-        netns.ip(&format!("address add {address} dev {device}"));
+        netns.ip(&format!("address add {} dev {device}", version.of(address)));
     }
 }
 
+fn forward(netns: &Netns) {
+    netns.set("net/ipv4/ip_forward", 1);
+    netns.set("net/ipv6/conf/all/forwarding", 1);
+}
+
 /// All networks are on the one link, and the first address is the one to come from.
-fn routes(netns: &Netns, device: &str, source: &str) {
+fn routes(version: Version, netns: &Netns, device: &str, source: &str) {
     for network in ["10.20.0.0/24", "203.0.113.0/24", "198.51.100.0/24"] {
-        netns.ip(&format!("route replace {network} dev {device} src {source}"));
+        // The route that comes with an address has metric 0 in IPv4, where it is replaced, and 256 in IPv6.
+        let metric = if matches!(version, Version::Six) { " metric 1" } else { "" };
+        let route = format!("route replace {network} dev {device} src {source}{metric}");
+        netns.ip(&version.of(&route));
     }
 }
 
@@ -266,7 +323,17 @@ fn the_matrix_of_the_shop_is_read_whole() {
 #[test]
 fn every_probe_of_the_shop_answers_as_its_matrix_says() {
     require_root!();
-    let shop = Shop::new();
+    answers_as_its_matrix_says(Version::Four);
+}
+
+#[test]
+fn every_probe_of_the_shop_in_ipv6_answers_as_its_matrix_says() {
+    require_root!();
+    answers_as_its_matrix_says(Version::Six);
+}
+
+fn answers_as_its_matrix_says(version: Version) {
+    let shop = Shop::new(version);
     let before = shop.answers();
     let all = SOURCES.len() * HOSTS.len() * PORTS.len();
     assert_eq!(before.len(), all, "without a firewall everything answers");
@@ -279,8 +346,10 @@ fn every_probe_of_the_shop_answers_as_its_matrix_says() {
 
 /// A source in the door's set is let in, another is not.
 fn knocks(shop: &Shop) {
-    let knock = "nft add element inet portolan door-door-v4 { 198.51.100.7 }";
-    shop.places["bastion"].output(knock);
+    let set = if matches!(shop.version, Version::Six) { "door-door-v6" } else { "door-door-v4" };
+    let source = shop.version.of("198.51.100.7");
+    let knock = format!("nft add element inet portolan {set} {{ {source} }}");
+    shop.places["bastion"].output(&knock);
     let found = shop.answers();
     assert!(found.contains("internet → bastion 22/tcp"), "{found:#?}");
     assert!(!found.contains("web → bastion 22/tcp") && !found.contains("office → bastion 22/tcp"));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::AnalyseError;
 use super::chain::{Did, asked_from};
 use super::effect::Effect;
-use super::parity::parity;
+use super::parity::{Disparity, parity};
 use super::path::{Detail, begun, fates};
 use super::pitfall::pitfalls;
 use super::space::Space;
@@ -13,8 +13,8 @@ use super::witness::Witness;
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{Open, Prepared, Step, Way};
 use crate::firewall::{
-    ChainId, ChainPolicy, Effect as Opaque, Expression, Field, Hook, Match, RejectWith, Rule,
-    RuleId, Ruleset, Statement, Verdict,
+    ChainId, ChainPolicy, Effect as Opaque, Expression, Field, Hook, Match, Origin, RejectWith,
+    Rule, RuleId, Ruleset, Statement, Verdict,
 };
 
 /// What is wrong with a rule.
@@ -104,6 +104,10 @@ pub fn lint(
                 of_chain.push(OfChain::new(family, space, prepared, (chain, way, hook))?);
             }
         }
+        if let Some(finding) = unmet(ruleset, &families, &mut of_chain, chain) {
+            findings.push(finding);
+            continue;
+        }
         for index in 0..rules.len() {
             let rule = RuleId { chain, rule: Some(index) };
             let idle = families.iter().all(|family| !family.hits.contains_key(&rule));
@@ -116,11 +120,63 @@ pub fn lint(
             }
             findings.extend(found);
         }
-        findings.extend(live(&mut of_chain)?);
+        let gone: Vec<usize> = findings
+            .iter()
+            .filter(|found| found.code == Code::Redundant && found.rule.chain == chain)
+            .filter_map(|found| found.rule.rule)
+            .collect();
+        findings.extend(live(&mut of_chain, &gone)?);
     }
+    findings.extend(unasked(ruleset, &families));
     findings.extend(disparities(spaces, &families, prepared)?);
     findings.sort_by_key(|finding| (finding.rule, finding.code));
     Ok(findings)
+}
+
+/// A chain that rules jump to, and no packet ever gets to.
+fn unmet(
+    ruleset: &Ruleset,
+    families: &[Family],
+    of_chain: &mut [OfChain<'_, '_>],
+    chain: ChainId,
+) -> Option<Finding> {
+    let rules = &ruleset.chain(chain).filter(|chain| chain.base.is_none())?.rules;
+    let rule = |index| RuleId { chain, rule: Some(index) };
+    let holds = |index| families.iter().any(|family| family.hits.contains_key(&rule(index)));
+    let can_match = |index: &usize| of_chain.iter().any(|one| !one.matches[*index].is_none());
+    if (0..rules.len()).any(holds) || !(0..rules.len()).any(|index| can_match(&index)) {
+        return None;
+    }
+    let is_blocked = |one: &mut OfChain<'_, '_>| {
+        let (blockers, _) = one.blockers(0, one.matches[0]).ok()?;
+        (!blockers.is_empty()).then_some(())
+    };
+    if of_chain.iter_mut().any(|one| is_blocked(one).is_some()) {
+        return None;
+    }
+    Some(chain_finding(chain, "no packet gets to this chain"))
+}
+
+/// Chains with rules that nothing jumps to.
+fn unasked(ruleset: &Ruleset, families: &[Family]) -> Vec<Finding> {
+    let is_met = |id: ChainId| families.iter().any(|f| f.chains.iter().any(|met| met.0 == id));
+    let idle = ruleset.chains().filter(|(id, chain)| {
+        let is_of_ip = ruleset.tables.get(id.table).is_some_and(|table| {
+            !table.is_dormant && (table.family.passes(false) || table.family.passes(true))
+        });
+        chain.base.is_none() && !chain.rules.is_empty() && is_of_ip && !is_met(*id)
+    });
+    idle.map(|(id, _)| chain_finding(id, "nothing jumps to this chain")).collect()
+}
+
+fn chain_finding(chain: ChainId, message: &str) -> Finding {
+    Finding {
+        code: Code::NeverMatches,
+        rule: RuleId { chain, rule: Some(0) },
+        blockers: Vec::new(),
+        message: message.to_owned(),
+        witness: None,
+    }
 }
 
 /// Every chain met by a packet of any family.
@@ -363,8 +419,9 @@ impl<'a, 's> OfChain<'a, 's> {
     }
 
     /// For each rule that holds for something and ends it: whether the rules behind it (and the
-    /// policy) would do the same.
-    fn replaceable(&mut self) -> Result<Vec<bool>, Undecided> {
+    /// policy) would do the same. Rules behind it that hold for nothing now count too, as they would
+    /// hold once it is gone; not those that are `gone` themselves.
+    fn replaceable(&mut self, gone: &[usize]) -> Result<Vec<bool>, Undecided> {
         let mut answer = vec![false; self.rules.len()];
         let has_effects = self.rules.iter().any(|rule| rule.statements.iter().any(writes));
         let is_v6 = self.space.is_v6();
@@ -379,14 +436,14 @@ impl<'a, 's> OfChain<'a, 's> {
             after.push((policy, Region::ALL));
         }
         for index in (0..self.rules.len()).rev() {
-            let Some(hits) = self.family.hits.get(&self.id(index)) else { continue };
             let rule = &self.rules[index];
-            if rule.statements.iter().all(passes) {
+            if rule.statements.iter().all(passes) || gone.contains(&index) {
                 continue;
             }
+            let hits = self.family.hits.get(&self.id(index));
             let own = self.matches[index];
             let mut ended = end(rule);
-            if let Some(end) = ended {
+            if let (Some(end), Some(hits)) = (ended, hits) {
                 let behind = after.iter().find(|(other, _)| *other == end).map(|behind| behind.1);
                 let behind = behind.unwrap_or(Region::NONE);
                 let mut hits = hits.iter().map(|hit| hit.3);
@@ -436,20 +493,22 @@ impl<'a, 's> OfChain<'a, 's> {
 }
 
 /// Findings about rules that hold for something: those that could go, those that contradict others.
-fn live(of_chain: &mut [OfChain<'_, '_>]) -> Result<Vec<Finding>, AnalyseError> {
+fn live(of_chain: &mut [OfChain<'_, '_>], gone: &[usize]) -> Result<Vec<Finding>, AnalyseError> {
     let mut findings = Vec::new();
     let Some(first) = of_chain.first() else { return Ok(findings) };
     let (chain, count) = (first.chain, first.rules.len());
+    let ruleset = first.prepared.ruleset();
     let mut replaceable = Vec::new();
     for one in of_chain.iter_mut() {
-        replaceable.push(one.replaceable()?);
+        replaceable.push(one.replaceable(gone)?);
     }
     for index in 0..count {
         let rule = RuleId { chain, rule: Some(index) };
         let holds: Vec<bool> =
             of_chain.iter().map(|one| one.family.hits.contains_key(&rule)).collect();
         let mut both = holds.iter().zip(&replaceable);
-        if holds.contains(&true) && both.all(|(holds, can_go)| !holds || can_go[index]) {
+        let can_go = holds.contains(&true) && both.all(|(holds, can_go)| !holds || can_go[index]);
+        if can_go && !counts_the_rest(ruleset, rule) {
             let message = "without it the same becomes of every packet".to_owned();
             let (code, blockers) = (Code::Redundant, Vec::new());
             findings.push(Finding { code, rule, blockers, message, witness: None });
@@ -480,6 +539,19 @@ fn live(of_chain: &mut [OfChain<'_, '_>]) -> Result<Vec<Finding>, AnalyseError> 
     Ok(findings)
 }
 
+/// Whether a rule is there to count or log what the policy would do anyway: the last of its chain, in
+/// nftables, where a policy has no counter of its own.
+fn counts_the_rest(ruleset: &Ruleset, id: RuleId) -> bool {
+    let Some(chain) = ruleset.chain(id.chain) else { return false };
+    let is_last = id.rule.is_some_and(|index| index + 1 == chain.rules.len());
+    let is_counted = ruleset.rule(id).is_some_and(|rule| {
+        rule.counter.is_some() || rule.text.split(' ').any(|word| word == "log")
+    });
+    let is_native =
+        ruleset.tables.get(id.chain.table).is_some_and(|table| table.origin == Origin::Nft);
+    is_native && is_last && is_counted && chain.base.is_some()
+}
+
 fn first_fresh(of_chain: &mut [OfChain<'_, '_>]) -> Result<Region, Undecided> {
     match of_chain.first_mut() {
         Some(one) => one.space.fresh(),
@@ -499,6 +571,9 @@ fn disparities(
         let is_v6_wider = disparity.v6.rank() > disparity.v4.rank();
         let wider = usize::from(is_v6_wider);
         let space: &mut Space = if is_v6_wider { v6 } else { v4 };
+        if is_of_one_family(&disparity, is_v6_wider) {
+            continue;
+        }
         let of = space.protocol(disparity.protocol)?;
         let fresh = space.from_outside()?;
         let to = space.to_ports(&[disparity.ports])?;
@@ -527,6 +602,14 @@ fn disparities(
         }
     }
     Ok(findings)
+}
+
+/// Whether a port belongs to a protocol of that family alone: DHCP of IPv4 (RFC 2131) and of IPv6
+/// (RFC 8415).
+fn is_of_one_family(disparity: &Disparity, is_v6: bool) -> bool {
+    let own = if is_v6 { 546..=547 } else { 67..=68 };
+    let (from, to) = disparity.ports;
+    disparity.protocol == 17 && own.contains(&from) && own.contains(&to)
 }
 
 fn ports_words(protocol: u8, (from, to): (u16, u16)) -> String {

@@ -1,11 +1,12 @@
 //! Rules looked at as a whole: what is idle, what two rulesets do differently, where families differ.
 
 use anyhow::Result;
+use portolan_core::firewall::TABLE;
 use portolan_core::firewall::analyse::{
     self, AnalyseError, DEFAULT_BUDGET, Differences, Disparity, Finding, Space,
 };
 use portolan_core::firewall::simulate::{Prepared, Way};
-use portolan_core::firewall::{Ruleset, World};
+use portolan_core::firewall::{Family, Ruleset, Table, World};
 use portolan_core::net::{Gap, Why};
 
 use super::source::{self, Rules};
@@ -20,11 +21,33 @@ pub(crate) struct Report<T> {
     pub(crate) gaps: Vec<Gap>,
 }
 
+/// What was found of rules that people and other programs write.
+#[derive(Debug)]
+pub(crate) struct Linted {
+    pub(crate) findings: Vec<Finding>,
+    /// How many more speak of rules that `firewall compile` made: what is wrong with those is found by
+    /// `prove`, and an idle base row is there on purpose.
+    pub(crate) own: usize,
+}
+
+impl Linted {
+    fn of(ruleset: &Ruleset, findings: Vec<Finding>) -> Self {
+        let is_own = |finding: &Finding| {
+            let table = ruleset.tables.get(finding.rule.chain.table);
+            let is_ours = |table: &Table| table.family == Family::Inet && &*table.name == TABLE;
+            let comment = ruleset.rule(finding.rule).and_then(|rule| rule.comment.as_deref());
+            table.is_some_and(is_ours) && comment.is_none_or(|text| text.starts_with("pt:"))
+        };
+        let (own, findings): (Vec<_>, Vec<_>) = findings.into_iter().partition(is_own);
+        Self { findings, own: own.len() }
+    }
+}
+
 /// Looks at every rule.
 ///
 /// # Errors
 /// Rules that cannot be read, an analysis that contradicts the simulator.
-pub(crate) fn lint(sources: &Sources) -> Result<Report<Vec<Finding>>> {
+pub(crate) fn lint(sources: &Sources) -> Result<Report<Linted>> {
     let rules = source::load(sources)?;
     let nothing = World::default();
     let found = {
@@ -33,6 +56,7 @@ pub(crate) fn lint(sources: &Sources) -> Result<Report<Vec<Finding>>> {
         let (mut v4, mut v6) = spaces(&[&rules.ruleset], &nothing);
         analyse::lint(&mut [&mut v4, &mut v6], &prepared)
     };
+    let found = found.map(|findings| Linted::of(&rules.ruleset, findings));
     report(rules, found)
 }
 

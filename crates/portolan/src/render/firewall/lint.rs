@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::block::{packet_words, places, rule_text, witness_json};
 use super::place::PlaceJson;
-use crate::ops::firewall::compare::Report;
+use crate::ops::firewall::compare::{Linted, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
 /// Prints a paragraph a finding.
-pub(crate) fn text(screen: &mut Screen, report: &Report<Vec<Finding>>) -> Result<()> {
-    let Some(findings) = &report.found else {
+pub(crate) fn text(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
+    let Some(Linted { findings, own }) = &report.found else {
         writeln!(screen, "undecided")?;
         return Ok(screen.flush()?);
     };
@@ -34,22 +34,34 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Vec<Finding>>) -> Result
     }
     let rules = report.ruleset.rule_count();
     writeln!(screen, "{} findings in {rules} rules", findings.len())?;
+    if *own > 0 {
+        let note = format!(
+            "left out: {own} about inet portolan, which is made from the inventory: `portolan firewall \
+             prove --live` judges it"
+        );
+        screen.hanging("", &note)?;
+    }
     Ok(screen.flush()?)
 }
 
 /// Prints it as one document.
-pub(crate) fn json(screen: &mut Screen, report: &Report<Vec<Finding>>) -> Result<()> {
-    let findings: Vec<Value> =
-        report.found.iter().flatten().map(|finding| finding_json(finding, report)).collect();
+pub(crate) fn json(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
+    let findings: Vec<Value> = report
+        .found
+        .iter()
+        .flat_map(|found| &found.findings)
+        .map(|finding| finding_json(finding, report))
+        .collect();
     let body = json!({
         "decided": report.found.is_some(),
         "rules": report.ruleset.rule_count(),
         "findings": findings,
+        "own": report.found.as_ref().map(|found| found.own),
     });
     screen.json(&Document::new("firewall-lint", body, &report.gaps))
 }
 
-fn finding_json(finding: &Finding, report: &Report<Vec<Finding>>) -> Value {
+fn finding_json(finding: &Finding, report: &Report<Linted>) -> Value {
     json!({
         "code": finding.code.as_str(),
         "rule": report.ruleset.place(finding.rule).as_ref().map(PlaceJson::from),

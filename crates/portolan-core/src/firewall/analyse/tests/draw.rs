@@ -70,7 +70,7 @@ impl Draw {
         self.below(many) == 0
     }
 
-    fn of<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 

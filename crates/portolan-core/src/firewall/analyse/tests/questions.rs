@@ -1,5 +1,6 @@
 //! Search, lint, diff and parity on rules as iptables-save prints them.
 
+use super::draw::Draw;
 use crate::firewall::analyse::*;
 use crate::firewall::iptables::Save;
 use crate::firewall::simulate::{Outcome, Prepared, Way};
@@ -134,6 +135,43 @@ fn a_rule_that_later_ones_replace_is_redundant() {
         &["-s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT", "-p tcp --dport 22 -j ACCEPT"],
     ));
     assert_eq!(linted(&ruleset), [(Code::Redundant, 0, vec![])]);
+}
+
+#[test]
+fn a_rule_that_keeps_an_idle_one_behind_it_idle_is_needed() {
+    let drops = ["-p tcp -j DROP", "-p tcp -m tcp --dport 443 -j ACCEPT"];
+    assert_eq!(linted(&read(&filter("DROP", &drops))), [(Code::Shadowed, 1, vec![0])]);
+    let narrower =
+        ["-p tcp -m tcp --dport 22 -j DROP", "-s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT"];
+    assert_eq!(linted(&read(&filter("DROP", &narrower))), [(Code::Shadowed, 1, vec![0])]);
+}
+
+/// What lint says could go is taken out, and nothing may become different.
+#[test]
+fn whatever_is_reported_as_idle_can_go() {
+    let matches =
+        ["", "-s 10.0.0.0/8", "-s 10.1.0.0/16", "-p tcp", "-p tcp -m tcp --dport 22", "-i eth0"];
+    let ends = ["ACCEPT", "DROP", "ACCEPT", "DROP", "REJECT", "RETURN"];
+    let mut claims = 0;
+    for seed in 0..60 {
+        let mut draw = Draw::new(seed);
+        let policy = draw.of(&["ACCEPT", "DROP"]);
+        let rules: Vec<String> =
+            (0..5).map(|_| format!("{} -j {}", draw.of(&matches), draw.of(&ends))).collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let whole = filter(policy, &rules);
+        for (code, index, _) in linted(&read(&whole)) {
+            if !matches!(code, Code::Redundant | Code::Shadowed | Code::NeverMatches) {
+                continue;
+            }
+            let mut others = rules.clone();
+            others.remove(index);
+            let differences = compared(&whole, &filter(policy, &others));
+            assert!(differences.regions.is_empty(), "{code:?} {index} in {policy} {rules:#?}");
+            claims += 1;
+        }
+    }
+    assert!(claims > 60, "{claims}");
 }
 
 #[test]

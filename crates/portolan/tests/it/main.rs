@@ -18,6 +18,7 @@ mod firewall_apply;
 mod firewall_cluster;
 mod firewall_life;
 mod firewall_nft;
+mod firewall_packets;
 mod firewall_policies;
 mod firewall_prove;
 mod firewall_replay;

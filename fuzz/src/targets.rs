@@ -24,8 +24,8 @@ use portolan_core::scan::journal::Journal;
 use portolan_core::scan::target;
 use portolan_core::socket::filter::{Filter, Names};
 use portolan_core::socket::{
-    Address, Family, Socket, SocketTransport, StateSet, TurnedAway, cgroup, passwd, procnet,
-    procpid, task_file,
+    Address, Family, Socket, SocketTransport, StateSet, TurnedAway, cgroup, multicast, passwd,
+    procnet, procpid, task_file,
 };
 use portolan_core::wire::arp;
 use portolan_core::wire::btf::Btf;
@@ -196,9 +196,14 @@ pub fn btf(bytes: &[u8]) {
     }
 }
 
-/// A table of /proc/net; the first byte says which.
+/// A table of /proc/net; the first byte says which. Those of multicast groups are text.
 pub fn proc_net(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
+    if let Ok(text) = std::str::from_utf8(text) {
+        for row in multicast::igmp(text).chain(multicast::igmp6(text)).flatten() {
+            let _ = (row.is_kernels(), multicast::uses(row.group));
+        }
+    }
     let tables = procnet::Table::ALL;
     let table = tables[usize::from(*first) % tables.len()];
     for row in table.rows(text, 1) {

@@ -24,6 +24,7 @@ pub mod listener;
 pub mod localhost;
 pub mod lookup;
 pub mod machine;
+pub mod multicast;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

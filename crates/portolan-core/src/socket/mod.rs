@@ -13,6 +13,7 @@ pub mod ephemeral;
 pub mod filter;
 mod kernel_use;
 mod machine;
+pub mod multicast;
 mod owner;
 pub mod passwd;
 pub mod procnet;

@@ -70,7 +70,7 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     });
     let scene = Scene::of(&intended.policy, found);
     let judge = Judge::new(&scene, &machine);
-    let mut precheck = precheck(&intended.policy, &judge, caller.caller.ssh);
+    let mut precheck = precheck(&intended.policy, &judge, &machine, caller.caller.ssh);
     match aside? {
         Ok(proof) => precheck.proven = Some(proof),
         Err(gap) => {

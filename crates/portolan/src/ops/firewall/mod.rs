@@ -4,6 +4,7 @@ pub(crate) mod allow;
 pub(crate) mod change;
 pub(crate) mod compare;
 pub(crate) mod flows;
+pub(crate) mod groups;
 pub(crate) mod judge;
 pub(crate) mod packet;
 pub(crate) mod policy;

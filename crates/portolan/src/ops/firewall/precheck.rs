@@ -7,13 +7,14 @@ use portolan_core::firewall::{
     Addresses, BaseNeed, Never, Pass, PassTraffic, Policy, Proof, Stance, Tuple, protocol_of,
 };
 use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport};
-use portolan_core::socket::{PortChoice, Process, SocketTable};
+use portolan_core::socket::{Machine, PortChoice, Process, SocketTable, SocketTransport};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::conntrack;
 use portolan_host::processes::Details;
 
 use crate::ops::sockets::{self, Request};
 
+use super::groups::{self, CutMulticast};
 use super::judge::{Judge, Judgement, Verdict, tuple_of};
 
 /// What was found.
@@ -27,6 +28,8 @@ pub(crate) struct Precheck {
     pub(crate) proven: Option<Proof>,
     /// Listeners that nobody outside reaches any more.
     pub(crate) cut: Vec<Cut>,
+    /// Multicast that would no longer arrive.
+    pub(crate) multicast: CutMulticast,
     /// Open connections that the policy would refuse.
     pub(crate) refused: Vec<Entry>,
     /// What could not be looked at.
@@ -95,18 +98,30 @@ impl Precheck {
 pub(crate) fn precheck(
     policy: &Policy,
     judge: &Judge<'_>,
+    machine: &Machine,
     ssh: Option<(Endpoint, Endpoint)>,
 ) -> Precheck {
     let mut found = Precheck { violations: violations(policy), ..Precheck::default() };
     found.access.extend(ssh.map(|ends| session(judge, ends)));
     found.access.extend(policy.management.iter().flat_map(|pass| management(judge, pass)));
-    if policy.input == Stance::Drop {
-        found.cut = cut(policy, &mut found.gaps);
+    if let Ok(observed) = sockets::observe(&waiting()) {
+        let sockets = observed.into_value(&mut found.gaps);
+        if policy.input == Stance::Drop {
+            found.cut = cut(policy, &sockets);
+        }
+        found.multicast = groups::cut(policy, judge, machine, &sockets, &mut found.gaps);
     }
     let open = conntrack::connections().into_value(&mut found.gaps);
     let is_refused = |e: &Entry| e.is_established() && judge.again(e) == Judgement::Ends;
     found.refused = open.into_iter().filter(is_refused).collect();
     found
+}
+
+/// Whoever waits for others: with a port, or for a protocol without.
+fn waiting() -> Request {
+    let mut request = Request::listeners(Details::Brief);
+    request.transports.push(SocketTransport::Raw);
+    request
 }
 
 fn session(judge: &Judge<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
@@ -146,7 +161,7 @@ const fn calling(source: IpAddr, destination: IpAddr, port: Port, transport: Tra
 }
 
 /// One address inside each end of each interval; what nobody calls from is stepped over.
-fn borders(addresses: &Addresses) -> Vec<IpAddr> {
+pub(super) fn borders(addresses: &Addresses) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for is_v6 in [false, true] {
         for (first, last) in addresses.intervals(is_v6) {
@@ -216,11 +231,7 @@ fn common_sources(never: &Never, pass: &Pass) -> Addresses {
 }
 
 /// Listeners on more than loopback that no pass lets anybody in to.
-fn cut(policy: &Policy, gaps: &mut Vec<Gap>) -> Vec<Cut> {
-    let Ok(observed) = sockets::observe(&Request::listeners(Details::Brief)) else {
-        return Vec::new();
-    };
-    let table: SocketTable = observed.into_value(gaps);
+fn cut(policy: &Policy, table: &SocketTable) -> Vec<Cut> {
     let mut found: Vec<Cut> = Vec::new();
     for held in &table.sockets {
         let socket = &held.socket;

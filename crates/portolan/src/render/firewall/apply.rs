@@ -12,6 +12,7 @@ use crate::cli::args::Color;
 use crate::ops::firewall::change::{LoadedPolicy, Plan, Trial};
 use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
+use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
 use crate::render::gap;
@@ -66,6 +67,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     violations(screen, &plan.precheck.violations)?;
     proved_violations(screen, plan.precheck.proven.as_ref())?;
     cut(screen, &plan.precheck.cut)?;
+    apply_multicast::text(screen, &plan.precheck.multicast)?;
     flows(screen, &plan.precheck.refused)?;
     Ok(screen.flush()?)
 }
@@ -177,7 +179,7 @@ fn flow(tuple: &Tuple) -> String {
     format!("{} {source} to {destination}", protocol(tuple.protocol))
 }
 
-fn protocol(number: u8) -> String {
+pub(super) fn protocol(number: u8) -> String {
     match number {
         1 => "icmp".to_owned(),
         6 => "tcp".to_owned(),
@@ -244,6 +246,8 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         access: found.access.iter().map(AccessJson::from).collect(),
         violations: found.violations.iter().map(ViolationJson::from).collect(),
         cut: found.cut.iter().map(CutJson::from).collect(),
+        groups: apply_multicast::groups(&found.multicast),
+        queries: apply_multicast::queries(&found.multicast),
         flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
         outcome,
         detail,
@@ -272,6 +276,8 @@ struct Body<'a> {
     access: Vec<AccessJson>,
     violations: Vec<ViolationJson<'a>>,
     cut: Vec<CutJson>,
+    groups: Vec<GroupJson>,
+    queries: Vec<QueriesJson<'a>>,
     flows: Vec<FlowJson>,
     outcome: &'static str,
     detail: Option<&'a str>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod allow;
 pub(crate) mod apply;
+mod apply_multicast;
 pub(crate) mod block;
 pub(crate) mod compile;
 pub(crate) mod confirm;

@@ -3,6 +3,7 @@
 
 mod access;
 mod editing;
+mod groups;
 mod keeping;
 mod session;
 mod stage;

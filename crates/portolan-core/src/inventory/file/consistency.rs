@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::inventory::index::Index;
 use crate::inventory::problem::{Problem, Problems};
-use crate::inventory::{ForwardTarget, Host, HostSelector, Inventory, Located, Location, Need};
+use crate::inventory::{
+    ForwardTarget, ForwardVia, Host, HostSelector, Inventory, Located, Location, Need,
+};
 
 /// Says what does not hold in `inventory`.
 pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
@@ -14,6 +16,7 @@ pub(super) fn check(inventory: &Inventory, problems: &mut Problems) {
     runs.chain(needs).for_each(|p| problems.push(p));
     selections(inventory).filter_map(|on| index.leaves_none(on)).for_each(|p| problems.push(p));
     refuse_shared_names(inventory, problems);
+    refuse_lost_management(inventory, problems);
 }
 
 /// What the checks look things up in.
@@ -73,6 +76,28 @@ fn selections(inventory: &Inventory) -> impl Iterator<Item = &[Located<HostSelec
         .chain(inventory.doors.iter().map(|d| d.on.as_slice()))
         .chain(inventory.pools.iter().map(|p| p.on.as_slice()))
         .chain(inventory.ignores.iter().map(|i| i.on.as_slice()))
+}
+
+/// A translated port is gone for the machine itself: of `[management]`'s, nobody would get in any more.
+fn refuse_lost_management(inventory: &Inventory, problems: &mut Problems) {
+    let Some(management) = &inventory.management else { return };
+    let ports = management.ports.iter().flat_map(|spec| spec.value.pairs());
+    let ports: Vec<_> = ports.collect();
+    for forward in inventory.forwards.iter().filter(|f| f.via == ForwardVia::Nat) {
+        let mut taken = forward.listen.value.pairs();
+        let is_lost = taken.any(|(range, transport)| {
+            ports.iter().any(|(own, of)| *of == transport && own.overlaps(range))
+        });
+        if is_lost {
+            let message = format!(
+                "`{}` hands a port of [management] on to another machine: nobody would get in",
+                forward.listen.value
+            );
+            let hint = "listen on another port";
+            let problem = Problem::new(forward.listen.at.clone(), message, hint);
+            problems.push(problem.related(&management.at, "[management]"));
+        }
+    }
 }
 
 /// A machine is found by its names, in whatever case, so two hosts must not share one.

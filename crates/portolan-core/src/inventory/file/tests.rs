@@ -266,6 +266,27 @@ fn on_must_mean_some_machine() {
 }
 
 #[test]
+fn a_forward_leaves_the_ports_of_management_alone() {
+    let forward = |listen: &str, via: &str| {
+        format!(
+            "portolan = 1\nhosts.db = {{}}\n[management]\nfrom = \"any\"\nports = \"22/tcp\"\n\
+             [forwards.f]\non = \"db\"\nlisten = \"{listen}\"\nvia = \"{via}\"\n\
+             to = \"192.0.2.1:22\""
+        )
+    };
+    for listen in ["22/tcp", "20-30/tcp"] {
+        let refused = parse("a.toml", forward(listen, "nat").as_bytes()).unwrap_err();
+        let lost = format!(
+            "8:10 `{listen}` hands a port of [management] on to another machine: nobody would get in / \
+             listen on another port"
+        );
+        assert_eq!(complaints(&refused), [lost]);
+    }
+    accepted("a.toml", &forward("22/udp", "nat"));
+    accepted("a.toml", &forward("22/tcp", "router"));
+}
+
+#[test]
 fn a_forward_leads_to_a_service_that_is_there() {
     let to = |to: &str| {
         let services = "[services.ssh]\non = \"web\"\nports = \"22/tcp\"\n";

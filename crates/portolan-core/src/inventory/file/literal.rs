@@ -3,7 +3,7 @@
 //! Each function takes the text and gives the value or what is wrong with it; names are taken as
 //! they stand and looked up by the caller, who knows them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
@@ -122,9 +122,18 @@ pub(crate) fn host_selector(text: &str) -> Result<HostSelector, Wrong> {
     Ok(selector)
 }
 
-/// An address or a network.
+/// An address or a network. One of IPv4 written as IPv6 (RFC 4291 §2.5.5.2) is refused: programs show
+/// it, no packet carries it, so a rule about it would never match.
 pub(crate) fn prefix(text: &str) -> Result<Prefix, Wrong> {
-    shortened(text).parse().map_err(|error: PrefixError| {
+    let parsed: Result<Prefix, _> = shortened(text).parse();
+    if let Ok(prefix) = parsed
+        && let IpAddr::V4(plain) = prefix.address().to_canonical()
+        && prefix.address().is_ipv6()
+        && prefix.length() >= 96
+    {
+        return Err(mapped(text, plain, prefix.length() - 96));
+    }
+    parsed.map_err(|error: PrefixError| {
         let hint = match &error {
             PrefixError::HostBits { found, network } => {
                 let alone = found.split('/').next().unwrap_or(found);
@@ -136,11 +145,21 @@ pub(crate) fn prefix(text: &str) -> Result<Prefix, Wrong> {
     })
 }
 
+fn mapped(text: &str, plain: Ipv4Addr, length: u8) -> Wrong {
+    let message = format!("`{}` is IPv4 written as IPv6: no packet carries it", shortened(text));
+    let plain = if length == 32 { plain.to_string() } else { format!("{plain}/{length}") };
+    Wrong::new(message, format!("write {plain}"))
+}
+
 /// One address.
 pub(crate) fn address(text: &str) -> Result<IpAddr, Wrong> {
-    text.parse().map_err(|_| {
+    let parsed: IpAddr = text.parse().map_err(|_| {
         Wrong::new(format!("`{}` is not an IP address", shortened(text)), "such as 192.0.2.7")
-    })
+    })?;
+    match parsed.to_canonical() {
+        IpAddr::V4(plain) if parsed.is_ipv6() => Err(mapped(text, plain, 32)),
+        _ => Ok(parsed),
+    }
 }
 
 /// An address, a network, `iface:eth0` or `dns:NAME`.

@@ -49,8 +49,14 @@ impl<'a> Making<'a> {
         self.resolved.insert("resolvers".to_owned(), listed);
         if found.is_empty() {
             self.notes.push(format!("no resolver is known: `{}` lets nothing through", row.name));
+        } else if found.iter().all(|address| address.to_canonical().is_loopback()) {
+            self.notes.push(format!(
+                "names are looked up by a server on this machine; whom that one asks is not known: `{}` \
+                 lets it ask nobody (name them: needs = [\"192.0.2.53:53/udp\"])",
+                row.name
+            ));
         }
-        Addresses::of(found.iter().map(|address| Prefix::from(*address)))
+        Addresses::of(found.iter().map(|address| Prefix::from(address.to_canonical())))
     }
 }
 

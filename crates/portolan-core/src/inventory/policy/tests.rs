@@ -176,6 +176,19 @@ ports = ["2/tcp"]
 }
 
 #[test]
+fn a_resolver_of_this_machine_alone_is_noted() {
+    let inventory = file::parse("portolan.toml", SITE.as_bytes()).unwrap();
+    let notes = |servers: &[&str]| {
+        let resolvers = servers.iter().map(|text| text.parse().unwrap()).collect();
+        let resolutions = Resolutions { resolvers, ..resolutions() };
+        inventory.policy(inventory.host("db").unwrap(), &resolutions).notes
+    };
+    assert!(notes(&["127.0.0.1"])[0].contains("whom that one asks is not known"));
+    assert!(notes(&[])[0].contains("no resolver is known"));
+    assert!(notes(&["127.0.0.53", "10.0.0.53"]).is_empty());
+}
+
+#[test]
 fn a_network_with_an_interface_counts_on_it_and_without_its_exceptions() {
     let text =
         text("[services.a]\non = \"web\"\nports = \"esp\"\nfrom = [\"lab\", \"office\"]\n", "web");

@@ -40,6 +40,7 @@ pub(crate) fn intended(asked: &Asked) -> Result<Intended> {
         let hint = error.hint();
         Fault::new(error.to_string(), hint)
     })?;
+    let is_here = loaded.inventory.identify(&machine, None).is_ok_and(|own| own.name == host.name);
     let resolutions = Resolutions {
         names: resolve(loaded.inventory.names_to_resolve()),
         resolvers: resolvers(),
@@ -47,6 +48,10 @@ pub(crate) fn intended(asked: &Asked) -> Result<Intended> {
         machine,
     };
     let policy = loaded.inventory.policy(host, &resolutions);
+    if !is_here && !policy.resolved.is_empty() {
+        let what = format!("names and DNS servers were looked up here, not on {}", policy.host);
+        gaps.push(Gap::aside(what, Why::NotLooked, "compile it there, to be sure"));
+    }
     gaps.extend(policy.notes.iter().map(|note| Gap::aside(note.as_str(), Why::NotLooked, "")));
     Ok(Intended { policy, gaps, loaded })
 }

@@ -60,6 +60,11 @@ fn host_bits_are_answered_with_the_two_things_that_may_be_meant() {
     let wrong = prefix("10.1.2.3/8").unwrap_err();
     assert_eq!(wrong.hint, "write 10.0.0.0/8 for the network or 10.1.2.3 for the one address");
     assert!(prefix("10.0.0.0/33").is_err());
+    for (mapped, plain) in [("::ffff:7.7.7.7", "7.7.7.7"), ("::ffff:10.0.0.0/104", "10.0.0.0/8")] {
+        assert_eq!(prefix(mapped).unwrap_err().hint, format!("write {plain}"));
+    }
+    assert_eq!(address("::ffff:7.7.7.7").unwrap_err().hint, "write 7.7.7.7");
+    assert!(prefix("::/0").is_ok() && prefix("::1").is_ok());
     assert!(prefix("office").is_err());
 }
 

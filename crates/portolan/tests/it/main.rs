@@ -14,6 +14,7 @@ mod engines;
 mod ephemeral;
 mod explain;
 mod explain_command;
+mod firewall_allowed;
 mod firewall_apply;
 mod firewall_cluster;
 mod firewall_life;

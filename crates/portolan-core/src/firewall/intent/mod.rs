@@ -274,7 +274,7 @@ fn base_row(row: &BasePass) -> Vec<Rule> {
             accept([icmp(58, types), near.unwrap_or_default()].concat())
         }
         BaseNeed::Protocol(number) => {
-            between(row, vec![is_number(Field::Protocol, u128::from(*number))])
+            between(row, &[is_number(Field::Protocol, u128::from(*number))])
         }
         BaseNeed::Port { transport, source, destination } => {
             let protocol = super::policy::protocol_of(*transport);
@@ -283,15 +283,15 @@ fn base_row(row: &BasePass) -> Vec<Rule> {
                 is_number(Field::DestinationPort, u128::from(*destination)),
             ];
             start.extend(source.map(|port| is_number(Field::SourcePort, u128::from(port))));
-            between(row, start)
+            between(row, &start)
         }
     }
 }
 
 /// The rules of a row, one a family, with its peers and destinations.
-fn between(row: &BasePass, start: Vec<Statement>) -> Vec<Rule> {
+fn between(row: &BasePass, start: &[Statement]) -> Vec<Rule> {
     let of = |is_v6| {
-        let mut all = start.clone();
+        let mut all = start.to_vec();
         all.push(family(is_v6));
         all.extend(row.peers.iter().map(|peers| address(peers, row.is_outgoing, is_v6)));
         all.extend(row.destinations.iter().map(|to| address(to, true, is_v6)));

@@ -16,6 +16,7 @@ pub(crate) fn run(arguments: &Search, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().value;
     let wanted = Wanted {
         to_port: arguments.to_port.clone(),
+        is_of_everything: false,
         from: arguments.from.clone(),
         hook: arguments.hook.clone(),
         sources: arguments.sources.asked(),

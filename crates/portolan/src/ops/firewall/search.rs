@@ -36,6 +36,8 @@ pub(crate) struct Report {
 pub(crate) struct Wanted {
     /// The ports to be reached; `None`: all of TCP and UDP.
     pub(crate) to_port: Option<String>,
+    /// Without ports: every protocol and not TCP and UDP alone.
+    pub(crate) is_of_everything: bool,
     /// Who wants to.
     pub(crate) from: String,
     /// The packets' way: input, forward or output.
@@ -66,7 +68,9 @@ pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Res
         (None, Whence::Outside { .. }) => Way::ByRoute,
     };
     gaps.extend([false, true].into_iter().filter(|v6| is_of_one_family(&rules, *v6)).map(unknown));
-    let asked = Question { rules: &rules, source: &source, ports: ports.as_ref(), way };
+    let is_of_everything = wanted.is_of_everything && ports.is_none();
+    let asked =
+        Question { rules: &rules, source: &source, ports: ports.as_ref(), is_of_everything, way };
     let found = asked.answer();
     let (answer, found) = match found {
         Ok(found) => (Some(together(&found)), found),
@@ -122,6 +126,7 @@ struct Question<'a> {
     rules: &'a Rules,
     source: &'a Source,
     ports: Option<&'a PortSelection>,
+    is_of_everything: bool,
     way: Way,
 }
 
@@ -133,9 +138,13 @@ impl Question<'_> {
             if !self.is_of_family(is_v6) {
                 continue;
             }
+            if self.is_of_everything {
+                found.push(self.of_transport(&prepared, is_v6, None, None)?);
+                continue;
+            }
             for (transport, protocol) in TRANSPORTS {
                 if let Some(ports) = self.ranges(transport) {
-                    found.push(self.of_transport(&prepared, is_v6, protocol, ports)?);
+                    found.push(self.of_transport(&prepared, is_v6, Some(protocol), ports)?);
                 }
             }
         }
@@ -167,7 +176,7 @@ impl Question<'_> {
         &self,
         prepared: &Prepared<'_>,
         is_v6: bool,
-        protocol: u8,
+        protocol: Option<u8>,
         ports: Option<Vec<(u16, u16)>>,
     ) -> Result<Found, AnalyseError> {
         let world = &self.rules.world;
@@ -176,8 +185,11 @@ impl Question<'_> {
             (Whence::Here, _) | (_, Way::Output) => space.fresh()?,
             (Whence::Outside { .. }, _) => space.from_outside()?,
         };
-        let of = space.protocol(protocol)?;
-        let mut packets = space.bdd.and(fresh, of)?;
+        let mut packets = fresh;
+        if let Some(protocol) = protocol {
+            let of = space.protocol(protocol)?;
+            packets = space.bdd.and(packets, of)?;
+        }
         if let Whence::Outside { addresses, interface } = &self.source.whence {
             if self.source.whence != Source::any().whence {
                 let from = space.from(&addresses.prefixes(is_v6))?;

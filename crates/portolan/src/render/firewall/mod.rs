@@ -1,6 +1,7 @@
 //! What is told about the firewall: one file a question.
 
 pub(crate) mod allow;
+pub(crate) mod allowed;
 pub(crate) mod apply;
 mod apply_multicast;
 pub(crate) mod block;

@@ -9,6 +9,7 @@ use crate::render::sanitize::sanitize;
 pub(super) fn protocol_word(protocol: u8) -> String {
     let known = match protocol {
         1 => "icmp",
+        2 => "igmp",
         6 => "tcp",
         17 => "udp",
         33 => "dccp",

@@ -13,6 +13,7 @@ pub mod analyse;
 pub mod bdd;
 mod calls;
 mod compile;
+mod device;
 pub mod flow;
 mod format;
 mod import;

@@ -113,7 +113,8 @@ pub struct Base {
     pub sequence: u32,
     /// What happens at its end.
     pub policy: ChainPolicy,
-    /// The devices, for family netdev and hook ingress.
+    /// The devices, for the hooks of devices ([`Hook::is_of_device`]); `eth*` stands for all that begin
+    /// so. None there: which they are is not known.
     pub devices: Vec<Box<str>>,
 }
 
@@ -173,6 +174,12 @@ impl Hook {
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hook| hook.as_str() == word)
+    }
+
+    /// Whether chains there see the packets of some devices only.
+    #[must_use]
+    pub const fn is_of_device(self) -> bool {
+        matches!(self, Self::Ingress | Self::Egress)
     }
 
     /// The word nft uses.

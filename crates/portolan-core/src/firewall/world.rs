@@ -79,6 +79,13 @@ impl World {
         is_loopback || self.addresses.iter().any(|own| own.address == address)
     }
 
+    /// The ports of a bridge or bond.
+    pub fn ports_of(&self, master: &str) -> impl Iterator<Item = &str> {
+        let ports = self.interfaces.iter();
+        let ports = ports.filter(move |port| port.master.as_deref() == Some(master));
+        ports.map(|port| &*port.name)
+    }
+
     /// The route a packet to `address` takes, where it is not for this machine.
     #[must_use]
     pub fn route(&self, address: IpAddr) -> Option<&Route> {

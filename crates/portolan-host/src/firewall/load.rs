@@ -60,10 +60,17 @@ pub fn load(text: &str, folder: Option<&Path>) -> Result<Ruleset, LoadFault> {
     if !told.succeeded {
         return Err(refusal(&told.complaint));
     }
-    let mut words = room.words_for(&nft);
-    words.extend(["-j", "list", "ruleset"].map(str::to_owned));
-    let output = succeeded(&nft, enter.run(&words, LIMIT))?;
-    Ok(Ruleset::from_nft_json(&output).map_err(|source| unreadable(&nft, source))?)
+    let list = |what: &[&str]| {
+        let mut words = room.words_for(&nft);
+        words.extend(what.iter().copied().map(str::to_owned));
+        succeeded(&nft, enter.run(&words, LIMIT))
+    };
+    let output = list(&["-j", "list", "ruleset"])?;
+    let mut ruleset = Ruleset::from_nft_json(&output).map_err(|source| unreadable(&nft, source))?;
+    if ruleset.lacks_devices() {
+        ruleset.take_devices(&String::from_utf8_lossy(&list(&["list", "chains"])?));
+    }
+    Ok(ruleset)
 }
 
 /// A network namespace with a process in it.

@@ -107,6 +107,10 @@ fn listing(nft: &Tool) -> Result<Ruleset, ReadFault> {
     {
         ruleset.order_by_hooks(&String::from_utf8_lossy(&hooks.output));
     }
+    // nft 1.0.6 leaves the devices of chains out of its JSON; where its text does, a note stays.
+    if ruleset.lacks_devices() {
+        ruleset.take_devices(&String::from_utf8_lossy(&said(nft, &["list", "chains"])?));
+    }
     Ok(ruleset)
 }
 

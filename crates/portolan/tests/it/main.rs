@@ -22,6 +22,7 @@ mod firewall_nft;
 mod firewall_packets;
 mod firewall_policies;
 mod firewall_prove;
+mod firewall_reading;
 mod firewall_replay;
 mod firewall_search;
 mod firewall_shop;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::firewall::device::Device;
 use crate::firewall::{
     Element, ElementValue, Expression, Ruleset, SetRef, Span, Statement, Test, World,
 };
@@ -102,6 +103,10 @@ impl Found {
             table.sets.iter().filter_map(|set| set.elements.as_ref()).for_each(|elements| {
                 self.elements(elements);
             });
+            let bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
+            for device in bases.flat_map(|base| &base.devices).map(|name| Device::named(name)) {
+                self.name(device.text, device.is_prefix);
+            }
             let rules = table.chains.iter().flat_map(|chain| &chain.rules);
             rules.flat_map(|rule| &rule.statements).for_each(|statement| self.statement(statement));
         }
@@ -164,10 +169,14 @@ impl Found {
 
     fn span(&mut self, span: &Span) {
         if let Span::Names { text, is_prefix } = span {
-            let known = if *is_prefix { &mut self.wildcards } else { &mut self.names };
-            if !known.contains(text) {
-                known.insert(text.clone());
-            }
+            self.name(text, *is_prefix);
+        }
+    }
+
+    fn name(&mut self, text: &str, is_prefix: bool) {
+        let known = if is_prefix { &mut self.wildcards } else { &mut self.names };
+        if !known.contains(text) {
+            known.insert(text.into());
         }
     }
 }

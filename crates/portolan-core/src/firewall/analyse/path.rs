@@ -8,6 +8,7 @@ use super::stream::Streams;
 use super::surroundings::Around;
 use super::{Decision, Fates};
 use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::device::{Device, Devices, asks_port};
 use crate::firewall::simulate::{Event, Prepared, Way};
 use crate::firewall::{ChainId, ChainPolicy, Hook, RouteKind, RuleId};
 
@@ -240,20 +241,13 @@ impl Run<'_> {
 
     /// A base chain, which on the hooks of devices sees their packets only.
     fn device_chain(&mut self, id: ChainId, streams: Streams) -> Result<Streams, Undecided> {
-        let link = match self.hook {
-            Hook::Ingress => self.space.layout.interface_in,
-            Hook::Egress => self.space.layout.interface_out,
-            _ => return self.base_chain(id, streams),
-        };
-        let base = self.ruleset.chain(id).and_then(|chain| chain.base.as_ref());
-        let devices = base.map(|base| base.devices.clone()).unwrap_or_default();
-        let numbers = devices.iter().map(|device| self.space.interfaces.number(device));
-        let ranges: Vec<_> = numbers.map(|number| (number, number)).collect();
         let (mut on_it, mut past) = (Streams::default(), Streams::default());
         for stream in streams.0 {
-            let now = self.space.bits_now(link, &stream.effect)?;
+            let Some(theirs) = self.on_devices(id, &stream.effect)? else {
+                on_it.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+                continue;
+            };
             let bdd = &mut self.space.bdd;
-            let theirs = super::number::in_ranges(bdd, &now, &ranges)?;
             let hit = bdd.and(stream.packets, theirs)?;
             let missed = bdd.minus(stream.packets, hit)?;
             on_it.add(bdd, &stream.effect, hit)?;
@@ -262,6 +256,44 @@ impl Run<'_> {
         let on_it = self.base_chain(id, on_it)?;
         past.extend(&mut self.space.bdd, on_it)?;
         Ok(past)
+    }
+
+    /// The packets of the devices a chain is on; `None` where it sees all.
+    fn on_devices(&mut self, id: ChainId, effect: &Effect) -> Result<Option<Region>, Undecided> {
+        let devices = match self.ruleset.devices(id) {
+            Devices::All => return Ok(None),
+            Devices::Unknown(question) => return self.open(question, id).map(Some),
+            Devices::Named(devices) => devices,
+        };
+        let link = match self.hook {
+            Hook::Ingress => self.space.layout.interface_in,
+            _ => self.space.layout.interface_out,
+        };
+        let now = self.space.bits_now(link, effect)?;
+        let numbers = |one: &Device<'_>| self.space.interfaces.numbers(one.text, one.is_prefix);
+        let ranges: Vec<_> = devices.iter().flat_map(numbers).collect();
+        let mut theirs = super::number::in_ranges(&mut self.space.bdd, &now, &ranges)?;
+        // A packet of a bridge passes a port of it too: by which is not known.
+        for port in &self.around.world.interfaces {
+            let Some(bridge) = port.master.as_deref() else { continue };
+            if !devices.iter().any(|device| device.is(&port.name)) {
+                continue;
+            }
+            let number = self.space.interfaces.number(bridge);
+            let of_bridge =
+                super::number::in_ranges(&mut self.space.bdd, &now, &[(number, number)])?;
+            let by_it = self.open(asks_port(&port.name, bridge), id)?;
+            let by_it = self.space.bdd.and(of_bridge, by_it)?;
+            theirs = self.space.bdd.or(theirs, by_it)?;
+        }
+        Ok(Some(theirs))
+    }
+
+    /// A question that nobody answers, about where a chain is.
+    fn open(&mut self, text: String, id: ChainId) -> Result<Region, Undecided> {
+        let rule = Some(RuleId { chain: id, rule: None });
+        let question = Question { text: text.clone(), rule, presumed: None, is_choice: false };
+        self.space.question(text, question)
     }
 
     /// A base chain and its policy; what it accepts goes on.

@@ -6,6 +6,7 @@
 //! makes the set unknown. nft leaves out of its JSON what it takes for granted (`tcp dport` that the
 //! packet is TCP) and the text of the rule: both are written here.
 
+mod devices;
 mod document;
 mod hooks;
 mod json;
@@ -49,6 +50,7 @@ impl Ruleset {
             merged::put_together(&mut ruleset);
         }
         ruleset.settle();
+        ruleset.note_missing_devices();
         if let Some(circle) = ruleset.circle() {
             let problem = format!("chains ask each other in a circle: {}", circle.join(" → "));
             let error = ReadError::new(1, 1, problem);

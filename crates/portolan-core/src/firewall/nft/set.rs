@@ -57,22 +57,37 @@ pub(super) fn data(body: &Value) -> Data {
     let Some(map) = body.get("map") else { return Data::Nothing };
     match map.as_str() {
         Some("verdict") => Data::Verdicts,
-        Some(word) if Kind::named(word) == Kind::Opaque => Data::Objects,
+        Some(word) if OBJECTS.contains(&word) => Data::Objects,
         _ => Data::Values(several(map).iter().flat_map(types_of).collect()),
     }
 }
 
-/// Types by name, or by a field or several (`typeof ip saddr . tcp dport`, listed so since nft 1.1).
+/// The kinds of objects a map gives by name (libnftables-json(5), "NAMED OBJECTS"; `data_json` and
+/// `obj_type_name` of nft's json.c write these words).
+const OBJECTS: [&str; 9] = [
+    "counter",
+    "quota",
+    "limit",
+    "ct helper",
+    "ct timeout",
+    "ct expectation",
+    "secmark",
+    "synproxy",
+    "tunnel",
+];
+
+/// Types by name, several as `ipv4_addr . inet_service` (nft 1.0.6, for what a map gives), or by a field
+/// or several (`typeof ip saddr . tcp dport`, listed so since nft 1.1).
 fn types_of(value: &Value) -> Vec<Kind> {
     match value.as_str() {
-        Some(name) => vec![Kind::named(name)],
+        Some(names) => names.split('.').map(|name| Kind::named(name.trim())).collect(),
         None => super::operand::read_alone(value.get("typeof").unwrap_or(value)).kinds,
     }
 }
 
 fn type_names(value: &Value) -> Vec<Box<str>> {
-    if let Some(name) = value.as_str() {
-        return vec![name.into()];
+    if let Some(names) = value.as_str() {
+        return names.split('.').map(|name| name.trim().into()).collect();
     }
     let of = value.get("typeof").unwrap_or(value);
     let parts = of.get("concat").map_or(std::slice::from_ref(of), several);

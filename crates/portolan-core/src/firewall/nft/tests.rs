@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::firewall::{
-    Condition, Effect, Expression, Field, Hook, Match, NatKind, SetRef, Span, Statement, Test,
-    Verdict, bits,
+    Condition, Effect, ElementValue, Expression, Field, Hook, Match, NatKind, SetRef, Span,
+    Statement, Test, Verdict, bits,
 };
 
 fn ruleset(family: &str, rules: &str) -> Ruleset {
@@ -280,7 +280,7 @@ const SMALL: &[u8] = include_bytes!("../../../tests/data/nft/small.json");
 #[test]
 fn all_of_a_corpus_is_read_with_text() {
     let ruleset = Ruleset::from_nft_json(STATEMENTS).unwrap();
-    assert_eq!(ruleset.notes, [""; 0]);
+    assert_eq!(ruleset.notes, ["the device of chain netdev t c_in, which nft does not print"]);
     assert!(ruleset.rule_count() > 450, "{}", ruleset.rule_count());
     let all = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     for rule in all {
@@ -379,4 +379,32 @@ fn two_negated_ports_are_one_comparison_as_nft_1_0_6_loads_them() {
     assert!(
         merged::is_done_by("1.0.6") && !merged::is_done_by("1.0.9") && !merged::is_done_by("1.1.0")
     );
+}
+
+/// As nft 1.0.6 writes it: the types of what a map gives in one string.
+#[test]
+fn a_named_map_that_gives_an_address_and_a_port_has_its_members() {
+    let read = |gives: &str| {
+        ruleset(
+            "ip",
+            &format!(
+                r#"{{"map": {{"family": "ip", "table": "t", "name": "m", "type": "inet_service",
+                "map": "{gives}", "elem": [[8081, {{"concat": ["172.30.0.2", 80]}}]]}}}},
+                {{"rule": {{"family": "ip", "table": "t", "chain": "in", "expr": [{{"dnat": {{"family": "ip",
+                "addr": {{"map": {{"key": {{"payload": {{"protocol": "tcp", "field": "dport"}}}}, "data": "@m"}}}}}}}}]}}}}"#
+            ),
+        )
+    };
+    let known = read("ipv4_addr . inet_service");
+    let set = known.tables[0].set("m").expect("the map");
+    let elements = set.elements.as_ref().expect("all are understood");
+    let data = [Span::number(0xac1e_0002), Span::number(80)];
+    assert_eq!(elements[0].value, ElementValue::Data(data.into()));
+    assert_eq!(known.notes, [""; 0]);
+    // A type nobody knows makes the members unknown, and never a map without any.
+    for gives in ["ipv4_addr . shoe_size", "shoe_size", "time"] {
+        let unknown = read(gives);
+        assert!(unknown.tables[0].set("m").is_some_and(|set| set.elements.is_none()), "{gives}");
+        assert_eq!(unknown.notes.len(), 1, "{:?}", unknown.notes);
+    }
 }

@@ -9,6 +9,7 @@ use super::fields::Vague;
 use super::lookup::Change;
 use super::prepared::{Event, Prepared};
 use super::walk::{Because, Decision, NoWay, Note, Outcome, Station, Step, Walk, Way};
+use crate::firewall::device::{Device, Devices, asks_port};
 use crate::firewall::{ChainId, ChainKind, Direction, Hook, Packet, RouteKind, RuleId, Tuple};
 
 /// An interface of the packet.
@@ -267,24 +268,34 @@ impl<'r> Walker<'r> {
         None
     }
 
-    /// Whether a chain of a device is on the packet's.
+    /// Whether a chain of devices is on the packet's.
     fn is_on_device(&mut self, id: ChainId) -> bool {
-        let chain = self.prepared.ruleset.chain(id);
-        let devices = chain.and_then(|c| c.base.as_ref()).map_or(&[][..], |base| &base.devices);
-        let is_in = match self.hook {
-            Hook::Ingress => true,
-            Hook::Egress => false,
-            _ => return true,
+        let is_in = self.hook == Hook::Ingress;
+        let at = Place { rule: RuleId { chain: id, rule: None }, statement: 0 };
+        let devices = match self.prepared.ruleset.devices(id) {
+            Devices::All => return true,
+            Devices::Unknown(question) => {
+                return self.ask(&question, Some(at), About::Setting, None);
+            }
+            Devices::Named(devices) => devices,
         };
-        let link = if is_in { &self.link_in } else { &self.link_out };
-        match link {
+        match if is_in { self.link_in.clone() } else { self.link_out.clone() } {
             Link::None => false,
-            Link::Named(name) => devices.contains(name),
+            Link::Named(name) => {
+                devices.iter().any(|device| device.is(&name))
+                    || self.is_on_port(&devices, &name, at)
+            }
             Link::Unknown => {
-                let at = Place { rule: RuleId { chain: id, rule: None }, statement: 0 };
-                devices.iter().any(|device| self.is_by(device, false, is_in, at))
+                devices.iter().any(|one| self.is_by(one.text, one.is_prefix, is_in, at))
             }
         }
+    }
+
+    /// Whether it passes one of the devices that are ports of its bridge: by which one is not known.
+    fn is_on_port(&mut self, devices: &[Device<'_>], bridge: &str, at: Place) -> bool {
+        let ports = self.prepared.world.ports_of(bridge);
+        let mut theirs = ports.filter(|port| devices.iter().any(|device| device.is(port)));
+        theirs.any(|port| self.ask(&asks_port(port, bridge), Some(at), About::Setting, None))
     }
 
     /// Remembers what accepted: at the hook that matters more than elsewhere, a rule more than a policy.

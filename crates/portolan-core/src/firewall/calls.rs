@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::rule::{Effect, Expression, Statement, Test, Verdict};
-use super::ruleset::{Ruleset, Table};
+use super::rule::{Effect, Expression, Match, Statement, Test, Verdict};
+use super::ruleset::{Chain, Ruleset, Table};
 use super::value::{ElementValue, Elements, Set, SetFlags, SetRef};
 
 impl Ruleset {
@@ -124,8 +124,12 @@ fn sets_in(expression: &Expression, add: &mut impl FnMut(&SetRef, bool)) {
 fn circle(table: &Table) -> Option<Vec<Box<str>>> {
     let index: HashMap<&str, usize> =
         table.chains.iter().enumerate().map(|(at, chain)| (&*chain.name, at)).collect();
-    let calls: Vec<Vec<usize>> =
-        (0..table.chains.len()).map(|at| calls(table, at, &index)).collect();
+    let calls_of = |chain| {
+        let called: BTreeSet<usize> =
+            table.asked_by(chain).filter_map(|name| index.get(name).copied()).collect();
+        called.into_iter().collect()
+    };
+    let calls: Vec<Vec<usize>> = table.chains.iter().map(calls_of).collect();
     let mut is_done = vec![false; calls.len()];
     let mut is_on_path = is_done.clone();
     for start in 0..calls.len() {
@@ -157,29 +161,73 @@ fn circle(table: &Table) -> Option<Vec<Box<str>>> {
     None
 }
 
-fn calls(table: &Table, chain: usize, index: &HashMap<&str, usize>) -> Vec<usize> {
-    let mut called = BTreeSet::new();
-    let mut add = |verdict: &Verdict| {
-        if let Verdict::Jump(to) | Verdict::Goto(to) = verdict {
-            called.extend(index.get(&**to).copied());
-        }
-    };
-    for statement in table.chains[chain].rules.iter().flat_map(|rule| &rule.statements) {
-        match statement {
-            Statement::Verdict(verdict) => add(verdict),
-            Statement::VerdictMap { map, .. } => {
-                let elements = match map {
-                    SetRef::Inline(elements) => Some(elements),
-                    SetRef::Named(name) => table.set(name).and_then(|set| set.elements.as_ref()),
-                };
-                for element in elements.into_iter().flat_map(|elements| elements.iter()) {
-                    if let ElementValue::Verdict(verdict) = &element.value {
-                        add(verdict);
+impl Table {
+    /// The names of the chains a chain asks, once for each place: jumps, gotos, and those in maps.
+    pub(crate) fn asked_by<'r>(&'r self, chain: &'r Chain) -> impl Iterator<Item = &'r str> {
+        let statements = chain.rules.iter().flat_map(|rule| &rule.statements);
+        let verdicts = statements.flat_map(move |statement| {
+            let (own, map) = match statement {
+                Statement::Verdict(verdict) => (Some(verdict), None),
+                Statement::VerdictMap { map: SetRef::Inline(elements), .. } => {
+                    (None, Some(elements))
+                }
+                Statement::VerdictMap { map: SetRef::Named(name), .. } => {
+                    (None, self.set(name).and_then(|set| set.elements.as_ref()))
+                }
+                _ => (None, None),
+            };
+            let mapped = map.into_iter().flat_map(|elements| elements.iter());
+            let mapped = mapped.filter_map(|element| match &element.value {
+                ElementValue::Verdict(verdict) => Some(verdict),
+                _ => None,
+            });
+            own.into_iter().chain(mapped)
+        });
+        verdicts.filter_map(|verdict| match verdict {
+            Verdict::Jump(name) | Verdict::Goto(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// The sets and maps its rules look into, once for each place.
+    pub(crate) fn looked_into(&self) -> Vec<&SetRef> {
+        let mut found = Vec::new();
+        let statements = self.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+        for statement in statements {
+            match statement {
+                Statement::Match(Match { left, test }) => {
+                    left.looks_into(&mut found);
+                    if let Test::In(set) | Test::NotIn(set) = test {
+                        found.push(set);
                     }
                 }
+                Statement::VerdictMap { key, map } => {
+                    key.looks_into(&mut found);
+                    found.push(map);
+                }
+                Statement::Assign { value: one, .. } | Statement::Update { key: one, .. } => {
+                    one.looks_into(&mut found);
+                }
+                Statement::Nat(nat) => {
+                    nat.address.iter().chain(&nat.port).for_each(|one| one.looks_into(&mut found));
+                }
+                _ => {}
             }
+        }
+        found
+    }
+}
+
+impl Expression {
+    fn looks_into<'r>(&'r self, found: &mut Vec<&'r SetRef>) {
+        match self {
+            Self::Lookup { key, map } => {
+                found.push(map);
+                key.looks_into(found);
+            }
+            Self::Bits { of, .. } => of.looks_into(found),
+            Self::Concat(parts) => parts.iter().for_each(|part| part.looks_into(found)),
             _ => {}
         }
     }
-    called.into_iter().collect()
 }

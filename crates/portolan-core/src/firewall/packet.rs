@@ -199,6 +199,11 @@ impl Packet {
     }
 }
 
+/// Whether a transport header of this protocol begins with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
+pub(crate) const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
+}
+
 /// The ICMP message that begins an exchange: an echo request.
 const fn first_message(protocol: u8) -> u8 {
     match protocol {

@@ -1,11 +1,12 @@
 //! Which packets two rulesets treat differently.
 
+use super::confirm::{Claim, confirm};
 use super::path::{Detail, fates};
 use super::space::Space;
 use super::told::Block;
-use super::witness::{Claim, Witness, confirm};
+use super::witness::Witness;
 use super::{AnalyseError, Fates};
-use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::bdd::Region;
 use crate::firewall::simulate::{Outcome, Prepared, Way};
 
 /// What differs.
@@ -54,10 +55,10 @@ pub fn diff(
         for (was, old) in &old {
             for (is, new) in new.iter().filter(|(is, _)| is != was) {
                 let region = space.bdd.and(*old, *new)?;
-                let Some(witness) = witness(space, region)? else { continue };
+                let Some((witness, is_certain)) = space.surest_witness(region)? else { continue };
                 let claims = [(before, *was), (after, *is)];
                 for (prepared, outcome) in claims {
-                    confirm(prepared, *way, &witness, Claim::Possible(outcome))?;
+                    confirm(prepared, *way, &witness, Claim::of(outcome, is_certain))?;
                 }
                 let (blocks, is_whole) = space.blocks(region, MOST_BLOCKS)?;
                 found.is_whole &= is_whole;
@@ -73,10 +74,4 @@ fn outcomes(fates: Fates) -> Vec<(Outcome, Region)> {
     let mut all = vec![(Outcome::Accept, fates.accepted), (Outcome::Drop, fates.dropped)];
     all.extend(fates.rejected.into_iter().map(|(with, region)| (Outcome::Reject(with), region)));
     all
-}
-
-/// One whose difference is certain, where there is one.
-fn witness(space: &mut Space, region: Region) -> Result<Option<Witness>, Undecided> {
-    let (certain, _) = space.certainly_and_possibly(region)?;
-    space.witness(if certain.is_none() { region } else { certain })
 }

@@ -14,6 +14,18 @@ pub(super) struct Effect {
     pub(super) is_translated: bool,
     /// Whether connections are not tracked for it.
     pub(super) is_untracked: bool,
+    /// What it has put into sets that other rules look at, or taken out, in order.
+    pub(super) changes: Vec<Change>,
+}
+
+/// A key that packets put into a set, or took out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Change {
+    pub(super) table: usize,
+    pub(super) set: Box<str>,
+    /// The key, part by part, bit by bit.
+    pub(super) key: Vec<Vec<Region>>,
+    pub(super) is_in: bool,
 }
 
 /// Whether and where to a destination was translated.
@@ -32,6 +44,15 @@ impl Effect {
     pub(super) fn get(&self, variable: u32) -> Option<Region> {
         let found = self.bound.binary_search_by_key(&variable, |bound| bound.0).ok()?;
         self.bound.get(found).map(|bound| bound.1)
+    }
+
+    /// What was done to a set.
+    pub(super) fn changes_of<'e>(
+        &'e self,
+        table: usize,
+        set: &'e str,
+    ) -> impl Iterator<Item = &'e Change> {
+        self.changes.iter().filter(move |change| change.table == table && *change.set == *set)
     }
 
     pub(super) fn set(&mut self, variable: u32, value: Region) {

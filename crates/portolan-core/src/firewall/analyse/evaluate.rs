@@ -85,7 +85,9 @@ impl Space {
         let rule = asked.is_own.then_some(at.rule);
         // Not by its number: where a table or a rule before it is another, the limit is the same.
         let own = rule.map(|rule| at.ruleset.identity(rule));
-        let key = format!("condition {own:?} {}", asked.text);
+        // Of a translated packet it may hold where it did not before.
+        let sides = if own.is_none() { self.translated_sides(at.effect) } else { [false; 2] };
+        let key = format!("condition {own:?} {sides:?} {}", asked.text);
         let question = Question {
             text: asked.text.to_string(),
             rule,
@@ -112,7 +114,12 @@ impl Space {
             Test::AnyBit(mask) | Test::NoBit(mask) => format!("bits {mask}"),
         };
         let bits: Vec<_> = parts.iter().map(|part| &part.bits).collect();
-        let key = format!("match {} {:?} {words} {bits:?}", at.rule.chain.table, wanted.left);
+        let sides = self.translated_sides(at.effect);
+        let changes = at.effect.changes_of(at.rule.chain.table, set_name(&wanted.test)).count();
+        let key = format!(
+            "match {} {:?} {words} {bits:?} {sides:?} {changes}",
+            at.rule.chain.table, wanted.left
+        );
         let text = at.ruleset.rule(at.rule).map_or_else(String::new, |rule| rule.text.to_string());
         let question = Question { text, rule: Some(at.rule), presumed: None, is_choice: false };
         self.question(key, question)
@@ -280,12 +287,76 @@ impl Space {
         };
         let asked: Vec<Vec<Region>> = parts.iter().map(|part| part.bits.clone()).collect();
         let key = (at.rule.chain.table, name.clone(), asked);
-        if let Some(known) = memo.sets.get(&key) {
-            return Ok(Some(*known));
+        let region = match memo.sets.get(&key) {
+            Some(known) => *known,
+            None => {
+                let region = self.in_elements(parts, &elements)?;
+                memo.sets.insert(key, region);
+                region
+            }
+        };
+        self.as_changed(region, parts, name, at).map(Some)
+    }
+
+    /// The packets whose key is in a set after what they have put in and taken out themselves.
+    fn as_changed(
+        &mut self,
+        mut region: Region,
+        parts: &[Number],
+        set: &str,
+        at: Place<'_>,
+    ) -> Result<Region, Undecided> {
+        let table = at.rule.chain.table;
+        for (number, change) in at.effect.changes_of(table, set).enumerate() {
+            let bits: Vec<_> = parts.iter().map(|part| part.bits.as_slice()).collect();
+            let same = match self.same_key(&bits, &change.key)? {
+                Some(same) => same,
+                None => {
+                    let text = format!("what was put into @{set} is what is looked up");
+                    let key = format!("{text} {table} {number} {bits:?}");
+                    let rule = Some(at.rule);
+                    let question = Question { text, rule, presumed: None, is_choice: false };
+                    self.question(key, question)?
+                }
+            };
+            region = match change.is_in {
+                true => self.bdd.or(region, same)?,
+                false => self.bdd.minus(region, same)?,
+            };
         }
-        let region = self.in_elements(parts, &elements)?;
-        memo.sets.insert(key, region);
-        Ok(Some(region))
+        Ok(region)
+    }
+
+    /// The packets for which two keys are the same; `None` where that would be too much to know: two
+    /// addresses of a packet are equal in too many ways.
+    pub(super) fn same_key(
+        &mut self,
+        one: &[&[Region]],
+        other: &[Vec<Region>],
+    ) -> Result<Option<Region>, Undecided> {
+        if one.len() != other.len() {
+            return Ok(Some(Region::NONE));
+        }
+        let is_constant = |bits: &[Region]| bits.iter().all(|bit| bit.is_none() || bit.is_all());
+        let mut same = Vec::new();
+        for (one, other) in one.iter().zip(other) {
+            if *one == other.as_slice() {
+                continue;
+            }
+            if !is_constant(one) && !is_constant(other) {
+                return Ok(None);
+            }
+            let width = one.len().max(other.len());
+            let padded = |bits: &[Region]| {
+                let mut all = vec![Region::NONE; width - bits.len()];
+                all.extend_from_slice(bits);
+                all
+            };
+            for (one, other) in padded(one).into_iter().zip(padded(other)) {
+                same.push(!self.bdd.xor(one, other)?);
+            }
+        }
+        self.bdd.intersection(same).map(Some)
     }
 
     /// The packets whose key is one of the elements'.
@@ -346,6 +417,7 @@ impl Space {
             Field::CtTuple(direction, side) => return self.tuple(direction, side, at),
             Field::NextHeader6 if self.is_v6 => self.next_header(at)?,
             Field::FragmentOffset if !self.is_v6 => self.fragment_offset(at)?,
+            Field::Length6 if self.is_v6 => self.payload_length(at)?,
             _ => {
                 let Some(bits) = self.layout.plain(field, self.is_v6) else {
                     return Ok(if is_of_other_family(field, self.is_v6) {
@@ -426,6 +498,27 @@ impl Space {
             effect.set(variable, bit);
         }
         Ok(())
+    }
+
+    /// `ip6 length`: without the fixed header's 40 bytes.
+    fn payload_length(&mut self, at: Place<'_>) -> Result<Number, Undecided> {
+        let whole = self.bits_now(self.layout.length, at.effect)?;
+        let mut borrow = Region::NONE;
+        let mut less = Vec::with_capacity(whole.len());
+        for (bit, taken) in whole.iter().zip(Number::constant(40, 16).bits).rev() {
+            // What is taken is the same for every packet, so each step asks one bit and the borrow.
+            let (without, with) = if taken.is_all() { (!*bit, *bit) } else { (*bit, !*bit) };
+            less.push(self.bdd.either(borrow, with, without)?);
+            borrow = match taken.is_all() {
+                true => self.bdd.or(borrow, !*bit)?,
+                false => self.bdd.minus(borrow, *bit)?,
+            };
+        }
+        let mut bits = Vec::with_capacity(less.len());
+        for bit in less.into_iter().rev() {
+            bits.push(self.bdd.minus(bit, borrow)?);
+        }
+        Ok(Number { bits, known: Region::ALL, is_name: false })
     }
 
     /// `ip frag-off`: how far a later fragment lies does not matter, so it is 1.
@@ -512,6 +605,14 @@ pub(super) fn elements_of(set: &SetRef, at: Place<'_>) -> Option<Elements> {
     match set {
         SetRef::Inline(elements) => Some(elements.clone()),
         SetRef::Named(name) => at.ruleset.tables.get(table)?.set(name)?.elements.clone(),
+    }
+}
+
+/// The name of the set that is asked, empty where it has none.
+fn set_name(test: &Test) -> &str {
+    match test {
+        Test::In(SetRef::Named(name)) | Test::NotIn(SetRef::Named(name)) => name,
+        _ => "",
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) struct Layout {
     /// 1 for a reply.
     pub(super) direction: Bits,
     pub(super) status: Bits,
+    /// 1 where an earlier translation of its connection gives a packet another destination address, and
+    /// not only another port. Told apart here, for no diagram can compare two addresses.
+    pub(super) moved: Bits,
     pub(super) mark: Bits,
     pub(super) ct_mark: Bits,
     pub(super) protocol: Bits,
@@ -102,6 +105,7 @@ impl Layout {
             state: field(3),
             direction: field(1),
             status: field(10),
+            moved: field(1),
             mark: field(32),
             ct_mark: field(32),
             protocol: field(8),

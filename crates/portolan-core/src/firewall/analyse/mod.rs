@@ -12,6 +12,7 @@
 //! sent through the simulator before it is shown; if that says otherwise, it is an error of ours and said so.
 
 mod chain;
+mod confirm;
 mod diff;
 mod effect;
 mod evaluate;
@@ -34,6 +35,7 @@ mod translate;
 mod witness;
 
 pub use chain::{Decision, Did};
+pub use confirm::{Claim, confirm};
 pub use diff::{Difference, Differences, diff};
 pub use lint::{Code, Finding, lint};
 pub use parity::{Disparity, Openness, parity};
@@ -41,7 +43,7 @@ pub use path::{Arrival, Detail, deciding, fates};
 pub use search::{Allowed, Answer, Found, Search, search};
 pub use space::{DEFAULT_BUDGET, Question, Space};
 pub use told::{Block, SourceSet};
-pub use witness::{Claim, Witness, confirm};
+pub use witness::Witness;
 
 use super::RejectWith;
 use super::bdd::{Region, Undecided};

@@ -1,10 +1,11 @@
 //! Who can reach this?
 
 use super::chain::{Decision, Did};
+use super::confirm::{Claim, confirm};
 use super::path::{Detail, fates};
 use super::space::{Question, Space};
 use super::told::Block;
-use super::witness::{Claim, Witness, confirm};
+use super::witness::Witness;
 use super::{AnalyseError, Fates};
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{Outcome, Prepared, Way};
@@ -82,16 +83,13 @@ pub fn search(
     } else {
         Answer::Depends
     };
-    let is_witness_certain = !certain.is_none();
-    let from = if is_witness_certain { certain } else { fates.accepted };
-    let witness = space.witness(from)?;
+    let found = space.surest_witness(fates.accepted)?;
+    let is_witness_certain = found.as_ref().is_some_and(|(_, is_certain)| *is_certain);
+    let witness = found.map(|(witness, _)| witness);
     if let Some(witness) = &witness {
-        let claim = if is_witness_certain {
-            Claim::Certain(Outcome::Accept)
-        } else {
-            Claim::Possible(Outcome::Accept)
-        };
-        confirm(prepared, asked.way, witness, claim)?;
+        let claim = Claim::of(Outcome::Accept, is_witness_certain);
+        let walk = confirm(prepared, asked.way, witness, claim)?;
+        space.confirm_rules(&walk, &witness.packet, &fates.decisions)?;
     }
     let (allowed, is_whole) = allowed(space, &fates, certain)?;
     Ok(Found { answer, allowed, is_whole, witness, is_witness_certain })
@@ -146,13 +144,24 @@ fn allowed(
             is_whole &= whole;
             for block in blocks {
                 let depends_on =
-                    if part == certain { Vec::new() } else { space.depends_on(block.region) };
+                    if part == certain { Vec::new() } else { what_is_open(space, block.region) };
                 let rules = letting_through(space, &fates.decisions, block.region);
                 found.push(Allowed { block, depends_on, rules, becomes });
             }
         }
     }
     Ok((found, is_whole))
+}
+
+/// What it depends on whether packets of a region pass.
+fn what_is_open(space: &Space, region: Region) -> Vec<Question> {
+    let asked = space.depends_on(region);
+    if !asked.is_empty() {
+        return asked;
+    }
+    // Certain it is not, so it hangs on bytes that no field of the packet tells.
+    let text = "bytes of its transport header".to_owned();
+    vec![Question { text, rule: None, presumed: None, is_choice: false }]
 }
 
 /// The rules that let packets of a region through: translations and accepts; a policy only where it

@@ -7,6 +7,7 @@ use super::effect::Effect;
 use super::interfaces::Interfaces;
 use super::layout::{Layout, State};
 use crate::firewall::bdd::{Bdd, Bits, Region, Undecided};
+use crate::firewall::packet::has_ports;
 use crate::firewall::{ChainKind, RuleId, Ruleset, World, bits};
 use crate::net::Prefix;
 
@@ -100,12 +101,54 @@ impl Space {
         &mut self,
         region: Region,
     ) -> Result<(Region, Region), Undecided> {
-        let end = self.layout.end;
-        if self.questions.is_empty() {
-            return Ok((region, region));
+        let (mut always, mut maybe) = self.whatever_is_unread(region)?;
+        if !self.questions.is_empty() {
+            let end = self.layout.end;
+            let cube = self.bdd.cube(end..end + self.questions.len() as u32)?;
+            always = self.bdd.for_all(always, cube)?;
+            maybe = self.bdd.exists(maybe, cube)?;
         }
-        let cube = self.bdd.cube(end..end + self.questions.len() as u32)?;
-        Ok((self.bdd.for_all(region, cube)?, self.bdd.exists(region, cube)?))
+        Ok((always, maybe))
+    }
+
+    /// The packets whose protocol has ports.
+    pub(super) fn protocols_with_ports(&mut self) -> Result<Region, Undecided> {
+        let mut ports = Vec::new();
+        for protocol in (0..=u8::MAX).filter(|protocol| has_ports(*protocol)) {
+            ports.push(self.protocol(protocol)?);
+        }
+        self.bdd.union(ports)
+    }
+
+    /// The packets that are in a region whatever stands in those bytes of their transport header that no
+    /// field tells (the checksum of ICMP, where a rule reads a port: `th dport`), and those that are in it
+    /// with some such bytes.
+    fn whatever_is_unread(&mut self, region: Region) -> Result<(Region, Region), Undecided> {
+        let layout = self.layout;
+        let ports = self.protocols_with_ports()?;
+        let icmp = [self.protocol(1)?, self.protocol(58)?];
+        let messages = self.bdd.union(icmp.to_vec())?;
+        let has_first = self.bdd.or(ports, messages)?;
+        let (mut always, mut maybe) = (region, region);
+        for (field, is_told) in [
+            (layout.destination_port, ports),
+            (layout.source_port, has_first),
+            (layout.tcp_flags, self.protocol(6)?),
+        ] {
+            let others = self.bdd.minus(maybe, is_told)?;
+            if self.bdd.support(others).range(field.variables()).next().is_none() {
+                continue;
+            }
+            let cube = self.bdd.cube(field.variables())?;
+            let told = [self.bdd.and(always, is_told)?, self.bdd.and(maybe, is_told)?];
+            let sure = self.bdd.or(always, is_told)?;
+            let sure = self.bdd.for_all(sure, cube)?;
+            let sure = self.bdd.minus(sure, is_told)?;
+            let some = self.bdd.exists(others, cube)?;
+            let some = self.bdd.minus(some, is_told)?;
+            (always, maybe) = (self.bdd.or(told[0], sure)?, self.bdd.or(told[1], some)?);
+        }
+        Ok((always, maybe))
     }
 
     /// The open questions a region depends on.

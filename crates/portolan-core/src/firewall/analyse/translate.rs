@@ -4,7 +4,7 @@ use super::chain::{Did, Run, Step, write};
 use super::effect::{Effect, Translated};
 use super::evaluate::Evaluated;
 use super::number::{Number, in_ranges};
-use super::space::Question;
+use super::space::{Question, Space};
 use super::stream::{Stream, Streams};
 use super::surroundings::first_address;
 use crate::firewall::bdd::{Bits, Region, Undecided};
@@ -91,29 +91,35 @@ impl Run<'_> {
         let mapped = space.bdd.and(mapped, tracked)?;
         let mapped = if stream.effect.is_untracked { Region::NONE } else { mapped };
         let hit = space.bdd.and(stream.packets, mapped)?;
-        let rest = space.bdd.minus(stream.packets, hit)?;
-        left.add(&mut space.bdd, &stream.effect, rest)?;
-        let mut effect = stream.effect;
-        let (ends, becomes) = match is_source {
-            true => (
-                [layout.source, layout.source_port],
-                [layout.becomes.source, layout.becomes.source_port],
-            ),
+        let becomes = layout.becomes;
+        let (address, port) = match is_source {
+            true => ((layout.source, becomes.source), (layout.source_port, becomes.source_port)),
             false => (
-                [layout.destination, layout.destination_port],
-                [layout.becomes.destination, layout.becomes.destination_port],
+                (layout.destination, becomes.destination),
+                (layout.destination_port, becomes.destination_port),
             ),
         };
-        for (field, becomes) in ends.into_iter().zip(becomes) {
-            for (variable, becomes) in field.variables().zip(becomes.variables()) {
-                let value = space.bdd.variable(becomes)?;
-                effect.set(variable, value);
+        let moved = if is_source { Region::ALL } else { space.bdd.variable(layout.moved.first)? };
+        let with_ports = space.protocols_with_ports()?;
+        let mut rest = stream.packets;
+        for (has_port, is_moved) in [(true, true), (true, false), (false, true)] {
+            let ports = if has_port { with_ports } else { !with_ports };
+            let kind = space.bdd.and(ports, if is_moved { moved } else { !moved })?;
+            let packets = space.bdd.and(hit, kind)?;
+            rest = space.bdd.minus(rest, packets)?;
+            let mut effect = stream.effect.clone();
+            if has_port {
+                space.bind(&mut effect, port)?;
             }
+            if is_moved {
+                space.bind(&mut effect, address)?;
+                if !is_source {
+                    effect.destination = Translated::Elsewhere;
+                }
+            }
+            left.add(&mut space.bdd, &effect, packets)?;
         }
-        if !is_source {
-            effect.destination = Translated::Elsewhere;
-        }
-        left.add(&mut self.space.bdd, &effect, hit)
+        left.add(&mut space.bdd, &stream.effect, rest)
     }
 
     /// A statement that translates.
@@ -168,6 +174,10 @@ impl Run<'_> {
         let lost = self.space.bdd.minus(packets, addressed)?;
         self.ends.dropped.push(lost);
         let packets = self.space.bdd.minus(packets, lost)?;
+        let port = match port {
+            Some(port) => Some(self.where_ports_are(port, packets, is_source, &effect)?),
+            None => None,
+        };
         self.write_ends(&mut effect, is_source, address.as_ref(), port.as_ref())?;
         if !is_source && address.is_some() && nat.kind == NatKind::Dnat {
             effect.destination = Translated::Elsewhere;
@@ -175,6 +185,31 @@ impl Run<'_> {
         effect.is_translated = true;
         self.decide(step.id, Did::Translated, packets);
         step.flow.accepted.add(&mut self.space.bdd, &effect, packets)
+    }
+
+    /// A new port, and the old one for protocols that have none (no tool lets a rule say so).
+    fn where_ports_are(
+        &mut self,
+        mut port: Number,
+        packets: Region,
+        is_source: bool,
+        effect: &Effect,
+    ) -> Result<Number, Undecided> {
+        let ports = self.space.protocols_with_ports()?;
+        if self.space.bdd.covers(ports, packets) {
+            return Ok(port);
+        }
+        let layout = self.space.layout;
+        let field = if is_source { layout.source_port } else { layout.destination_port };
+        let before = self.space.bits_now(field, effect)?;
+        let missing = before.len().saturating_sub(port.bits.len());
+        port.bits.splice(0..0, std::iter::repeat_n(Region::NONE, missing));
+        let surplus = port.bits.len() - before.len();
+        let mut bits = Vec::with_capacity(before.len());
+        for (before, after) in before.into_iter().zip(port.bits.split_off(surplus)) {
+            bits.push(self.space.bdd.either(ports, after, before)?);
+        }
+        Ok(Number { bits, ..port })
     }
 
     /// Writes the new ends, and says so in the connection's status where anything is new.
@@ -310,6 +345,32 @@ impl Run<'_> {
             Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
         let waits = self.space.question(text, question)?;
         self.go_on_if(waits, stream, step)
+    }
+}
+
+impl Space {
+    /// Writes the variables of one field into another.
+    fn bind(
+        &mut self,
+        effect: &mut Effect,
+        (field, becomes): (Bits, Bits),
+    ) -> Result<(), Undecided> {
+        for (variable, becomes) in field.variables().zip(becomes.variables()) {
+            let value = self.bdd.variable(becomes)?;
+            effect.set(variable, value);
+        }
+        Ok(())
+    }
+
+    /// Whether the source, whether the destination was written anew.
+    pub(super) fn translated_sides(&self, effect: &Effect) -> [bool; 2] {
+        let layout = &self.layout;
+        let sides =
+            [[layout.source, layout.source_port], [layout.destination, layout.destination_port]];
+        sides.map(|fields| {
+            let mut variables = fields.into_iter().flat_map(Bits::variables);
+            variables.any(|variable| effect.get(variable).is_some())
+        })
     }
 }
 

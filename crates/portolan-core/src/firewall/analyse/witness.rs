@@ -2,11 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::AnalyseError;
 use super::layout::State;
 use super::space::{Space, number_of};
 use crate::firewall::bdd::{Bits, Region, Undecided};
-use crate::firewall::simulate::{Open, Outcome, Prepared, Walk, Way};
 use crate::firewall::{Direction, IcmpMessage, Packet, TcpFlags, Tuple, bits};
 
 /// A packet of a region and, where the region depends on open questions, the answers that put it
@@ -18,6 +16,9 @@ pub struct Witness {
     /// Open questions with the answers that matter.
     pub answers: Vec<(String, bool)>,
 }
+
+/// So many packets are tried before a region is taken to hold none.
+const MOST_TRIES: usize = 8;
 
 /// What a witness has in bits nobody cares about: a client's packet from a documentation address.
 struct Usual {
@@ -67,6 +68,7 @@ impl Space {
         write(layout.state, state.unwrap_or(State::Invalid).number());
         write(layout.direction, u128::from(packet.direction == Direction::Reply));
         write(layout.status, status);
+        write(layout.moved, u128::from(came.destination != becomes.destination));
         write(layout.mark, packet.mark.into());
         write(layout.ct_mark, packet.ct_mark.into());
         write(layout.protocol, packet.protocol.into());
@@ -100,14 +102,56 @@ impl Space {
     /// # Errors
     /// When the node budget is used up.
     pub fn witness(&mut self, region: Region) -> Result<Option<Witness>, Undecided> {
+        let mut region = region;
+        for _ in 0..MOST_TRIES {
+            let usual = self.usual_part(region)?;
+            let Some(chosen) = self.chosen(usual) else { return Ok(None) };
+            let (packet, answers) = self.spelled_out(&chosen);
+            let encoded = self.encoded(&packet);
+            let answered = |variable: u32| {
+                let found = chosen.binary_search_by_key(&variable, |bit| bit.0);
+                found.is_ok_and(|found| chosen[found].1)
+            };
+            let bit = |v: u32| encoded.get(v as usize).copied().unwrap_or_else(|| answered(v));
+            if self.bdd.contains(region, bit) {
+                return Ok(Some(Witness { packet, answers }));
+            }
+            // Moved to the address it had: there is no such packet. Another address may do.
+            let from = self.layout.destination;
+            let same = chosen.iter().filter(|(v, _)| from.variables().contains(v));
+            let mut all = Region::ALL;
+            for (variable, value) in same {
+                let is = self.bdd.variable(*variable)?;
+                all = self.bdd.and(all, if *value { is } else { !is })?;
+            }
+            region = self.bdd.minus(region, all)?;
+        }
+        Ok(None)
+    }
+
+    /// The same, one that is in the region whatever the open questions' answers are, where there is one;
+    /// and whether it is.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn surest_witness(&mut self, region: Region) -> Result<Option<(Witness, bool)>, Undecided> {
+        let (certain, _) = self.certainly_and_possibly(region)?;
+        if let Some(witness) = self.witness(certain)? {
+            return Ok(Some((witness, true)));
+        }
+        Ok(self.witness(region)?.map(|witness| (witness, false)))
+    }
+
+    /// The part of a region where packets are as usual as they get in it.
+    fn usual_part(&mut self, mut region: Region) -> Result<Region, Undecided> {
         let layout = self.layout;
         let usual = Usual::of(self.is_v6);
-        let mut region = region;
         let wishes: Vec<(Bits, u128)> = vec![
             (layout.later_fragment, 0),
             (layout.state, State::New.number()),
             (layout.direction, 0),
             (layout.status, 0),
+            (layout.moved, 0),
             (layout.mark, 0),
             (layout.ct_mark, 0),
             (layout.packet_type, 0),
@@ -132,22 +176,35 @@ impl Space {
         if self.bdd.meets(region, known) {
             region = self.bdd.and(region, known)?;
         }
-        let prefers = |variable: u32| {
-            let places = [(layout.source, usual.source), (layout.destination, usual.destination)];
-            places.iter().find_map(|(field, value)| field.bit(*value, variable)).unwrap_or(false)
-        };
-        let Some(chosen) = self.bdd.one_of(region, prefers) else { return Ok(None) };
+        Ok(region)
+    }
+
+    /// What a usual packet has in a variable of an address.
+    fn prefers(&self, variable: u32) -> bool {
+        let usual = Usual::of(self.is_v6);
+        let places =
+            [(self.layout.source, usual.source), (self.layout.destination, usual.destination)];
+        places.iter().find_map(|(field, value)| field.bit(*value, variable)).unwrap_or(false)
+    }
+
+    /// Bits of one packet of a region, those that matter.
+    fn chosen(&self, region: Region) -> Option<Vec<(u32, bool)>> {
+        self.bdd.one_of(region, |variable| self.prefers(variable))
+    }
+
+    /// The packet with these bits, and the answers among them.
+    fn spelled_out(&self, chosen: &[(u32, bool)]) -> (Packet, Vec<(String, bool)>) {
         let bit = |variable: u32| {
             let found = chosen.binary_search_by_key(&variable, |bit| bit.0);
             found.ok().map(|found| chosen[found].1)
         };
         let bit = |variable: u32| {
-            let free = || match layout.before_becoming(variable) {
+            let free = || match self.layout.before_becoming(variable) {
                 // A translated packet differs from what it was, if only in its last bit.
                 Some((before, is_last)) => {
-                    bit(before).unwrap_or_else(|| prefers(before)) != is_last
+                    bit(before).unwrap_or_else(|| self.prefers(before)) != is_last
                 }
-                None => prefers(variable),
+                None => self.prefers(variable),
             };
             bit(variable).unwrap_or_else(free)
         };
@@ -157,7 +214,7 @@ impl Space {
             .filter(|(question, _)| !question.is_choice)
             .map(|(question, answer)| (question.text.clone(), answer))
             .collect();
-        Ok(Some(Witness { packet: self.packet(bit), answers }))
+        (self.packet(bit), answers)
     }
 
     /// The packet whose bits are these.
@@ -208,7 +265,8 @@ impl Space {
             destination_port: narrow(layout.becomes.destination_port),
         };
         if state != Some(State::New) {
-            translated(&mut packet, status, &becomes);
+            let is_moved = bit(layout.moved.first);
+            translated(&mut packet, status, &becomes, is_moved);
         }
         packet
     }
@@ -225,7 +283,7 @@ impl Space {
 /// Makes it a packet of a connection that was translated. The simulator takes a packet of the
 /// original direction as it is after translation, with the tuple it had before; one of the reply
 /// direction as it comes.
-fn translated(packet: &mut Packet, status: u128, becomes: &Tuple) {
+fn translated(packet: &mut Packet, status: u128, becomes: &Tuple, is_moved: bool) {
     let is_reply = packet.direction == Direction::Reply;
     let (of_source, of_destination) = match is_reply {
         true => (bits::STATUS_DNAT, bits::STATUS_SNAT),
@@ -240,8 +298,10 @@ fn translated(packet: &mut Packet, status: u128, becomes: &Tuple) {
         (after.source, after.source_port) = (becomes.source, becomes.source_port);
     }
     if status & of_destination != 0 {
-        (after.destination, after.destination_port) =
-            (becomes.destination, becomes.destination_port);
+        after.destination_port = becomes.destination_port;
+        if is_moved {
+            after.destination = becomes.destination;
+        }
     }
     if is_reply {
         packet.original = Some(turned(&after));
@@ -286,41 +346,4 @@ fn status_of(packet: &Packet, came: &Tuple, becomes: &Tuple) -> u128 {
     packet.status
         | if source { of_source } else { 0 }
         | if destination { of_destination } else { 0 }
-}
-
-/// What is claimed of a witness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It ends so, whatever the open questions' answers are.
-    Certain(Outcome),
-    /// It may end so.
-    Possible(Outcome),
-}
-
-/// Sends a witness through the simulator.
-///
-/// # Errors
-/// [`AnalyseError::Internal`] where the simulator says otherwise than was claimed.
-pub fn confirm(
-    prepared: &Prepared<'_>,
-    way: Way,
-    witness: &Witness,
-    claim: Claim,
-) -> Result<Walk, AnalyseError> {
-    let walk = prepared.walk(&witness.packet, way, &Open);
-    let (Claim::Certain(outcome) | Claim::Possible(outcome)) = claim;
-    if agrees(&walk, outcome) {
-        return Ok(walk);
-    }
-    Err(AnalyseError::Internal {
-        claimed: format!("{claim:?}"),
-        simulated: format!("{:?}", walk.outcome),
-        packet: format!("{:?}", witness.packet),
-    })
-}
-
-/// Whether a walk ends so, or may.
-fn agrees(walk: &Walk, outcome: Outcome) -> bool {
-    let mut possible = walk.depends_on.iter().flat_map(|on| on.if_yes.iter().chain(&on.if_no));
-    walk.outcome == outcome || !walk.is_complete || possible.any(|other| *other == outcome)
 }

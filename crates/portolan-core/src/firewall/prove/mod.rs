@@ -185,11 +185,12 @@ fn difference(
 ) -> Result<Option<Difference>, AnalyseError> {
     let (extra, missing) = (space.bdd.minus(is, ought)?, space.bdd.minus(ought, is)?);
     let is_intended = extra.is_none();
-    let Some(witness) = space.witness(if is_intended { missing } else { extra })? else {
+    let different = if is_intended { missing } else { extra };
+    let Some((witness, is_certain)) = space.surest_witness(different)? else {
         return Ok(None);
     };
     let side = if is_intended { wanted } else { found };
-    confirm(side, way, &witness, Claim::Possible(outcome))?;
+    confirm(side, way, &witness, Claim::of(outcome, is_certain))?;
     let walk = found.walk(&witness.packet, way, &Open);
     let decided_by = walk.decided_by.and_then(|rule| found.ruleset().place(rule));
     Ok(Some(Difference { way: name, witness, is_intended, decided_by }))

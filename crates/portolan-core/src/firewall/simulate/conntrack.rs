@@ -2,7 +2,7 @@
 
 use super::path::Walker;
 use super::walk::Step;
-use crate::firewall::{Direction, Tuple, bits};
+use crate::firewall::{Direction, RuleId, Tuple, bits};
 
 /// The connection of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(super) struct Tracked {
     pub(super) direction: Direction,
     pub(super) status: u128,
     pub(super) mark: u32,
-    pub(super) is_mark_open: bool,
+    /// The rule that made its mark something nobody knows.
+    pub(super) mark_open: Option<RuleId>,
     /// As its first packet was.
     pub(super) original: Tuple,
     /// As the answers come.
@@ -102,7 +103,7 @@ impl Walker<'_> {
                 | if is_dnat { bits::STATUS_DNAT } else { 0 }
                 | if is_snat { bits::STATUS_SNAT } else { 0 },
             mark: self.packet.ct_mark,
-            is_mark_open: false,
+            mark_open: None,
             original,
             reply,
             becomes,

@@ -92,34 +92,37 @@ impl<'r> Walker<'r> {
                 if let Some(is_in) = self.settle_link(&found.left, set, at) {
                     return is_in == wants;
                 }
-                let hit = match &found.left {
+                let (hit, seen) = match &found.left {
                     // The most frequent look, without a copy.
                     Expression::Field(field) => {
                         let seen = self.field(*field);
                         if seen == Seen::Missing {
                             return false;
                         }
-                        self.find(set, table, &seen)
+                        match self.find(set, table, &seen) {
+                            Hit::Perhaps => (Hit::Perhaps, seen.owned()),
+                            sure => (sure, Seen::Missing),
+                        }
                     }
                     left => {
                         let seen = self.see(left, at);
                         if seen == Seen::Missing {
                             return false;
                         }
-                        self.find(set, table, &seen)
+                        (self.find(set, table, &seen), seen)
                     }
                 };
                 match hit {
                     Hit::Yes(_) => wants,
                     Hit::No => !wants,
-                    Hit::Perhaps => self.ask_match(found, at),
+                    Hit::Perhaps => self.ask_match(found, &seen, at),
                 }
             }
             Test::AnyBit(mask) | Test::NoBit(mask) => {
                 let wants = matches!(found.test, Test::AnyBit(_));
                 match self.see(&found.left, at) {
                     Seen::Number(n) => (n & mask != 0) == wants,
-                    Seen::Range(..) | Seen::Open(_) => self.ask_match(found, at),
+                    seen @ (Seen::Range(..) | Seen::Open(_)) => self.ask_match(found, &seen, at),
                     Seen::Missing | Seen::Name(_) | Seen::Parts(_) => false,
                 }
             }
@@ -127,17 +130,22 @@ impl<'r> Walker<'r> {
     }
 
     /// Whether a comparison holds of which one side is not known.
-    fn ask_match(&mut self, found: &Match, at: Place) -> bool {
+    fn ask_match(&mut self, found: &Match, seen: &Seen<'_>, at: Place) -> bool {
         let text = self.text_of(at);
         let about = About::Match(found);
         let is_small = |set: &SetRef| match set {
             SetRef::Named(_) => true,
             SetRef::Inline(elements) => elements.len() <= 4,
         };
-        // The same comparison in another rule has the same answer.
+        // The same comparison of the same value in another rule has the same answer, but for sets that
+        // the packet may have changed in between.
+        let changes = self.changes.len();
         let key = match &found.test {
-            Test::In(set) | Test::NotIn(set) if !is_small(set) => format!("{at:?}"),
-            _ => format!("{}{:?}", at.rule.chain.table, found),
+            Test::In(set) | Test::NotIn(set) if !is_small(set) => format!("{at:?} {seen:?}"),
+            Test::In(SetRef::Named(_)) | Test::NotIn(SetRef::Named(_)) => {
+                format!("{}{found:?} {seen:?} {changes}", at.rule.chain.table)
+            }
+            _ => format!("{}{found:?} {seen:?}", at.rule.chain.table),
         };
         self.ask_as(&text, Some(at), about, None, key)
     }

@@ -143,10 +143,9 @@ impl Walker<'_> {
     }
 
     fn mark(&self) -> Seen<'_> {
-        if self.is_mark_open {
-            Seen::Open("meta mark".into())
-        } else {
-            Seen::Number(self.packet.mark.into())
+        match self.mark_open {
+            Some(rule) => Seen::Open(format!("the mark that {rule:?} set").into()),
+            None => Seen::Number(self.packet.mark.into()),
         }
     }
 
@@ -166,7 +165,7 @@ impl Walker<'_> {
         let packet = &self.packet;
         let is_icmp = matches!(packet.protocol, 1 | 58);
         let kind_and_code = u128::from(packet.icmp.kind) << 8 | u128::from(packet.icmp.code);
-        let has_ports = matches!(packet.protocol, 6 | 17 | 33 | 132 | 136);
+        let has_ports = crate::firewall::packet::has_ports(packet.protocol);
         match field {
             Field::SourcePort if is_icmp => Seen::Number(kind_and_code),
             Field::SourcePort if has_ports => {
@@ -200,8 +199,10 @@ impl Walker<'_> {
         match field {
             Field::CtStatus => Seen::Number(tracked.status),
             Field::CtDirection => Seen::Number(u128::from(tracked.direction == Direction::Reply)),
-            Field::CtMark if tracked.is_mark_open => Seen::Open("ct mark".into()),
-            Field::CtMark => Seen::Number(tracked.mark.into()),
+            Field::CtMark => match tracked.mark_open {
+                Some(rule) => Seen::Open(format!("the ct mark that {rule:?} set").into()),
+                None => Seen::Number(tracked.mark.into()),
+            },
             Field::CtTuple(Direction::Original, side) => self.side(&tracked.original, side),
             Field::CtTuple(Direction::Reply, side) => {
                 let is_vague = self.vague != Vague::default() && side != TupleSide::Protocol;

@@ -43,9 +43,8 @@ impl<'r> Walker<'r> {
 
     /// Whether a key is in a set, and which of its members it is.
     pub(super) fn find(&self, set: &'r SetRef, table: usize, seen: &Seen<'_>) -> Hit {
-        if let Some(is_in) = self.changed(set, table, seen) {
-            // A member put in by the packet has no value of its own; maps are not filled so.
-            return if is_in { Hit::Yes(usize::MAX) } else { Hit::No };
+        if let Some(hit) = self.changed(set, table, seen) {
+            return hit;
         }
         let Asked::Members(elements, index) = self.members(set, table) else { return Hit::Perhaps };
         match (seen, elements) {
@@ -63,9 +62,15 @@ impl<'r> Walker<'r> {
         }
     }
 
-    /// What the packet itself did with this key.
-    fn changed(&self, set: &SetRef, table: usize, seen: &Seen<'_>) -> Option<bool> {
+    /// What the packet itself did with this key, as far as it did anything: the kernel finds at once what
+    /// was put in (nft_dynset_eval; measured).
+    fn changed(&self, set: &SetRef, table: usize, seen: &Seen<'_>) -> Option<Hit> {
         let SetRef::Named(name) = set else { return None };
+        self.change_of(table, name, seen)
+    }
+
+    /// The same by the set's name.
+    pub(super) fn change_of(&self, table: usize, set: &str, seen: &Seen<'_>) -> Option<Hit> {
         if self.changes.is_empty() {
             return None;
         }
@@ -73,11 +78,42 @@ impl<'r> Walker<'r> {
             Seen::Parts(parts) => parts.as_slice(),
             one => std::slice::from_ref(one),
         };
-        let same = |change: &&Change<'_>| {
-            change.table == table && *change.set == **name && change.key == key
-        };
-        self.changes.iter().rev().find(same).map(|change| change.is_in)
+        let of_set = self.changes.iter().rev().filter(|c| c.table == table && c.set == set);
+        of_set.map(|change| (change, same(&change.key, key))).find_map(|(change, is_same)| {
+            match (is_same, change.is_in) {
+                (Some(false), _) => None,
+                // A member put in by the packet has no value of its own; maps are not filled so.
+                (Some(true), true) => Some(Hit::Yes(usize::MAX)),
+                (Some(true), false) => Some(Hit::No),
+                (None, _) => Some(Hit::Perhaps),
+            }
+        })
     }
+}
+
+/// Whether two keys are the same; `None` where that is not known.
+fn same(one: &[Seen<'_>], other: &[Seen<'_>]) -> Option<bool> {
+    if one.len() != other.len() {
+        return Some(false);
+    }
+    let mut is_sure = true;
+    for pair in one.iter().zip(other) {
+        match pair {
+            (Seen::Number(a), Seen::Number(b)) if a == b => {}
+            (Seen::Name(a), Seen::Name(b)) if a == b => {}
+            (Seen::Number(_) | Seen::Name(_), Seen::Number(_) | Seen::Name(_)) => {
+                return Some(false);
+            }
+            (Seen::Range(low, high), Seen::Number(n))
+            | (Seen::Number(n), Seen::Range(low, high))
+                if n < low || high < n =>
+            {
+                return Some(false);
+            }
+            _ => is_sure = false,
+        }
+    }
+    is_sure.then_some(true)
 }
 
 fn look(elements: &[Element], index: Option<&Index>, key: &[Seen<'_>]) -> Hit {

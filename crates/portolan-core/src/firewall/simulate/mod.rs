@@ -26,6 +26,7 @@ mod index;
 mod lookup;
 mod path;
 mod prepared;
+mod roughly;
 mod rule_run;
 #[cfg(test)]
 mod tests;

@@ -40,8 +40,11 @@ pub(super) struct Walker<'r> {
     pub(super) is_later_fragment: bool,
     /// Whether this machine sends it.
     pub(super) is_own: bool,
-    pub(super) is_mark_open: bool,
+    /// The rule that made its mark something nobody knows.
+    pub(super) mark_open: Option<RuleId>,
     pub(super) vague: Vague,
+    /// Whether its source, its destination was written anew.
+    pub(super) translated_sides: [bool; 2],
     pub(super) is_redirected: bool,
     pub(super) is_dead_end: Option<NoWay>,
     /// Whether a chain of type nat is being asked.
@@ -114,8 +117,9 @@ impl<'r> Walker<'r> {
             connection: Connection::None,
             is_later_fragment: packet.is_later_fragment,
             is_own,
-            is_mark_open: false,
+            mark_open: None,
             vague: Vague::default(),
+            translated_sides: [false; 2],
             is_redirected: false,
             is_dead_end: None,
             is_in_nat: false,
@@ -184,7 +188,11 @@ impl<'r> Walker<'r> {
             return Some(stop);
         }
         // Routed anew after the hook; its later chains still saw the old interface (measured).
-        if self.packet.destination != self.begun.destination {
+        if let Some(range) = self.vague.destination {
+            self.settle_destination(range, |walker, to| walker.class_out(to));
+        }
+        let is_vague = self.vague.destination.is_some();
+        if self.packet.destination != self.begun.destination || is_vague {
             let (decision, _) = self.route_out();
             let because = Because::Translated;
             self.note(Step::Routed { decision: decision.clone(), because });
@@ -317,6 +325,9 @@ impl<'r> Walker<'r> {
         if let Some(dead_end) = self.is_dead_end {
             return (nowhere(dead_end), Because::Translated);
         }
+        if let Some(range) = self.vague.destination {
+            self.settle_destination(range, |walker, to| walker.class_in(to));
+        }
         let destination = self.packet.destination;
         let is_moved = destination != self.begun.destination || self.vague.destination.is_some();
         if self.is_martian() {
@@ -328,14 +339,6 @@ impl<'r> Walker<'r> {
                 return (self.onward(), Because::Given);
             }
             _ => {}
-        }
-        if self.vague.destination.is_some_and(|range| range == self.anywhere()) {
-            let is_here = self.ask("it is translated to this machine", None, About::Setting, None);
-            return if is_here {
-                here(Because::Translated)
-            } else {
-                (self.onward(), Because::Translated)
-            };
         }
         if self.prepared.world.is_known() {
             let is_here = self.is_for_here(destination);
@@ -351,11 +354,7 @@ impl<'r> Walker<'r> {
         }
     }
 
-    fn anywhere(&self) -> (u128, u128) {
-        (0, if self.packet.is_v6() { u128::MAX } else { u128::from(u32::MAX) })
-    }
-
-    fn is_for_here(&self, destination: IpAddr) -> bool {
+    pub(super) fn is_for_here(&self, destination: IpAddr) -> bool {
         let world = self.prepared.world;
         let is_all = destination.is_multicast()
             || destination == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
@@ -423,9 +422,9 @@ impl<'r> Walker<'r> {
     }
 
     /// Sets `ct mark`, where there is a connection.
-    pub(super) fn set_ct_mark(&mut self, mark: Option<u32>) {
+    pub(super) fn set_ct_mark(&mut self, mark: Option<u32>, rule: RuleId) {
         let Connection::Tracked(tracked) = &mut self.connection else { return };
-        tracked.is_mark_open = mark.is_none();
+        tracked.mark_open = mark.is_none().then_some(rule);
         if let Some(mark) = mark {
             tracked.mark = mark;
             self.packet.ct_mark = mark;

@@ -9,7 +9,7 @@ use super::index::Index;
 use super::walk::{Outcome, Walk, Way};
 use crate::firewall::{
     ChainId, ChainKind, Effect, Element, Expression, Family, Field, Hook, Match, Nat, NatKind,
-    Packet, Rule, Ruleset, SetRef, Span, Statement, Table, Test, Verdict, World, bits,
+    Packet, Rule, Ruleset, SetRef, Span, Statement, Table, Test, World, bits,
 };
 
 /// A ruleset and its surroundings, ready.
@@ -59,18 +59,8 @@ const TRANSLATE_DESTINATION: i32 = -100;
 /// NF_IP_PRI_NAT_SRC: the same at input and postrouting.
 const TRANSLATE_SOURCE: i32 = 100;
 
-const HOOKS: [Hook; 7] = [
-    Hook::Ingress,
-    Hook::Prerouting,
-    Hook::Input,
-    Hook::Forward,
-    Hook::Output,
-    Hook::Postrouting,
-    Hook::Egress,
-];
-
 fn slot(hook: Hook, is_v6: bool) -> usize {
-    let at = HOOKS.iter().position(|known| *known == hook).unwrap_or(0);
+    let at = Hook::ALL.iter().position(|known| *known == hook).unwrap_or(0);
     at * 2 + usize::from(is_v6)
 }
 
@@ -87,12 +77,12 @@ impl<'r> Prepared<'r> {
             translates: [false, true].map(|is_v6| has_nat(ruleset, is_v6)),
             tracks: [false, true].map(|is_v6| tracking_since(ruleset, is_v6).is_some()),
         };
-        prepared.stations = HOOKS
+        prepared.stations = Hook::ALL
             .iter()
             .flat_map(|hook| [false, true].map(|is_v6| events(ruleset, *hook, is_v6)))
             .collect();
         for table in &ruleset.tables {
-            for set in sets_in_rules(table) {
+            for set in table.looked_into() {
                 prepared.index_inline(set);
             }
         }
@@ -168,9 +158,8 @@ impl<'r> ReadyTable<'r> {
 
 /// Chains that come to themselves again by jumps and gotos.
 fn circular(table: &Table, chains: &HashMap<&str, usize>) -> Vec<bool> {
-    let asks: Vec<Vec<usize>> = (0..table.chains.len())
-        .map(|at| asked_by(table, at).filter_map(|name| chains.get(name).copied()).collect())
-        .collect();
+    let targets = |chain| table.asked_by(chain).filter_map(|name| chains.get(name).copied());
+    let asks: Vec<Vec<usize>> = table.chains.iter().map(|chain| targets(chain).collect()).collect();
     // Kahn: what remains after taking away all that nobody asks, again and again, is in a circle or is
     // asked from one; the same from the other end leaves the circles and what lies between them.
     let mut is_left = vec![true; asks.len()];
@@ -208,34 +197,6 @@ fn turned(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         }
     }
     back
-}
-
-/// The names of the chains a chain asks.
-fn asked_by(table: &Table, chain: usize) -> impl Iterator<Item = &str> {
-    let rules = table.chains.get(chain).map_or(&[][..], |chain| &chain.rules);
-    let verdicts = rules.iter().flat_map(|rule| &rule.statements).flat_map(move |statement| {
-        let elements = match statement {
-            Statement::VerdictMap { map: SetRef::Inline(elements), .. } => Some(&**elements),
-            Statement::VerdictMap { map: SetRef::Named(name), .. } => {
-                table.set(name).and_then(|set| set.elements.as_deref())
-            }
-            _ => None,
-        };
-        let own = match statement {
-            Statement::Verdict(verdict) => Some(verdict),
-            _ => None,
-        };
-        let mapped =
-            elements.unwrap_or_default().iter().filter_map(|element| match &element.value {
-                crate::firewall::ElementValue::Verdict(verdict) => Some(verdict),
-                _ => None,
-            });
-        own.into_iter().chain(mapped)
-    });
-    verdicts.filter_map(|verdict| match verdict {
-        Verdict::Jump(name) | Verdict::Goto(name) => Some(&**name),
-        _ => None,
-    })
 }
 
 /// Base chains at a hook with their place in the order.
@@ -378,43 +339,5 @@ fn is_of_conntrack(expression: &Expression) -> bool {
         Expression::Lookup { key, .. } => is_of_conntrack(key),
         Expression::Concat(parts) => parts.iter().any(is_of_conntrack),
         Expression::Constant(_) | Expression::OneOf(_) | Expression::Unknown(_) => false,
-    }
-}
-
-/// The sets written into a table's rules.
-fn sets_in_rules(table: &Table) -> Vec<&SetRef> {
-    let mut sets = Vec::new();
-    for statement in table.chains.iter().flat_map(|c| &c.rules).flat_map(|rule| &rule.statements) {
-        match statement {
-            Statement::Match(Match { left, test }) => {
-                sets_in(left, &mut sets);
-                if let Test::In(set) | Test::NotIn(set) = test {
-                    sets.push(set);
-                }
-            }
-            Statement::VerdictMap { key, map } => {
-                sets_in(key, &mut sets);
-                sets.push(map);
-            }
-            Statement::Assign { value, .. } => sets_in(value, &mut sets),
-            Statement::Update { key, .. } => sets_in(key, &mut sets),
-            Statement::Nat(nat) => {
-                nat.address.iter().chain(&nat.port).for_each(|part| sets_in(part, &mut sets));
-            }
-            _ => {}
-        }
-    }
-    sets
-}
-
-fn sets_in<'r>(expression: &'r Expression, into: &mut Vec<&'r SetRef>) {
-    match expression {
-        Expression::Lookup { key, map } => {
-            into.push(map);
-            sets_in(key, into);
-        }
-        Expression::Bits { of, .. } => sets_in(of, into),
-        Expression::Concat(parts) => parts.iter().for_each(|part| sets_in(part, into)),
-        _ => {}
     }
 }

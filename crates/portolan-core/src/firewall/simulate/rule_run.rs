@@ -75,7 +75,8 @@ impl<'r> Walker<'r> {
     fn is_met(&mut self, condition: &Condition, at: Place) -> bool {
         let key = match condition.is_own {
             true => format!("{} {at:?}", condition.text),
-            false => condition.text.to_string(),
+            // Of a translated packet it may hold where it did not before.
+            false => format!("{} {:?}", condition.text, self.translated_sides),
         };
         let about = About::Condition(condition);
         let answer = self.ask_as(&condition.text, Some(at), about, condition.presumed, key);
@@ -112,11 +113,11 @@ impl<'r> Walker<'r> {
         self.note(Step::Assigned { rule: at.rule, target, value: number.map(u128::from) });
         match target {
             Target::Mark => {
-                self.is_mark_open = number.is_none();
+                self.mark_open = number.is_none().then_some(at.rule);
                 self.packet.mark = number.unwrap_or(self.packet.mark);
             }
             // Without a connection it does nothing, and the rule goes on (nft_ct_set_eval).
-            Target::CtMark => self.set_ct_mark(number),
+            Target::CtMark => self.set_ct_mark(number, at.rule),
         }
         Flow::On
     }
@@ -163,12 +164,14 @@ impl<'r> Walker<'r> {
         let (Some(size), Some(elements)) = (known.size, known.elements.as_deref()) else {
             return known.size.is_none() || self.ask_room(set, at);
         };
-        let mut used = elements.len();
-        for change in self.changes.iter().filter(|c| c.table == table && c.set == set) {
-            used = if change.is_in { used + 1 } else { used.saturating_sub(1) };
-        }
-        if used < usize::try_from(size).unwrap_or(usize::MAX) {
+        let changes = self.changes.iter().filter(|c| c.table == table && c.set == set).count();
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if elements.len().saturating_add(changes) < size {
             return true;
+        }
+        if let Some(hit) = self.change_of(table, set, key) {
+            // What was put in is there; what was taken out has left a place, if it had one.
+            return matches!(hit, Hit::Yes(_)) || self.ask_room(set, at);
         }
         let parts = match key {
             Seen::Parts(parts) => parts.as_slice(),
@@ -176,8 +179,8 @@ impl<'r> Walker<'r> {
         };
         match ready.map(|(_, index)| index.find(elements, parts)) {
             Some(Hit::Yes(_)) => true,
-            Some(Hit::Perhaps) => self.ask_room(set, at),
-            _ => false,
+            Some(Hit::No) if elements.len() >= size && changes == 0 => false,
+            _ => self.ask_room(set, at),
         }
     }
 
@@ -187,14 +190,19 @@ impl<'r> Walker<'r> {
 
     /// Whatever a statement may do that is not understood.
     pub(super) fn opaque(&mut self, text: &str, has_more: bool, at: Place) -> Flow<'r> {
-        let asks = |what: &str| format!("`{text}` {what}");
-        if self.ask(&asks("lets it go on"), Some(at), About::GoesOn, None) {
+        let mut asks = |what: &str, about| {
+            let words = format!("`{text}` {what}");
+            // Nobody knows what it keeps in mind: the same words elsewhere may do something else.
+            let key = format!("{words} {at:?}");
+            self.ask_as(&words, Some(at), about, None, key)
+        };
+        if asks("lets it go on", About::GoesOn) {
             return Flow::On;
         }
-        if has_more && self.ask(&asks("ends its rule only"), Some(at), About::EndsRule, None) {
+        if has_more && asks("ends its rule only", About::EndsRule) {
             return Flow::Break;
         }
-        match self.ask(&asks("accepts"), Some(at), About::Accepts, None) {
+        match asks("accepts", About::Accepts) {
             true => Flow::OpaqueAccept,
             false => Flow::OpaqueDrop,
         }

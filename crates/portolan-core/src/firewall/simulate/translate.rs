@@ -8,6 +8,7 @@ use super::fields::{Seen, number_of};
 use super::path::{Link, Walker};
 use super::rule_run::Flow;
 use super::walk::{NoWay, Note, Outcome, Step, end_of};
+use crate::firewall::packet::has_ports;
 use crate::firewall::{ChainId, ChainKind, Expression, Hook, Nat, NatKind, RuleId, Tuple, bits};
 
 /// A new address and a new port: from, to; equal where they are exact.
@@ -73,6 +74,7 @@ impl<'r> Walker<'r> {
         }
         let after = self.packet.tuple();
         if before != after {
+            self.translated_sides[usize::from(!is_source)] = true;
             let kind = if is_source { NatKind::Snat } else { NatKind::Dnat };
             self.note(Step::Translated { by: None, kind, before, after });
         }
@@ -209,7 +211,9 @@ impl<'r> Walker<'r> {
                 (self.packet.destination, self.vague.destination) = (address, vague);
             }
         }
-        if let Some((low, high)) = target.port {
+        // Tools take a port only behind a match of a protocol that has some.
+        let port = target.port.filter(|_| has_ports(self.packet.protocol));
+        if let Some((low, high)) = port {
             let port = u16::try_from(low).unwrap_or(u16::MAX);
             let vague = (low != high).then_some((low, high));
             if is_source {
@@ -218,8 +222,10 @@ impl<'r> Walker<'r> {
                 (self.packet.destination_port, self.vague.destination_port) = (port, vague);
             }
         }
+        self.translated_sides[usize::from(!is_source)] |=
+            target.address.is_some() || target.port.is_some();
         let after = self.packet.tuple();
-        let is_vague = [target.address, target.port].into_iter().flatten().any(|(a, b)| a != b);
+        let is_vague = [target.address, port].into_iter().flatten().any(|(a, b)| a != b);
         self.note(Step::Translated { by: Some(rule), kind, before, after });
         let Connection::Tracked(tracked) = &mut self.connection else { return };
         if before != after || is_vague {
@@ -241,6 +247,7 @@ impl<'r> Walker<'r> {
             return false;
         }
         let (address, port) = (Some(self.all_addresses()), Some((0, 65_535)));
+        self.translated_sides[usize::from(!self.is_source_side())] = true;
         if self.is_source_side() {
             (self.vague.source, self.vague.source_port) = (address, port);
         } else {

@@ -37,8 +37,8 @@ pub(crate) fn show(sources: &Sources, hook: Option<&str>) -> Result<Report> {
 }
 
 fn named(word: &str) -> Result<Hook> {
-    HOOKS.into_iter().find(|hook| hook.as_str() == word).ok_or_else(|| {
-        let names = HOOKS.map(Hook::as_str).join(", ");
+    Hook::named(word).ok_or_else(|| {
+        let names = Hook::ALL.map(Hook::as_str).join(", ");
         Fault::new(format!("there is no hook `{word}`"), format!("hooks are {names}"))
     })
 }
@@ -49,7 +49,7 @@ impl Report {
         let mut shown: Vec<Shown<'_>> = Vec::new();
         let tables = &self.rules.ruleset.tables;
         let all = || tables.iter().flat_map(|t| t.chains.iter().map(move |c| (t, c)));
-        for hook in HOOKS.into_iter().filter(|hook| self.hook.is_none_or(|only| only == *hook)) {
+        for hook in Hook::ALL.into_iter().filter(|hook| self.hook.is_none_or(|only| only == *hook)) {
             let mut met: Vec<(i32, std::cmp::Reverse<u32>, Shown<'_>)> = all()
                 .filter_map(|(table, chain)| {
                     let base = chain.base.as_ref().filter(|base| base.hook == hook)?;
@@ -142,14 +142,3 @@ fn is_unknown(expression: &Expression) -> bool {
         Expression::Field(_) | Expression::Constant(_) | Expression::OneOf(_) => false,
     }
 }
-
-/// The hooks in the order of a packet's way.
-pub(crate) const HOOKS: [Hook; 7] = [
-    Hook::Ingress,
-    Hook::Prerouting,
-    Hook::Input,
-    Hook::Forward,
-    Hook::Output,
-    Hook::Postrouting,
-    Hook::Egress,
-];

@@ -2,16 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::sets::watched;
 use super::{Flow, Run, Step};
 use crate::firewall::analyse::effect::Effect;
 use crate::firewall::analyse::stream::{Stream, Streams};
 use crate::firewall::bdd::{Region, Undecided};
-use crate::firewall::{
-    Chain, ChainId, ElementValue, RejectWith, Rule, Ruleset, SetRef, Statement, Verdict,
-};
+use crate::firewall::{ChainId, Origin, RejectWith, Rule, Ruleset, Statement};
 
-/// How deep the kernel lets chains nest (NFT_JUMP_STACK_SIZE).
-const DEEPEST: usize = 16;
+/// How deep the kernel lets chains nest: one less than NFT_JUMP_STACK_SIZE (measured).
+const DEEPEST: usize = 15;
 /// How many chains may be asked one from another, jumps and gotos together.
 const MOST_NESTED: usize = 100;
 
@@ -33,6 +32,8 @@ pub(in crate::firewall::analyse) struct Traits {
     circular: HashSet<ChainId>,
     /// From how many places it is asked.
     asked: HashMap<ChainId, usize>,
+    /// Sets, by table, that rules look at or write to in several places.
+    pub(super) watched: HashSet<(usize, Box<str>)>,
 }
 
 impl Run<'_> {
@@ -49,7 +50,10 @@ impl Run<'_> {
         let found = self.ruleset.tables.get(table).and_then(|tables| tables.chain(name));
         let id = found.map(|(chain, _)| ChainId { table, chain });
         let is_sound = |id: &ChainId| !self.traits.circular.contains(id);
-        let is_shallow = depth <= DEEPEST && self.nesting < MOST_NESTED;
+        let origin = self.ruleset.tables.get(table).map(|table| table.origin);
+        // Legacy iptables makes its stack as deep as its chains are.
+        let has_room = depth <= DEEPEST || origin == Some(Origin::IptablesLegacy);
+        let is_shallow = has_room && self.nesting < MOST_NESTED;
         let Some(id) = id.filter(is_sound).filter(|_| is_shallow) else {
             let text = self.ruleset.rule(step.id).map_or("", |rule| &*rule.text);
             let Stream { effect, packets } = stream;
@@ -81,7 +85,9 @@ impl Run<'_> {
     }
 
     fn is_worth_summing_up(&mut self, id: ChainId) -> bool {
-        self.decisions.is_none()
+        // What is not understood in a chain of type nat translates, which no summary tells.
+        let is_plain = self.decisions.is_none() && !self.is_in_nat;
+        is_plain
             && self.traits.asked.get(&id).is_some_and(|asked| *asked > 1)
             && !self.traits.changes.get(&id).copied().unwrap_or(true)
     }
@@ -137,8 +143,7 @@ impl Traits {
             let mut asks: HashMap<ChainId, Vec<ChainId>> = HashMap::new();
             for (id, chain) in ids.zip(&table.chains) {
                 traits.changes.insert(id, chain.rules.iter().any(changes));
-                let names = asked_by(table, chain);
-                let targets = names.into_iter().filter_map(|name| table.chain(name));
+                let targets = table.asked_by(chain).filter_map(|name| table.chain(name));
                 let targets: Vec<ChainId> =
                     targets.map(|(chain, _)| ChainId { table: t, chain }).collect();
                 for target in &targets {
@@ -146,6 +151,7 @@ impl Traits {
                 }
                 asks.insert(id, targets);
             }
+            traits.watched.extend(watched(table).into_iter().map(|set| (t, set)));
             traits.spread(&asks);
             traits.circular.extend(circular(&asks));
         }
@@ -183,36 +189,8 @@ fn changes(rule: &Rule) -> bool {
 pub(in crate::firewall::analyse) fn asked_from(ruleset: &Ruleset, id: ChainId) -> Vec<ChainId> {
     let Some(table) = ruleset.tables.get(id.table) else { return Vec::new() };
     let Some(chain) = table.chains.get(id.chain) else { return Vec::new() };
-    let found = asked_by(table, chain).into_iter().filter_map(|name| table.chain(name));
+    let found = table.asked_by(chain).filter_map(|name| table.chain(name));
     found.map(|(chain, _)| ChainId { table: id.table, chain }).collect()
-}
-
-/// The names of the chains a chain asks, once for each place.
-fn asked_by<'r>(table: &'r crate::firewall::Table, chain: &'r Chain) -> Vec<&'r str> {
-    let mut names = Vec::new();
-    let mut add = |verdict: &'r Verdict| {
-        if let Verdict::Jump(name) | Verdict::Goto(name) = verdict {
-            names.push(&**name);
-        }
-    };
-    for statement in chain.rules.iter().flat_map(|rule| &rule.statements) {
-        match statement {
-            Statement::Verdict(verdict) => add(verdict),
-            Statement::VerdictMap { map, .. } => {
-                let elements = match map {
-                    SetRef::Inline(elements) => Some(elements),
-                    SetRef::Named(name) => table.set(name).and_then(|set| set.elements.as_ref()),
-                };
-                for element in elements.into_iter().flat_map(|elements| elements.iter()) {
-                    if let ElementValue::Verdict(verdict) = &element.value {
-                        add(verdict);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    names
 }
 
 /// Chains that come to themselves again: Kahn's order from both ends leaves them, and what lies

@@ -136,33 +136,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The packets whose key a set has, or has room for.
-    pub(super) fn room(
-        &mut self,
-        name: &str,
-        parts: &[Number],
-        rule: RuleId,
-    ) -> Result<Region, Undecided> {
-        let table = self.ruleset.tables.get(rule.chain.table);
-        let set = table.and_then(|table| table.set(name));
-        let size = set.and_then(|set| set.size);
-        match (set.and_then(|set| set.elements.as_ref()), size) {
-            (_, None) if set.is_some() => Ok(Region::ALL),
-            (Some(members), Some(size)) if members.len() < size as usize => Ok(Region::ALL),
-            (Some(members), Some(_)) => self.space.in_elements(parts, members),
-            _ => {
-                let text = format!("set @{name} has room");
-                let question = Question {
-                    text: text.clone(),
-                    rule: None,
-                    presumed: Some(true),
-                    is_choice: false,
-                };
-                self.space.question(text, question)
-            }
-        }
-    }
-
     /// A statement nobody understands: it may let packets go on, end the rule, accept or drop.
     pub(in crate::firewall::analyse) fn anything(
         &mut self,
@@ -170,15 +143,13 @@ impl Run<'_> {
         stream: Stream,
         step: &mut Step<'_>,
     ) -> Result<(), Undecided> {
+        // Not by its number, as with limits; but what it keeps in mind is its own.
+        let place = self.ruleset.identity(step.id);
         let mut ask = |what: &str| {
             let text = format!("`{text}` {what}");
-            let question = Question {
-                text: text.clone(),
-                rule: Some(step.id),
-                presumed: None,
-                is_choice: false,
-            };
-            self.space.question(text, question)
+            let key = format!("{text} {place:?} {}", step.statement);
+            let rule = Some(step.id);
+            self.space.question(key, Question { text, rule, presumed: None, is_choice: false })
         };
         let goes_on = ask("lets it go on")?;
         let ends_rule = ask("ends its rule only")?;

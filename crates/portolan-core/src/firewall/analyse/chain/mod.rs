@@ -3,6 +3,7 @@
 mod ask;
 mod maps;
 mod plain;
+mod sets;
 mod statement;
 
 use std::collections::{BTreeMap, HashMap};
@@ -137,11 +138,13 @@ impl<'a> Run<'a> {
         let Some(rule) = ruleset.rule(id) else { return Ok(now) };
         let mut next = Streams::default();
         for stream in now.0 {
-            let mut step = Step { id, depth, active: vec![stream], next: &mut next, flow };
-            for statement in &rule.statements {
+            let active = vec![stream];
+            let mut step = Step { id, statement: 0, depth, active, next: &mut next, flow };
+            for (number, statement) in rule.statements.iter().enumerate() {
                 if step.active.is_empty() {
                     break;
                 }
+                step.statement = number;
                 for stream in std::mem::take(&mut step.active) {
                     self.statement(statement, stream, &mut step)?;
                 }
@@ -165,6 +168,8 @@ impl<'a> Run<'a> {
 /// One rule being run.
 pub(super) struct Step<'f> {
     pub(super) id: RuleId,
+    /// The statement being run.
+    statement: usize,
     depth: usize,
     /// Packets for which every statement so far held.
     active: Vec<Stream>,

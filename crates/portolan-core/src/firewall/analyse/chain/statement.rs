@@ -1,10 +1,9 @@
 //! What one statement of a rule does with all packets that come to it.
 
 use super::{Did, Run, Step};
-use crate::firewall::analyse::evaluate::Evaluated;
 use crate::firewall::analyse::stream::Stream;
 use crate::firewall::bdd::{Region, Undecided};
-use crate::firewall::{SetOperation, Statement, Verdict};
+use crate::firewall::{Statement, Verdict};
 
 impl Run<'_> {
     pub(super) fn statement(
@@ -29,25 +28,7 @@ impl Run<'_> {
             Statement::Nat(nat) => self.translate(nat, stream, step),
             Statement::NoTrack => self.no_track(stream, step),
             Statement::Update { operation, set, key, conditions } => {
-                let key = self.space.evaluate(key, at, &mut self.memo)?;
-                let Evaluated::Numbers(parts) = key else {
-                    step.active.push(stream);
-                    return Ok(());
-                };
-                let mut holds = Region::ALL;
-                for part in &parts {
-                    holds = self.space.bdd.and(holds, part.known)?;
-                }
-                for condition in conditions {
-                    let at = self.place(step.id, &stream.effect);
-                    let one = self.space.condition(condition, at)?;
-                    holds = self.space.bdd.and(holds, one)?;
-                }
-                if *operation != SetOperation::Delete {
-                    let room = self.room(set, &parts, step.id)?;
-                    holds = self.space.bdd.and(holds, room)?;
-                }
-                self.go_on_if(holds, stream, step)
+                self.update(*operation, set, (key, conditions), stream, step)
             }
             Statement::Opaque { effect: crate::firewall::Effect::Passes, .. } => {
                 step.active.push(stream);

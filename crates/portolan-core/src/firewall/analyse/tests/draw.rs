@@ -112,7 +112,12 @@ impl Draw {
             origin: Origin::Nft,
             is_dormant: false,
             chains,
-            sets: vec![self.set("s", false), self.set("unread", true)],
+            sets: vec![
+                self.set("s", false),
+                self.set("unread", true),
+                self.set("filled", false),
+                Set { size: Some(2), ..self.set("small", false) },
+            ],
         }
     }
 
@@ -163,8 +168,13 @@ impl Draw {
             statements.push(self.nat(hook));
             return;
         }
-        let is_nat = matches!(base, Some((ChainKind::Nat, _)));
-        if !is_nat && self.chance(25) {
+        if self.chance(12) {
+            statements.push(self.update());
+            if self.chance(2) {
+                self.filled_match(statements);
+            }
+        }
+        if self.chance(25) {
             let text = "mystery".into();
             statements.push(Statement::Opaque { text, effect: Effect::Decides });
         }
@@ -179,6 +189,29 @@ impl Draw {
             return;
         }
         statements.push(Statement::Verdict(self.verdict()));
+    }
+
+    fn update(&mut self) -> Statement {
+        let operation = self.of(&[SetOperation::Add, SetOperation::Update, SetOperation::Delete]);
+        let conditions = if self.chance(4) { vec![self.limit()] } else { Vec::new() };
+        let key = Expression::Field(Field::Source4);
+        let set = self.of(&["filled", "filled", "small"]).into();
+        Statement::Update { operation, set, key, conditions }
+    }
+
+    fn filled_match(&mut self, into: &mut Vec<Statement>) {
+        let set = SetRef::Named(self.of(&["filled", "small"]).into());
+        let test = if self.chance(3) { Test::NotIn(set) } else { Test::In(set) };
+        into.push(matches(Expression::Field(Field::Source4), test));
+    }
+
+    fn limit(&mut self) -> Condition {
+        Condition {
+            text: self.of(&["limit", "recent"]).into(),
+            is_negated: self.chance(2),
+            is_own: self.chance(2),
+            presumed: Some(true),
+        }
     }
 
     fn verdict(&mut self) -> Verdict {
@@ -261,16 +294,11 @@ impl Draw {
             )),
             12 => return self.status_match(into),
             13 => {
-                let condition = Condition {
-                    text: self.of(&["limit", "recent"]).into(),
-                    is_negated: self.chance(2),
-                    is_own: self.chance(2),
-                    presumed: Some(true),
-                };
-                into.push(Statement::Condition(condition));
+                into.push(Statement::Condition(self.limit()));
                 return;
             }
             14 => return self.named_match(into),
+            15 if self.chance(3) => return self.filled_match(into),
             _ => field(self.of(&[
                 Field::Protocol,
                 Field::SourcePort,
@@ -362,7 +390,7 @@ impl Draw {
             }
         };
         let (from, to) = (address(self.of(&ADDRESSES)), address(self.of(&ADDRESSES)));
-        let protocol = self.of(&[6, 6, 17]);
+        let protocol = self.of(&[6, 6, 17, 17, 1, 47]);
         let ports = (self.of(&[40_000, 22, 80]), self.of(&PORTS) as u16);
         let mut packet = Packet::new(protocol, from, to).ports(ports.0, ports.1);
         packet.tcp_flags = TcpFlags(self.of(&[2, 16, 18]));

@@ -24,6 +24,7 @@ mod travel;
 pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Taker, Translated};
 pub use fix::{Fix, fixes};
 pub use follow::{End, Followed, FollowedStep, followed};
+pub use own::OwnRefusal;
 pub use question::{Publication, Rules, Scene};
 pub use source::{Source, Whence, senders};
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::simulate::{Outcome, Presumed, Way};
-use crate::firewall::{Addresses, Packet, RulePlace, protocol_of};
+use crate::firewall::{Addresses, Direction, Packet, RulePlace, TcpFlags, bits, protocol_of};
 use crate::net::{Endpoint, Port, Transport};
 
 use super::answer::{Answer, By, Group, Taker, Translated};
@@ -11,8 +11,8 @@ use super::question::Asking;
 use super::travel::{SENDER_PORT, Travel, translated};
 
 impl Asking<'_> {
-    /// The rule that keeps a packet of this machine from its way: out, and where it is for this machine
-    /// in again. `None` where none does for certain, or the rules were not seen.
+    /// The rule that keeps a packet of this machine from its way: out, where it is for this machine in
+    /// again, else its answer in. `None` where none does for certain, or the rules were not seen.
     #[must_use]
     pub fn refusal(
         &self,
@@ -20,21 +20,49 @@ impl Asking<'_> {
         to: IpAddr,
         port: Port,
         transport: Transport,
-    ) -> Option<RulePlace> {
+    ) -> Option<OwnRefusal> {
         let (with, without) = (self.with.as_ref()?, self.without.as_ref()?);
         let (rules, world) = (self.scene.rules?, self.scene.world);
         let is_own = world.is_local(to);
         let out = if is_own { Some("lo".into()) } else { Some(world.route(to)?.interface.clone()) };
         let packet = Packet::new(protocol_of(transport), from, to).ports(SENDER_PORT, port.0);
         let leaving = Packet { interface_out: out, ..packet.clone() };
+        let mut is_answer = false;
         let mut walk = with.walk(&leaving, Way::Output, &Presumed);
-        if is_own && walk.outcome == Outcome::Accept && walk.packet.destination == to {
-            let entering = Packet { interface_in: "lo".into(), ..packet };
-            walk = without.walk(&entering, Way::Input, &Presumed);
+        if walk.outcome == Outcome::Accept && walk.packet.destination == to {
+            if is_own {
+                let entering = Packet { interface_in: "lo".into(), ..packet };
+                walk = without.walk(&entering, Way::Input, &Presumed);
+            } else {
+                is_answer = true;
+                walk = without.walk(&answer_to(&leaving), Way::Input, &Presumed);
+            }
         }
         let is_refused = walk.outcome != Outcome::Accept && walk.is_certain();
-        rules.ruleset.place(walk.decided_by.filter(|_| is_refused)?)
+        let rule = rules.ruleset.place(walk.decided_by.filter(|_| is_refused)?)?;
+        Some(OwnRefusal { rule, is_answer })
     }
+}
+
+/// What keeps a packet of this machine from its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRefusal {
+    /// The rule.
+    pub rule: RulePlace,
+    /// Whether it stops the answer, coming in.
+    pub is_answer: bool,
+}
+
+/// The first answer to a packet that leaves this machine.
+fn answer_to(leaving: &Packet) -> Packet {
+    let mut answer = Packet::new(leaving.protocol, leaving.destination, leaving.source)
+        .ports(leaving.destination_port, leaving.source_port);
+    answer.tcp_flags = TcpFlags::SYN.with(TcpFlags::ACK);
+    answer.state = Some(bits::ESTABLISHED);
+    answer.status = bits::STATUS_SEEN_REPLY | bits::STATUS_CONFIRMED;
+    answer.direction = Direction::Reply;
+    answer.interface_in = leaving.interface_out.clone().unwrap_or_default();
+    answer
 }
 
 impl Travel<'_> {

@@ -454,6 +454,7 @@ fn a_check_that_our_own_rules_stop_names_the_rule() {
     let _server = lab.rtr.python("listener('0.0.0.0:443')");
     lab.rtr.filter_input("iif lo tcp dport 443 drop");
     lab.rtr.filter_output("ip daddr 10.78.0.2 tcp dport 80 drop");
+    lab.rtr.filter_input("ip saddr 10.78.0.2 tcp sport 81 drop");
     let check = |target: &str| {
         let line = format!("check {target} --timeout 1s --json");
         let report = Program::line(&line).inside(&lab.rtr).run().json();
@@ -461,4 +462,12 @@ fn a_check_that_our_own_rules_stop_names_the_rule() {
     };
     assert_eq!(check("10.77.0.254:443")["chain"], "input_chain");
     assert_eq!(check("10.78.0.2:80")["chain"], "output_chain");
+    // The other end answers; the answer is dropped here.
+    assert_eq!(check("10.78.0.2:81")["chain"], "input_chain");
+    let text = Program::line("check 10.78.0.2:81 --timeout 1s").inside(&lab.rtr).run().stdout;
+    assert!(
+        text.contains("No answer gets in: one of this machine's own rules drops it."),
+        "{text}"
+    );
+    assert!(!text.contains("input rules of 10.78.0.2"), "{text}");
 }

@@ -20,8 +20,8 @@ use portolan_core::diagnose::{
     CanaryAnswer, Case, Here, Hold, NameFailure, Next, Outcome, PairOutcome, Path, Resolution,
     Verdict, Way, judge,
 };
-use portolan_core::firewall::RulePlace;
 use portolan_core::net::{Endpoint, Gap, Observed, Port, Transport, Why};
+use portolan_core::reach::OwnRefusal;
 use portolan_core::scan::{PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::dns::RecordKind;
@@ -96,9 +96,9 @@ pub(crate) struct Found {
     pub(crate) pair: Option<PairOutcome>,
     /// What is the matter.
     pub(crate) verdict: Verdict,
-    /// The rule of this machine that keeps the question from its way, where one was suspected and the
-    /// rules could be read.
-    pub(crate) own_rule: Option<RulePlace>,
+    /// The rule of this machine that keeps the question or its answer from its way, where one was
+    /// suspected and the rules could be read.
+    pub(crate) own_rule: Option<OwnRefusal>,
     /// What to do.
     pub(crate) next: Vec<Next>,
 }
@@ -340,9 +340,14 @@ fn suspect(results: &mut [Checked]) {
         let route = found.way.as_ref().and_then(|way| way.route.as_ref().ok());
         let from = route.and_then(|route| route.source).unwrap_or(to);
         found.own_rule = asking.refusal(from, to, found.endpoint.port, transport);
-        if found.own_rule.is_some() {
-            let own = if found.here.is_some() { Next::InputRules } else { Next::OutputRules };
-            found.next.retain(|next| !matches!(next, Next::InputRules | Next::OutputRules));
+        if let Some(refusal) = &found.own_rule {
+            let is_input = found.here.is_some() || refusal.is_answer;
+            let own = if is_input { Next::InputRules } else { Next::OutputRules };
+            // Whether others refuse it too shows only once this rule lets it pass.
+            let blames = |next: &Next| {
+                matches!(next, Next::InputRules | Next::OutputRules | Next::RulesOf { .. })
+            };
+            found.next.retain(|next| !blames(next));
             found.next.insert(0, own);
         }
     }

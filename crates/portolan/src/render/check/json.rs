@@ -38,7 +38,7 @@ struct ResultJson<'a> {
     verdict: String,
     steps: Vec<StepJson>,
     path: Option<Vec<HopJson>>,
-    /// The rule of this machine that keeps the question from its way.
+    /// The rule of this machine that keeps the question, or its answer, from its way.
     own_rule: Option<PlaceJson>,
     next: Vec<String>,
 }
@@ -103,7 +103,7 @@ fn result<'a>(checked: &'a Checked, table: &SocketTable) -> ResultJson<'a> {
             verdict_kind: kind(&found.verdict),
             verdict: words::loose(&words::verdict(checked, found, table)),
             path: found.path.as_ref().map(hops),
-            own_rule: found.own_rule.as_ref().map(PlaceJson::from),
+            own_rule: found.own_rule.as_ref().map(|refusal| PlaceJson::from(&refusal.rule)),
             next: words::next(checked, found),
             ..nothing
         },

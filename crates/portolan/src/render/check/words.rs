@@ -186,7 +186,11 @@ pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> 
 fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
     let Endpoint { address, port } = found.endpoint;
     let transport = checked.target.transport;
-    let is_kept_here = found.own_rule.is_some() && found.here.is_none();
+    let refusal = found.own_rule.as_ref().filter(|_| found.here.is_none());
+    if refusal.is_some_and(|refusal| refusal.is_answer) {
+        return "No answer gets in: one of this machine's own rules drops it.".to_owned();
+    }
+    let is_kept_here = refusal.is_some();
     if is_kept_here && found.way.as_ref().is_some_and(Way::is_on_link) {
         // Nobody is in between who could have dropped it, and the other end never saw it.
         return "No answer: dropped on its way out of this machine, by one of its own rules."
@@ -507,10 +511,10 @@ fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
         ),
         Next::Lack(error) => lack(error).to_owned(),
         Next::InputRules if let Some(rule) = &found.own_rule => {
-            format!("of this machine's own input rules this one stops it: {rule}")
+            format!("of this machine's own input rules this one stops it: {}", rule.rule)
         }
         Next::OutputRules if let Some(rule) = &found.own_rule => {
-            format!("of this machine's own output rules this one stops it: {rule}")
+            format!("of this machine's own output rules this one stops it: {}", rule.rule)
         }
         Next::InputRules => "look at this machine's input rules: nft list ruleset".to_owned(),
         Next::OutputRules => {

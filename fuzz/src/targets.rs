@@ -110,6 +110,9 @@ pub fn sock_diag(bytes: &[u8]) {
 pub fn firewall_table(bytes: &[u8]) {
     let files = divided(bytes);
     let texts: Vec<_> = files.iter().map(|(_, text)| String::from_utf8_lossy(text)).collect();
+    for text in &texts {
+        let _ = Ruleset::from_own_text(text);
+    }
     let read: Vec<Outline<'_>> =
         texts.iter().filter_map(|text| Outline::parse(text).ok()).collect();
     let Some(new) = read.last() else { return };

@@ -23,6 +23,7 @@ pub mod ipset;
 pub mod iptables;
 mod nft;
 mod outline;
+mod own;
 mod packet;
 mod policy;
 mod prove;
@@ -43,6 +44,7 @@ pub use compile::compile;
 pub use format::RuleFormat;
 pub use intent::intent;
 pub use outline::{OUR_TABLE, Outline, OutlineError, OutlinePart};
+pub use own::OwnTextError;
 pub use packet::{Direction, IcmpMessage, Packet, TcpFlags, Tuple};
 pub use policy::{
     BaseNeed, BasePass, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers,

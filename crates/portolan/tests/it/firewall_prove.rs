@@ -39,6 +39,26 @@ fn the_table_of_every_host_of_the_shop_and_of_the_office_is_proved() {
     }
 }
 
+/// nft hidden behind a file that nobody may run, or no namespace for a user: our own reader proves, and
+/// says that it is less.
+#[test]
+fn without_nft_the_table_is_proved_as_portolan_reads_it_and_that_is_said() {
+    require_root!();
+    let hide = "for nft in /usr/sbin/nft /usr/local/sbin/nft /sbin/nft; do [ -e $nft ] || continue; \
+                mount --bind /dev/null $nft; done; exec \"$@\"";
+    let run = |more: &str| {
+        let prove = shop(&format!("prove --host web {more}"));
+        prove.through(["unshare", "-m", "sh", "-c", hide, "sh"]).run().expect_code(3)
+    };
+    let ran = run("");
+    let said = "PROVED web, as portolan itself reads the compiled table; not\n";
+    assert!(ran.stdout.starts_with(said), "{}", ran.stdout);
+    assert!(ran.stderr.contains("how nft reads the table"), "{}", ran.stderr);
+    let document = run("--json").json();
+    assert_eq!((&document["holds"], &document["reading"]), (&true.into(), &"own".into()));
+    assert_eq!(document["gaps"][0]["why"], "unsupported", "{document:#}");
+}
+
 #[test]
 fn the_loaded_table_is_proved_and_one_changed_element_is_shown_by_a_packet() {
     require_root!();

@@ -6,6 +6,7 @@ use portolan_core::firewall::Proof;
 use crate::cli::args::Global;
 use crate::cli::args::firewall::Prove;
 use crate::exit::Exit;
+use crate::ops::firewall::prove::Reading;
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: &Prove, global: &Global) -> Result<Exit> {
         render::gap::print(&report.gaps, global.color);
     }
     Ok(match report.proof.as_ref().map(Proof::holds) {
+        Some(true) if report.reading == Reading::Own => Exit::Partial,
         Some(true) => Exit::Yes,
         Some(false) => Exit::No,
         None => Exit::Partial,

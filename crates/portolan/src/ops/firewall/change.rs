@@ -71,14 +71,12 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     let scene = Scene::of(&intended.policy, found);
     let judge = Judge::new(&scene, &machine);
     let mut precheck = precheck(&intended.policy, &judge, &machine, caller.caller.ssh);
-    match aside? {
-        Ok(proof) => precheck.proven = Some(proof),
-        Err(gap) => {
-            gaps.push(gap);
-            let live = host::listing().map_err(|error| fault(error.into()))?;
-            host::check(&script.to_string(), live.as_deref())
-                .map_err(|error| fault(error.into()))?;
-        }
+    let (proof, gap) = aside?;
+    precheck.proven = proof;
+    if let Some(gap) = gap {
+        gaps.push(gap);
+        let live = host::listing().map_err(|error| fault(error.into()))?;
+        host::check(&script.to_string(), live.as_deref()).map_err(|error| fault(error.into()))?;
     }
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
@@ -87,26 +85,23 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
 }
 
 /// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done
-/// here.
+/// here; where only nft cannot be asked, it is held so as our own reader reads it.
 ///
 /// # Errors
 /// Where the two differ: nothing of that is applied.
-fn proven(policy: &Policy, script: &Script) -> Result<Result<Proof, Gap>> {
-    let gap = |why: Why, error: &dyn std::fmt::Display| {
-        let what = format!("whether the table does what the policy says ({error})");
-        Ok(Err(Gap::aside(what, why, "")))
-    };
-    let loaded = match host::load(&script.to_string(), None) {
-        Ok(loaded) => loaded,
-        Err(error) => return gap(Why::Unsupported, &error),
-    };
-    let proof = match prove(policy, &loaded) {
+fn proven(policy: &Policy, script: &Script) -> Result<(Option<Proof>, Option<Gap>)> {
+    let (read, gap) = super::prove::read_back(script)?;
+    let gap = gap.map(|gap| Gap::aside(gap.what, gap.why, gap.hint));
+    let proof = match prove(policy, &read) {
         Ok(proof) => proof,
-        Err(AnalyseError::Undecided(undecided)) => return gap(Why::NotLooked, &undecided),
+        Err(AnalyseError::Undecided(undecided)) => {
+            let what = format!("whether the table does what the policy says ({undecided})");
+            return Ok((None, Some(Gap::aside(what, Why::NotLooked, ""))));
+        }
         Err(error) => return Err(error).hinted("the proof contradicts itself", REPORT_IT),
     };
     if proof.differences.is_empty() && proof.is_loaded {
-        return Ok(Ok(proof));
+        return Ok((Some(proof), gap));
     }
     let way = proof.differences.first().map_or("input", |difference| difference.way.as_str());
     let message = format!("the compiled table is not what the policy means (at {way})");

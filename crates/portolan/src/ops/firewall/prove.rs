@@ -1,8 +1,10 @@
 //! The compiled, the loaded or a saved table, held against what the inventory means.
 
+use std::io::ErrorKind;
+
 use anyhow::Result;
 use portolan_core::firewall::analyse::AnalyseError;
-use portolan_core::firewall::{self, Obstacle, Proof, Ruleset, World};
+use portolan_core::firewall::{self, Obstacle, Proof, Ruleset, Script, World};
 use portolan_core::net::{Gap, Why};
 use portolan_host::firewall::LoadFault;
 
@@ -19,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) intended: Intended,
     /// Which table it was held against.
     pub(crate) against: Against,
+    /// Who read that table.
+    pub(crate) reading: Reading,
     /// What came out; `None` where it is too large to decide.
     pub(crate) proof: Option<Proof>,
     /// What other tables refuse of what is declared; only of the live rules.
@@ -38,6 +42,16 @@ pub(crate) enum Against {
     Saved,
 }
 
+/// Who read a table: what is proved holds if the kernel does what that reader understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// nft loaded it and listed it.
+    Nft,
+    /// Our own reader of what is compiled, where nft or a namespace is not to be had: weaker, for nothing
+    /// shows that nft takes the text, and reads it alike.
+    Own,
+}
+
 /// Proves what was asked for.
 ///
 /// # Errors
@@ -45,8 +59,16 @@ pub(crate) enum Against {
 pub(crate) fn prove(asked: &Asked, sources: &Sources, is_live: bool) -> Result<Report> {
     let mut intended = policy::intended(asked)?;
     let mut gaps = std::mem::take(&mut intended.gaps);
+    let mut reading = Reading::Nft;
     let (against, ruleset, world) = match (is_live, sources.rules.is_empty()) {
-        (false, true) => (Against::Compiled, compiled(&intended)?, World::default()),
+        (false, true) => {
+            let (ruleset, gap) = read_back(&firewall::compile(&intended.policy))?;
+            if let Some(gap) = gap {
+                reading = Reading::Own;
+                gaps.push(gap);
+            }
+            (Against::Compiled, ruleset, World::default())
+        }
         (is_live, _) => {
             let rules = source::load(sources)?;
             gaps.extend(rules.gaps);
@@ -62,24 +84,37 @@ pub(crate) fn prove(asked: &Asked, sources: &Sources, is_live: bool) -> Result<R
         }
         _ => Vec::new(),
     };
-    Ok(Report { intended, against, proof, obstacles, gaps })
+    Ok(Report { intended, against, reading, proof, obstacles, gaps })
 }
 
-/// The compiled table as nft understands it.
-pub(crate) fn compiled(intended: &Intended) -> Result<Ruleset> {
-    let script = firewall::compile(&intended.policy);
+/// The compiled table as nft understands it; where nft cannot be asked, as our own reader does, and a gap
+/// that says so.
+///
+/// # Errors
+/// Where nft refuses the table.
+pub(crate) fn read_back(script: &Script) -> Result<(Ruleset, Option<Gap>)> {
     if script.is_empty() {
-        return Ok(Ruleset::default());
+        return Ok((Ruleset::default(), None));
     }
+    let text = script.to_string();
+    let fault = match portolan_host::firewall::load(&text, None) {
+        Ok(ruleset) => return Ok((ruleset, None)),
+        Err(LoadFault::Refused { complaint, .. }) => {
+            anyhow::bail!("nft refuses the compiled table: {complaint}")
+        }
+        Err(fault) => fault,
+    };
+    let why = match &fault {
+        LoadFault::Namespace(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Why::NotPermitted
+        }
+        _ => Why::Unsupported,
+    };
+    let what = format!("how nft reads the table (cannot {fault})").replace("cannot nft", "nft");
     let hint = "nft and unshare must be there; without root the kernel must allow user namespaces";
-    portolan_host::firewall::load(&script.to_string(), None)
-        .map_err(|fault| match fault {
-            LoadFault::Refused { complaint, .. } => {
-                anyhow::anyhow!("nft refuses the compiled table: {complaint}")
-            }
-            other => other.into(),
-        })
-        .hinted("cannot read the compiled table back", hint)
+    let ruleset = Ruleset::from_own_text(&text)
+        .hinted("our own reader does not understand the compiled table", hint)?;
+    Ok((ruleset, Some(Gap::new(what, why, hint))))
 }
 
 /// What there is an answer to; that there is none is a gap.

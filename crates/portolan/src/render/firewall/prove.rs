@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::place::PlaceJson;
 use super::simulate::packet_words;
 use super::simulate_json::packet_json;
-use crate::ops::firewall::prove::{Against, Report};
+use crate::ops::firewall::prove::{Against, Reading, Report};
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -31,8 +31,24 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         return Ok(screen.flush()?);
     };
     if proof.holds() {
-        let word = screen.style.paint(Role::Good, "PROVED");
-        writeln!(screen, "{word} {host}: {table} does what the inventory says, for every packet")?;
+        let role = if report.reading == Reading::Own { Role::Warning } else { Role::Good };
+        let word = screen.style.paint(role, "PROVED");
+        match report.reading {
+            Reading::Nft => {
+                writeln!(
+                    screen,
+                    "{word} {host}: {table} does what the inventory says, for every packet"
+                )?;
+            }
+            Reading::Own => {
+                writeln!(
+                    screen,
+                    "{word} {host}, as portolan itself reads the compiled table; not"
+                )?;
+                writeln!(screen, "shown is that nft takes its text and reads it alike. It does")?;
+                writeln!(screen, "what the inventory says, for every packet")?;
+            }
+        }
         writeln!(
             screen,
             "of IPv4 and IPv6 to, through and from this machine, whatever doors are open"
@@ -118,6 +134,10 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
             Against::Live => "live",
             Against::Saved => "saved",
         },
+        reading: match report.reading {
+            Reading::Nft => "nft",
+            Reading::Own => "own",
+        },
         holds: proof.map(Proof::holds),
         loaded: proof.map(|proof| proof.is_loaded),
         hash: firewall::compile(&report.intended.policy).hash(),
@@ -135,6 +155,8 @@ struct Body<'a> {
     inventory: String,
     /// `compiled`, `live` or `saved`.
     against: &'static str,
+    /// `nft`, or `own` where nft could not be asked.
+    reading: &'static str,
     /// null where it is too large to decide.
     holds: Option<bool>,
     loaded: Option<bool>,

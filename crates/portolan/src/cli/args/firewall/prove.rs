@@ -11,13 +11,15 @@ other code: for every packet of IPv4 and IPv6, to, through and from this
 machine, whatever doors are open and limits reached. Where the two differ, a
 packet that shows it is named. Every [[never]] is proved as well. --live does
 the same with the table that is loaded here, and names what other tables
-refuse of what is declared; --rules with a saved one.
+refuse of what is declared; --rules with a saved one. Where nft or a namespace
+is not to be had, portolan reads the compiled text itself: that nft reads it
+alike is then not shown.
 
 Examples: portolan firewall prove
           portolan firewall prove --host web --inventory prod.toml
           portolan firewall prove --rules saved.nft
 
-Exit code 0: proved, 1: not so, 3: too large to decide.";
+Exit code 0: proved, 1: not so, 3: too large to decide, or proved without nft.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Prove {

@@ -80,6 +80,12 @@ impl Tool {
         places.into_iter().find(|path| path.is_file()).map(|path| Self { path })
     }
 
+    /// A program of a test.
+    #[cfg(test)]
+    pub(crate) const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

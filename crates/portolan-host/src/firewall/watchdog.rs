@@ -7,7 +7,7 @@
 //! taken over by a later apply, which starts a watchdog of its own) its work is done. Asked to end, it
 //! brings back what was before at once, rather than leave rules that nobody watches.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -36,9 +36,8 @@ pub(super) fn start(place: &Place, trial: &Trial) -> io::Result<Identity> {
     place.remove(READY)?;
     let arguments: Vec<OsString> =
         [SUBCOMMAND.into(), place.state().into(), (&trial.token).into()].into();
-    if place.is_machine()
-        && start_by_systemd(&arguments, &trial.token)
-        && let Some(watchdog) = wait_until_ready(place, trial)
+    let systemd = if place.is_machine() { systemd_run() } else { None };
+    if let Some(watchdog) = systemd.and_then(|tool| start_as_unit(&tool, place, trial, &arguments))
     {
         return Ok(watchdog);
     }
@@ -49,18 +48,31 @@ pub(super) fn start(place: &Place, trial: &Trial) -> io::Result<Identity> {
     wait_until_ready(place, trial).ok_or_else(silent)
 }
 
-/// Whether systemd has started it: as a unit of its own, outside of our session's cgroup.
-fn start_by_systemd(arguments: &[OsString], token: &str) -> bool {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return false;
-    }
-    let (Some(tool), Ok(program)) = (Tool::find("systemd-run"), std::env::current_exe()) else {
-        return false;
-    };
+/// What has systemd start something, where systemd runs the machine (sd_booted(3)).
+fn systemd_run() -> Option<Tool> {
+    let is_booted = Path::new("/run/systemd/system").is_dir();
+    if is_booted { Tool::find("systemd-run") } else { None }
+}
+
+/// Has systemd start it as a unit of its own, outside of our session's cgroup. `None` where it does not,
+/// or where what it started does not say that it watches.
+fn start_as_unit(
+    systemd_run: &Tool,
+    place: &Place,
+    trial: &Trial,
+    arguments: &[OsString],
+) -> Option<Identity> {
+    let program = std::env::current_exe().ok()?;
+    let words = unit_words(program.as_os_str(), arguments, &trial.token);
+    let said = systemd_run.run(words, Duration::from_secs(10)).ok()?;
+    if said.succeeded { wait_until_ready(place, trial) } else { None }
+}
+
+/// The arguments of systemd-run(1): a service that is forgotten once it has ended, also where it failed.
+fn unit_words(program: &OsStr, arguments: &[OsString], token: &str) -> Vec<OsString> {
     let unit = format!("--unit=portolan-firewall-watch-{token}");
     let own = ["--quiet", "--collect", "--no-ask-password", &unit, "--"].map(OsString::from);
-    let words = own.into_iter().chain([program.into()]).chain(arguments.iter().cloned());
-    tool.run(words, Duration::from_secs(10)).is_ok_and(|said| said.succeeded)
+    own.into_iter().chain([program.to_owned()]).chain(arguments.iter().cloned()).collect()
 }
 
 fn wait_until_ready(place: &Place, trial: &Trial) -> Option<Identity> {
@@ -134,3 +146,99 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Five seconds.
 const TRIES: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::Purpose;
+    use super::super::caller::caller;
+    use super::super::record::boot;
+    use super::*;
+    use crate::clock;
+
+    /// A folder with a program in the place of systemd-run, which writes down what it is told.
+    struct Machine {
+        folder: tempfile::TempDir,
+        trial: Trial,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let trial = Trial {
+                purpose: Purpose::Apply,
+                token: "0123456789abcdef".into(),
+                at: clock::now(),
+                applied_ms: 0,
+                deadline_ms: 0,
+                boot: boot(),
+                before_ms: 0,
+                policy: String::new(),
+                inventory: String::new(),
+                caller: caller(),
+                watchdog: None,
+            };
+            Self { folder: tempfile::tempdir().unwrap(), trial }
+        }
+
+        fn place(&self) -> Place {
+            let state = self.folder.path().join("state");
+            let place = Place::at(state);
+            place.make().unwrap();
+            place
+        }
+
+        fn starts(&self, then: &str) -> Option<Identity> {
+            let path = self.folder.path().join("systemd-run");
+            let told = self.folder.path().join("told");
+            let script = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\n{then}\n", told.display());
+            fs::write(&path, script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            let place = self.place();
+            let arguments: Vec<OsString> =
+                [SUBCOMMAND.into(), place.state().into(), (&self.trial.token).into()].into();
+            start_as_unit(&Tool::at(path), &place, &self.trial, &arguments)
+        }
+
+        fn told(&self) -> Vec<String> {
+            let text = fs::read_to_string(self.folder.path().join("told")).unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
+    #[test]
+    fn systemd_is_told_a_unit_a_program_and_its_arguments() {
+        let machine = Machine::new();
+        // It starts what it was told: state folder and token are the last two arguments.
+        let watches = "shift 7\nsleep 20 >&- 2>&- &\necho \"$2 $!\" > \"$1/watchdog\"";
+        let watchdog = machine.starts(watches).expect("it says that it watches");
+        let program = std::env::current_exe().unwrap().display().to_string();
+        let state = machine.place().state().display().to_string();
+        let told = machine.told();
+        assert_eq!(
+            told,
+            [
+                "--quiet",
+                "--collect",
+                "--no-ask-password",
+                "--unit=portolan-firewall-watch-0123456789abcdef",
+                "--",
+                &program,
+                SUBCOMMAND,
+                &state,
+                "0123456789abcdef",
+            ]
+        );
+        assert!(watchdog.is_alive());
+        let pid = i32::try_from(watchdog.pid).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn a_systemd_that_refuses_leaves_it_to_us() {
+        let machine = Machine::new();
+        assert!(machine.starts("exit 1").is_none());
+        assert_eq!(machine.told().len(), 9);
+    }
+}

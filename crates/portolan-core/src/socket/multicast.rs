@@ -48,7 +48,8 @@ pub fn igmp(text: &str) -> impl Iterator<Item = Result<Membership, UnreadableLin
     })
 }
 
-/// `3	eth0      :     1      V3`: no interface has a colon in its name (dev_valid_name).
+/// `3 eth0      :     1      V3` with a tab after the number: no interface has a colon in its name
+/// (dev_valid_name).
 fn heading(line: &str) -> Option<&str> {
     let (start, _) = line.split_once(':')?;
     let mut words = start.split_whitespace();

@@ -34,9 +34,9 @@ impl Scene {
         let Some(live) = surroundings.live else {
             return Self { ours, others: None, together: None, world: World::default() };
         };
-        let (before, theirs) = live.tables.into_iter().partition(is_ours);
+        let (before, theirs): (Vec<Table>, Vec<Table>) = live.tables.into_iter().partition(is_ours);
         let others = Ruleset { tables: theirs, notes: live.notes };
-        let together = together(&others, &ours, before);
+        let together = together(&others, &ours, &before);
         Self { ours, others: Some(others), together: Some(together), world: surroundings.world }
     }
 }
@@ -46,7 +46,7 @@ fn is_ours(table: &Table) -> bool {
 }
 
 /// A base chain of ours that is loaded keeps its place among equals; a new one is registered last.
-fn together(others: &Ruleset, ours: &Ruleset, before: Vec<Table>) -> Ruleset {
+fn together(others: &Ruleset, ours: &Ruleset, before: &[Table]) -> Ruleset {
     let bases = |chains: &mut dyn Iterator<Item = &Chain>| {
         chains.filter_map(|chain| chain.base.clone()).collect::<Vec<_>>()
     };

@@ -49,7 +49,8 @@ impl Report {
         let mut shown: Vec<Shown<'_>> = Vec::new();
         let tables = &self.rules.ruleset.tables;
         let all = || tables.iter().flat_map(|t| t.chains.iter().map(move |c| (t, c)));
-        for hook in Hook::ALL.into_iter().filter(|hook| self.hook.is_none_or(|only| only == *hook)) {
+        for hook in Hook::ALL.into_iter().filter(|hook| self.hook.is_none_or(|only| only == *hook))
+        {
             let mut met: Vec<(i32, std::cmp::Reverse<u32>, Shown<'_>)> = all()
                 .filter_map(|(table, chain)| {
                     let base = chain.base.as_ref().filter(|base| base.hook == hook)?;

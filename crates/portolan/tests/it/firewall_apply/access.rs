@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::require_root;
 
-use super::stage::Stage;
+use super::stage::{OPEN, Stage};
 
 /// Lets in what the caller needs.
 const MANAGED: &str = r#"
@@ -83,8 +83,9 @@ fn our_own_rules_of_before_refuse_nothing() {
 fn a_forward_that_takes_the_port_of_the_session_shuts_it_out() {
     require_root!();
     let stage = Stage::new();
+    // Of a port of [management] the inventory says so itself.
     let taken = format!(
-        "{MANAGED}[forwards.taken]\non = \"box\"\nlisten = \"22/tcp\"\nto = \"192.0.2.1:22\"\n\
+        "{OPEN}[forwards.taken]\non = \"box\"\nlisten = \"22/tcp\"\nto = \"192.0.2.1:22\"\n\
          from = [\"any\"]\nvia = \"nat\"\n"
     );
     let plan = planned(&stage, &taken, 1);

@@ -80,7 +80,8 @@ pub fn world() -> World {
     let mut routes: Vec<_> = connected.map(|a| route(a.network, &a.interface)).collect();
     routes.extend(["0.0.0.0/0", "::/0"].map(|all| route(parse(all).1, DEFAULT)));
     let names = LINKS.into_iter().chain(["lo"]);
-    let interfaces = names.map(|name| Interface { name: name.into(), master: None }).collect();
+    let interfaces =
+        names.map(|name| Interface { name: name.into(), ..Interface::default() }).collect();
     World { addresses, interfaces, routes, forwards_v4: true, forwards_v6: true }
 }
 

@@ -45,7 +45,11 @@ impl World {
             let Ok(network) = Prefix::new(address, length) else { continue };
             self.addresses.push(LocalAddress { interface: name.clone(), address, network });
         }
-        self.interfaces.push(Interface { master: word(entry, "master"), name });
+        self.interfaces.push(Interface {
+            master: word(entry, "master"),
+            name,
+            ..Interface::default()
+        });
     }
 }
 

@@ -13,7 +13,8 @@ pub struct World {
     pub interfaces: Vec<Interface>,
     /// The routes of the main table, any order; the longest prefix, then the lowest metric holds.
     pub routes: Vec<Route>,
-    /// Whether packets of others are passed on (`net.ipv4.ip_forward`).
+    /// Whether packets of others are passed on (`net.ipv4.ip_forward`), where an interface says nothing
+    /// else.
     pub forwards_v4: bool,
     /// The same (`net.ipv6.conf.all.forwarding`).
     pub forwards_v6: bool,
@@ -30,13 +31,18 @@ pub struct LocalAddress {
     pub network: Prefix,
 }
 
-/// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A network interface. A setting that is `None` is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// Its name.
     pub name: Box<str>,
     /// The bridge or bond it is a port of.
     pub master: Option<Box<str>>,
+    /// Whether IPv4 packets of others that come in by it are passed on
+    /// (`net.ipv4.conf.NAME.forwarding`; net/ipv4/route.c asks this one alone).
+    pub forwards_v4: Option<bool>,
+    /// Whether packets to and from 127.0.0.0/8 may come in by it (`route_localnet` of all or of it).
+    pub route_localnet: Option<bool>,
 }
 
 /// One route.
@@ -77,6 +83,22 @@ impl World {
     pub fn is_local(&self, address: IpAddr) -> bool {
         let is_loopback = address.is_loopback();
         is_loopback || self.addresses.iter().any(|own| own.address == address)
+    }
+
+    /// Whether packets of others that come in by an interface are passed on.
+    #[must_use]
+    pub fn forwards(&self, is_v6: bool, by: &str) -> bool {
+        match self.interface(by).and_then(|interface| interface.forwards_v4) {
+            _ if is_v6 => self.forwards_v6,
+            Some(forwards) => forwards,
+            None => self.forwards_v4,
+        }
+    }
+
+    /// The interface of this name.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| &*interface.name == name)
     }
 
     /// The ports of a bridge or bond.

@@ -139,7 +139,7 @@ fn world() -> World {
             own("docker0", "172.17.0.1", "172.17.0.0/16"),
         ],
         interfaces: ["lo", "eth0", "docker0"]
-            .map(|name| Interface { name: name.into(), master: None })
+            .map(|name| Interface { name: name.into(), ..Interface::default() })
             .into(),
         routes: vec![
             route("0.0.0.0/0", "eth0"),

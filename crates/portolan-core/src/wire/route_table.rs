@@ -73,6 +73,48 @@ impl RouteEntry {
     }
 }
 
+/// RTM_GETRULE (include/uapi/linux/rtnetlink.h): the rules of policy routing.
+pub const GET_RULES: u16 = 34;
+
+/// One rule of policy routing: which table is asked when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoutingRule {
+    /// Lower is asked first.
+    pub priority: u32,
+    /// The table it asks; 0 where it asks none.
+    pub table: u32,
+}
+
+impl RoutingRule {
+    /// The rule of an RTM_NEWRULE body (struct fib_rule_hdr, include/uapi/linux/fib_rules.h); `None`
+    /// when it is cut short or of another family.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let (fixed, rest) = body.split_at_checked(ROUTE)?;
+        if !matches!(fixed[0], 2 | 10) {
+            return None;
+        }
+        let mut rule = Self { priority: 0, table: u32::from(fixed[4]) };
+        for attribute in netlink::attributes(rest).map_while(Result::ok) {
+            match attribute.kind {
+                FRA_PRIORITY => rule.priority = attribute.u32().unwrap_or(0),
+                FRA_TABLE => rule.table = attribute.u32().unwrap_or(rule.table),
+                _ => {}
+            }
+        }
+        Some(rule)
+    }
+
+    /// Whether it is one that every machine has: local, main, default (ip-rule(8)).
+    #[must_use]
+    pub const fn is_usual(self) -> bool {
+        matches!((self.priority, self.table), (0, 255) | (32766, MAIN) | (32767, 253))
+    }
+}
+
+const FRA_PRIORITY: u16 = 6;
+const FRA_TABLE: u16 = 15;
+
 const ROUTE: usize = 12;
 const RTM_F_CLONED: u32 = 0x200;
 const RTA_DST: u16 = 1;
@@ -108,6 +150,21 @@ mod tests {
         let default = [10, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0];
         let everywhere = RouteEntry::parse(&default).map(|route| route.destination);
         assert_eq!(everywhere, Some("::/0".parse().unwrap()));
+    }
+
+    #[test]
+    fn rules_that_every_machine_has_are_usual() {
+        let rule = |priority: u32, table: u8| {
+            let mut body = vec![2, 0, 0, 0, table, 0, 0, 1, 0, 0, 0, 0];
+            netlink::push_attribute(&mut body, FRA_PRIORITY, &priority.to_ne_bytes());
+            let whole = RoutingRule::parse(&body).unwrap();
+            for length in 0..body.len() {
+                let _ = RoutingRule::parse(&body[..length]);
+            }
+            whole.is_usual()
+        };
+        assert!(rule(0, 255) && rule(32766, 254) && rule(32767, 253));
+        assert!(!rule(100, 0) && !rule(0, 254));
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::io;
 use portolan_core::firewall::{Interface, LocalAddress, Route, RouteKind, World};
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::wire::route::GET_ROUTE;
-use portolan_core::wire::route_table::{MAIN, RouteEntry};
+use portolan_core::wire::route_table::{GET_RULES, MAIN, RouteEntry, RoutingRule};
 use portolan_core::wire::rtnetlink::Link;
 
 use crate::machine;
 use crate::netlink::Netlink;
 
-/// Reads it for this network namespace. Rules of policy routing are not read: the main table counts.
+/// Reads it for this network namespace. Rules of policy routing are not followed: the main table counts,
+/// and where there are others that is told.
 #[must_use]
 pub fn world() -> Observed<World> {
     let mut gaps = Vec::new();
@@ -32,6 +33,15 @@ pub fn world() -> Observed<World> {
         missing("the routes of this machine", error);
         Vec::new()
     });
+    match other_rules() {
+        Ok(0) => {}
+        Ok(count) => {
+            let what =
+                format!("where rules of policy routing lead ({count} beside the usual ones)");
+            gaps.push(Gap::aside(what, Why::Unsupported, "ip rule; ip -6 rule"));
+        }
+        Err(error) => missing("the rules of policy routing", error),
+    }
     let world = World {
         addresses: addresses.into_iter().map(local).collect(),
         interfaces: interfaces(&links),
@@ -49,7 +59,16 @@ fn local(own: portolan_core::socket::InterfaceAddress) -> LocalAddress {
 fn interfaces(links: &[Link]) -> Vec<Interface> {
     let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, &*link.name)).collect();
     let master = |link: &Link| names.get(&link.master?).map(|name| Box::from(*name));
-    let interface = |link: &Link| Interface { name: (*link.name).into(), master: master(link) };
+    let is_let_everywhere = setting("all", "route_localnet");
+    let interface = |link: &Link| Interface {
+        name: (*link.name).into(),
+        master: master(link),
+        forwards_v4: setting(&link.name, "forwarding"),
+        route_localnet: match is_let_everywhere {
+            Some(true) => Some(true),
+            _ => setting(&link.name, "route_localnet"),
+        },
+    };
     links.iter().map(interface).collect()
 }
 
@@ -61,6 +80,15 @@ fn routes(links: &[Link]) -> io::Result<Vec<Route>> {
         found.extend(RouteEntry::parse(body).and_then(|entry| route(&entry, &names)));
     })?;
     Ok(found)
+}
+
+/// How many rules of policy routing there are beside those every machine has.
+fn other_rules() -> io::Result<usize> {
+    let mut count = 0;
+    Netlink::open(None)?.dump(GET_RULES, &[0; 12], |_, body| {
+        count += usize::from(RoutingRule::parse(body).is_some_and(|rule| !rule.is_usual()));
+    })?;
+    Ok(count)
 }
 
 fn route(entry: &RouteEntry, names: &HashMap<u32, &str>) -> Option<Route> {
@@ -82,6 +110,12 @@ fn route(entry: &RouteEntry, names: &HashMap<u32, &str>) -> Option<Route> {
         kind,
         metric: entry.metric,
     })
+}
+
+/// A setting of IPv4 of an interface (ip-sysctl). Names hold no slash (net/core/dev.c, dev_valid_name).
+fn setting(interface: &str, name: &str) -> Option<bool> {
+    let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{interface}/{name}")).ok()?;
+    Some(text.trim() != "0")
 }
 
 /// /proc/sys/net shows the namespace of whoever reads it.

@@ -224,6 +224,28 @@ fn a_host_that_does_not_forward_reaches_no_container() {
 }
 
 #[test]
+fn settings_of_one_interface_decide_for_what_comes_in_by_it() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('127.0.0.1:6000')");
+    lab.rtr.rules(
+        "table ip r { chain pre { type nat hook prerouting priority -100
+         tcp dport 8080 dnat to 10.78.0.2:80
+         tcp dport 6004 dnat to 127.0.0.1:6000
+ }\n}",
+    );
+    let by = lab.rtr.output("ip -o addr show to 10.77.0.254");
+    let by = by.split_whitespace().nth(1).expect("the interface").to_owned();
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8080, true), (6004, false)]);
+    lab.rtr.set(&format!("net/ipv4/conf/{by}/route_localnet"), 1);
+    lab.rtr.set(&format!("net/ipv4/conf/{by}/forwarding"), 0);
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8080, false), (6004, true)]);
+    lab.rtr.ip("rule add from 10.77.0.1 priority 100 prohibit");
+    let notes = asked(&lab.rtr, "8080/tcp")["gaps"].to_string();
+    assert!(notes.contains("rules of policy routing lead (1 beside"), "{notes}");
+}
+
+#[test]
 fn who_may_not_read_the_rules_is_never_told_that_a_port_is_reachable() {
     require_root!();
     let (lab, _inside) = lab();

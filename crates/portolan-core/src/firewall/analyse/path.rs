@@ -10,7 +10,7 @@ use super::{Decision, Fates};
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::device::{Device, Devices, asks_port};
 use crate::firewall::simulate::{Event, Prepared, Way};
-use crate::firewall::{ChainId, ChainPolicy, Hook, RouteKind, RuleId};
+use crate::firewall::{ChainId, ChainPolicy, Hook, Interface, RouteKind, RuleId};
 
 /// What is asked of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,11 +345,23 @@ impl Run<'_> {
         if !space.bdd.meets(packets, strange) {
             return Ok(packets);
         }
-        let text = "net.ipv4.conf.*.route_localnet = 1".to_owned();
-        let question =
-            Question { text: text.clone(), rule: None, presumed: Some(false), is_choice: false };
-        let is_on = space.question(text, question)?;
-        let refused = space.bdd.minus(strange, is_on)?;
+        let is_let = |interface: &Interface| interface.route_localnet;
+        let (on, off) = space.by_setting(self.around.world, is_let)?;
+        let open = space.bdd.minus(strange, on)?;
+        let asked = space.bdd.minus(open, off)?;
+        let mut refused = open;
+        if space.bdd.meets(packets, asked) {
+            let text = "net.ipv4.conf.*.route_localnet = 1".to_owned();
+            let question = Question {
+                text: text.clone(),
+                rule: None,
+                presumed: Some(false),
+                is_choice: false,
+            };
+            let is_on = space.question(text, question)?;
+            let let_in = space.bdd.and(asked, is_on)?;
+            refused = space.bdd.minus(open, let_in)?;
+        }
         let refused = space.bdd.and(packets, refused)?;
         self.ends.dropped.push(refused);
         self.space.bdd.minus(packets, refused)
@@ -402,13 +414,13 @@ impl Run<'_> {
         let moved = self.moved(&effect)?;
         let given = way == Way::Forward && effect.destination != Translated::Here;
         let by_route = if given { moved } else { Region::ALL };
-        let forwards = if self.space.is_v6 { world.forwards_v6 } else { world.forwards_v4 };
+        let forwards = self.space.forwards(world)?;
         let space = &mut *self.space;
         let address = space.bits_now(space.layout.destination, &effect)?;
         let routes = space.routes(&address, world)?;
         let unicast = routes.iter().filter(|routed| routed.kind == Some(RouteKind::Unicast));
         let routable = space.bdd.union(unicast.map(|routed| routed.packets).collect())?;
-        let routable = if forwards { routable } else { Region::NONE };
+        let routable = space.bdd.and(routable, forwards)?;
         let lost = space.bdd.minus(by_route, routable)?;
         let lost = space.bdd.and(packets, lost)?;
         self.ends.dropped.push(lost);

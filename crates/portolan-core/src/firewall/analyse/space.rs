@@ -8,7 +8,7 @@ use super::interfaces::Interfaces;
 use super::layout::{Layout, State};
 use crate::firewall::bdd::{Bdd, Bits, Region, Undecided};
 use crate::firewall::packet::has_ports;
-use crate::firewall::{ChainKind, RuleId, Ruleset, World, bits};
+use crate::firewall::{ChainKind, Interface, RuleId, Ruleset, World, bits};
 use crate::net::Prefix;
 
 /// All packets of one family that the given rulesets may meet, with every open question as a
@@ -320,6 +320,32 @@ impl Space {
     pub fn comes_by(&mut self, interface: &str) -> Result<Region, Undecided> {
         let number = self.interfaces.number(interface);
         self.bdd.equal(self.layout.interface_in, number)
+    }
+
+    /// The packets that come in by an interface where a setting is known to be on, and those where it
+    /// is known to be off.
+    pub(super) fn by_setting(
+        &mut self,
+        world: &World,
+        setting: impl Fn(&Interface) -> Option<bool>,
+    ) -> Result<(Region, Region), Undecided> {
+        let (mut on, mut off) = (Region::NONE, Region::NONE);
+        for interface in &world.interfaces {
+            let Some(is_on) = setting(interface) else { continue };
+            let by = self.comes_by(&interface.name)?;
+            let side = if is_on { &mut on } else { &mut off };
+            *side = self.bdd.or(*side, by)?;
+        }
+        Ok((on, off))
+    }
+
+    /// The packets that come in by an interface whose packets are passed on.
+    pub(super) fn forwards(&mut self, world: &World) -> Result<Region, Undecided> {
+        if self.is_v6 {
+            return Ok(if world.forwards_v6 { Region::ALL } else { Region::NONE });
+        }
+        let (on, off) = self.by_setting(world, |interface| interface.forwards_v4)?;
+        if world.forwards_v4 { Ok(!off) } else { Ok(on) }
     }
 
     /// The packets that leave by the interface.

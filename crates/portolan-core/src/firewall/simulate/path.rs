@@ -371,6 +371,9 @@ impl<'r> Walker<'r> {
         if !self.packet.destination.is_loopback() || self.packet.is_v6() || &**name == "lo" {
             return false;
         }
+        if let Some(is_let) = self.prepared.world.interface(name).and_then(|i| i.route_localnet) {
+            return !is_let;
+        }
         let setting = format!("net.ipv4.conf.{name}.route_localnet = 1");
         !self.ask(&setting, None, About::Setting, Some(false))
     }
@@ -386,7 +389,8 @@ impl<'r> Walker<'r> {
     fn onward_by_route(&self) -> Decision {
         let world = self.prepared.world;
         let is_v6 = self.packet.is_v6();
-        if !(if is_v6 { world.forwards_v6 } else { world.forwards_v4 }) {
+        let by = if let Link::Named(name) = &self.link_in { &**name } else { "" };
+        if !world.forwards(is_v6, by) {
             return nowhere(NoWay::NotForwarding);
         }
         match world.route(self.packet.destination).map(|route| route.kind) {

@@ -104,7 +104,7 @@ fn world() -> World {
             local("docker0", "172.17.0.1", "172.17.0.0/16"),
         ],
         interfaces: ["lo", "eth0", "eth1", "docker0"]
-            .map(|name| Interface { name: name.into(), master: None })
+            .map(|name| Interface { name: name.into(), ..Interface::default() })
             .into(),
         routes: vec![
             route("192.0.2.0/24", "eth0"),

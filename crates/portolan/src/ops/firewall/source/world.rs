@@ -27,7 +27,9 @@ pub(super) fn of(sources: &Sources) -> Result<World> {
         if !local.interface.is_empty()
             && !world.interfaces.iter().any(|i| i.name == local.interface)
         {
-            world.interfaces.push(Interface { name: local.interface.clone(), master: None });
+            world
+                .interfaces
+                .push(Interface { name: local.interface.clone(), ..Interface::default() });
         }
         world.routes.push(route(local.network, &local.interface));
         world.addresses.push(local);

@@ -11,6 +11,8 @@ pub enum RuleFormat {
     IptablesSave,
     /// What `ipset save` prints.
     IpsetSave,
+    /// What `iptables -S` or `iptables -L` prints: one table, of which nothing says the name.
+    IptablesList,
     /// Nothing but blanks: no rules were saved, which is not the same as no rules.
     Empty,
 }
@@ -36,6 +38,7 @@ impl RuleFormat {
                 Some(b'#') if says_iptables(line) => return Self::IptablesSave,
                 Some(b'#') => {}
                 Some(_) if is_ipset(line) => return Self::IpsetSave,
+                Some(_) if is_list(line) => return Self::IptablesList,
                 Some(_) => return Self::Nft,
             }
         }
@@ -54,6 +57,17 @@ fn is_ipset(line: &str) -> bool {
     matches!(words.next(), Some("create" | "-N" | "--create")) && words.nth(1).is_some_and(kind)
 }
 
+/// `-P INPUT ACCEPT`, `-N DOCKER`, `-A INPUT -j …`; `Chain INPUT (policy ACCEPT)`.
+fn is_list(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().take(4).collect();
+    match words[..] {
+        ["-P", _, "ACCEPT" | "DROP", ..] | ["-N", _] => true,
+        ["-A", _, option, ..] => option.starts_with('-') || option == "!",
+        ["Chain", _, about, ..] => about.starts_with("(policy") || about.starts_with('('),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +82,10 @@ mod tests {
             ("# Table `filter' is incompatible, use 'nft' tool.\n", RuleFormat::IptablesSave),
             ("create bad hash:ip family inet\n", RuleFormat::IpsetSave),
             ("create table inet t\n", RuleFormat::Nft),
+            ("-P INPUT DROP\n-A INPUT -j ACCEPT\n", RuleFormat::IptablesList),
+            ("-N DOCKER\n", RuleFormat::IptablesList),
+            ("-N s hash:ip\n", RuleFormat::IpsetSave),
+            ("Chain INPUT (policy ACCEPT)\ntarget prot opt\n", RuleFormat::IptablesList),
             (" \n\t\n", RuleFormat::Empty),
         ] {
             assert_eq!(RuleFormat::of(text), format, "{text:?}");

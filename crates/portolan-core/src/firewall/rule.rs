@@ -324,6 +324,39 @@ pub enum Target {
     Mark,
     /// `ct mark set`.
     CtMark,
+    /// `ip ttl set`, `ip6 hoplimit set`, the targets TTL and HL.
+    Ttl,
+    /// `ip dscp set`, the targets DSCP and TOS.
+    Dscp,
+    /// `ip ecn set`, the target TOS.
+    Ecn,
+    /// The target ECN takes flags away.
+    TcpFlags,
+    /// The target TCPMSS may add an option.
+    Length,
+}
+
+impl Target {
+    /// What is looked at to see it.
+    #[must_use]
+    pub const fn field(self) -> Field {
+        match self {
+            Self::Mark => Field::Mark,
+            Self::CtMark => Field::CtMark,
+            Self::Ttl => Field::Ttl,
+            Self::Dscp => Field::Dscp,
+            Self::Ecn => Field::Ecn,
+            Self::TcpFlags => Field::TcpFlags,
+            Self::Length => Field::Length,
+        }
+    }
+
+    /// Whether `field` is, or holds, what it writes to.
+    #[must_use]
+    pub fn is_in(self, field: Field) -> bool {
+        field == self.field()
+            || (self == Self::Length && matches!(field, Field::Length4 | Field::Length6))
+    }
 }
 
 /// What is done with a packet.

@@ -163,7 +163,11 @@ fn hint(what: &str) -> &'static str {
     if what.contains("syntax error") {
         return "is it a script of nft, and not a template of one?";
     }
-    "load it on its machine and save: nft -j list ruleset"
+    // What the kernel refuses may be there on its machine: a device, a module.
+    if what.contains("Could not process rule") {
+        return "load it on its machine and save: nft -j list ruleset";
+    }
+    ""
 }
 
 /// A script with an interval set of a hundred thousand networks takes two seconds.

@@ -191,7 +191,10 @@ pub(super) fn succeeded(tool: &Tool, told: Result<Said, ToolError>) -> Result<Ve
     if said.succeeded {
         return Ok(said.output);
     }
-    let complaint = said.reason().to_owned();
+    let complaint = match said.reason().trim() {
+        "" => "it failed and does not say why".to_owned(),
+        reason => reason.to_owned(),
+    };
     // "Operation not permitted (you must be root)", "Permission denied (you must be root)"
     if complaint.contains("not permitted") || complaint.contains("must be root") {
         return Err(ReadFault::NotPermitted);

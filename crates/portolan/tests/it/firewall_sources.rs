@@ -93,3 +93,35 @@ fn a_hook_or_an_address_that_is_none_is_bad_usage() {
     let told = complaint(&[("saved", SAVED)], "--rules saved --local 10.0.0.300");
     assert!(told.contains("`10.0.0.300` is no address"), "{told}");
 }
+
+#[test]
+fn a_byte_0_is_refused_with_its_place() {
+    let saved = SAVED.replace(":FORWARD", "\0:FORWARD");
+    let listed = NFT.replace("{\"chain\"", "\0{\"chain\"");
+    let script = "table inet a { }\n \0table inet t { }\n";
+    for (text, place) in [(&*saved, "rules:4:1"), (&*listed, "rules:3:1"), (script, "rules:2:2")] {
+        let told = complaint(&[("rules", text)], "--rules rules");
+        assert!(told.contains(place) && told.contains("a byte 0"), "{told}");
+    }
+    let more = format!("{NFT}{{}}");
+    assert!(
+        complaint(&[("rules", &more)], "--rules rules").contains("trailing"),
+        "bytes behind it"
+    );
+}
+
+#[test]
+fn what_iptables_lists_is_no_save_and_says_so() {
+    for text in ["-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n", "Chain INPUT (policy DROP)\n"] {
+        let told = complaint(&[("rules", text)], "--rules rules");
+        assert!(told.contains("iptables-save > FILE"), "{told}");
+    }
+}
+
+#[test]
+fn the_same_save_twice_is_refused() {
+    let told = complaint(&[("a", SAVED), ("b", SAVED)], "--rules a b");
+    assert!(told.contains("b: table filter of family ip is in an earlier save too"), "{told}");
+    let told = complaint(&[("a", &format!("{SAVED}{SAVED}"))], "--rules a");
+    assert!(told.contains("a:9:") && told.contains("stands here twice"), "{told}");
+}

@@ -11,11 +11,13 @@ mod matches;
 mod nat;
 mod options;
 mod protocol;
+mod rewrite;
 mod rule;
 mod save;
 mod target;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod vocabulary;
 mod words;
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::matches::{Context, directions, number, number_and_mask};
-use super::nat;
 use super::options::{Extension, Parsed};
 use super::words::Line;
+use super::{nat, rewrite};
 use crate::firewall::{
     Effect, Expression, Field, ReadError, RejectWith, Statement, Target, Value, Verdict,
 };
@@ -87,9 +87,6 @@ const PASSING: &[&str] = &[
     "CLASSIFY",
     "CONNSECMARK",
     "CT",
-    "DSCP",
-    "ECN",
-    "HL",
     "IDLETIMER",
     "LED",
     "LOG",
@@ -97,12 +94,9 @@ const PASSING: &[&str] = &[
     "RATEEST",
     "SECMARK",
     "SET",
-    "TCPMSS",
     "TCPOPTSTRIP",
     "TEE",
-    "TOS",
     "TRACE",
-    "TTL",
     "ULOG",
 ];
 
@@ -110,6 +104,9 @@ const PASSING: &[&str] = &[
 const OTHERS: &[&str] = &[
     "CONNMARK",
     "DNAT",
+    "DSCP",
+    "ECN",
+    "HL",
     "HMARK",
     "MARK",
     "MASQUERADE",
@@ -121,7 +118,10 @@ const OTHERS: &[&str] = &[
     "REJECT",
     "SNAT",
     "SYNPROXY",
+    "TCPMSS",
+    "TOS",
     "TPROXY",
+    "TTL",
 ];
 
 fn is_known(name: &str) -> bool {
@@ -142,13 +142,14 @@ fn extension(target: &Extension<'_>, context: &Context<'_>) -> Option<Vec<Statem
         "CONNMARK" => vec![connmark(target)?],
         "HMARK" => vec![unknown(Target::Mark, target)],
         "SET" => ipset(target)?,
+        "DSCP" | "ECN" | "HL" | "TCPMSS" | "TOS" | "TTL" => rewrite::statements(target)?,
         "DNAT" | "SNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" => nat::statements(target, is_v6)?,
         name if PASSING.contains(&name) => vec![opaque(target, Effect::Passes)],
         _ => return None,
     })
 }
 
-fn unknown(to: Target, target: &Extension<'_>) -> Statement {
+pub(super) fn unknown(to: Target, target: &Extension<'_>) -> Statement {
     Statement::Assign { target: to, value: Expression::Unknown(target.text.as_str().into()) }
 }
 
@@ -163,19 +164,12 @@ fn ipset(target: &Extension<'_>) -> Option<Vec<Statement>> {
     Some(vec![opaque(target, Effect::Passes)])
 }
 
-fn of(target: Target) -> Field {
-    match target {
-        Target::Mark => Field::Mark,
-        Target::CtMark => Field::CtMark,
-    }
-}
-
 /// `(mark & !mask) ^ value` (net/netfilter/xt_mark.c).
-fn exchange(to: Target, value: u32, mask: u32) -> Statement {
+pub(super) fn exchange(to: Target, value: u32, mask: u32) -> Statement {
     let value = match mask {
         u32::MAX => Expression::Constant(Value::Number(value.into())),
         mask => Expression::Bits {
-            of: Box::new(Expression::Field(of(to))),
+            of: Box::new(Expression::Field(to.field())),
             mask: (!mask).into(),
             flip: value.into(),
         },

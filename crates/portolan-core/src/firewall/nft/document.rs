@@ -1,6 +1,6 @@
 //! The list `nftables`: tables, chains, sets and rules, each an object of its own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -10,8 +10,7 @@ use super::scope::{Scope, Surroundings};
 use super::set::{self, Data};
 use super::statement;
 use crate::firewall::{
-    Base, Chain, ChainKind, ChainPolicy, Effect, Expression, Family, Field, Hook, Origin,
-    ReadError, Ruleset, Statement, Table,
+    Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin, ReadError, Ruleset, Table,
 };
 
 /// An error, and a word near which it is.
@@ -57,8 +56,6 @@ struct Reader<'a> {
     sets: Vec<(usize, &'a Value, Vec<&'a Value>)>,
     objects: Vec<(usize, &'a str, &'a Value)>,
     data: Vec<(usize, &'a str, Vec<Kind>)>,
-    /// Statements that write into a header: table, chain and rule; which; where.
-    writes: Vec<((usize, usize, usize), usize, Field)>,
     sequence: u32,
     has_foreign: Vec<&'a str>,
 }
@@ -246,7 +243,6 @@ impl<'a> Reader<'a> {
         let owner = &mut self.ruleset.tables[table];
         let mut scope = Scope::new(owner.family, around.get(table).unwrap_or(&none));
         let rule = statement::rule(body, &mut scope);
-        let writes = scope.writes;
         if is_of_iptables(body) {
             owner.origin = Origin::IptablesNft;
         }
@@ -254,32 +250,9 @@ impl<'a> Reader<'a> {
         if is_first {
             rules.insert(0, rule);
         } else {
-            let here = (table, at, rules.len());
-            self.writes
-                .extend(writes.into_iter().map(|(statement, field)| (here, statement, field)));
             rules.push(rule);
         }
         Ok(())
-    }
-
-    /// What is written into a field that no rule asks changes no packet's way.
-    fn settle_writes(&mut self) {
-        let tables = &mut self.ruleset.tables;
-        if tables.iter().any(|table| table.origin != Origin::Nft) {
-            return; // what iptables asks is not known here
-        }
-        let mut asked = HashSet::new();
-        for rule in tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules) {
-            rule.statements.iter().for_each(|statement| fields(statement, &mut asked));
-        }
-        for ((table, chain, rule), statement, field) in &self.writes {
-            let rule = &mut tables[*table].chains[*chain].rules[*rule];
-            if let Some(Statement::Opaque { effect, .. }) = rule.statements.get_mut(*statement)
-                && !asked.contains(field)
-            {
-                *effect = Effect::Passes;
-            }
-        }
     }
 
     fn finish(mut self) -> Result<Ruleset, Misread> {
@@ -288,38 +261,12 @@ impl<'a> Reader<'a> {
                 .notes
                 .push(format!("the listing has objects `{kind}`, which are not understood"));
         }
-        self.settle_writes();
         for table in &mut self.ruleset.tables {
             if is_builtin(table) {
                 table.origin = Origin::IptablesNft;
             }
         }
         Ok(self.ruleset)
-    }
-}
-
-/// The fields a statement asks.
-fn fields(statement: &Statement, found: &mut HashSet<Field>) {
-    match statement {
-        Statement::Match(one) => fields_of(&one.left, found),
-        Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => fields_of(key, found),
-        Statement::Assign { value, .. } => fields_of(value, found),
-        Statement::Nat(nat) => {
-            nat.address.iter().chain(&nat.port).for_each(|one| fields_of(one, found));
-        }
-        _ => {}
-    }
-}
-
-fn fields_of(expression: &Expression, found: &mut HashSet<Field>) {
-    match expression {
-        Expression::Field(field) => {
-            found.insert(*field);
-        }
-        Expression::Bits { of, .. } => fields_of(of, found),
-        Expression::Concat(parts) => parts.iter().for_each(|part| fields_of(part, found)),
-        Expression::Lookup { key, .. } => fields_of(key, found),
-        Expression::Constant(_) | Expression::OneOf(_) | Expression::Unknown(_) => {}
     }
 }
 

@@ -40,8 +40,6 @@ pub(super) struct Scope<'a> {
     pub(super) around: &'a Surroundings<'a>,
     /// What was read so far.
     pub(super) statements: Vec<Statement>,
-    /// Which of them write into a header, and where.
-    pub(super) writes: Vec<(usize, Field)>,
     version: Option<bool>,
     protocol: Option<u8>,
     is_ethernet: bool,
@@ -56,15 +54,7 @@ impl<'a> Scope<'a> {
             _ => None,
         };
         let is_ethernet = matches!(family, Family::Bridge | Family::Netdev | Family::Arp);
-        Self {
-            family,
-            around,
-            statements: Vec::new(),
-            writes: Vec::new(),
-            version,
-            protocol: None,
-            is_ethernet,
-        }
+        Self { family, around, statements: Vec::new(), version, protocol: None, is_ethernet }
     }
 
     /// Whether only IPv6 packets, or only IPv4 packets, get here.

@@ -281,11 +281,17 @@ fn mangle(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
     scope.guard(&written.guards);
     asked_by_name(value, scope);
     // Rules further on may look at what was written into the packet.
+    let target = match written.expression {
+        Expression::Field(Field::Ttl) => Some(Target::Ttl),
+        Expression::Field(Field::Dscp) => Some(Target::Dscp),
+        Expression::Field(Field::Ecn) => Some(Target::Ecn),
+        _ => None,
+    };
+    if let Some(target) = target {
+        let value = given(value, &written.kinds, scope);
+        return scope.statements.push(Statement::Assign { target, value });
+    }
     let effect = match (&written.expression, key.get("payload")) {
-        (Expression::Field(field @ (Field::Ttl | Field::Dscp | Field::Ecn)), _) => {
-            scope.writes.push((scope.statements.len(), *field));
-            Effect::Decides
-        }
         (Expression::Field(_), _) | (_, Some(_)) => Effect::Decides,
         _ => Effect::Passes,
     };

@@ -92,6 +92,9 @@ impl Walker<'_> {
     pub(super) fn field(&self, field: Field) -> Seen<'_> {
         let packet = &self.packet;
         let is_v6 = packet.is_v6();
+        if let Some((_, rule)) = self.open_fields.iter().find(|(open, _)| open.is_in(field)) {
+            return Seen::Open(format!("what {rule:?} has written there").into());
+        }
         match field {
             Field::InterfaceIn => link(&self.link_in, "the interface it comes in by"),
             Field::InterfaceOut => link(&self.link_out, "the interface it leaves by"),

@@ -10,7 +10,9 @@ use super::lookup::Change;
 use super::prepared::{Event, Prepared};
 use super::walk::{Because, Decision, NoWay, Note, Outcome, Station, Step, Walk, Way};
 use crate::firewall::device::{Device, Devices, asks_port};
-use crate::firewall::{ChainId, ChainKind, Direction, Hook, Packet, RouteKind, RuleId, Tuple};
+use crate::firewall::{
+    ChainId, ChainKind, Direction, Hook, Packet, RouteKind, RuleId, Target, Tuple,
+};
 
 /// An interface of the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(super) struct Walker<'r> {
     pub(super) is_own: bool,
     /// The rule that made its mark something nobody knows.
     pub(super) mark_open: Option<RuleId>,
+    /// What of the packet a rule wrote to, nobody knows what.
+    pub(super) open_fields: Vec<(Target, RuleId)>,
     pub(super) vague: Vague,
     /// Whether its source, its destination was written anew.
     pub(super) translated_sides: [bool; 2],
@@ -118,6 +122,7 @@ impl<'r> Walker<'r> {
             is_later_fragment: packet.is_later_fragment,
             is_own,
             mark_open: None,
+            open_fields: Vec::new(),
             vague: Vague::default(),
             translated_sides: [false; 2],
             is_redirected: false,

@@ -9,7 +9,7 @@ use super::path::Walker;
 use super::walk::Step;
 use crate::firewall::{
     Condition, Effect, ElementValue, Expression, NatKind, Rule, RuleId, SetOperation, SetRef,
-    Statement, Target, Verdict,
+    Statement, Target, TcpFlags, Verdict,
 };
 
 /// How a statement, or a rule, goes on.
@@ -118,8 +118,24 @@ impl<'r> Walker<'r> {
             }
             // Without a connection it does nothing, and the rule goes on (nft_ct_set_eval).
             Target::CtMark => self.set_ct_mark(number, at.rule),
+            of_header => self.write_header(of_header, number, at.rule),
         }
         Flow::On
+    }
+
+    /// Writes into the packet itself; a value nobody knows leaves what stands there open.
+    fn write_header(&mut self, target: Target, value: Option<u32>, rule: RuleId) {
+        self.open_fields.retain(|(open, _)| *open != target);
+        let Some(value) = value else { return self.open_fields.push((target, rule)) };
+        let (low, packet) = (value.to_le_bytes()[0], &mut self.packet);
+        match target {
+            Target::Ttl => packet.ttl = low,
+            Target::Dscp => packet.traffic_class = (low << 2) | (packet.traffic_class & 3),
+            Target::Ecn => packet.traffic_class = (packet.traffic_class & !3) | (low & 3),
+            Target::TcpFlags => packet.tcp_flags = TcpFlags(low),
+            Target::Length => packet.length = u16::try_from(value).unwrap_or(u16::MAX),
+            Target::Mark | Target::CtMark => {}
+        }
     }
 
     /// Hands it to a socket here if there is one, else ends the rule (nft_tproxy_eval).

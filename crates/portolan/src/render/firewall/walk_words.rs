@@ -154,6 +154,11 @@ pub(super) const fn target_word(target: Target) -> &'static str {
     match target {
         Target::Mark => "mark",
         Target::CtMark => "ct mark",
+        Target::Ttl => "ttl",
+        Target::Dscp => "dscp",
+        Target::Ecn => "ecn",
+        Target::TcpFlags => "tcp flags",
+        Target::Length => "length",
     }
 }
 

@@ -63,7 +63,10 @@ impl Run<'_> {
         let at = self.place(step.id, &stream.effect);
         let number = match self.space.evaluate(value, at, &mut self.memo)? {
             Evaluated::Numbers(mut parts) if parts.len() == 1 => parts.remove(0),
-            _ => self.any_number(32, step.id, "mark")?,
+            _ => {
+                let width = target.field().width().unwrap_or(32);
+                self.any_number(width, step.id, &format!("{target:?}"))?
+            }
         };
         let hit = self.space.bdd.and(stream.packets, number.known)?;
         let missed = self.space.bdd.minus(stream.packets, hit)?;
@@ -74,6 +77,13 @@ impl Run<'_> {
                 let number = self.ct_mark(number, &stream.effect, step.id)?;
                 (self.space.layout.ct_mark, number)
             }
+            header => match self.space.layout.plain(header.field(), self.space.is_v6) {
+                Some(field) => (field, number),
+                None => {
+                    step.go_on(stream.effect, hit);
+                    return Ok(());
+                }
+            },
         };
         write(&mut stream.effect, field, &number);
         step.go_on(stream.effect, hit);

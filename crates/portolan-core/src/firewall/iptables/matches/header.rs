@@ -27,7 +27,7 @@ pub(super) fn dscp(option: &Opt<'_>) -> Option<Statement> {
 }
 
 /// RFC 2474 (CS), RFC 2597 (AF), RFC 3246 (EF), RFC 5865 (VOICE-ADMIT is not known to iptables).
-fn class(name: &str) -> Option<u32> {
+pub(in super::super) fn class(name: &str) -> Option<u32> {
     let name = name.to_ascii_uppercase();
     if let Some(digit) = name.strip_prefix("CS") {
         return digit.parse::<u32>().ok().filter(|n| *n < 8).map(|n| n * 8);

@@ -15,6 +15,7 @@ use crate::firewall::{
 };
 
 pub(super) use address::own;
+pub(super) use header::class as dscp_class;
 pub(super) use ipset::directions;
 
 /// What a match is read in.

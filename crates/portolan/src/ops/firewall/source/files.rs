@@ -64,11 +64,31 @@ fn open(name: &str) -> Result<Source> {
     let path = if path == "-" { "standard input".to_owned() } else { path.to_owned() };
     let text = String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    // nft and iptables-restore read on behind it or stop there, and say nothing.
+    if let Some(at) = text.find('\0') {
+        return Err(refused(&path, &text, nul(&text, at)));
+    }
     let format = RuleFormat::of(&text);
-    if format == RuleFormat::Empty {
-        return Err(wrong(&path, "it is empty", hint));
+    match format {
+        RuleFormat::Empty => return Err(wrong(&path, "it is empty", hint)),
+        RuleFormat::IptablesList => {
+            let what =
+                "a listing of iptables, and no save: it tells of one table only, and not of which";
+            let hint = "save the rules with: iptables-save > FILE, and ip6tables-save > FILE6";
+            return Err(wrong(&path, what, hint));
+        }
+        _ => {}
     }
     Ok(Source { path, family, text, format })
+}
+
+/// A byte 0 at a place of the text.
+fn nul(text: &str, at: usize) -> ReadError {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(1, |rest| rest.chars().count() + 1);
+    let error = ReadError::new(line, column, "a byte 0, which no rules have: readers stop there");
+    error.hinting("is the file damaged? save the rules again")
 }
 
 /// A script of nft, loaded where it harms nobody.
@@ -112,12 +132,15 @@ fn with_saves(ruleset: Ruleset, sources: &[Source]) -> Result<Ruleset> {
     let mut saves = Vec::new();
     let mut first_unprinted = None;
     for source in sources.iter().filter(|source| source.format == RuleFormat::IptablesSave) {
-        let save = Save::read(&source.text, source.family, ipsets.as_ref())
+        let read = Save::read_all(&source.text, source.family, ipsets.as_ref())
             .map_err(|error| refused(&source.path, &source.text, error))?;
-        if !save.incompatible.is_empty() {
+        if read.iter().any(|save| !save.incompatible.is_empty()) {
             first_unprinted.get_or_insert(source);
         }
-        saves.push(save);
+        for save in &read {
+            refuse_second(&saves, save, source)?;
+        }
+        saves.extend(read);
     }
     if saves.is_empty() {
         return Ok(ruleset);
@@ -126,6 +149,21 @@ fn with_saves(ruleset: Ruleset, sources: &[Source]) -> Result<Ruleset> {
         Some(source) => refused(&source.path, &source.text, error),
         None => Fault::new(error.problem, error.hint),
     })
+}
+
+/// The same table of the same iptables in an earlier save: one of the two would count for nothing.
+fn refuse_second(earlier: &[Save], save: &Save, source: &Source) -> Result<()> {
+    let same = earlier.iter().filter(|e| (e.family, e.origin) == (save.family, save.origin));
+    let mut known = same.flat_map(|earlier| &earlier.tables);
+    match known.find(|known| save.tables.iter().any(|table| table.name == known.name)) {
+        Some(table) => {
+            let what =
+                format!("table {} of family {} is in an earlier save too", table.name, save.family);
+            let hint = "give each save once; one of IPv6 without a header as v6:FILE";
+            Err(wrong(&source.path, &what, hint))
+        }
+        None => Ok(()),
+    }
 }
 
 fn ipsets(sources: &[Source]) -> Result<Option<Ipsets>> {

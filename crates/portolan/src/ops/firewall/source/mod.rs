@@ -73,11 +73,18 @@ fn live() -> Result<Rules> {
     Ok(Rules { ruleset, world, gaps, is_live: true })
 }
 
-const fn hint(fault: &ReadFault) -> &'static str {
+fn hint(fault: &ReadFault) -> &'static str {
     match fault {
         ReadFault::NotPermitted => "run with sudo, or name a file with --rules",
         ReadFault::NoTool => "install nftables",
-        _ => "look with: nft list ruleset",
+        ReadFault::Tool { program, .. }
+        | ReadFault::Refused { program, .. }
+        | ReadFault::Unreadable { program, .. } => match program.rsplit('/').next() {
+            Some(name) if name.starts_with("ip6tables") => "look with: ip6tables-save",
+            Some(name) if name.starts_with("iptables") => "look with: iptables-save",
+            Some("ipset") => "look with: ipset save",
+            _ => "look with: nft list ruleset",
+        },
     }
 }
 

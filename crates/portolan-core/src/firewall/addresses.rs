@@ -70,6 +70,18 @@ impl Addresses {
         self.without(&self.without(other))
     }
 
+    /// Whether some address is in both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        [false, true].into_iter().any(|is_v6| {
+            let others = other.intervals(is_v6);
+            self.intervals(is_v6).iter().any(|(first, last)| {
+                let near = others.partition_point(|(_, end)| end < first);
+                others.get(near).is_some_and(|(begin, _)| begin <= last)
+            })
+        })
+    }
+
     /// Those of one family.
     #[must_use]
     pub fn family(&self, is_v6: bool) -> Self {

@@ -56,6 +56,9 @@ pub struct Reached {
     /// Senders with the same fate, the farthest reaching answer first; empty where the source has no
     /// address.
     pub groups: Vec<Group>,
+    /// Neighbours who do not reach the port, but what stands behind it at its own address: whoever is on
+    /// the link may send packets for a container to this machine, and it passes them on.
+    pub straight: Vec<Group>,
 }
 
 /// Senders that all meet with the same.
@@ -82,7 +85,10 @@ pub struct Group {
     pub around: Option<Around>,
     /// What it hangs on, in the words of the rules, limits that are kept among it.
     pub depends_on: Vec<String>,
-    /// Whether one packet speaks for all of them; else it is an example.
+    /// How many more rules decide the same about some of them; 0 where the one that is named decides
+    /// about all.
+    pub other_rules: usize,
+    /// Whether it is known of all of them; else one packet was an example.
     pub is_exact: bool,
 }
 
@@ -224,6 +230,11 @@ impl PortReach {
         self.groups().find(|group| group.answer == Answer::Yes && group.around.is_some())
     }
 
+    /// Senders who reach what stands behind the port at its own address, and not by the port.
+    pub fn straight(&self) -> impl Iterator<Item = &Group> {
+        self.sources.iter().flat_map(|reached| &reached.straight)
+    }
+
     /// Every group of every source.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.sources.iter().flat_map(|reached| &reached.groups)
@@ -231,6 +242,21 @@ impl PortReach {
 }
 
 impl Group {
+    /// Whether the same is told of other senders.
+    pub(super) fn is_same_fate(&self, other: &Self) -> bool {
+        self.answer == other.answer
+            && self.by == other.by
+            && self.is_v6 == other.is_v6
+            && self.interface == other.interface
+            && self.to == other.to
+            && self.taker == other.taker
+            && self.translated == other.translated
+            && self.around == other.around
+            && self.depends_on == other.depends_on
+            && self.other_rules == other.other_rules
+            && self.is_exact == other.is_exact
+    }
+
     /// Whether there is a way at all between such senders and this machine.
     #[must_use]
     pub const fn has_way(&self) -> bool {

@@ -1,7 +1,8 @@
-//! What helps against a port that goes around the input rules, the best first.
+//! What helps against a port that goes around the input rules, or that is reached behind them, the best
+//! first.
 
 use crate::firewall::RulePlace;
-use crate::net::{Port, Transport};
+use crate::net::{Endpoint, Port, Transport};
 
 use super::answer::AroundKind;
 use super::{Group, PortReach, Rules, Taker};
@@ -37,6 +38,13 @@ pub enum Fix {
         /// Whether `ip6tables` is meant.
         is_v6: bool,
     },
+    /// A rule before the translation that ends what comes for the inside by its own address.
+    NotStraight {
+        /// What stands behind the port.
+        to: Endpoint,
+        /// The interface to it, whose own traffic is not meant.
+        interface: Option<Box<str>>,
+    },
     /// A rule before the translation.
     BeforeTranslation {
         /// The port here.
@@ -48,10 +56,30 @@ pub enum Fix {
     },
 }
 
-/// What helps where a port goes around the input rules; nothing where none does.
+/// What helps where a port goes around the input rules, or neighbours get to what stands behind it;
+/// nothing where neither is so.
 #[must_use]
 pub fn fixes(reach: &PortReach, rules: &Rules) -> Vec<Fix> {
-    let Some(group) = reach.around() else { return Vec::new() };
+    let straight = reach.straight().filter_map(|group| match &group.taker {
+        Some(Taker::Behind { to, interface, .. }) => {
+            Some(Fix::NotStraight { to: *to, interface: interface.clone() })
+        }
+        _ => None,
+    });
+    let mut fixes: Vec<Fix> = Vec::new();
+    for fix in straight {
+        if !fixes.contains(&fix) {
+            fixes.push(fix);
+        }
+    }
+    match reach.around() {
+        Some(group) => [against(group, reach, rules), fixes].concat(),
+        None => fixes,
+    }
+}
+
+/// What helps against a group that goes around the input rules.
+fn against(group: &Group, reach: &PortReach, rules: &Rules) -> Vec<Fix> {
     let (port, transport) = (reach.port, reach.transport);
     let mut fixes = Vec::new();
     let kind = group.around.as_ref().map(|around| around.kind);

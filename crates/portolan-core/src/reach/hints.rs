@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::{
-    Chain, ChainKind, Element, ElementValue, Expression, Field, Hook, Match, Rule, Ruleset, SetRef,
-    Span, Statement, Table, Test,
+    Chain, ChainKind, Direction, Effect, Element, ElementValue, Expression, Field, Hook, Match,
+    Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide, Value,
 };
 
 /// The interfaces that packets of other machines might come in by, as far as rules name them. Bridges of
@@ -155,39 +155,6 @@ pub(super) fn translated_ports(ruleset: &Ruleset) -> Vec<(Option<u8>, u16)> {
     found
 }
 
-/// Ports that rules translate to.
-pub(super) fn ports_translated_to(ruleset: &Ruleset) -> Vec<u16> {
-    let mut found = Vec::new();
-    for (table, _, rule) in rules(ruleset) {
-        for statement in &rule.statements {
-            let Statement::Nat(nat) = statement else { continue };
-            let spans: Vec<u128> = match &nat.port {
-                Some(Expression::Constant(crate::firewall::Value::Number(n))) => vec![*n],
-                Some(Expression::OneOf(Span::Numbers { low, .. })) => vec![*low],
-                Some(Expression::Lookup { map, .. }) => values(elements(table, map)),
-                _ => Vec::new(),
-            };
-            found.extend(spans.into_iter().filter_map(|n| u16::try_from(n).ok()));
-        }
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-fn values(elements: &[Element]) -> Vec<u128> {
-    let data = elements.iter().filter_map(|element| match &element.value {
-        ElementValue::Data(spans) => spans.last(),
-        _ => None,
-    });
-    data.filter_map(|span| match span {
-        Span::Numbers { low, .. } => Some(*low),
-        Span::Names { .. } => None,
-    })
-    .take(MOST_PORTS)
-    .collect()
-}
-
 /// Destination ports a statement asks for: in a match, alone or in a concatenation, or as a map's key.
 fn ports_in(table: &Table, statement: &Statement) -> Vec<u16> {
     let (key, set) = match statement {
@@ -222,6 +189,81 @@ fn numbers(elements: &[Element], part: usize) -> Vec<u128> {
     }
     found.truncate(MOST_PORTS);
     found
+}
+
+/// The ports that packets can have after translations, beside those they had; `None` where that cannot
+/// be listed.
+pub(super) fn ports_after(ruleset: &Ruleset) -> Option<Vec<u16>> {
+    let mut found = Vec::new();
+    for (table, _, rule) in rules(ruleset) {
+        for statement in &rule.statements {
+            match statement {
+                Statement::Nat(nat) => match &nat.port {
+                    None if has_only_constants(nat.address.as_ref()) => {}
+                    Some(Expression::Constant(Value::Number(n))) => found.push(*n),
+                    Some(Expression::Lookup { map, .. }) => {
+                        let members = elements(table, map);
+                        if members.is_empty() || members.len() > MOST_PORTS {
+                            return None;
+                        }
+                        for member in members {
+                            let ElementValue::Data(spans) = &member.value else { return None };
+                            let Some(Span::Numbers { low, high }) = spans.last() else {
+                                return None;
+                            };
+                            if low != high {
+                                return None;
+                            }
+                            found.push(*low);
+                        }
+                    }
+                    _ => return None,
+                },
+                Statement::Opaque { effect, .. } if *effect != Effect::Passes => return None,
+                _ => {}
+            }
+        }
+    }
+    found.into_iter().map(|n| u16::try_from(n).ok()).collect()
+}
+
+/// Whether an address is given as such: one out of a map may come with a port.
+const fn has_only_constants(address: Option<&Expression>) -> bool {
+    matches!(address, None | Some(Expression::Constant(_) | Expression::OneOf(_)))
+}
+
+/// Whether a packet with one of these protocols to one of these ports can get past the matches of a rule
+/// that ask for both. Ports are those before and after every translation.
+pub(super) fn may_match(table: &Table, rule: &Rule, protocols: &[u16], ports: &[u16]) -> bool {
+    rule.statements.iter().all(|statement| {
+        let Statement::Match(Match { left: Expression::Field(field), test: Test::In(set) }) =
+            statement
+        else {
+            return true;
+        };
+        let of_original = Field::CtTuple(Direction::Original, TupleSide::DestinationPort);
+        match field {
+            Field::Protocol => has(table, set, protocols),
+            _ if *field == Field::DestinationPort || *field == of_original => {
+                has(table, set, ports)
+            }
+            _ => true,
+        }
+    })
+}
+
+fn has(table: &Table, set: &SetRef, numbers: &[u16]) -> bool {
+    if let SetRef::Named(name) = set
+        && table.set(name).is_none_or(|set| set.elements.is_none() || set.flags.is_dynamic)
+    {
+        return true;
+    }
+    elements(table, set).iter().any(|element| match &element.key[..] {
+        [Span::Numbers { low, high }] => {
+            numbers.iter().any(|n| (*low..=*high).contains(&u128::from(*n)))
+        }
+        _ => true,
+    })
 }
 
 /// Whether a rule sends its packets to another place.

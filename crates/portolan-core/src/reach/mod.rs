@@ -18,14 +18,17 @@ mod hints;
 mod listener;
 mod own;
 mod question;
+mod regions;
 mod source;
+mod survey;
+mod translations;
 mod travel;
 
 pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Taker, Translated};
 pub use fix::{Fix, fixes};
 pub use follow::{End, Followed, FollowedStep, followed};
 pub use own::OwnRefusal;
-pub use question::{Publication, Rules, Scene};
+pub use question::{Asking, Publication, Rules, Scene};
 pub use source::{Source, Whence, senders};
 
 #[cfg(test)]

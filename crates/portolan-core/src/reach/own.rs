@@ -95,6 +95,7 @@ impl Travel<'_> {
             translated: None,
             around: None,
             depends_on: Vec::new(),
+            other_rules: 0,
             is_exact: true,
         };
         Some(self.own_fate(&self.own_packet(to), group, listens(to)))

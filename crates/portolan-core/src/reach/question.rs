@@ -1,13 +1,16 @@
 //! What is asked and what is known: rules, addresses, sockets, containers.
 
+use std::cell::OnceCell;
+
+use crate::firewall::analyse::AnalyseError;
 use crate::firewall::simulate::Prepared;
 use crate::firewall::{Chain, Ruleset, World};
 use crate::net::{Port, Transport};
 use crate::socket::SocketTable;
 
-use super::answer::together;
-use super::travel::Travel;
-use super::{Answer, PortReach, Reached, Source, hints};
+use super::survey::Survey;
+use super::translations::{Translation, translations};
+use super::{PortReach, Source, hints};
 
 /// The rules of a machine, and the same without translation of destinations.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +81,8 @@ impl<'a> Scene<'a> {
             scene: self,
             with: rules.map(|rules| Prepared::new(&rules.ruleset, &rules.world)),
             without: rules.map(|rules| Prepared::new(&rules.untranslated, &rules.world)),
-            targets: rules.map(|r| hints::ports_translated_to(&r.ruleset)).unwrap_or_default(),
+            after: rules.map_or_else(|| Some(Vec::new()), |r| hints::ports_after(&r.ruleset)),
+            translations: OnceCell::new(),
         }
     }
 }
@@ -88,60 +92,71 @@ pub struct Asking<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) with: Option<Prepared<'a>>,
     pub(super) without: Option<Prepared<'a>>,
-    /// Ports that rules translate to.
-    pub(super) targets: Vec<u16>,
+    /// Ports that rules translate to; `None` where they cannot be listed.
+    pub(super) after: Option<Vec<u16>>,
+    translations: OnceCell<Vec<Translation>>,
 }
 
 impl Asking<'_> {
     /// Who of `sources` reaches a port.
-    #[must_use]
-    pub fn about(&self, port: Port, transport: Transport, sources: &[Source]) -> PortReach {
-        let travel = Travel::new(self, port, transport);
-        let reached = |source: &Source| {
-            let groups = travel.groups(&source.whence);
-            let mut answer = together(&groups);
-            if answer == Answer::No && !source.unresolved.is_empty() {
-                answer = Answer::Unknown;
-            }
-            Reached { source: source.clone(), answer, groups }
-        };
-        PortReach { port, transport, sources: sources.iter().map(reached).collect() }
+    ///
+    /// # Errors
+    /// As [`Self::survey`].
+    pub fn about(
+        &self,
+        port: Port,
+        transport: Transport,
+        sources: &[Source],
+    ) -> Result<PortReach, AnalyseError> {
+        let none = PortReach { port, transport, sources: Vec::new() };
+        Ok(self.survey(&[(port, transport)], sources)?.pop().unwrap_or(none))
+    }
+
+    /// Who of `sources` reaches each of these ports. All are asked about together, which costs hardly
+    /// more than one.
+    ///
+    /// # Errors
+    /// When the analysis and the simulator disagree. A node budget that runs out is no error: groups are
+    /// then no longer exact, and say so.
+    pub fn survey(
+        &self,
+        ports: &[(Port, Transport)],
+        sources: &[Source],
+    ) -> Result<Vec<PortReach>, AnalyseError> {
+        Survey::new(self, ports, sources).all()
     }
 
     /// The ports that rules send to another place, beside those that sockets hold.
     #[must_use]
     pub fn translated_ports(&self) -> Vec<(Port, Transport)> {
-        let Some(rules) = self.scene.rules else { return Vec::new() };
-        let named = hints::translated_ports(&rules.ruleset).into_iter();
-        let mut found: Vec<(Port, Transport)> = named
-            .flat_map(|(protocol, port)| transports(protocol).iter().map(move |t| (Port(port), *t)))
-            .filter(|(port, transport)| Travel::new(self, *port, *transport).is_translated())
-            .collect();
-        found.sort();
+        let outer = self.translations().iter().filter(|found| !found.is_of_loopback);
+        let mut found: Vec<_> = outer.map(|found| (found.port, found.transport)).collect();
         found.dedup();
         found
     }
 
-    /// The ports here whose traffic rules send to `port` somewhere.
+    /// Whether rules send packets for some port to another place, those for loopback addresses among them.
+    #[must_use]
+    pub fn translates(&self) -> bool {
+        !self.translations().is_empty()
+    }
+
+    /// The ports here whose traffic rules send to `port` somewhere; those of loopback addresses only where
+    /// the machine is known, for with saved rules nothing more is said of them.
     #[must_use]
     pub fn leading_to(&self, port: Port, transport: Transport) -> Vec<Port> {
-        if !self.targets.contains(&port.0) {
-            return Vec::new();
-        }
-        let all = self.translated_ports().into_iter();
-        let same = all.filter(|(own, t)| *t == transport && *own != port);
-        same.filter(|(own, t)| Travel::new(self, *own, *t).translates_to(port))
-            .map(|(own, _)| own)
-            .collect()
+        let is_known = self.scene.world.is_known();
+        let leads = |found: &&Translation| {
+            let is_it = found.transport == transport && found.to.port == port;
+            is_it && found.port != port && (is_known || !found.is_of_loopback)
+        };
+        let mut found: Vec<_> =
+            self.translations().iter().filter(leads).map(|found| found.port).collect();
+        found.dedup();
+        found
     }
-}
 
-fn transports(protocol: Option<u8>) -> &'static [Transport] {
-    match protocol {
-        Some(6) => &[Transport::Tcp],
-        Some(17) => &[Transport::Udp],
-        Some(132) => &[Transport::Sctp],
-        Some(33) => &[Transport::Dccp],
-        _ => &[Transport::Tcp, Transport::Udp],
+    pub(super) fn translations(&self) -> &[Translation] {
+        self.translations.get_or_init(|| translations(self))
     }
 }

@@ -12,6 +12,8 @@ use crate::firewall::{
 use crate::net::{Endpoint, Port, Prefix, Transport};
 use crate::socket::{Address, Family as Ip, Held, Socket, SocketTable, SocketTransport, State};
 
+mod exact;
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -188,7 +190,7 @@ impl Case {
 
     fn ask(&self, port: u16, source: Source) -> Reached {
         let asking = self.scene().prepare();
-        asking.about(Port(port), Transport::Tcp, &[source]).sources.remove(0)
+        asking.about(Port(port), Transport::Tcp, &[source]).unwrap().sources.remove(0)
     }
 
     fn answer(&self, port: u16, source: &str) -> (Answer, String) {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::firewall::analyse::AnalyseError;
 use crate::firewall::simulate::{
     Because, Decision, NoWay, Open, Outcome, Prepared, Presumed, Station, Step, Walk, Way,
 };
@@ -12,10 +13,10 @@ use crate::net::{Endpoint, Port, Transport};
 use crate::socket::SocketTable;
 
 use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
-use super::arrival::{Arrival, SOME_INTERFACE, arrivals, destinations, is_own};
-use super::classes::Classes;
+use super::arrival::{Arrival, SOME_INTERFACE, destinations};
 use super::question::Asking;
-use super::{Whence, hints, listener};
+use super::survey::Exact;
+use super::{hints, listener};
 
 /// Questions about one port.
 pub(super) struct Travel<'a> {
@@ -23,89 +24,92 @@ pub(super) struct Travel<'a> {
     pub(super) port: Port,
     pub(super) transport: Transport,
     pub(super) protocol: u8,
-    /// How rules tell senders apart, IPv4 and IPv6.
-    classes: [Classes; 2],
+    /// Where packets go, if not to an address of this machine: straight to what stands behind a port of
+    /// ours.
+    straight: Option<Straight>,
+}
+
+/// What stands behind a port.
+struct Straight {
+    to: IpAddr,
+    /// The port here.
+    published: Port,
+}
+
+/// What becomes of a class of senders.
+pub(super) struct Fate {
+    pub(super) group: Group,
+    /// The answers that were sent back, one for each address at which the class was let in.
+    pub(super) answers: Vec<(Packet, Way)>,
 }
 
 impl<'a> Travel<'a> {
     pub(super) fn new(asking: &'a Asking<'a>, port: Port, transport: Transport) -> Self {
         let protocol = protocol_of(transport);
-        let mut ports = asking.targets.clone();
-        ports.push(port.0);
-        let classes = |is_v6| match asking.scene.rules {
-            Some(rules) => Classes::of(&rules.ruleset, is_v6, protocol, &ports),
-            None => Classes::one(),
-        };
-        Self { asking, port, transport, protocol, classes: [classes(false), classes(true)] }
+        Self { asking, port, transport, protocol, straight: None }
     }
 
-    /// What becomes of the packets of a source, those with the same fate together.
-    pub(super) fn groups(&self, whence: &Whence) -> Vec<Group> {
-        let mut groups = Vec::new();
-        for is_v6 in [false, true] {
-            match is_own(whence, self.asking.scene.world) {
-                true => groups.extend(self.of_own_programs(is_v6)),
-                false => self.of_others(whence, is_v6, &mut groups),
-            }
+    /// Packets of neighbours for an address behind this machine.
+    pub(super) fn straight(
+        asking: &'a Asking<'a>,
+        published: Port,
+        transport: Transport,
+        to: Endpoint,
+    ) -> Self {
+        let straight = Some(Straight { to: to.address, published });
+        Self { port: to.port, straight, ..Self::new(asking, published, transport) }
+    }
+
+    pub(super) const fn is_straight(&self) -> bool {
+        self.straight.is_some()
+    }
+
+    pub(super) fn is_world_known(&self) -> bool {
+        self.asking.scene.world.is_known()
+    }
+
+    /// The addresses to send to, of those of this machine.
+    pub(super) fn all_destinations(&self, own: &[IpAddr]) -> Vec<IpAddr> {
+        self.straight.as_ref().map_or_else(|| own.to_vec(), |straight| vec![straight.to])
+    }
+
+    /// The addresses such senders can send to.
+    pub(super) fn destinations(&self, arrival: &Arrival, is_v6: bool) -> Vec<IpAddr> {
+        match &self.straight {
+            Some(straight) => vec![straight.to],
+            None => destinations(arrival, self.asking.scene.world, self.ruleset(), is_v6),
         }
-        groups.sort_by_key(|group| (group.answer, group.is_v6));
-        groups
     }
 
-    /// Whether the rules send packets of other machines for this port somewhere else.
-    pub(super) fn is_translated(&self) -> bool {
-        self.translations().next().is_some()
+    /// A packet of some sender, with the interface it leaves by where nothing but the rules tells that.
+    pub(super) fn sample_packet(&self, arrival: &Arrival, to: IpAddr) -> Option<Packet> {
+        let packet = self.packet(&arrival.addresses, to, arrival, to.is_ipv6())?;
+        let out = self.asking.with.as_ref().and_then(|with| {
+            self.out_by_rules(&packet, &with.walk(&packet, Way::Prerouting, &Presumed))
+        });
+        Some(Packet { interface_out: out, ..packet })
     }
 
-    /// Whether the rules send them to `port`.
-    pub(super) fn translates_to(&self, port: Port) -> bool {
-        self.translations().any(|to| to.port == port)
-    }
-
-    fn translations(&self) -> impl Iterator<Item = Endpoint> {
-        let any = super::Source::any().whence;
-        let world = self.asking.scene.world;
-        let ruleset = self.ruleset();
-        let mut found = Vec::new();
-        for is_v6 in [false, true] {
-            for arrival in arrivals(&any, world, ruleset, is_v6) {
-                for to in destinations(&arrival, world, ruleset, is_v6) {
-                    for class in self.classes[usize::from(is_v6)].split(&arrival.addresses, is_v6) {
-                        let Some(prepared) = &self.asking.with else { continue };
-                        let Some(packet) = self.packet(&class, to, &arrival, is_v6) else {
-                            continue;
-                        };
-                        let walk = prepared.walk(&packet, Way::Prerouting, &Presumed);
-                        found.extend(translated(&walk).map(|(_, to)| to));
-                    }
-                }
-            }
+    /// Where addresses are not known: the interface by which rules say a translated packet leaves.
+    fn out_by_rules(&self, packet: &Packet, walk: &Walk) -> Option<Box<str>> {
+        if self.is_world_known() {
+            return None;
         }
-        found.into_iter()
+        let (_, to) = translated(walk).filter(|(_, to)| !is_same_host(packet, to))?;
+        hints::interface_of(self.ruleset()?, to.address)
     }
 
     pub(super) fn ruleset(&self) -> Option<&'a Ruleset> {
         self.asking.scene.rules.map(|rules| &rules.ruleset)
     }
 
-    fn of_others(&self, whence: &Whence, is_v6: bool, groups: &mut Vec<Group>) {
-        let (world, ruleset) = (self.asking.scene.world, self.ruleset());
-        let classes = &self.classes[usize::from(is_v6)];
-        for arrival in arrivals(whence, world, ruleset, is_v6) {
-            let to = destinations(&arrival, world, ruleset, is_v6);
-            let parts = classes.split(&arrival.addresses, is_v6);
-            let is_too_many = parts.len() > MOST_CLASSES;
-            for class in parts.into_iter().take(MOST_CLASSES) {
-                let mut group = self.class(&class, &to, &arrival, is_v6);
-                group.is_exact &= classes.is_exact && !is_too_many;
-                join(groups, group);
-            }
-        }
+    /// Senders that no answer finds its way to.
+    pub(super) fn without_way(&self, arrival: &Arrival, is_v6: bool) -> Group {
+        Self::group(&arrival.addresses, arrival, is_v6, By::NoRoute)
     }
 
-    /// What becomes of one class: the best that it can get at any address of this machine.
-    fn class(&self, class: &Addresses, to: &[IpAddr], arrival: &Arrival, is_v6: bool) -> Group {
-        let group = |by| Group {
+    fn group(class: &Addresses, arrival: &Arrival, is_v6: bool, by: By) -> Group {
+        Group {
             answer: Answer::No,
             by,
             is_v6,
@@ -116,25 +120,38 @@ impl<'a> Travel<'a> {
             translated: None,
             around: None,
             depends_on: Vec::new(),
+            other_rules: 0,
             is_exact: true,
-        };
-        if arrival.interface.is_none() {
-            return group(By::NoRoute);
         }
+    }
+
+    /// What becomes of one class: the best that it can get at any of these addresses.
+    pub(super) fn class(
+        &self,
+        class: &Addresses,
+        to: &[IpAddr],
+        arrival: &Arrival,
+        is_v6: bool,
+        exact: &mut Exact<'_>,
+    ) -> Result<Fate, AnalyseError> {
+        let group = |by| Self::group(class, arrival, is_v6, by);
         let mut best: Option<Group> = None;
+        let mut answers = Vec::new();
         for address in to {
             let Some(packet) = self.packet(class, *address, arrival, is_v6) else { continue };
             let fate = Group { to: Some(*address), ..group(By::NoAddress) };
-            let fate = self.fate(&packet, fate);
-            let is_better = best.as_ref().is_none_or(|known| rank(&fate) < rank(known));
+            let mut fate = self.fate(&packet, fate, exact)?;
+            answers.append(&mut fate.answers);
+            let is_better = best.as_ref().is_none_or(|known| rank(&fate.group) < rank(known));
             if is_better {
-                best = Some(fate);
+                best = Some(fate.group);
             }
             if best.as_ref().is_some_and(|best| best.answer == Answer::Yes) {
                 break;
             }
         }
-        best.unwrap_or_else(|| group(By::NoAddress))
+        let group = best.unwrap_or_else(|| group(By::NoAddress));
+        Ok(Fate { group, answers })
     }
 
     fn packet(
@@ -163,43 +180,72 @@ impl<'a> Travel<'a> {
         some.find(|a| !self.asking.scene.world.is_local(*a)).or_else(|| address(first))
     }
 
-    fn fate(&self, packet: &Packet, mut group: Group) -> Group {
+    fn fate(
+        &self,
+        packet: &Packet,
+        mut group: Group,
+        exact: &mut Exact<'_>,
+    ) -> Result<Fate, AnalyseError> {
         let (Some(with), Some(without)) = (&self.asking.with, &self.asking.without) else {
-            return self.unseen(packet, group);
+            return Ok(Fate { group: self.unseen(packet, group), answers: Vec::new() });
         };
         let mut sent = packet.clone();
         let mut walk = with.walk(&sent, Way::ByRoute, &Presumed);
         let moved = translated(&walk);
-        if let Some((_, to)) = moved.as_ref().filter(|_| !self.asking.scene.world.is_known())
-            && !is_same_host(packet, to)
-            && let Some(out) =
-                self.ruleset().and_then(|rules| hints::interface_of(rules, to.address))
-        {
+        if let Some(out) = self.out_by_rules(packet, &walk) {
             sent.interface_out = Some(out);
             walk = with.walk(&sent, Way::ByRoute, &Presumed);
+        }
+        if let Some((regions, cell)) = exact.known() {
+            regions.check(cell, &sent, &walk)?;
         }
         group.translated = moved.map(|(rule, to)| Translated {
             rule: rule.and_then(|id| self.ruleset()?.place(id)),
             to,
         });
-        // What ends before it is translated might have been sent on to somebody.
-        let is_early = walk.outcome != Outcome::Accept && walk.hook == Some(Hook::Prerouting);
-        if group.translated.is_none() && !is_early && self.is_nobody_at(packet) {
-            group.by = By::NoListener(self.bound(self.port));
-            return group;
+        let mut answers = Vec::new();
+        if group.translated.is_none() && !self.is_straight() && self.is_nobody_at(packet) {
+            // What ends before it is translated might have been sent on to somebody.
+            let is_early = walk.outcome != Outcome::Accept && walk.hook == Some(Hook::Prerouting);
+            if !is_early {
+                group.by = By::NoListener(self.bound(self.port));
+                return Ok(Fate { group, answers });
+            }
         }
         self.end(&walk, &mut group);
         if matches!(group.answer, Answer::Yes | Answer::Depends) {
             self.deliver(packet, &walk, &mut group);
         }
         if group.answer == Answer::Yes {
-            self.answer_back(packet, &walk, &mut group);
+            answers.extend(self.answer_back(packet, &walk, &mut group, exact)?);
         }
         if group.answer == Answer::Yes {
             group.around = self.around(packet, without, &group);
             group.depends_on = questions(&with.walk(&sent, Way::ByRoute, &Open));
         }
-        group
+        self.doubt(packet, &sent, &mut group, exact)?;
+        Ok(Fate { group, answers })
+    }
+
+    /// Where other packets of the same sender meet with something else, it depends.
+    fn doubt(
+        &self,
+        packet: &Packet,
+        sent: &Packet,
+        group: &mut Group,
+        exact: &mut Exact<'_>,
+    ) -> Result<(), AnalyseError> {
+        let is_let_in = group.answer == Answer::Yes;
+        let is_refused = group.answer == Answer::No && matches!(group.by, By::Refused { .. });
+        let is_somebody = self.is_straight() || !self.is_nobody_at(packet);
+        let may_change = is_let_in || (is_refused && (is_somebody || group.translated.is_some()));
+        let Some((regions, cell)) = exact.known().filter(|_| may_change) else { return Ok(()) };
+        let mut other = regions.hangs_on(cell, sent, is_let_in)?;
+        if !other.is_empty() {
+            group.answer = Answer::Depends;
+            group.depends_on.append(&mut other);
+        }
+        Ok(())
     }
 
     fn place(&self, walk: &Walk) -> Option<RulePlace> {
@@ -279,14 +325,21 @@ impl<'a> Travel<'a> {
     }
 
     pub(super) fn container(&self) -> Option<Box<str>> {
+        let port = self.straight.as_ref().map_or(self.port, |straight| straight.published);
         let mut all = self.asking.scene.publications.iter();
-        let found = all.find(|p| p.port == self.port && p.transport == self.transport);
+        let found = all.find(|p| p.port == port && p.transport == self.transport);
         found.map(|p| p.container.clone())
     }
 
-    /// Sends the answer back: packets of the connection, the other way round.
-    fn answer_back(&self, packet: &Packet, walk: &Walk, group: &mut Group) {
-        let (Some(with), Some(taker)) = (&self.asking.with, &group.taker) else { return };
+    /// Sends the answer back: packets of the connection, the other way round. Gives the answer.
+    fn answer_back(
+        &self,
+        packet: &Packet,
+        walk: &Walk,
+        group: &mut Group,
+        exact: &mut Exact<'_>,
+    ) -> Result<Option<(Packet, Way)>, AnalyseError> {
+        let (Some(with), Some(taker)) = (&self.asking.with, &group.taker) else { return Ok(None) };
         let there = &walk.packet;
         let mut answer = Packet::new(self.protocol, there.destination, there.source)
             .ports(there.destination_port, there.source_port);
@@ -299,19 +352,34 @@ impl<'a> Travel<'a> {
         answer.original = Some(packet.tuple());
         answer.mark = 0;
         answer.ct_mark = there.ct_mark;
-        answer.interface_out = Some(packet.interface_in.clone());
+        let is_by_route = self.is_world_known();
+        answer.interface_out = (!is_by_route).then(|| packet.interface_in.clone());
         let way = match taker {
-            Taker::Socket(_) => Way::Output,
+            Taker::Socket(socket) => {
+                answer.socket = Some((self.owner(*socket), 0));
+                Way::Output
+            }
             Taker::Behind { interface, .. } => {
                 answer.interface_in = interface.clone().unwrap_or_else(|| SOME_INTERFACE.into());
                 Way::Forward
             }
         };
         let back = with.walk(&answer, way, &Presumed);
+        if let Some((regions, _)) = exact.known() {
+            regions.check_answer(&answer, way, &back)?;
+        }
         let is_ended = back.outcome != Outcome::Accept && back.is_certain();
         if let Some(place) = self.place(&back).filter(|_| is_ended) {
             (group.answer, group.by) = (Answer::No, By::AnswerRefused(place));
         }
+        Ok(Some((answer, way)))
+    }
+
+    /// The user whose socket it is.
+    fn owner(&self, socket: Option<usize>) -> u32 {
+        let table = self.asking.scene.sockets;
+        let held = table.zip(socket).and_then(|(table, place)| table.sockets.get(place));
+        held.and_then(|held| held.socket.uid).unwrap_or(0)
     }
 
     /// What would have ended the packet, had its destination not been translated.
@@ -397,12 +465,8 @@ fn rank(group: &Group) -> (Answer, u8) {
 }
 
 /// Puts a class to those that meet with the same.
-fn join(groups: &mut Vec<Group>, group: Group) {
-    let same = groups.iter_mut().find(|known| {
-        let known_as = Group { senders: group.senders.clone(), ..(*known).clone() };
-        known_as == group
-    });
-    match same {
+pub(super) fn join(groups: &mut Vec<Group>, group: Group) {
+    match groups.iter_mut().find(|known| known.is_same_fate(&group)) {
         Some(known) => known.senders = known.senders.with(&group.senders),
         None => groups.push(group),
     }
@@ -412,5 +476,3 @@ fn join(groups: &mut Vec<Group>, group: Group) {
 pub(super) const SENDER_PORT: u16 = 50_123;
 /// No machine has so many addresses in a row.
 const MOST_OWN: usize = 64;
-/// More classes of senders are not asked one by one.
-const MOST_CLASSES: usize = 4096;

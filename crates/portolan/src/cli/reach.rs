@@ -90,7 +90,7 @@ fn ports(word: &str, registry: &Registry) -> Result<PortSelection> {
 }
 
 fn end(report: &Report) -> Exit {
-    if report.is_around() {
+    if report.is_around() || report.is_straight() {
         return Exit::No;
     }
     match (report.is_asked, report.answer()) {

@@ -155,6 +155,54 @@ fn each_fix_that_is_told_closes_the_port() {
     assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
 }
 
+/// What is told of who gets to what stands behind a port: to where, and by which chain's word.
+fn straight(host: &Netns, port: u16, from: &str) -> Vec<(String, String)> {
+    let report = asked(host, &format!("{port}/tcp --from {from}"));
+    let groups = report["ports"][0]["reach"][0]["straight"].as_array().expect("a list").clone();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let told = |group: &Value| (text(&group["taker"]["to"]), text(&group["rule"]["chain"]));
+    groups.iter().map(told).collect()
+}
+
+#[test]
+fn a_neighbour_who_routes_to_a_container_published_for_this_machine_alone_is_told_of() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _proxy = lab.rtr.listen("127.0.0.1:8081");
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let container = "10.78.0.2".parse().expect("an address");
+    let (comes, there) = (|| connects(&lab.src, container, 80), ("10.78.0.2:80", "DOCKER"));
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8081, false)]);
+    assert!(comes(), "the lab's strangers route to the container by the host");
+    assert_eq!(straight(&lab.rtr, 8081, "10.77.0.1"), [(there.0.into(), there.1.into())]);
+    // Who reaches the port anyway is not told of twice, and who is not on the link cannot.
+    assert_eq!(straight(&lab.rtr, 8080, "10.77.0.1"), []);
+    lab.rtr.ip("route add 10.9.0.0/16 via 10.77.0.1");
+    assert_eq!(straight(&lab.rtr, 8081, "10.9.1.1"), []);
+    let ran = Program::line("reach 8081 --from any").inside(&lab.rtr).run().expect_code(1);
+    assert!(ran.stdout.contains("straight to 10.78.0.2:80"), "{}", ran.stdout);
+    // A refusal by the port it had is no help against that; the fix that is told is.
+    let forward = "table inet mine { chain onward { type filter hook forward priority -5
+         ct status dnat meta l4proto tcp ct original proto-dst 8080 drop
+ }\n}";
+    lab.rtr.rules(forward);
+    assert!(comes());
+    assert_eq!(straight(&lab.rtr, 8080, "10.77.0.1").len(), 1);
+    let fixes = asked(&lab.rtr, "8081/tcp --from 10.77.0.1")["ports"][0]["fixes"].clone();
+    let fix = fixes[0]["command"].as_str().expect("a command").to_owned();
+    assert_eq!(
+        fix,
+        "nft add rule inet TABLE PREROUTING-CHAIN iifname != \"far\" ip daddr 10.78.0.2 drop"
+    );
+    lab.rtr.rules("table inet raw { chain pre { type filter hook prerouting priority -300\n}\n}");
+    let rule = fix.trim_start_matches("nft ").replace("TABLE", "raw");
+    lab.rtr.rules(&rule.replace("PREROUTING-CHAIN", "pre"));
+    assert!(!comes());
+    assert_eq!(straight(&lab.rtr, 8081, "10.77.0.1"), []);
+    lab.rtr.rules("delete table inet mine");
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8080, true)]);
+}
+
 #[test]
 fn rules_of_nft_that_close_ipv4_and_forget_ipv6_are_told_apart() {
     require_root!();

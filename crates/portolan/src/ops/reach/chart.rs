@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portolan_core::audit::{Listening, Opening};
 use portolan_core::firewall::Addresses;
-use portolan_core::net::{Gap, Port, Transport};
+use portolan_core::net::{Gap, Port, Transport, Why};
 use portolan_core::reach::{Answer, By, Group, PortReach, Source, Whence};
 use portolan_core::socket::{Machine, SocketTable};
 
@@ -37,9 +37,14 @@ pub(crate) fn chart(
     let asking = witness.scene(Some(table)).prepare();
     let sources = [Source::loopback(), Source::any()];
     let listening = Listening::all(table).into_iter().map(|l| (l.port, l.transport));
-    let all = listening.chain(asking.translated_ports());
-    let ports =
-        all.map(|(port, transport)| ((port, transport), asking.about(port, transport, &sources)));
+    let mut all: Vec<_> = listening.chain(asking.translated_ports()).collect();
+    all.sort();
+    all.dedup();
+    let reached = asking.survey(&all, &sources).unwrap_or_else(|error| {
+        gaps.push(Gap::aside(format!("who reaches the ports ({error})"), Why::Unsupported, ""));
+        Vec::new()
+    });
+    let ports = reached.into_iter().map(|reach| ((reach.port, reach.transport), reach));
     Reaches { ports: ports.collect(), names, are_rules_seen: witness.rules.is_some() }
 }
 

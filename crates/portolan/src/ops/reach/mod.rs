@@ -5,11 +5,11 @@ pub(crate) mod live;
 pub(crate) mod sources;
 pub(crate) mod witness;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use portolan_core::audit::Listening;
 use portolan_core::firewall::{Addresses, World};
 use portolan_core::net::{Gap, Port, Transport};
-use portolan_core::reach::{self, Answer, Fix, PortReach, Reached, Rules, Source, Whence};
+use portolan_core::reach::{self, Answer, Asking, Fix, PortReach, Reached, Rules, Source, Whence};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::PortSelection;
 use portolan_core::socket::{Machine, SocketTable};
@@ -97,6 +97,11 @@ impl Report {
         self.rows.iter().any(|row| row.reach.around().is_some())
     }
 
+    /// Whether neighbours reach what stands behind a port without the port.
+    pub(crate) fn is_straight(&self) -> bool {
+        self.rows.iter().any(|row| row.reach.straight().next().is_some())
+    }
+
     /// Whether something that was asked could not be seen.
     pub(crate) fn is_partial(&self) -> bool {
         self.gaps.iter().any(Gap::is_incomplete)
@@ -129,11 +134,10 @@ pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
         named => named.iter().map(|word| directory.named(word)).collect::<Result<_>>()?,
     };
     let names = directory.names();
-    let publications = witness.scene(None).prepare().translated_ports();
-    if is_live && !publications.is_empty() {
+    if is_live && witness.scene(None).prepare().translates() {
         witness.ask_runtimes();
     }
-    let mut rows = rows(&request, &witness, table.as_ref(), &sources);
+    let mut rows = rows(&request, &witness, table.as_ref(), &sources)?;
     let mut asking = behind::Asking::default();
     for row in &mut rows {
         tell(row, table.as_ref(), registry, &mut asking);
@@ -152,16 +156,26 @@ fn rows(
     witness: &Witness,
     table: Option<&SocketTable>,
     sources: &[Source],
-) -> Vec<Row> {
+) -> Result<Vec<Row>> {
     let asking = witness.scene(table).prepare();
-    let row = |port, transport, leads_to| Row {
-        reach: asking.about(port, transport, sources),
+    let asked = asked(request, &asking, table);
+    let ports: Vec<(Port, Transport)> = asked.iter().map(|(port, _)| *port).collect();
+    let reached = asking.survey(&ports, sources).context("tell who reaches the ports")?;
+    let rows = reached.into_iter().zip(asked).map(|(reach, (_, leads_to))| Row {
+        reach,
         leads_to,
         service: None,
         sockets: Vec::new(),
         stand_in: None,
         fixes: Vec::new(),
-    };
+    });
+    Ok(rows.collect())
+}
+
+/// A port that is asked about, with the one that it leads to where that is meant.
+type Wanted = ((Port, Transport), Option<Port>);
+
+fn asked(request: &Request, asking: &Asking<'_>, table: Option<&SocketTable>) -> Vec<Wanted> {
     let mut open: Vec<(Port, Transport)> = table
         .map(|table| Listening::all(table).iter().map(|l| (l.port, l.transport)).collect())
         .unwrap_or_default();
@@ -169,9 +183,9 @@ fn rows(
     open.sort();
     open.dedup();
     let Some(wanted) = &request.ports else {
-        return open.into_iter().map(|(port, transport)| row(port, transport, None)).collect();
+        return open.into_iter().map(|port| (port, None)).collect();
     };
-    let mut rows = Vec::new();
+    let mut asked = Vec::new();
     for port in wanted.ports().iter() {
         let transports = Transport::ALL.into_iter().filter(|t| wanted.contains(port, *t));
         let mut transports: Vec<Transport> = transports.collect();
@@ -181,12 +195,12 @@ fn rows(
             // A port that nobody holds and that others lead to is a port inside.
             let is_inside = !leading.is_empty() && !open.contains(&(port, transport));
             if !is_inside {
-                rows.push(row(port, transport, None));
+                asked.push(((port, transport), None));
             }
-            rows.extend(leading.into_iter().map(|own| row(own, transport, Some(port))));
+            asked.extend(leading.into_iter().map(|own| ((own, transport), Some(port))));
         }
     }
-    rows
+    asked
 }
 
 /// Of several transports those in which the port is open; where it is in none, TCP and UDP.

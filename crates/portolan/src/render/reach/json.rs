@@ -99,21 +99,21 @@ struct ReachJson<'a> {
     /// Names that were not resolved, and so not asked about.
     unresolved: &'a [String],
     groups: Vec<GroupJson<'a>>,
+    /// Neighbours who do not reach the port, but what stands behind it at its own address.
+    straight: Vec<GroupJson<'a>>,
 }
 
 impl<'a> From<&'a Reached> for ReachJson<'a> {
     fn from(reached: &'a Reached) -> Self {
         let told = reached.groups.iter().find(|g| g.has_way()).or(reached.groups.first());
+        let whence = &reached.source.whence;
         Self {
             source: &reached.source.name,
             answer: reached.answer.as_str(),
             by: told.map(|group| group.by.to_string()).unwrap_or_default(),
             unresolved: &reached.source.unresolved,
-            groups: reached
-                .groups
-                .iter()
-                .map(|g| GroupJson::new(g, &reached.source.whence))
-                .collect(),
+            groups: reached.groups.iter().map(|g| GroupJson::new(g, whence)).collect(),
+            straight: reached.straight.iter().map(|g| GroupJson::new(g, whence)).collect(),
         }
     }
 }
@@ -134,6 +134,8 @@ struct GroupJson<'a> {
     translated: Option<TranslatedJson>,
     bypass: Option<BypassJson>,
     depends_on: &'a [String],
+    /// How many more rules decide the same about some of the senders.
+    other_rules: usize,
     exact: bool,
 }
 
@@ -168,6 +170,7 @@ impl<'a> GroupJson<'a> {
             }),
             bypass: group.around.as_ref().map(BypassJson::from),
             depends_on: &group.depends_on,
+            other_rules: group.other_rules,
             exact: group.is_exact,
         }
     }

@@ -54,6 +54,9 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
             let note = format!("{}: {}", words::who_goes_around(around.kind), around.rule);
             table.push_text(4, Cell::new(Role::Bad, note));
         }
+        for note in straight(row) {
+            table.push_text(4, Cell::new(Role::Bad, note));
+        }
     }
     if report.rows.is_empty() {
         writeln!(screen, "No port is open.")?;
@@ -100,10 +103,19 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
             hanging(screen, "          ", &line)?;
         }
     }
+    for note in straight(row) {
+        writeln!(screen)?;
+        let mut lines = wrap(&sanitize(&note), screen.width.saturating_sub(10)).into_iter();
+        let first = lines.next().unwrap_or_default();
+        writeln!(screen, "{}{first}", style.paint(Role::Bad, "  behind  "))?;
+        for line in lines {
+            writeln!(screen, "          {line}")?;
+        }
+    }
     if !row.fixes.is_empty() {
         writeln!(screen)?;
         let kind = row.reach.around().and_then(|group| group.around.as_ref()).map(|a| a.kind);
-        let why = kind.map(words::who_goes_around).unwrap_or_default();
+        let why = kind.map_or("Neighbours get behind it", words::who_goes_around);
         writeln!(screen, "  {}", style.paint(Role::Bad, format!("{why}. What closes it:")))?;
     }
     for (number, fix) in row.fixes.iter().enumerate() {
@@ -142,6 +154,18 @@ fn stories<'a>(row: &'a Row, names: &[(String, Addresses)]) -> Vec<Story<'a>> {
     }
     stories.sort_by_key(|story| story.group.answer);
     stories
+}
+
+/// What is told of neighbours who get to what stands behind a port, once for each way.
+fn straight(row: &Row) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for group in row.reach.straight() {
+        let note = words::straight(group);
+        if !told.contains(&note) {
+            told.push(note);
+        }
+    }
+    told
 }
 
 /// Senders without a way are told of only where a source has no others.

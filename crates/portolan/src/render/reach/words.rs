@@ -3,6 +3,8 @@
 use portolan_core::net::Transport;
 use portolan_core::reach::{AroundKind, By, Fix, Group, Taker};
 
+use crate::render::number::thousands;
+
 /// The kind of what decides, for machines.
 pub(super) const fn by_word(by: &By) -> &'static str {
     match by {
@@ -40,10 +42,29 @@ pub(super) fn more(group: &Group) -> Vec<String> {
     if !group.depends_on.is_empty() {
         lines.push(format!("depends on: {}", group.depends_on.join("; ")));
     }
+    if group.other_rules > 0 {
+        let many = thousands(group.other_rules as u64);
+        lines.push(format!("{many} more rules decide the same for some of them"));
+    }
     if !group.is_exact {
         lines.push("an example: not every sender was asked about".to_owned());
     }
     lines
+}
+
+/// How neighbours get to what stands behind a port.
+pub(super) fn straight(group: &Group) -> String {
+    let to = group.taker.as_ref().and_then(|taker| match taker {
+        Taker::Behind { to, .. } => Some(to.to_string()),
+        Taker::Socket(_) => None,
+    });
+    let to = to.unwrap_or_default();
+    let by = group.interface.as_deref().unwrap_or("its interface");
+    format!(
+        "straight to {to}, not by this port: whoever is on the link of {by} may send packets for that \
+         address to this machine, and it passes them on; {}",
+        group.by
+    )
 }
 
 /// Who goes around the input rules.
@@ -85,6 +106,21 @@ pub(super) fn fix(fix: &Fix) -> (String, Option<String>) {
                 Some(format!(
                     "{iptables} -I DOCKER-USER -p {transport} -m conntrack --ctorigdstport {port} \
                      --ctdir ORIGINAL -j DROP"
+                )),
+            )
+        }
+        Fix::NotStraight { to, interface } => {
+            let ip = if to.address.is_ipv4() { "ip" } else { "ip6" };
+            let from = interface.as_ref().map_or_else(String::new, |i| format!("iifname != \"{i}\" "));
+            (
+                format!(
+                    "end what comes for {} itself, in a prerouting chain with a priority below -100 \
+                     (Docker 28 and later does that by itself)",
+                    to.address
+                ),
+                Some(format!(
+                    "nft add rule inet TABLE PREROUTING-CHAIN {from}{ip} daddr {} drop",
+                    to.address
                 )),
             )
         }

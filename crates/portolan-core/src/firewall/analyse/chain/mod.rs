@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) nesting: usize,
     pub(super) summaries: HashMap<(ChainId, Effect), Summary>,
     pub(super) traits: Traits,
+    /// Which rules can hold for a packet at all; `None`: any.
+    pub(super) relevant: Option<&'a dyn Fn(RuleId) -> bool>,
 }
 
 /// Packets that have ended.
@@ -101,6 +103,10 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn is_relevant(&self, rule: RuleId) -> bool {
+        self.relevant.is_none_or(|relevant| relevant(rule))
+    }
+
     pub(super) fn chain(
         &mut self,
         id: ChainId,
@@ -135,7 +141,7 @@ impl<'a> Run<'a> {
         flow: &mut Flow,
     ) -> Result<Streams, Undecided> {
         let ruleset = self.ruleset;
-        let Some(rule) = ruleset.rule(id) else { return Ok(now) };
+        let Some(rule) = ruleset.rule(id).filter(|_| self.is_relevant(id)) else { return Ok(now) };
         let mut next = Streams::default();
         for stream in now.0 {
             let active = vec![stream];

@@ -132,7 +132,7 @@ impl Run<'_> {
         for index in rules {
             let id = RuleId { chain, rule: Some(index) };
             let Some(rule) = ruleset.rule(id) else { continue };
-            let Some(plain) = plain(rule) else { continue };
+            let Some(plain) = plain(rule).filter(|_| self.is_relevant(id)) else { continue };
             let matches = self.matches(id, rule, &stream.effect)?;
             row.push(Asked { index, plain, matches });
         }

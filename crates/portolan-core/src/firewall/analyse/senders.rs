@@ -1,0 +1,194 @@
+//! Who sends the packets of a region: sources, by the interface they come by and the address they go to.
+//!
+//! A region is first reduced to those three, whatever the rest of its packets is ([`Space::shadow`]);
+//! then each question is a walk along the bits of interface and destination, which builds nothing.
+
+use std::net::IpAddr;
+
+use super::space::{Space, number_of};
+use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::{Addresses, Packet};
+
+/// A region reduced to interface, destination and source; only good in the space that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shadow(Region);
+
+/// What packets may differ in from the one they are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alike {
+    /// In the interface they come by, whom they go to, and who sends them.
+    ButEnds,
+    /// In that, and in the source port, which is one that clients choose by themselves
+    /// (`net.ipv4.ip_local_port_range`, its default).
+    ButEndsAndPort,
+    /// In whom they go to: answers to anybody.
+    ButDestination,
+}
+
+impl Space {
+    /// Everything that [`Self::shadow`] takes away, with the questions asked so far.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn beside_senders(&mut self) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let kept = [layout.interface_in, layout.destination, layout.source];
+        let all = 0..layout.end + self.questions.len() as u32;
+        let is_kept = |v: &u32| kept.iter().any(|field| field.variables().contains(v));
+        self.bdd.cube(all.filter(|v| !is_kept(v)))
+    }
+
+    /// A region reduced to interface, destination and source: those with which some packet is in it.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn shadow(&mut self, region: Region, beside: Region) -> Result<Shadow, Undecided> {
+        self.bdd.exists(region, beside).map(Shadow)
+    }
+
+    /// Who sends packets of a shadow by this interface to this address. `None` where that takes too
+    /// many ranges to tell.
+    #[must_use]
+    pub fn senders(&self, shadow: Shadow, interface: &str, to: IpAddr) -> Option<Addresses> {
+        let at = self.down(shadow.0, interface, to);
+        self.addresses_of(at, self.layout.source)
+    }
+
+    /// Whether this sender is among them.
+    #[must_use]
+    pub fn is_sender(&self, shadow: Shadow, interface: &str, to: IpAddr, from: IpAddr) -> bool {
+        let at = self.down(shadow.0, interface, to);
+        let source = number_of(from);
+        self.bdd.contains(at, |variable| self.layout.source.bit(source, variable) == Some(true))
+    }
+
+    /// Whom packets of a region go to. `None` where that takes too many ranges to tell.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn receivers(&mut self, region: Region) -> Result<Option<Addresses>, Undecided> {
+        let destination = self.layout.destination;
+        let reduced = self.projected(region, &[destination])?;
+        Ok(self.addresses_of(reduced, destination))
+    }
+
+    fn down(&self, mut at: Region, interface: &str, to: IpAddr) -> Region {
+        let (interface, to) = (self.interfaces.number(interface), number_of(to));
+        while let Some(branch) = self.bdd.branch(at) {
+            let bit = self.layout.interface_in.bit(interface, branch.variable);
+            let bit = bit.or_else(|| self.layout.destination.bit(to, branch.variable));
+            match bit {
+                Some(true) => at = branch.one,
+                Some(false) => at = branch.zero,
+                None => break,
+            }
+        }
+        at
+    }
+
+    fn addresses_of(&self, region: Region, field: Bits) -> Option<Addresses> {
+        let parts = self.bdd.split(region, field, MOST_RANGES)?;
+        let ranges = parts.into_iter().flat_map(|part| part.values).collect();
+        Some(Addresses::of_intervals(self.is_v6, ranges))
+    }
+
+    /// The packets of a region with the answers that are presumed to open questions: limits are kept,
+    /// as [`crate::firewall::simulate::Presumed`] has it. Questions without one stay.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn presumed(&mut self, region: Region) -> Result<Region, Undecided> {
+        let end = self.layout.end;
+        let asked = (end..).zip(&self.questions);
+        let known: Vec<(u32, bool)> = asked.filter_map(|(v, q)| Some((v, q.presumed?))).collect();
+        if known.is_empty() {
+            return Ok(region);
+        }
+        let mut answers = Vec::with_capacity(known.len());
+        for (variable, holds) in &known {
+            let yes = self.bdd.variable(*variable)?;
+            answers.push(if *holds { yes } else { !yes });
+        }
+        let answers = self.bdd.intersection(answers)?;
+        let cube = self.bdd.cube(known.into_iter().map(|(variable, _)| variable))?;
+        let region = self.bdd.and(region, answers)?;
+        self.bdd.exists(region, cube)
+    }
+
+    /// The packets that are like this one. The interface they leave by is that of the packet where it
+    /// has one, else open.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn like(&mut self, packet: &Packet, alike: Alike) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let mut free = vec![layout.destination, layout.becomes.destination];
+        if alike != Alike::ButDestination {
+            free.extend([layout.interface_in, layout.source]);
+            free.extend([layout.becomes.source, layout.becomes.source_port]);
+            free.extend([layout.becomes.destination_port, layout.becomes.protocol]);
+        }
+        if alike == Alike::ButEndsAndPort {
+            free.push(layout.source_port);
+        }
+        if packet.interface_out.is_none() {
+            free.push(layout.interface_out);
+        }
+        let bits = self.encoded(packet);
+        let mut all = Region::ALL;
+        for variable in (0..layout.end).rev() {
+            if free.iter().any(|field| field.variables().contains(&variable)) {
+                continue;
+            }
+            let is_one = bits.get(variable as usize).copied().unwrap_or(false);
+            let (zero, one) = if is_one { (Region::NONE, all) } else { (all, Region::NONE) };
+            all = self.bdd.node(variable, zero, one)?;
+        }
+        if alike == Alike::ButEndsAndPort {
+            let (first, last) = CLIENT_PORTS;
+            let ports = self.bdd.range(layout.source_port, first, last)?;
+            all = self.bdd.and(all, ports)?;
+        }
+        Ok(all)
+    }
+
+    /// The source ports of a region's packets, and other fields that it asks for beside: those that a
+    /// client could set otherwise than usual.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn unusual(&mut self, region: Region) -> Result<Vec<String>, Undecided> {
+        let layout = self.layout;
+        let reduced = self.projected(region, &[layout.source_port])?;
+        let mut found = Vec::new();
+        let parts = self.bdd.split(reduced, layout.source_port, MOST_TOLD).unwrap_or_default();
+        let ranges = parts.iter().flat_map(|part| &part.values);
+        let told: Vec<String> = ranges
+            .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
+            .collect();
+        if !reduced.is_all() {
+            found.push(match told.is_empty() {
+                true => "the source port".to_owned(),
+                false => format!("the source port ({})", told.join(", ")),
+            });
+        }
+        let support = self.bdd.support(region);
+        for (field, words) in [
+            (layout.ttl, "the time to live"),
+            (layout.traffic_class, "the traffic class"),
+            (layout.length, "the length"),
+        ] {
+            if support.range(field.variables()).next().is_some() {
+                found.push(words.to_owned());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// So many ranges of addresses are told.
+const MOST_RANGES: usize = 1 << 20;
+/// So many ranges of ports are told in words.
+const MOST_TOLD: usize = 8;
+/// 32768 to 60999 (ip-sysctl, `ip_local_port_range`).
+const CLIENT_PORTS: (u128, u128) = (32_768, 60_999);

@@ -137,11 +137,21 @@ impl<'a> Regions<'a> {
         let (protocol, port) = (sample.protocol, sample.destination_port);
         let targets = [Target { protocol, port, to: Vec::new() }];
         let may_meet = relevant(&rules.ruleset, self.asking.after.as_deref(), &targets);
+        let is_one_kind = samples.iter().all(|other| other.interface_out == sample.interface_out);
+        let like = is_one_kind.then(|| self.space.alike(sample));
+        let none = self.shadow(Region::NONE, usual)?;
         let mut decided = Vec::new();
         for number in 0..self.decisions.len() {
             let Decision { rule, packets, .. } = self.decisions[number];
-            if may_meet(rule) && self.space.bdd.meets(packets, usual) {
-                decided.push((number, self.shadow(packets, usual)?));
+            if !may_meet(rule) {
+                continue;
+            }
+            let shadow = match &like {
+                Some(like) => self.space.shadow_of(packets, like)?,
+                None => self.shadow(packets, usual)?,
+            };
+            if shadow != none {
+                decided.push((number, shadow));
             }
         }
         Ok(decided)

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::lab::Lab;
 use crate::support::{Netns, Program, Ran, require_root};
 
 const SAVE: &str = "*filter
@@ -178,4 +179,71 @@ fn flows_that_need_nothing_make_no_table() {
     let ran = case.run("tighten --flows flows --rules rules --nft").expect_code(2);
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("would refuse every new connection"), "{}", ran.stderr);
+}
+
+const PUBLISHED: &str = "table ip n { chain pre { type nat hook prerouting priority -100
+ tcp dport 8080 dnat to 10.78.0.2:80
+ tcp dport 8443 dnat to 10.78.0.2:443
+ tcp dport 9090 redirect to :22
+}
+}
+table ip f { chain onward { type filter hook forward priority 0; policy drop
+ ct state established accept
+ iifname far accept
+ ip daddr 10.78.0.2 tcp dport { 80, 443 } accept
+}
+}
+";
+
+#[test]
+fn a_published_port_is_tightened_to_who_came_and_what_goes_out_is_left_alone() {
+    require_root!();
+    let lab = Lab::new();
+    let _inside = lab.dst.python("listener('0.0.0.0:80')\nlistener('0.0.0.0:443')");
+    let _own = lab.rtr.listen("0.0.0.0:22");
+    let _outside = lab.src.listen("0.0.0.0:7");
+    lab.src.ip("address add 10.77.0.9/24 dev eth0");
+    lab.rtr.rules(PUBLISHED);
+    let connects = |from: &Netns, by: &str, to: &str, port: u16| {
+        let script = format!(
+            "s = socket.socket(); s.settimeout(.9); s.bind(('{by}', 0))\n\
+             try: s.connect(('{to}', {port})); print(1)\nexcept OSError: print(0)"
+        );
+        from.python(&script).said.trim() == "1"
+    };
+    let (rtr, src) = ("10.77.0.254", "10.77.0.1");
+    let folder = TempDir::new().unwrap();
+    let flows = format!("tcp,{src},40000,{rtr},8080,near\ntcp,{src},40000,{rtr},9090,near\n");
+    fs::write(folder.path().join("flows"), flows).unwrap();
+    let tighten = || {
+        let line = "firewall tighten --flows flows --json";
+        Program::line(line).folder(folder.path()).inside(&lab.rtr).run()
+    };
+    let told = tighten().expect_code(1).json();
+    let hooks: Vec<&Value> =
+        told["needs"].as_array().unwrap().iter().map(|need| &need["hook"]).collect();
+    assert_eq!(hooks, ["input", "forward"], "{told:#}");
+    assert_eq!(told["needs"][1]["ports"], serde_json::json!(["8080/tcp"]));
+    let proof = &told["proof"];
+    assert_eq!(
+        (&proof["observed_within_new"], &proof["new_within_old"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(proof["hooks"][1]["hook"], "forward");
+    let unused: Vec<&str> =
+        told["unused"].as_array().unwrap().iter().filter_map(|u| u["text"].as_str()).collect();
+    assert!(unused.iter().any(|text| text.contains("dnat to 10.78.0.2:443")), "{unused:?}");
+
+    for (by, port) in [("10.77.0.9", 8080), (src, 8443), (src, 8080), (src, 9090)] {
+        assert!(connects(&lab.src, by, rtr, port), "{by} {port} before");
+    }
+    lab.rtr.rules(told["nft"].as_str().unwrap());
+    for (by, port, expected) in
+        [("10.77.0.9", 8080, false), (src, 8443, false), (src, 8080, true), (src, 9090, true)]
+    {
+        assert_eq!(connects(&lab.src, by, rtr, port), expected, "{by} {port} after");
+    }
+    assert!(connects(&lab.dst, "10.78.0.2", src, 7), "what a container begins is not judged");
+    let again = tighten().expect_code(0).json();
+    assert_eq!((&again["nft"], &again["narrows"]), (&told["nft"], &false.into()));
 }

@@ -42,7 +42,7 @@ pub use lint::{Code, Finding, lint};
 pub use parity::{Disparity, Openness, parity};
 pub use path::{Arrival, Detail, deciding, fates, fates_among};
 pub use search::{Allowed, Answer, Found, Search, search};
-pub use senders::{Alike, Shadow};
+pub use senders::{Alike, Like, Shadow};
 pub use space::{DEFAULT_BUDGET, Question, Space};
 pub use told::{Block, SourceSet};
 pub use witness::Witness;

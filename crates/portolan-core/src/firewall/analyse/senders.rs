@@ -3,6 +3,7 @@
 //! A region is first reduced to those three, whatever the rest of its packets is ([`Space::shadow`]);
 //! then each question is a walk along the bits of interface and destination, which builds nothing.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::space::{Space, number_of};
@@ -12,6 +13,27 @@ use crate::firewall::{Addresses, Packet};
 /// A region reduced to interface, destination and source; only good in the space that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shadow(Region);
+
+/// What each variable is of packets that are alike but for their ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Like(Vec<Side>);
+
+/// What a variable is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// The same for all.
+    Fixed(bool),
+    /// Asked about: interface, destination, source.
+    Told,
+    /// Whatever it may be.
+    Any,
+}
+
+impl Like {
+    fn side(&self, variable: u32) -> Side {
+        self.0.get(variable as usize).copied().unwrap_or(Side::Any)
+    }
+}
 
 /// What packets may differ in from the one they are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +66,65 @@ impl Space {
     /// When the node budget is used up.
     pub fn shadow(&mut self, region: Region, beside: Region) -> Result<Shadow, Undecided> {
         self.bdd.exists(region, beside).map(Shadow)
+    }
+
+    /// The shadow of those packets of a region that are like this one but for their ends: the same as
+    /// their intersection's, without building that.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn shadow_of(&mut self, region: Region, like: &Like) -> Result<Shadow, Undecided> {
+        self.followed(region, like, &mut HashMap::new()).map(Shadow)
+    }
+
+    fn followed(
+        &mut self,
+        region: Region,
+        like: &Like,
+        known: &mut HashMap<Region, Region>,
+    ) -> Result<Region, Undecided> {
+        let mut at = region;
+        let branch = loop {
+            let Some(branch) = self.bdd.branch(at) else { return Ok(at) };
+            match like.side(branch.variable) {
+                Side::Fixed(true) => at = branch.one,
+                Side::Fixed(false) => at = branch.zero,
+                Side::Told | Side::Any => break branch,
+            }
+        };
+        if let Some(result) = known.get(&at) {
+            return Ok(*result);
+        }
+        let zero = self.followed(branch.zero, like, known)?;
+        let one = self.followed(branch.one, like, known)?;
+        let result = match like.side(branch.variable) {
+            Side::Told => self.bdd.node(branch.variable, zero, one)?,
+            _ => self.bdd.or(zero, one)?,
+        };
+        known.insert(at, result);
+        Ok(result)
+    }
+
+    /// Packets like this one in everything but their ends, for [`Self::shadow_of`].
+    #[must_use]
+    pub fn alike(&self, packet: &Packet) -> Like {
+        let layout = self.layout;
+        let mut sides: Vec<Side> = self.encoded(packet).into_iter().map(Side::Fixed).collect();
+        let mut set = |fields: &[Bits], side| {
+            for variable in fields.iter().flat_map(|field| field.variables()) {
+                if let Some(place) = sides.get_mut(variable as usize) {
+                    *place = side;
+                }
+            }
+        };
+        let becomes = layout.becomes;
+        set(&[becomes.source, becomes.destination, becomes.source_port], Side::Any);
+        set(&[becomes.destination_port, becomes.protocol], Side::Any);
+        set(&[layout.interface_in, layout.destination, layout.source], Side::Told);
+        if packet.interface_out.is_none() {
+            set(&[layout.interface_out], Side::Any);
+        }
+        Like(sides)
     }
 
     /// Who sends packets of a shadow by this interface to this address. `None` where that takes too

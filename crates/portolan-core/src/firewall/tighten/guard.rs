@@ -3,6 +3,8 @@
 //! Accept is never final and drop always is, so a table that drops everything but what was observed makes
 //! the whole exactly as wide as both together: new = old ∩ observed. Only the first packets of TCP, UDP,
 //! SCTP and DCCP are judged; what belongs to connections, loopback, ICMP and the rest stay with the old rules.
+//! Of what is passed on only translated packets are (published and forwarded ports), by the port they had:
+//! other traffic of bridges, guests and routes is nobody's flow to this machine.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -10,8 +12,9 @@ use std::sync::Arc;
 
 use super::Need;
 use crate::firewall::{
-    Base, Chain, ChainKind, ChainPolicy, Element, Expression, Family, Field, Hook, Match, Origin,
-    Rule, SetRef, Span, Statement, Table, Test, Verdict, bits,
+    Base, Chain, ChainKind, ChainPolicy, Direction, Element, Expression, Family, Field, Hook,
+    Match, NatKind, Origin, Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide,
+    Verdict, bits,
 };
 use crate::net::Prefix;
 
@@ -24,40 +27,77 @@ const PRIORITY: i32 = -10;
 /// The protocols that are judged.
 const JUDGED: [u128; 4] = [6, 17, 132, 33];
 
-/// The table that lets in what is needed, and nothing else. It is registered after all others.
+/// The table that lets in what is needed, and nothing else; of what is passed on it judges what was
+/// translated, where `has_forward` says that there is such a thing. It is registered after all others.
 #[must_use]
-pub fn table(needs: &[Need]) -> Table {
-    let mut rules = vec![
+pub fn table(needs: &[Need], has_forward: bool) -> Table {
+    let mut input = vec![
         rule("iifname \"lo\" accept", vec![name_is("lo")], Verdict::Accept),
-        rule("ct state != new accept", vec![state_is_not_new()], Verdict::Accept),
-        rule(
-            "meta l4proto != { tcp, udp, sctp, dccp } accept",
-            vec![Statement::Match(Match {
-                left: Expression::Field(Field::Protocol),
-                test: not_judged(),
-            })],
-            Verdict::Accept,
-        ),
+        old_connections(),
     ];
-    rules.extend(needs.iter().flat_map(rules_of));
-    rules.push(rule("counter drop comment \"no flow was seen\"", Vec::new(), Verdict::Drop));
-    let base = Base {
-        kind: ChainKind::Filter,
-        hook: Hook::Input,
-        priority: PRIORITY,
-        sequence: u32::MAX,
-        policy: ChainPolicy::Accept,
-        devices: Vec::new(),
-    };
-    let chain = Chain { name: "input".into(), base: Some(base), rules };
+    input.push(rule(
+        "meta l4proto != { tcp, udp, sctp, dccp } accept",
+        vec![Statement::Match(Match {
+            left: Expression::Field(Field::Protocol),
+            test: Test::NotIn(judged()),
+        })],
+        Verdict::Accept,
+    ));
+    input.extend(of_hook(needs, Hook::Input));
+    input.push(rule("counter drop comment \"no flow was seen\"", Vec::new(), Verdict::Drop));
+    let mut chains = vec![chain(Hook::Input, input)];
+    if has_forward {
+        let mut forward = vec![old_connections()];
+        forward.extend(of_hook(needs, Hook::Forward));
+        forward.push(rule(
+            "ct status dnat meta l4proto { tcp, udp, sctp, dccp } counter drop comment \"no flow was seen\"",
+            vec![
+                translated(),
+                Statement::Match(Match {
+                    left: Expression::Field(Field::Protocol),
+                    test: Test::In(judged()),
+                }),
+            ],
+            Verdict::Drop,
+        ));
+        chains.push(chain(Hook::Forward, forward));
+    }
     Table {
         family: Family::Inet,
         name: TABLE.into(),
         origin: Origin::Nft,
         is_dormant: false,
-        chains: vec![chain],
+        chains,
         sets: Vec::new(),
     }
+}
+
+/// Whether packets of others are translated and passed on at all: whether rules, other than those of
+/// this table, send them to another place.
+#[must_use]
+pub fn has_forward(ruleset: &Ruleset) -> bool {
+    let others = ruleset.tables.iter().filter(|table| &*table.name != TABLE);
+    let mut rules = others.flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    rules.any(|rule| {
+        let is_dnat = |s: &Statement| matches!(s, Statement::Nat(nat) if nat.kind == NatKind::Dnat);
+        rule.statements.iter().any(is_dnat)
+    })
+}
+
+fn chain(hook: Hook, rules: Vec<Rule>) -> Chain {
+    let base = Base {
+        kind: ChainKind::Filter,
+        hook,
+        priority: PRIORITY,
+        sequence: u32::MAX,
+        policy: ChainPolicy::Accept,
+        devices: Vec::new(),
+    };
+    Chain { name: hook.as_str().into(), base: Some(base), rules }
+}
+
+fn of_hook(needs: &[Need], hook: Hook) -> impl Iterator<Item = Rule> {
+    needs.iter().filter(move |need| need.hook == hook).flat_map(rules_of)
 }
 
 /// The table as nft reads it. Loading it twice replaces it.
@@ -106,19 +146,31 @@ fn need_rule(need: &Need, is_v6: bool, sources: &[Prefix]) -> Rule {
     };
     let list = sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let ports = need.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let _ = write!(
-        text,
-        "{word} saddr {{ {list} }} {} dport {{ {ports} }} counter accept",
-        need.transport
-    );
+    let _ = write!(text, "{word} saddr {{ {list} }} ");
+    let _ = match need.hook {
+        Hook::Forward => write!(
+            text,
+            "ct status dnat meta l4proto {} ct original proto-dst {{ {ports} }} ",
+            need.transport
+        ),
+        _ => write!(text, "{} dport {{ {ports} }} ", need.transport),
+    };
+    text.push_str("counter accept");
     statements.push(is_one(Field::NetworkProtocol, vec![Span::number(family)]));
     statements.push(is_one(field, sources.iter().map(|network| span(*network)).collect()));
+    let port = match need.hook {
+        Hook::Forward => {
+            statements.push(translated());
+            Field::CtTuple(Direction::Original, TupleSide::DestinationPort)
+        }
+        _ => Field::DestinationPort,
+    };
     statements.push(is_one(Field::Protocol, vec![Span::number(need.protocol().into())]));
     let spans = need
         .ports
         .iter()
         .map(|range| Span::Numbers { low: range.first().0.into(), high: range.last().0.into() });
-    statements.push(is_one(Field::DestinationPort, spans.collect()));
+    statements.push(is_one(port, spans.collect()));
     Rule { text: text.into(), statements: with(statements, Verdict::Accept), ..Rule::default() }
 }
 
@@ -136,13 +188,20 @@ fn name_is(name: &str) -> Statement {
     is_one(Field::InterfaceIn, vec![span])
 }
 
-fn state_is_not_new() -> Statement {
+/// What belongs to a connection stays with the rules of others.
+fn old_connections() -> Rule {
     let test = Test::NotIn(SetRef::number(bits::NEW));
-    Statement::Match(Match { left: Expression::Field(Field::CtState), test })
+    let holds = Statement::Match(Match { left: Expression::Field(Field::CtState), test });
+    rule("ct state != new accept", vec![holds], Verdict::Accept)
 }
 
-fn not_judged() -> Test {
-    Test::NotIn(set(JUDGED.map(Span::number).to_vec()))
+fn translated() -> Statement {
+    let test = Test::AnyBit(bits::STATUS_DNAT);
+    Statement::Match(Match { left: Expression::Field(Field::CtStatus), test })
+}
+
+fn judged() -> SetRef {
+    set(JUDGED.map(Span::number).to_vec())
 }
 
 fn is_one(field: Field, spans: Vec<Span>) -> Statement {

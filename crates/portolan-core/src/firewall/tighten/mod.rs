@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::flow::Flow;
-use super::simulate::{Did, Open, Outcome, Prepared, Step, Way};
+use super::simulate::{Did, Open, Outcome, Prepared, Step, Walk, Way};
 use super::{
     ChainId, Expression, Family, Field, Hook, IcmpMessage, Match, Packet, RuleId, Ruleset, SetRef,
     Statement, Table, Test, Value, Verdict, World, bits,
@@ -20,7 +20,7 @@ use super::{
 use crate::net::{Port, PortRange, Prefix, Transport};
 
 pub use cover::cover;
-pub use proof::{Proof, prove};
+pub use proof::{HookProof, Proof, prove};
 
 /// What observed traffic needs of the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Observed {
     /// Flows whose fate depends on what no flow tells; they count as needed.
     pub depending: u64,
     /// Flows that are let through and not judged: ICMP and other protocols without ports, loopback, what
-    /// goes on to other machines.
+    /// goes on to other machines without being translated.
     pub unjudged: u64,
     /// All flows.
     pub total: u64,
@@ -43,11 +43,13 @@ pub struct Observed {
 /// One thing that is needed: some networks reach some ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
+    /// At this hook: input, or forward for what is translated and passed on.
+    pub hook: Hook,
     /// By this interface; empty: by any.
     pub interface: Box<str>,
     /// The transport.
     pub transport: Transport,
-    /// The ports.
+    /// The ports; at forward those the packets had before they were translated.
     pub ports: Vec<PortRange>,
     /// From here.
     pub sources: Vec<Prefix>,
@@ -135,8 +137,8 @@ pub fn packet(flow: &Flow) -> Packet {
     Packet { icmp, ..packet }
 }
 
-/// Runs the flows against the rules on `way`, and says what they need of the hook input. `budget` is how many networks a
-/// need may list of a family.
+/// Runs the flows against the rules on `way`, and says what they need of the hook input and, where they are
+/// translated and passed on, of forward. `budget` is how many networks a need may list of a family.
 #[must_use]
 pub fn observe(
     ruleset: &Ruleset,
@@ -159,12 +161,9 @@ pub fn observe(
             found.refused.push((flow.clone(), count));
             continue;
         }
-        // A redirect has changed the port before the guard sees the packet.
-        let port = walk.packet.destination_port;
-        let is_here = walk.steps.contains(&Step::Hook(Hook::Input)) && &*flow.interface != "lo";
-        match transport(flow.protocol).filter(|_| is_here) {
-            Some(transport) => {
-                let key = (interface(flow), transport, port);
+        match transport(flow.protocol).zip(judged_at(flow, &walk)) {
+            Some((transport, (hook, port))) => {
+                let key = (hook, interface(flow), transport, port);
                 passed.entry(key).or_default().add(flow.source, count);
             }
             None => found.unjudged += count,
@@ -175,7 +174,22 @@ pub fn observe(
     found
 }
 
-type Key = (Box<str>, Transport, u16);
+type Key = (Hook, Box<str>, Transport, u16);
+
+/// The hook at which the guard judges a flow, and the port it sees there.
+fn judged_at(flow: &Flow, walk: &Walk) -> Option<(Hook, u16)> {
+    let passes = |hook| walk.steps.contains(&Step::Hook(hook));
+    let there = &walk.packet;
+    let is_moved =
+        (there.destination, there.destination_port) != (flow.destination, flow.destination_port);
+    match &*flow.interface {
+        "lo" => None,
+        // A redirect has changed the port before the guard sees the packet.
+        _ if passes(Hook::Input) => Some((Hook::Input, there.destination_port)),
+        _ if passes(Hook::Forward) && is_moved => Some((Hook::Forward, flow.destination_port)),
+        _ => None,
+    }
+}
 
 fn interface(flow: &Flow) -> Box<str> {
     if guard::is_plain(&flow.interface) { flow.interface.clone() } else { "".into() }
@@ -249,15 +263,17 @@ fn decides(statements: &[Statement]) -> bool {
 fn needs(passed: BTreeMap<Key, Passed>, budget: usize) -> Vec<Need> {
     let mut found: Vec<Need> = Vec::new();
     let mut ports: Vec<BTreeSet<u16>> = Vec::new();
-    for ((interface, transport, port), passed) in passed {
+    for ((hook, interface, transport, port), passed) in passed {
         let addresses: Vec<IpAddr> = passed.sources.into_iter().collect();
         let sources = cover(&addresses, budget);
         let same = found.iter().position(|need| {
-            need.interface == interface && need.transport == transport && need.sources == sources
+            (need.hook, &need.interface, need.transport) == (hook, &interface, transport)
+                && need.sources == sources
         });
         let at = same.unwrap_or_else(|| {
             let addresses = addresses.len();
             found.push(Need {
+                hook,
                 interface,
                 transport,
                 ports: Vec::new(),
@@ -293,10 +309,11 @@ fn ranges(ports: &BTreeSet<u16>) -> Vec<PortRange> {
 #[must_use]
 pub fn tightened(ruleset: &Ruleset, needs: &[Need]) -> Ruleset {
     let mut tightened = ruleset.clone();
+    let guard = guard::table(needs, guard::has_forward(ruleset));
     let is_guard = |table: &Table| &*table.name == guard::TABLE && table.family == Family::Inet;
     match tightened.tables.iter_mut().find(|table| is_guard(table)) {
-        Some(table) => *table = guard::table(needs),
-        None => tightened.tables.push(guard::table(needs)),
+        Some(table) => *table = guard,
+        None => tightened.tables.push(guard),
     }
     tightened
 }

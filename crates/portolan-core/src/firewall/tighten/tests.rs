@@ -97,5 +97,5 @@ fn the_same_flows_against_the_new_rules_give_the_same_proposal() {
 #[test]
 fn the_proposal_is_written_as_a_table_of_its_own() {
     let found = observed(&old());
-    insta::assert_snapshot!(guard::script(&guard::table(&found.needs)));
+    insta::assert_snapshot!(guard::script(&guard::table(&found.needs, false)));
 }

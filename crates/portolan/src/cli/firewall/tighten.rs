@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Tighten, global: &Global) -> Result<Exit> {
     let is_partial = report.gaps.iter().any(portolan_core::net::Gap::is_incomplete);
     Ok(match report.proof.is_complete() && !is_partial {
         false => Exit::Partial,
-        true if report.proof.narrows => Exit::No,
+        true if report.proof.narrows() => Exit::No,
         true => Exit::Yes,
     })
 }

@@ -60,10 +60,12 @@ pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<R
         return Err(Fault::new(what, hint));
     }
     let new = tighten::tightened(&rules.ruleset, &observed.needs);
+    let has_forward = tighten::guard::has_forward(&rules.ruleset);
+    let guard = tighten::guard::table(&observed.needs, has_forward);
     let proof = tighten::prove(&rules.ruleset, &new, &rules.world, &tally);
     Ok(Report {
         unused: places(&rules.ruleset, &observed),
-        script: tighten::guard::script(&tighten::guard::table(&observed.needs)),
+        script: tighten::guard::script(&guard),
         proof,
         passed_over: flows.passed_over,
         elsewhere: flows.elsewhere,

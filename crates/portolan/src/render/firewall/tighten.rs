@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use portolan_core::firewall::tighten::Need;
+use portolan_core::firewall::Hook;
+use portolan_core::firewall::tighten::{HookProof, Need};
 use serde::Serialize;
 
 use super::place::PlaceJson;
@@ -81,11 +82,17 @@ fn proof(screen: &mut Screen, report: &Report) -> Result<()> {
     writeln!(screen, "\nproof:")?;
     let kept = proof.lost.is_empty();
     writeln!(screen, "  {}  every flow that passed still passes", verdict(Some(kept)))?;
-    writeln!(
-        screen,
-        "  {}  nothing passes that did not pass before (all packets, IPv4 and IPv6)",
-        verdict(proof.within_old)
-    )?;
+    for hook in &proof.hooks {
+        let who = match hook.hook {
+            Hook::Forward => "through this machine",
+            _ => "to this machine",
+        };
+        writeln!(
+            screen,
+            "  {}  nothing passes {who} that did not before (IPv4 and IPv6)",
+            verdict(hook.within_old)
+        )?;
+    }
     for flow in proof.lost.iter().take(SHOWN) {
         writeln!(
             screen,
@@ -95,7 +102,7 @@ fn proof(screen: &mut Screen, report: &Report) -> Result<()> {
             flow.destination
         )?;
     }
-    let next = if proof.narrows {
+    let next = if proof.narrows() {
         "the table: portolan firewall tighten … --nft; try it with `firewall replay --rules`, then load it with nft"
     } else {
         "the rules are as narrow as the flows already"
@@ -118,10 +125,13 @@ fn ports(need: &Need) -> String {
 }
 
 fn by(need: &Need) -> String {
-    if need.interface.is_empty() {
-        String::new()
-    } else {
-        format!(" by {}", sanitize(&need.interface))
+    let by = match need.interface.is_empty() {
+        true => String::new(),
+        false => format!(" by {}", sanitize(&need.interface)),
+    };
+    match need.hook {
+        Hook::Forward => format!("{by}, translated and passed on"),
+        _ => by,
     }
 }
 
@@ -146,10 +156,11 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         nft: &report.script,
         proof: ProofJson {
             observed_within_new: report.proof.lost.is_empty(),
-            new_within_old: report.proof.within_old,
+            new_within_old: report.proof.within_old(),
+            hooks: report.proof.hooks.iter().map(HookJson::from).collect(),
             lost: report.proof.lost.iter().map(FlowJson::from).collect(),
         },
-        narrows: report.proof.narrows,
+        narrows: report.proof.narrows(),
         lines_passed_over: report.passed_over,
         other_ways: report.elsewhere,
     };
@@ -182,11 +193,28 @@ struct Refused {
 struct ProofJson {
     observed_within_new: bool,
     new_within_old: Option<bool>,
+    hooks: Vec<HookJson>,
     lost: Vec<FlowJson>,
+}
+
+/// Packets to this machine (`input`), and those through it (`forward`).
+#[derive(Serialize)]
+struct HookJson {
+    hook: &'static str,
+    new_within_old: Option<bool>,
+    narrows: bool,
+}
+
+impl From<&HookProof> for HookJson {
+    fn from(proof: &HookProof) -> Self {
+        let HookProof { hook, within_old, narrows } = *proof;
+        Self { hook: hook.as_str(), new_within_old: within_old, narrows }
+    }
 }
 
 #[derive(Serialize)]
 struct NeedJson {
+    hook: &'static str,
     r#in: Option<String>,
     ports: Vec<String>,
     sources: Vec<String>,
@@ -198,6 +226,7 @@ impl From<&Need> for NeedJson {
     fn from(need: &Need) -> Self {
         let port = |range| format!("{range}/{}", need.transport);
         Self {
+            hook: need.hook.as_str(),
             r#in: (!need.interface.is_empty()).then(|| need.interface.to_string()),
             ports: need.ports.iter().map(port).collect(),
             sources: need.sources.iter().map(ToString::to_string).collect(),

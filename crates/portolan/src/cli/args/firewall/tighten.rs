@@ -12,9 +12,11 @@ the rules and proposes a table that drops what no flow needed. Accept is never
 final in netfilter and drop is, so the table only narrows: the rules stay as
 they are, and what passes afterwards is what passed before and was observed.
 That is proved for every packet, and every flow is tried again. Judged are
-first packets of TCP, UDP, SCTP and DCCP to this machine; connections that
-exist, loopback and ICMP are left alone. Sources of a service become at most
---budget networks a family.
+first packets of TCP, UDP, SCTP and DCCP to this machine and, at the hook
+forward, those to its published and forwarded ports, by the port they had
+before the translation; connections that exist, loopback, ICMP and what else
+is passed on are left alone. Sources of a service become at most --budget
+networks a family.
 
 Nothing is loaded: look at the table, then `nft -f` it, or write the sources
 into the inventory.

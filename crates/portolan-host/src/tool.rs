@@ -1,7 +1,8 @@
 //! Other people's programs that know what no file tells: nft, iptables-save, docker, systemctl.
 //!
 //! Found in the system's own folders, never through `PATH`, which a stranger may have set; started
-//! without a shell, with their arguments as a list, without input, in the C locale; bounded in time
+//! without a shell, with their arguments as a list, without input, in the C locale
+//! and in UTC; bounded in time
 //! and in what they may print. What they say is for the caller to read.
 
 use std::ffi::OsStr;
@@ -125,7 +126,7 @@ impl Tool {
         limit: Duration,
     ) -> Result<Said, ToolError> {
         let mut command = Command::new(&self.path);
-        command.args(arguments).env("LC_ALL", "C").current_dir("/");
+        command.args(arguments).env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let start = |source| ToolError::Start { program: self.name(), source };

@@ -54,10 +54,12 @@ fn conflicts(case: &mut Case<'_>, claim: usize) {
     }
 }
 
-/// A retired service wants nothing any more, and a knocking sequence only listens in passing.
+/// A retired service wants nothing any more, one for a while is more access to another's port, and a knocking sequence only listens in passing.
 fn wants_its_numbers(declared: Declared<'_>) -> bool {
     match declared {
-        Declared::Service(service) => service.status != Status::Retired,
+        Declared::Service(service) => {
+            service.status != Status::Retired && !service.docs.is_for_a_while()
+        }
         Declared::Door(door) => matches!(door.method, DoorMethod::Spa { .. }),
         Declared::Forward(_) | Declared::Pool(_) => true,
     }

@@ -94,7 +94,8 @@ fn overdue<'a>(case: &mut Case<'a>, docs: &'a Documentation, item: &Item<'a>) {
         );
     }
     if let Some(until) = docs.approved.as_ref().and_then(|a| a.until.as_ref()) {
-        let told_so = at_time(today, until.value, warn, ("approval ended on", "approval ends on"));
+        let told_so =
+            at_time(today, until.value.day(), warn, ("approval ended on", "approval ends on"));
         let severity = |late| if late { Severity::Medium } else { Severity::Note };
         told.extend(told_so.map(|(late, text)| (severity(late), text, &until.at)));
     }

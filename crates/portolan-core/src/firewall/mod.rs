@@ -12,6 +12,7 @@ mod addresses;
 pub mod analyse;
 pub mod bdd;
 mod calls;
+mod clock;
 mod compile;
 mod device;
 pub mod flow;

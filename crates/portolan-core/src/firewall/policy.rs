@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::addresses::Addresses;
 use super::packet::Tuple;
 use crate::net::{PortRange, Transport};
@@ -76,6 +78,8 @@ pub struct Pass {
     pub door: Option<Box<str>>,
     /// The kernel follows this protocol to the ports it agrees on.
     pub helper: Option<ConntrackHelper>,
+    /// New connections are let through until then, by the kernel's clock.
+    pub until: Option<Timestamp>,
 }
 
 /// On which way a pass lies.
@@ -139,13 +143,17 @@ pub enum ConntrackHelper {
     Sip,
 }
 
-/// Somebody who is refused everything.
+/// Somebody who is refused everything, or some ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Why, in the inventory's words.
     pub name: Box<str>,
     /// Who.
     pub peers: Vec<Peers>,
+    /// Only these ports and protocols; empty: everything.
+    pub traffic: Vec<PassTraffic>,
+    /// Until then, by the kernel's clock.
+    pub until: Option<Timestamp>,
 }
 
 /// Something every host needs.
@@ -201,6 +209,8 @@ pub struct Knock {
     pub window: Duration,
     /// Who may knock at all.
     pub peers: Vec<Peers>,
+    /// Knocks count until then, by the kernel's clock.
+    pub until: Option<Timestamp>,
 }
 
 /// A port of this machine that is translated to another one.
@@ -220,6 +230,8 @@ pub struct Translation {
     pub port: Option<u16>,
     /// Whether the target sees this machine's address.
     pub masquerade: bool,
+    /// New connections are translated until then, by the kernel's clock.
+    pub until: Option<Timestamp>,
 }
 
 /// What must not be reachable.

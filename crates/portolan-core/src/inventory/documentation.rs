@@ -1,11 +1,12 @@
 //! Why something exists and who answers for it: the keys that services, forwards and doors share.
 //!
-//! They open and close nothing; the audit reads the dates, the exports print the rest.
+//! They open nothing. `approved.until` closes: the firewall lets nobody in after it. The audit reads the
+//! dates, the exports print the rest.
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
-use super::{Located, Location};
+use super::{End, Located, Location};
 
 /// The documentation fields that services share with forwards, doors and pools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,13 @@ impl Documentation {
             None => rule?.every,
         };
         self.approved.as_ref()?.on?.checked_add(every).ok()
+    }
+
+    /// Whether it is approved until a moment: `portolan allow --until` writes that.
+    #[must_use]
+    pub fn is_for_a_while(&self) -> bool {
+        let until = self.approved.as_ref().and_then(|approved| approved.until.as_ref());
+        until.is_some_and(|until| matches!(until.value, End::Moment(_)))
     }
 }
 
@@ -94,7 +102,7 @@ pub struct Approval {
     /// Where it is written down.
     pub ticket: Option<String>,
     /// When it ends.
-    pub until: Option<Located<Date>>,
+    pub until: Option<Located<End>>,
     /// The key.
     pub at: Location,
 }

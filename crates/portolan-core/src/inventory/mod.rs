@@ -7,6 +7,7 @@
 mod documentation;
 pub mod draft;
 pub mod edit;
+mod end;
 mod extent;
 pub mod file;
 mod forward;
@@ -28,6 +29,7 @@ mod verdict;
 mod word;
 
 pub use documentation::{Approval, Criticality, Documentation, Review, ReviewRule};
+pub use end::End;
 pub use extent::{BUILT_IN_NETWORKS, SourceExtent};
 pub use forward::{Door, DoorMethod, Forward, ForwardTarget, ForwardVia, Pool};
 pub use host::{

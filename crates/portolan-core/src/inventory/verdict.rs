@@ -4,7 +4,7 @@
 
 use jiff::civil::Date;
 
-use super::{Bind, HostSelector, Located, Location, PortSpec, Source};
+use super::{Bind, End, HostSelector, Located, Location, PortSpec, Source};
 
 /// `[[never]]`: must not be reachable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +21,17 @@ pub struct Never {
     pub at: Location,
 }
 
-/// `[[block]]`: refused everything.
+/// `[[block]]`: refused everything, or some ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
+    /// On which machines; empty means all.
+    pub on: Vec<Located<HostSelector>>,
     /// Who.
     pub from: Vec<Located<Source>>,
+    /// Which ports; empty means everything.
+    pub ports: Vec<Located<PortSpec>>,
     /// Until when.
-    pub until: Option<Date>,
+    pub until: Option<End>,
     /// Why.
     pub reason: Option<String>,
     /// The table's header.

@@ -1,10 +1,11 @@
 //! `portolan allow PORT --from SOURCE` and `portolan deny PORT`.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use portolan_core::net::{Port, Transport};
 
 use crate::cli::args::firewall::Apply;
-use crate::cli::args::{Allow, Deny, Global};
+use crate::cli::args::{Allow, Deny, Global, Until};
 use crate::cli::firewall::apply;
 use crate::exit::Exit;
 use crate::fault::{Fault, Hinted as _};
@@ -15,7 +16,7 @@ use crate::render::screen::Screen;
 /// Lets somebody in.
 pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
     let (port, transport) = target(&arguments.port)?;
-    let until = arguments.until.map(allow::from_now).transpose()?;
+    let until = arguments.until.map(moment).transpose()?;
     let wish = Wish { port, transport, source: Some(arguments.from.clone()), until };
     let edited = allow::allow(&global.asked(), &wish)?;
     told(&edited, arguments.apply, arguments.yes, global)
@@ -24,7 +25,8 @@ pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
 /// Lets somebody in no more.
 pub(crate) fn deny(arguments: &Deny, global: &Global) -> Result<Exit> {
     let (port, transport) = target(&arguments.port)?;
-    let wish = Wish { port, transport, source: arguments.from.clone(), until: None };
+    let until = arguments.until.map(moment).transpose()?;
+    let wish = Wish { port, transport, source: arguments.from.clone(), until };
     let edited = allow::deny(&global.asked(), &wish)?;
     told(&edited, arguments.apply, arguments.yes, global)
 }
@@ -46,6 +48,14 @@ fn told(edited: &Edited, then_apply: bool, yes: bool, global: &Global) -> Result
         render::firewall::allow::next(&mut screen, edited)?;
     }
     Ok(Exit::Yes)
+}
+
+/// When a time that was typed is over: not before now.
+fn moment(until: Until) -> Result<Timestamp> {
+    match until {
+        Until::For(lasts) => allow::from_now(lasts),
+        Until::At(end) => allow::not_over(end.moment()),
+    }
 }
 
 /// `443` is TCP; `53/udp` says it.

@@ -59,7 +59,12 @@ fn the_table_of_every_policy_is_proved_to_do_what_the_policy_says() {
         let proof = prove(&policy, &read_back(&policy)).unwrap();
         let told = |d: &Difference| format!("{:?} {} {:?}", d.way, d.is_intended, d.witness);
         let differences: Vec<String> = proof.differences.iter().map(told).collect();
-        assert!(proof.holds(), "policy {seed}: {differences:#?}\n{}", compile(&policy));
+        assert!(
+            proof.holds(),
+            "policy {seed}: {differences:#?}\n{}\n{:#?}",
+            compile(&policy),
+            policy
+        );
     }
 }
 

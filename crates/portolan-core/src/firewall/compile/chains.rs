@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::addresses::{Addresses, nft_interval};
+use super::super::clock::earlier_than;
 use super::super::policy::{
-    BaseNeed, BasePass, CALLED_ELSEWHERE, Knock, Pass, PassTraffic, PassWay, Stance,
+    BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassTraffic, PassWay, Stance,
 };
 use super::super::script::ScriptChain;
 use super::Compiler;
@@ -39,7 +40,7 @@ impl<'a> Compiler<'a> {
         }
         let mut rules = self.base(BaseStage::Loopback, false);
         rules.extend(self.dispatch(MANAGEMENT, &policy.management.iter().collect::<Vec<_>>()));
-        rules.extend(self.blocks());
+        rules.extend(self.blocks(PortKey::Destination));
         rules.extend(self.base(BaseStage::Rest, false));
         if policy.input == Stance::Drop {
             rules.push(format!("ct state invalid counter drop {}", comment("pt:invalid")));
@@ -73,7 +74,7 @@ impl<'a> Compiler<'a> {
         ];
         self.accepting("called-elsewhere", "prerouting", BEFORE_TRANSLATION, arriving);
         self.accepting("called-here", "input", PRIORITY - 1, vec![format!("{is_marked} {unmark}")]);
-        let blocks = self.blocks();
+        let blocks = self.blocks(PortKey::Original);
         let mut rules: Vec<String> =
             blocks.iter().map(|block| format!("{guard} {block}")).collect();
         rules.push(format!("{is_marked} {unmark} accept"));
@@ -87,7 +88,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn router(&mut self) {
-        let mut rules = self.blocks();
+        let mut rules = self.blocks(PortKey::Original);
         rules.push(format!("ct state established,related counter accept {}", established()));
         self.translated(false);
         rules.push("ct status dnat ct direction original jump translated".to_owned());
@@ -145,35 +146,57 @@ impl<'a> Compiler<'a> {
     }
 
     /// The rules that refuse the blocked; the sets are made once.
-    fn blocks(&mut self) -> Vec<String> {
-        if let Some(rules) = &self.blocked {
-            return rules.clone();
+    fn blocks(&mut self, port: PortKey) -> Vec<String> {
+        if self.blocked.is_none() {
+            self.blocked = Some(self.blocked());
         }
-        let policy = self.policy;
-        let peers = || policy.blocks.iter().flat_map(|block| &block.peers);
-        let free = peers().filter(|p| p.interface.is_none());
-        let prefixes = free.fold(Addresses::NONE, |all, p| all.with(&p.addresses));
         let drop = format!("counter drop {}", comment("pt:block"));
-        let mut rules = self.blocked_by(&prefixes, "", &drop);
-        for on in peers().filter(|p| p.interface.is_some()) {
-            let interface = on.interface.as_deref().unwrap_or_default();
-            let place = format!("iifname \"{interface}\" ");
-            rules.extend(self.blocked_by(&on.addresses, &place, &drop));
+        let mut rules = Vec::new();
+        for (place, traffic) in self.blocked.iter().flatten() {
+            if traffic.is_empty() {
+                rules.push(format!("{place}{drop}"));
+            }
+            rules.extend(traffic.iter().map(|t| format!("{}{place}{drop}", port.is(*t))));
         }
-        self.blocked = Some(rules.clone());
         rules
     }
 
-    fn blocked_by(&mut self, addresses: &Addresses, place: &str, drop: &str) -> Vec<String> {
-        if addresses.is_all() {
-            return vec![format!("{place}{drop}")];
+    /// Where packets of the blocked come from, and which of them are meant. Blocks without an end that
+    /// refuse everything are one.
+    fn blocked(&mut self) -> Vec<(String, &'a [PassTraffic])> {
+        let policy = self.policy;
+        let is_whole = |block: &&Block| block.until.is_none() && block.traffic.is_empty();
+        let (whole, single): (Vec<&Block>, Vec<&Block>) = policy.blocks.iter().partition(is_whole);
+        let mut places = self.block_places(&whole);
+        places.extend(single.into_iter().flat_map(|block| self.block_places(&[block])));
+        places
+    }
+
+    fn block_places(&mut self, blocks: &[&'a Block]) -> Vec<(String, &'a [PassTraffic])> {
+        let Some(first) = blocks.first() else { return Vec::new() };
+        let time = first.until.map(earlier_than).unwrap_or_default();
+        let peers = || blocks.iter().flat_map(|block| &block.peers);
+        let free = peers().filter(|p| p.interface.is_none());
+        let prefixes = free.fold(Addresses::NONE, |all, p| all.with(&p.addresses));
+        let mut places = self.blocked_by(&prefixes, &time);
+        for on in peers().filter(|p| p.interface.is_some()) {
+            let interface = on.interface.as_deref().unwrap_or_default();
+            let place = format!("{time}iifname \"{interface}\" ");
+            places.extend(self.blocked_by(&on.addresses, &place));
         }
-        let mut rules = Vec::new();
+        places.into_iter().map(|place| (place, &*first.traffic)).collect()
+    }
+
+    fn blocked_by(&mut self, addresses: &Addresses, place: &str) -> Vec<String> {
+        if addresses.is_all() {
+            return vec![place.to_owned()];
+        }
+        let mut places = Vec::new();
         for is_v6 in [false, true] {
             let intervals = addresses.intervals(is_v6);
             if addresses.has_all(is_v6) {
                 let version = if is_v6 { "ipv6" } else { "ipv4" };
-                rules.push(format!("{place}meta nfproto {version} {drop}"));
+                places.push(format!("{place}meta nfproto {version} "));
                 continue;
             }
             let (single, wide): (Vec<_>, Vec<_>) = intervals.iter().partition(|(a, b)| a == b);
@@ -182,10 +205,10 @@ impl<'a> Compiler<'a> {
             for members in lists.into_iter().filter(|list| !list.is_empty()) {
                 let name = self.names.give(&format!("block-{}", family(is_v6)));
                 self.parts.push(constant_set(&name, &members, is_v6, None));
-                rules.push(format!("{place}{} saddr @{name} {drop}", protocol(is_v6)));
+                places.push(format!("{place}{} saddr @{name} ", protocol(is_v6)));
             }
         }
-        rules
+        places
     }
 
     /// The sets of the doors, whether a pass is behind them or not: what knocks must find them.
@@ -246,12 +269,13 @@ impl<'a> Compiler<'a> {
     ) -> String {
         let interface =
             peers.interface.as_ref().map_or(String::new(), |name| format!("iifname \"{name}\" "));
+        let time = door.until.map(earlier_than).unwrap_or_default();
         if peers.addresses.has_all(is_v6) {
             let version = if is_v6 { "ipv6" } else { "ipv4" };
-            return format!("{interface}meta nfproto {version} ");
+            return format!("{time}{interface}meta nfproto {version} ");
         }
         let who = self.address(&peers.addresses, is_v6, &door.name);
-        format!("{interface}{} saddr {who} ", protocol(is_v6))
+        format!("{time}{interface}{} saddr {who} ", protocol(is_v6))
     }
 
     /// Where a source is after step `step` of a sequence; after the last it is let in.

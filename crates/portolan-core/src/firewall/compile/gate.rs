@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::super::addresses::Addresses;
+use super::super::clock::earlier_than;
 use super::super::policy::{Pass, PassTraffic, Peers, RateLimit};
 use super::super::script::{Part, PartKind, ScriptChain};
 use super::Compiler;
@@ -163,6 +164,7 @@ impl<'a> Compiler<'a> {
     fn pass_for(&mut self, gate: Gate, pass: &'a Pass, peers: &'a Peers) -> Vec<String> {
         let Some(interface) = one_interface(pass, peers) else { return Vec::new() };
         let interface = interface.map_or(String::new(), |name| gate.interface(name));
+        let start = format!("{}{interface}", pass.until.map(earlier_than).unwrap_or_default());
         let helper = helper_of(pass).map_or(String::new(), |(helper, transport)| {
             format!("ct helper set \"{}\" ", helper_name(helper, transport))
         });
@@ -170,12 +172,12 @@ impl<'a> Compiler<'a> {
         let everywhere = pass.destinations.as_ref().is_none_or(Addresses::is_all);
         let is_simple = pass.door.is_none() && pass.limit.is_none();
         if peers.addresses.is_all() && everywhere && is_simple {
-            return vec![format!("{interface}{end}")];
+            return vec![format!("{start}{end}")];
         }
         let mut rules = Vec::new();
         for is_v6 in [false, true] {
             let Some(place) = self.condition(gate, pass, peers, is_v6) else { continue };
-            let place = format!("{interface}{place}");
+            let place = format!("{start}{place}");
             rules.extend(pass.limit.map(|limit| self.limited(pass, limit, &place, is_v6)));
             rules.push(format!("{place}{end}"));
         }
@@ -237,7 +239,10 @@ fn limit_text(limit: RateLimit) -> String {
 fn is_plain(pass: &Pass) -> bool {
     let anywhere = pass.interface.is_none() && pass.destinations.is_none();
     let inherent = pass.door.is_none() && pass.helper.is_none() && pass.limit.is_none();
-    anywhere && inherent && pass.peers.iter().all(|peers| peers.interface.is_none())
+    anywhere
+        && inherent
+        && pass.until.is_none()
+        && pass.peers.iter().all(|peers| peers.interface.is_none())
 }
 
 /// The interface both want; `None` where they want different ones.
@@ -318,6 +323,20 @@ impl Gate {
 }
 
 impl PortKey {
+    /// That a packet that opens a connection is of this protocol, to these ports.
+    pub(super) fn is(self, traffic: PassTraffic) -> String {
+        let direction = match self {
+            Self::Original => "ct direction original ",
+            Self::Destination | Self::Source => "",
+        };
+        match traffic {
+            PassTraffic::Ports { transport, range } => {
+                format!("{direction}{} {range} ", self.of(transport))
+            }
+            PassTraffic::Protocol(number) => format!("{direction}meta l4proto {number} "),
+        }
+    }
+
     fn of(self, transport: Transport) -> String {
         match self {
             Self::Destination => format!("{transport} dport"),

@@ -13,7 +13,7 @@ mod translate;
 use std::collections::HashMap;
 
 use super::addresses::Interval;
-use super::policy::Policy;
+use super::policy::{PassTraffic, Policy};
 use super::script::{Part, Script, ScriptChain};
 use names::Names;
 
@@ -39,8 +39,8 @@ struct Compiler<'a> {
     addresses: HashMap<(bool, &'a [Interval]), Box<str>>,
     /// Dynamic sets by wish and family.
     dynamic: HashMap<(String, bool), Box<str>>,
-    /// Blocks that were made into sets already: the conditions to match them.
-    blocked: Option<Vec<String>>,
+    /// Blocks that were made into sets already: the conditions to match them, and what they refuse.
+    blocked: Option<Vec<(String, &'a [PassTraffic])>>,
     /// Chains that are there already, by their rules.
     asked: HashMap<Vec<String>, Box<str>>,
     chains: Vec<ScriptChain>,

@@ -1,5 +1,6 @@
 //! The base chains that translate; there only where a port is handed on by the kernel.
 
+use super::super::clock::earlier_than;
 use super::super::policy::{Peers, Translation};
 use super::super::script::ScriptChain;
 use super::Compiler;
@@ -67,8 +68,9 @@ impl<'a> Compiler<'a> {
             (Some(port), false) => format!("{target}:{port}"),
             (None, _) => target.to_string(),
         };
+        let time = translation.until.map(earlier_than).unwrap_or_default();
         Some(format!(
-            "{interface}fib daddr type local {transport} dport {range} {who} counter dnat {ip} to {to} {}",
+            "{time}{interface}fib daddr type local {transport} dport {range} {who} counter dnat {ip} to {to} {}",
             comment(&format!("pt:{name}"))
         ))
     }

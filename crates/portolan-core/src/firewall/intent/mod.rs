@@ -7,8 +7,9 @@ mod conditions;
 
 use std::sync::Arc;
 
+use super::clock::is_earlier_than;
 use super::policy::{
-    BaseNeed, BasePass, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, Stance, Translation,
+    BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, Stance, Translation,
 };
 use super::rule::{Condition, Match, Nat, NatKind, SetOperation, Target, Test};
 use super::ruleset::{Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin, Ruleset, Table};
@@ -76,7 +77,7 @@ fn input(policy: &Policy) -> Option<Chain> {
     let rows = || policy.base.iter().filter(|row| !row.is_outgoing);
     let mut rules: Vec<Rule> = rows().filter(is_loopback).flat_map(base_row).collect();
     rules.extend(passes(policy.management.iter(), Side::From, &[]));
-    rules.extend(blocks(policy, &[]));
+    rules.extend(blocks(policy, Side::From, &[]));
     rules.extend(rows().filter(|row| !is_loopback(row)).flat_map(base_row));
     if policy.input == Stance::Drop {
         rules.push(rule("invalid", vec![any_bit(Field::CtState, bits::INVALID)], Verdict::Drop));
@@ -98,7 +99,7 @@ fn forward(policy: &Policy) -> Option<Chain> {
         Stance::Keep => {
             let mut guard = translated.to_vec();
             guard.push(number_in(Field::Protocol, &[(6, 6), (17, 17), (33, 33), (132, 132)]));
-            rules.extend(blocks(policy, &guard));
+            rules.extend(blocks(policy, Side::Called, &guard));
             rules.push(rule("established", [guard.clone(), known()].concat(), Verdict::Accept));
             guard.push(called_here());
             let ports = called(policy).filter(|pass| pass.traffic.ports().is_some());
@@ -106,7 +107,7 @@ fn forward(policy: &Policy) -> Option<Chain> {
             rules.push(rule("published", guard, Verdict::Drop));
         }
         Stance::Drop => {
-            rules.extend(blocks(policy, &[]));
+            rules.extend(blocks(policy, Side::Called, &[]));
             rules.push(rule("established", known(), Verdict::Accept));
             rules.extend(passes(called(policy), Side::Called, &translated));
             rules.push(rule("published", translated.to_vec(), Verdict::Drop));
@@ -215,6 +216,7 @@ fn pass_rules(pass: &Pass, side: Side, guard: &[Statement]) -> Vec<Rule> {
             if let Some(door) = &pass.door {
                 place.push(named(conditions::source(is_v6), &format!("door-{door}"), is_v6));
             }
+            place.extend(pass.until.map(is_earlier_than));
             let start = [guard.to_vec(), port(pass.traffic, side.port()), place].concat();
             rules.extend(pass.limit.map(|limit| limited(pass, limit, &start, is_v6)));
             rules.push(rule(&pass.name, start, Verdict::Accept));
@@ -246,19 +248,36 @@ fn limited(pass: &Pass, limit: super::policy::RateLimit, start: &[Statement], is
     rule(&format!("{} limit", pass.name), statements, Verdict::Drop)
 }
 
-fn blocks(policy: &Policy, guard: &[Statement]) -> Vec<Rule> {
+fn blocks(policy: &Policy, side: Side, guard: &[Statement]) -> Vec<Rule> {
     let mut rules = Vec::new();
     for block in &policy.blocks {
-        for peers in &block.peers {
-            for is_v6 in [false, true] {
-                let place = located(peers, None, false, is_v6);
-                rules.extend(place.map(|place| {
-                    rule(&block.name, [guard.to_vec(), place].concat(), Verdict::Drop)
-                }));
+        for traffic in refused(block, side) {
+            for peers in &block.peers {
+                for is_v6 in [false, true] {
+                    let Some(mut place) = located(peers, None, false, is_v6) else { continue };
+                    place.extend(block.until.map(is_earlier_than));
+                    let statements = [guard.to_vec(), traffic.clone(), place].concat();
+                    rules.push(rule(&block.name, statements, Verdict::Drop));
+                }
             }
         }
     }
     rules
+}
+
+/// What a block refuses: the conditions of each port; one without any for everything.
+fn refused(block: &Block, side: Side) -> Vec<Vec<Statement>> {
+    if block.traffic.is_empty() {
+        return vec![Vec::new()];
+    }
+    let to = |traffic: &super::PassTraffic| {
+        let mut conditions = port(*traffic, side.port());
+        if side == Side::Called {
+            conditions.push(is_number(Field::CtDirection, 0));
+        }
+        conditions
+    };
+    block.traffic.iter().map(to).collect()
 }
 
 fn base_row(row: &BasePass) -> Vec<Rule> {
@@ -321,6 +340,7 @@ fn knock(door: &Knock) -> Vec<Rule> {
             for is_v6 in [false, true] {
                 let Some(place) = located(peers, None, false, is_v6) else { continue };
                 let mut statements = [wanted.clone(), place].concat();
+                statements.extend(door.until.map(is_earlier_than));
                 let source = conditions::source(is_v6);
                 if let Some(before) = step.checked_sub(1) {
                     statements.push(named(source, &step_set(door, before), is_v6));
@@ -378,6 +398,7 @@ fn destinations(translation: &Translation) -> Vec<Rule> {
             let mut statements = vec![is_number(conditions::local_type(), bits::FIB_LOCAL)];
             statements.extend(port(traffic, Field::DestinationPort));
             statements.extend(place);
+            statements.extend(translation.until.map(is_earlier_than));
             let constant = |n: u128| Expression::Constant(Value::Number(n));
             statements.push(Statement::Nat(Nat {
                 kind: NatKind::Dnat,

@@ -8,6 +8,7 @@ use super::operand::{self, Operand};
 use super::scope::{Guard, Scope};
 use super::set::{self, Data};
 use super::{nat, symbol, text};
+use crate::firewall::clock;
 use crate::firewall::{
     Condition, Counter, Effect, Expression, Family, FibResult, Field, RejectWith, Rule,
     SetOperation, SetRef, Span, Statement, Target, Test, Value as Number, Verdict,
@@ -165,7 +166,9 @@ fn compared(kind: Kind, op: &str, right: &Value) -> Option<Span> {
 /// A match of something that is not understood. A negated one is a question of its own, for where the
 /// thing cannot be had neither holds; only for `missing` is it certain that `exists` does not hold.
 fn unknown(statement: &Value, left: &Value, op: &str, right: &Value) -> Condition {
+    let is_time = left.get("meta").and_then(|meta| word(meta, "key")) == Some("time");
     let (text, is_negated) = match right.as_bool() {
+        _ if let Some(text) = is_time.then(|| clock::read(op, right)).flatten() => (text, false),
         Some(is_there) if op == "==" || op == "in" => {
             (format!("{} exists", text::expression(left)), !is_there)
         }

@@ -247,6 +247,7 @@ fn never(policy: &Policy) -> Table {
             limit: None,
             door: None,
             helper: None,
+            until: None,
         };
         never.traffic.iter().map(of).collect::<Vec<_>>()
     };

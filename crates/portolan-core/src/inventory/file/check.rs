@@ -112,8 +112,10 @@ fn takes(kind: &Kind, node: &Node) -> bool {
         | (Kind::Boolean, Value::Boolean(_))
         | (Kind::Table(_) | Kind::Named(_), Value::Table(_))
         | (Kind::Tables(_) | Kind::List(_), Value::Array(_))
-        | (Kind::Date, Value::Date(_)) => true,
-        (Kind::Date, Value::Text(text)) => text.bytes().filter(|b| *b == b'-').count() == 2,
+        | (Kind::Date | Kind::End, Value::Date(_)) => true,
+        (Kind::Date | Kind::End, Value::Text(text)) => {
+            text.bytes().filter(|b| *b == b'-').count() >= 2
+        }
         (Kind::Integer(least, most), Value::Integer(number)) => (least..=most).contains(&number),
         (Kind::Word(words), Value::Text(text)) => words().contains(&text.as_str()),
         (Kind::List(inner), _) => takes(inner, node),
@@ -145,7 +147,7 @@ fn example(kind: &Kind) -> String {
     match kind {
         Kind::Integer(least, _) => least.to_string(),
         Kind::Boolean => "true".to_owned(),
-        Kind::Date => "2027-03-01".to_owned(),
+        Kind::Date | Kind::End => "2027-03-01".to_owned(),
         Kind::Word(words) => one_of(&words()),
         Kind::List(inner) => format!("[{}]", example(inner)),
         Kind::Text(Form::Port) => "\"443/tcp\"".to_owned(),

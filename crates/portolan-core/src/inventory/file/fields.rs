@@ -10,7 +10,7 @@ use super::literal::{self, Wrong};
 use super::names::Names;
 use super::node::{Entry, Node, Table, Value};
 use crate::inventory::problem::{Problem, Problems};
-use crate::inventory::{Located, Location, Word};
+use crate::inventory::{End, Located, Location, Word};
 
 /// What all decoders share.
 pub(super) struct Decoding<'a> {
@@ -142,10 +142,24 @@ impl Decoding<'_> {
 
     /// The day at `key`.
     pub(super) fn date(&mut self, fields: Fields<'_>, key: &str) -> Option<Located<Date>> {
+        self.dated(fields, key, literal::date)
+    }
+
+    /// The day or moment at `key`.
+    pub(super) fn end(&mut self, fields: Fields<'_>, key: &str) -> Option<Located<End>> {
+        self.dated(fields, key, literal::end)
+    }
+
+    fn dated<T>(
+        &mut self,
+        fields: Fields<'_>,
+        key: &str,
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<Located<T>> {
         let node = fields.table.get(key)?;
         let (Value::Text(text) | Value::Date(text)) = &node.value else { return None };
         let at = fields.at(node);
-        match literal::date(text) {
+        match read(text) {
             Ok(value) => Some(Located { value, at }),
             Err(wrong) => {
                 self.wrong(at, wrong);

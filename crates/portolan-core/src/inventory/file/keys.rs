@@ -353,10 +353,12 @@ static NEVER: Section = Section {
 };
 
 static BLOCK: Section = Section {
-    doc: "Refused everything.",
+    doc: "Refused everything, or some ports.",
     keys: &[
+        optional("on", ON, "On which machines; nothing said means all."),
         required("from", FROM, "Who."),
-        optional("until", Kind::Date, "The last day it counts."),
+        optional("ports", PORTS, "Which ports; nothing said means everything."),
+        optional("until", Kind::End, "The last day it counts, or the moment it ends."),
         optional("reason", FREE, "Why."),
     ],
 };
@@ -391,7 +393,11 @@ static APPROVAL: Section = Section {
         optional("by", FREE, "Who."),
         optional("on", Kind::Date, "When."),
         optional("ticket", FREE, "Where it is written down."),
-        optional("until", Kind::Date, "When it ends."),
+        optional(
+            "until",
+            Kind::End,
+            "The last day it counts, or the moment it ends: then it is closed.",
+        ),
     ],
 };
 

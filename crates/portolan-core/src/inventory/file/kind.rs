@@ -35,6 +35,8 @@ pub enum Kind {
     Boolean,
     /// A day: a TOML date, or text of the same form.
     Date,
+    /// A day, or a moment: a TOML date, or date and time with an offset.
+    End,
     /// One of some words.
     Word(fn() -> Vec<&'static str>),
     /// A list; a single item may stand without its brackets.
@@ -59,6 +61,9 @@ impl Kind {
             Self::Integer(least, most) => format!("a number from {least} to {most}"),
             Self::Boolean => "true or false".to_owned(),
             Self::Date => "a date such as 2027-03-01".to_owned(),
+            Self::End => {
+                "a date such as 2027-03-01 or a moment such as 2027-03-01T16:00:00Z".to_owned()
+            }
             Self::Word(words) => one_of(&words()),
             Self::List(inner) => format!("a list, each {}", inner.wanted()),
             Self::Table(_) | Self::Named(_) => "a table".to_owned(),

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 
 use super::node::shortened;
-use crate::inventory::{AddressSpec, HostSelector, PortSpec, Rate};
+use crate::inventory::{AddressSpec, End, HostSelector, PortSpec, Rate};
 use crate::net::{Endpoint, Port, PortError, PortRange, Prefix, PrefixError, TransportSet};
 
 /// What is wrong with a text, and the way out.
@@ -269,6 +269,19 @@ pub(crate) fn date(text: &str) -> Result<Date, Wrong> {
     let shape = text.len() == 10 && text.is_ascii();
     shape.then(|| text.parse().ok()).flatten().ok_or_else(|| {
         Wrong::new(format!("`{}` is not a date", shortened(text)), "such as 2027-03-01")
+    })
+}
+
+/// `2027-03-01`, or `2027-03-01T16:00:00Z`: where a time of day stands, so does its offset.
+pub(crate) fn end(text: &str) -> Result<End, Wrong> {
+    if text.len() <= 10 {
+        return date(text).map(End::Day);
+    }
+    text.parse().map_err(|_| {
+        Wrong::new(
+            format!("`{}` is neither a date nor a moment", shortened(text)),
+            "such as 2027-03-01 or 2027-03-01T16:00:00Z",
+        )
     })
 }
 

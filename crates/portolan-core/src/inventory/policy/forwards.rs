@@ -12,6 +12,8 @@ impl Making<'_> {
     pub(super) fn translations(&mut self) -> Vec<Translation> {
         let inventory = self.inventory;
         let kernel = inventory.forwards.iter().filter(|forward| forward.via != ForwardVia::Proxy);
+        let now = self.resolutions.now;
+        let kernel = kernel.filter(|forward| !super::has_ended(&forward.docs, now));
         let here: Vec<&Forward> = kernel.filter(|f| self.host.is_meant_by(&f.on)).collect();
         here.into_iter().flat_map(|forward| self.translation(forward)).collect()
     }
@@ -100,6 +102,7 @@ fn translation(
         targets: targets.to_vec(),
         port,
         masquerade: forward.masquerade,
+        until: super::end(&forward.docs).map(super::End::moment),
     }
 }
 

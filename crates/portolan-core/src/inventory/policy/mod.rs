@@ -16,13 +16,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use super::matrix::{Matrix, Outgoing, Reason, Row, Subject, Traffic};
 use super::{
-    Door, DoorMethod, FirewallDefault, ForwardVia, Helper, Host, Inventory, NetworkExtent, Rate,
-    Service, Source,
+    Documentation, Door, DoorMethod, End, FirewallDefault, ForwardVia, Helper, Host, Inventory,
+    NetworkExtent, Rate, Service, Source,
 };
 use crate::firewall::{
     Addresses, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers, Policy,
@@ -40,8 +39,8 @@ pub struct Resolutions {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// The name servers the machine asks.
     pub resolvers: Vec<IpAddr>,
-    /// The day, for blocks that end. `None`: none has ended.
-    pub today: Option<Date>,
+    /// What time it is, for what ends. `None`: nothing has ended.
+    pub now: Option<Timestamp>,
 }
 
 impl Inventory {
@@ -122,7 +121,8 @@ impl<'a> Making<'a> {
 
     fn here<'m>(&self, matrix: &'m Matrix<'a>) -> impl Iterator<Item = &'m Row<'a>> + use<'m, 'a> {
         let host = self.host;
-        matrix.rows.iter().filter(move |row| row.host.name == host.name && row.is_compiled())
+        let now = self.resolutions.now;
+        matrix.rows.iter().filter(move |row| row.host.name == host.name && is_open(row, now))
     }
 
     fn management(&mut self, matrix: &Matrix<'a>) -> Vec<Pass> {
@@ -131,6 +131,7 @@ impl<'a> Making<'a> {
     }
 
     fn passes(&mut self, matrix: &Matrix<'a>) -> Vec<Pass> {
+        self.tell_ended(matrix);
         let here: Vec<&Row<'_>> = self.here(matrix).collect();
         let mut passes: Vec<Pass> =
             here.into_iter().filter_map(|row| way(row).and_then(|w| self.pass(row, w))).collect();
@@ -160,6 +161,7 @@ impl<'a> Making<'a> {
             limit: service.and_then(|service| service.limit).map(limit),
             door: row.door.map(|door| door.name.as_str().into()),
             helper: service.and_then(|service| service.helper).map(helper),
+            until: row.subject.docs().and_then(end).map(End::moment),
         })
     }
 
@@ -184,9 +186,10 @@ impl<'a> Making<'a> {
     /// What a router lets through to the other hosts, and from those that say what they need.
     fn through(&mut self, matrix: &Matrix<'a>) -> Vec<Pass> {
         let mut passes = Vec::new();
+        let now = self.resolutions.now;
         let others = |host: &Host| host.name != self.host.name;
         let rows: Vec<&Row<'_>> =
-            matrix.rows.iter().filter(|r| r.is_compiled() && others(r.host)).collect();
+            matrix.rows.iter().filter(|r| is_open(r, now) && others(r.host)).collect();
         let leaving: Vec<&Outgoing<'_>> =
             matrix.outgoing.iter().filter(|o| others(o.host)).collect();
         for row in rows.into_iter().filter(|row| way(row).is_some()) {
@@ -202,16 +205,44 @@ impl<'a> Making<'a> {
             }));
         }
         for row in leaving {
+            let Some(until) = self.until_of(row) else { continue };
             let source = Source::Host(row.host.name.clone());
             let peers = self.peers([&source].into_iter());
             let to = self.target(&row.to).into_iter();
             let to = to.fold(Addresses::NONE, |all, peers| all.with(&peers.addresses));
             if !peers.is_empty() && !to.is_empty() {
                 let destinations = Some(to);
-                passes.push(Pass { destinations, ..outgoing(row, peers, PassWay::Through) });
+                let pass = outgoing(row, peers, PassWay::Through);
+                passes.push(Pass { destinations, until, ..pass });
             }
         }
         passes
+    }
+
+    /// Says what is closed because nobody approves it any more.
+    fn tell_ended(&mut self, matrix: &Matrix<'a>) {
+        let rows = matrix.rows.iter().filter(|row| row.host.name == self.host.name);
+        for row in rows.filter(|row| row.is_compiled()) {
+            let end = row.subject.docs().and_then(end);
+            if let Some(end) = end.filter(|end| is_over(*end, self.resolutions.now)) {
+                let name = row.subject.name();
+                self.notes.push(format!("`{name}` was approved until {end}: it is closed"));
+            }
+        }
+    }
+
+    /// Until when packets may leave for a row: as long as its service or forward is approved. `None`
+    /// where that is over.
+    #[expect(clippy::option_option, reason = "no end at all is an answer too")]
+    fn until_of(&self, row: &Outgoing<'_>) -> Option<Option<Timestamp>> {
+        let docs = match row.reason {
+            Reason::From(name) => self.inventory.service(name).map(|service| &service.docs),
+            Reason::NeededBy(service) => Some(&service.docs),
+            Reason::Forward(forward) => Some(&forward.docs),
+        };
+        let end = docs.and_then(end);
+        let is_over = end.is_some_and(|end| is_over(end, self.resolutions.now));
+        (!is_over).then(|| end.map(End::moment))
     }
 
     fn egress(&mut self, matrix: &Matrix<'a>) -> Vec<Pass> {
@@ -219,9 +250,10 @@ impl<'a> Making<'a> {
         let rows: Vec<&Outgoing<'_>> = rows.collect();
         let mut passes = Vec::new();
         for row in rows {
+            let Some(until) = self.until_of(row) else { continue };
             let peers = self.target(&row.to);
             if !peers.is_empty() {
-                passes.push(outgoing(row, peers, PassWay::Output));
+                passes.push(Pass { until, ..outgoing(row, peers, PassWay::Output) });
             }
         }
         passes
@@ -230,22 +262,30 @@ impl<'a> Making<'a> {
     fn blocks(&mut self) -> Vec<Block> {
         let inventory = self.inventory;
         let mut blocks = Vec::new();
-        for block in &inventory.blocks {
+        let is_here =
+            |block: &&super::Block| block.on.is_empty() || self.host.is_meant_by(&block.on);
+        for block in inventory.blocks.iter().filter(is_here) {
             let name = block.reason.as_deref().unwrap_or("block");
-            let ended = block.until.zip(self.resolutions.today).filter(|(end, day)| end < day);
-            if let Some((end, _)) = ended {
+            let ended = block.until.filter(|end| is_over(*end, self.resolutions.now));
+            if let Some(end) = ended {
                 self.notes.push(format!("the block `{name}` ended on {end}"));
                 continue;
             }
             let peers = self.peers(block.from.iter().map(|source| &source.value));
-            blocks.push(Block { name: name.into(), peers });
+            let refused =
+                block.ports.iter().flat_map(|spec| super::matrix::traffic_of(&spec.value));
+            let traffic: Vec<PassTraffic> = refused.map(traffic).collect();
+            let until = block.until.map(End::moment);
+            blocks.push(Block { name: name.into(), peers, traffic, until });
         }
         blocks
     }
 
     fn doors(&mut self) -> Vec<Knock> {
         let inventory = self.inventory;
+        let now = self.resolutions.now;
         let here = inventory.doors.iter().filter(|door| self.host.is_meant_by(&door.on));
+        let here = here.filter(|door| !has_ended(&door.docs, now));
         here.map(|door| self.door(door)).collect()
     }
 
@@ -270,6 +310,7 @@ impl<'a> Making<'a> {
             sequence,
             window: window.map_or(WINDOW, whole),
             peers,
+            until: end(&door.docs).map(End::moment),
         }
     }
 
@@ -314,6 +355,24 @@ fn way(row: &Row<'_>) -> Option<PassWay> {
     }
 }
 
+/// When the approval ends that lets something in.
+fn end(docs: &Documentation) -> Option<End> {
+    Some(docs.approved.as_ref()?.until.as_ref()?.value)
+}
+
+fn is_over(end: End, now: Option<Timestamp>) -> bool {
+    now.is_some_and(|now| end.is_over(now))
+}
+
+fn has_ended(docs: &Documentation, now: Option<Timestamp>) -> bool {
+    end(docs).is_some_and(|end| is_over(end, now))
+}
+
+/// Whether a row is compiled and its approval has not ended.
+fn is_open(row: &Row<'_>, now: Option<Timestamp>) -> bool {
+    row.is_compiled() && !row.subject.docs().is_some_and(|docs| has_ended(docs, now))
+}
+
 fn outgoing(row: &Outgoing<'_>, peers: Vec<Peers>, way: PassWay) -> Pass {
     let name = match row.reason {
         Reason::From(name) => name,
@@ -330,6 +389,7 @@ fn outgoing(row: &Outgoing<'_>, peers: Vec<Peers>, way: PassWay) -> Pass {
         limit: None,
         door: None,
         helper: None,
+        until: None,
     }
 }
 

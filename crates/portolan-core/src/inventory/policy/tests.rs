@@ -27,7 +27,7 @@ fn resolutions() -> Resolutions {
     Resolutions {
         resolvers: vec![address("10.0.0.53")],
         names: [("deb.example.org".to_owned(), vec![address("192.0.2.80")])].into(),
-        today: Some(jiff::civil::date(2026, 6, 1)),
+        now: "2026-06-01T12:00:00Z".parse().ok(),
         ..Resolutions::default()
     }
 }
@@ -232,4 +232,33 @@ fn a_never_for_everybody_means_whoever_has_no_name_here() {
     let [peers] = &*policy.never[0].peers else { panic!("{policy:#?}") };
     let is_stranger = |address: &str| peers.addresses.contains(address.parse().unwrap());
     assert!(is_stranger("198.51.100.1") && !is_stranger("203.0.113.1") && !is_stranger("10.0.0.2"));
+}
+
+#[test]
+fn what_is_approved_until_then_is_open_until_then_and_closed_afterwards() {
+    let until = |end: &str| policy(&service(&format!("approved = {{ until = {end} }}")), "web");
+    let open = until("2026-06-01T16:00:00Z");
+    let lines = chain(&compile(&open).to_string(), "svc-a");
+    assert!(lines.iter().all(|line| line.starts_with("meta time < 1780329600 ")), "{lines:#?}");
+    // A day counts to its end.
+    let day = compile(&until("2026-06-01")).to_string();
+    assert!(day.contains("meta time < 1780358400 "), "{day}");
+    let over = until("2026-06-01T12:00:00Z");
+    assert_eq!(over.notes, ["`a` was approved until 2026-06-01T12:00:00Z: it is closed"]);
+    assert!(over.passes.iter().all(|pass| &*pass.name != "a"), "{over:#?}");
+}
+
+#[test]
+fn a_block_may_be_of_some_ports_and_end_by_itself() {
+    let block = "[[block]]\non = [\"web\"]\nfrom = [\"198.51.100.7\"]\nports = [\"443/tcp\", \"esp\"]\nuntil = 2026-06-01T16:00:00Z\n";
+    let text = text(block, "web");
+    let lines = chain(&text, "input");
+    let place = "meta time < 1780329600 ip saddr @block-v4 counter drop comment \"pt:block\"";
+    for what in ["tcp dport 443", "meta l4proto 50"] {
+        assert!(lines.contains(&format!("{what} {place}")), "{lines:#?}");
+    }
+    let forward = chain(&text, "forward");
+    let called = "meta l4proto tcp ct original proto-dst 443 meta time";
+    assert!(forward.iter().any(|line| line.contains(called)), "{forward:#?}");
+    assert!(policy(block, "db").blocks.is_empty());
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use portolan_core::inventory::End;
 
 use super::duration::duration;
 
@@ -12,8 +13,10 @@ this host and nothing else, or as a new service. Comments and all else stay as
 they are. The firewall changes with `portolan firewall apply`; --apply puts it
 on trial at once, to be confirmed.
 
---until notes the last day it is approved for: after it `portolan audit` asks
-(P112). It does not close by itself.
+--until writes the moment it ends (approved.until). The kernel lets nobody in
+from then on, without anybody doing anything, after a reboot too; connections
+that are open go on. What is let in already is not changed: a service of its
+own is written beside it.
 
 Examples: portolan allow 443/tcp --from any
           portolan allow 5432/tcp --from 192.0.2.0/24 --until 2h
@@ -25,10 +28,28 @@ Takes the source out of `from` of the service that has this port on this host
 and nothing else; without --from everybody, and it is for this machine only.
 Whoever is let in by a wider word (any) is not taken out of it: deny that word.
 
+With --until nothing is taken out: a [[block]] of this port is written, which
+ends by itself. It cuts open connections too, but nobody of [management].
+
 Examples: portolan deny 80/tcp
-          portolan deny 443/tcp --from any
+          portolan deny 443/tcp --from 198.51.100.7 --until 2h
 
 Exit code 0 when the inventory lets them in no more.";
+
+/// When something ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// So long from now.
+    For(Duration),
+    /// Then.
+    At(End),
+}
+
+fn until(text: &str) -> Result<Until, String> {
+    let at = || text.parse().ok().map(Until::At);
+    let read = duration(text).ok().map(Until::For).or_else(at);
+    read.ok_or_else(|| "expected a time such as 2h, 7d or 2027-03-01T16:00:00Z".to_owned())
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Allow {
@@ -38,9 +59,9 @@ pub(crate) struct Allow {
     /// Who: a network or host of the inventory, @group, an address or a network in numbers, any
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: String,
-    /// For how long it is approved, such as 2h or 7d
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) until: Option<Duration>,
+    /// For how long, such as 2h, or until when: 2027-03-01, 2027-03-01T16:00Z
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    pub(crate) until: Option<Until>,
     /// Put the rules on trial at once
     #[arg(long)]
     pub(crate) apply: bool,
@@ -57,6 +78,9 @@ pub(crate) struct Deny {
     /// Who, as the service's `from` says it [default: everybody]
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: Option<String>,
+    /// Only for so long, such as 2h, or until then: 2027-03-01, 2027-03-01T16:00Z
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    pub(crate) until: Option<Until>,
     /// Put the rules on trial at once
     #[arg(long)]
     pub(crate) apply: bool,

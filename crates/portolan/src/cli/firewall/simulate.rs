@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Simulate, global: &Global) -> Result<Exit> {
         let hint = "--jsonl: a result a line";
         return Err(Fault::new("--batch gives no single document", hint));
     }
-    let rules = ops::firewall::source::load(&arguments.sources.asked())?;
+    let rules = ops::firewall::source::load(&arguments.sources.asked())?.just_now();
     let simulator = Simulator::new(&rules);
     let mut screen = Screen::open(global);
     if let Some(file) = &arguments.batch {

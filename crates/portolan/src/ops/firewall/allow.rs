@@ -6,12 +6,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
 use portolan_core::inventory::edit;
 use portolan_core::inventory::{Declared, Host, Inventory, Service, Status};
-use portolan_core::net::{Port, Transport};
+use portolan_core::net::{Port, PortRange, Transport};
 use portolan_core::registry::Registry;
 use portolan_host::{clock, machine};
 
@@ -27,7 +25,7 @@ pub(crate) struct Wish {
     pub(crate) transport: Transport,
     /// A source as `from` takes it; `None`, for a denial: everybody.
     pub(crate) source: Option<String>,
-    /// Until when, roughly.
+    /// Until when.
     pub(crate) until: Option<Timestamp>,
 }
 
@@ -36,12 +34,12 @@ pub(crate) struct Wish {
 pub(crate) struct Edited {
     /// The file.
     pub(crate) path: PathBuf,
-    /// The service.
+    /// The service; for a block the port.
     pub(crate) service: String,
     /// What became of it.
     pub(crate) change: Change,
-    /// The last day it is approved for.
-    pub(crate) until: Option<Date>,
+    /// When it ends.
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// What became of a service.
@@ -53,6 +51,8 @@ pub(crate) enum Change {
     Changed,
     /// It said so already.
     Unchanged,
+    /// A block was written.
+    Refused,
     /// Nothing lets anybody in there.
     NotDeclared,
 }
@@ -64,18 +64,11 @@ pub(crate) enum Change {
 pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let (inventory, host) = here(asked)?;
     let source = wish.source.as_deref().unwrap_or("any");
-    let until = wish.until.map(day);
-    let Some(service) = the_service(&inventory, &host, wish)? else {
-        let name = free_name(&inventory, wish);
-        let block = block(&name, &host, wish, source, until);
-        let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
-        return Ok(Edited { path, service: name, change: Change::Written, until });
-    };
-    if until.is_some() {
-        let message = format!("service {} is there already, without an end", service.name);
-        let hint = format!("portolan inventory set services.{}.approved …", service.name);
-        return Err(Fault::new(message, hint));
+    let service = the_service(&inventory, &host, wish)?;
+    if let Some(until) = wish.until {
+        return allow_for_a_while(asked, (&inventory, &host), service, wish, (source, until));
     }
+    let Some(service) = service else { return write(asked, &inventory, &host, wish, source) };
     if !matches!(service.status, Status::Active | Status::Observed) {
         let status = service.status.as_str();
         let message = format!("service {} is {status}: nobody is let in", service.name);
@@ -91,33 +84,114 @@ pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     Ok(edited(service, set))
 }
 
-/// No longer lets somebody in.
+/// Lets somebody in until a moment: by a service of its own, so that what stands there does not end.
+fn allow_for_a_while(
+    asked: &Asked,
+    (inventory, host): (&Inventory, &Host),
+    service: Option<&Service>,
+    wish: &Wish,
+    (source, until): (&str, Timestamp),
+) -> Result<Edited> {
+    let names = |service: &Service| service.from.iter().any(|s| s.value.to_string() == source);
+    if let Some(service) = service.filter(|s| s.status == Status::Active && names(s)) {
+        let message = format!("service {} lets {source} in already, without an end", service.name);
+        let hint = format!("portolan deny {}/{} --from {source}", wish.port, wish.transport);
+        return Err(Fault::new(message, hint));
+    }
+    let known = for_a_while(inventory, host, wish).into_iter();
+    let Some(known) = known.filter(|s| s.from.len() == 1 && names(s)).next() else {
+        return write(asked, inventory, host, wish, source);
+    };
+    let key = key(known, "approved.until");
+    let set =
+        inventory::edit::change(asked, &key, |text| edit::set(text, &key, &until.to_string()))?;
+    Ok(Edited { until: Some(until), ..edited(known, set) })
+}
+
+fn write(
+    asked: &Asked,
+    inventory: &Inventory,
+    host: &Host,
+    wish: &Wish,
+    source: &str,
+) -> Result<Edited> {
+    let name = free_name(inventory, wish);
+    let block = block(&name, host, wish, source);
+    let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
+    Ok(Edited { path, service: name, change: Change::Written, until: wish.until })
+}
+
+/// No longer lets somebody in; with an end, refuses them until then.
 ///
 /// # Errors
 /// As for [`allow`], and where the source is let in by another word that means more.
 pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let (inventory, host) = here(asked)?;
-    let Some(service) = the_service(&inventory, &host, wish)? else {
+    if let Some(until) = wish.until {
+        return refuse(asked, &host, wish, until);
+    }
+    let service = the_service(&inventory, &host, wish)?;
+    let services: Vec<&Service> =
+        service.into_iter().chain(for_a_while(&inventory, &host, wish)).collect();
+    let Some(first) = services.first() else {
         let path = inventory::require(asked)?.path;
         let change = Change::NotDeclared;
         return Ok(Edited { path, service: String::new(), change, until: None });
     };
-    let from: Vec<String> = service.from.iter().map(|source| source.value.to_string()).collect();
+    let from: Vec<String> =
+        services.iter().flat_map(|s| &s.from).map(|source| source.value.to_string()).collect();
     if let Some(source) = &wish.source
         && !from.contains(source)
         && !from.is_empty()
     {
-        let message = format!("service {} does not name {source} in `from`", service.name);
+        let message = format!("service {} does not name {source} in `from`", first.name);
         let hint = format!("it names {}: deny one of these", from.join(", "));
         return Err(Fault::new(message, hint));
     }
-    let set = inventory::edit::change(asked, &key(service, "from"), |text| {
-        let is_gone = |source: &String| wish.source.as_ref().is_none_or(|s| s == source);
-        from.iter().filter(|source| is_gone(source)).try_fold(text.to_owned(), |text, source| {
+    let mut told = None;
+    for service in &services {
+        let set = without(asked, service, wish.source.as_deref())?;
+        let told = told.get_or_insert_with(|| edited(service, set.clone()));
+        if set.changed {
+            *told = edited(service, set);
+        }
+    }
+    told.ok_or_else(|| Fault::new("nothing to deny", ""))
+}
+
+/// Takes a source, or all, out of `from` of a service.
+fn without(asked: &Asked, service: &Service, source: Option<&str>) -> Result<inventory::edit::Set> {
+    let from = service.from.iter().map(|from| from.value.to_string());
+    let gone: Vec<String> =
+        from.filter(|from| source.is_none_or(|source| source == from)).collect();
+    inventory::edit::change(asked, &key(service, "from"), |text| {
+        gone.iter().try_fold(text.to_owned(), |text, source| {
             edit::remove_from_list(&text, &key(service, "from"), source)
         })
-    })?;
-    Ok(edited(service, set))
+    })
+}
+
+/// Writes a block of this port that ends by itself.
+fn refuse(asked: &Asked, host: &Host, wish: &Wish, until: Timestamp) -> Result<Edited> {
+    let (port, transport) = (wish.port, wish.transport);
+    let source = wish.source.as_deref().unwrap_or("any");
+    let what = format!("{port}/{transport}");
+    let block = format!(
+        "[[block]]\non    = [{:?}]\nfrom  = [{source:?}]\nports = [\"{what}\"]\nuntil = {until}\n",
+        host.name
+    );
+    let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
+    Ok(Edited { path, service: what, change: Change::Refused, until: Some(until) })
+}
+
+/// The services that let somebody in to exactly this port of this host for a while.
+fn for_a_while<'i>(inventory: &'i Inventory, host: &Host, wish: &Wish) -> Vec<&'i Service> {
+    let declared = inventory.declared_at(host, wish.transport, wish.port);
+    let services = declared.into_iter().filter_map(|declared| match declared {
+        Declared::Service(service) if service.docs.is_for_a_while() => Some(service),
+        _ => None,
+    });
+    services.filter(|service| !is_more(inventory, service, wish)).collect()
 }
 
 fn edited(service: &Service, set: inventory::edit::Set) -> Edited {
@@ -142,11 +216,12 @@ fn the_service<'i>(
     let (port, transport) = (wish.port, wish.transport);
     let declared = inventory.declared_at(host, transport, port);
     let mut services = declared.iter().filter_map(|declared| match declared {
-        Declared::Service(service) => Some(*service),
+        Declared::Service(service) if !service.docs.is_for_a_while() => Some(*service),
         _ => None,
     });
     let Some(service) = services.next() else {
-        return match declared.iter().find(|d| !matches!(d, Declared::Pool(_))) {
+        let is_other = |d: &&Declared<'_>| !matches!(d, Declared::Pool(_) | Declared::Service(_));
+        return match declared.iter().find(is_other) {
             None => Ok(None),
             Some(other) => {
                 let message = format!("{port}/{transport} is not a service's but {}", other.name());
@@ -158,11 +233,7 @@ fn the_service<'i>(
         let message = format!("{} and {} both have {port}/{transport}", service.name, other.name);
         return Err(Fault::new(message, "say which with `portolan inventory set`"));
     }
-    let is_more = Declared::Service(service)
-        .pairs()
-        .iter()
-        .any(|(range, t)| *t != transport || range.first() != port || range.last() != port);
-    if is_more || inventory.hosts_on(&service.on).len() > 1 {
+    if is_more(inventory, service, wish) {
         let message =
             format!("service {} has more than {port}/{transport} on {}", service.name, host.name);
         let hint =
@@ -170,6 +241,15 @@ fn the_service<'i>(
         return Err(Fault::new(message, hint));
     }
     Ok(Some(service))
+}
+
+/// Whether a service is more than this port on one host.
+fn is_more(inventory: &Inventory, service: &Service, wish: &Wish) -> bool {
+    let is_other = |(range, transport): &(PortRange, Transport)| {
+        *transport != wish.transport || range.first() != wish.port || range.last() != wish.port
+    };
+    Declared::Service(service).pairs().iter().any(is_other)
+        || inventory.hosts_on(&service.on).len() > 1
 }
 
 fn key(service: &Service, key: &str) -> String {
@@ -190,7 +270,7 @@ fn free_name(inventory: &Inventory, wish: &Wish) -> String {
     free.next().unwrap_or_default()
 }
 
-fn block(name: &str, host: &Host, wish: &Wish, source: &str, until: Option<Date>) -> String {
+fn block(name: &str, host: &Host, wish: &Wish, source: &str) -> String {
     let (port, transport) = (wish.port, wish.transport);
     let mut lines = vec![
         format!("[services.{name}]"),
@@ -198,14 +278,10 @@ fn block(name: &str, host: &Host, wish: &Wish, source: &str, until: Option<Date>
         format!("ports = [\"{port}/{transport}\"]"),
         format!("from  = [{source:?}]"),
     ];
-    if let Some(until) = until {
+    if let Some(until) = wish.until {
         lines.push(format!("approved = {{ until = {until} }}"));
     }
     lines.join("\n") + "\n"
-}
-
-fn day(until: Timestamp) -> Date {
-    until.to_zoned(TimeZone::UTC).date()
 }
 
 /// The moment `lasts` from now.
@@ -213,6 +289,17 @@ fn day(until: Timestamp) -> Date {
 /// # Errors
 /// Where no calendar has it.
 pub(crate) fn from_now(lasts: std::time::Duration) -> Result<Timestamp> {
-    let end = clock::now().checked_add(lasts);
+    let end = clock::now().checked_add(lasts).and_then(|end| end.round(Unit::Second));
     end.map_err(|_| Fault::new("--until is too far away", "for example --until 2h"))
+}
+
+/// A moment that is still to come.
+///
+/// # Errors
+/// Where it is over.
+pub(crate) fn not_over(end: Timestamp) -> Result<Timestamp> {
+    match end > clock::now() {
+        true => Ok(end),
+        false => Err(Fault::new("--until is over already", "for example --until 2h")),
+    }
 }

@@ -13,6 +13,7 @@ use portolan_core::firewall::{
 use portolan_core::net::{Gap, Why};
 use portolan_core::socket::{InterfaceAddress, Machine};
 use portolan_core::wire::conntrack::{Ends, Entry};
+use portolan_host::clock;
 use portolan_host::firewall::{self as host, ReadFault};
 
 /// The rules of this machine as they are and as they are going to be.
@@ -30,10 +31,13 @@ pub(crate) struct Scene {
 impl Scene {
     /// What `policy` means, among what else is loaded here.
     pub(crate) fn of(policy: &Policy, surroundings: Surroundings) -> Self {
-        let ours = intent(policy, &[]);
-        let Some(live) = surroundings.live else {
+        let now = clock::now();
+        let mut ours = intent(policy, &[]);
+        ours.answer_time(now);
+        let Some(mut live) = surroundings.live else {
             return Self { ours, others: None, together: None, world: World::default() };
         };
+        live.answer_time(now);
         let (before, theirs): (Vec<Table>, Vec<Table>) = live.tables.into_iter().partition(is_ours);
         let others = Ruleset { tables: theirs, notes: live.notes };
         let together = together(&others, &ours, &before);

@@ -44,7 +44,7 @@ pub(crate) fn intended(asked: &Asked) -> Result<Intended> {
     let resolutions = Resolutions {
         names: resolve(loaded.inventory.names_to_resolve()),
         resolvers: resolvers(),
-        today: Some(clock::today()),
+        now: Some(clock::now()),
         machine,
     };
     let policy = loaded.inventory.policy(host, &resolutions);

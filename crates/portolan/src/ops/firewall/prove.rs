@@ -70,7 +70,8 @@ pub(crate) fn prove(asked: &Asked, sources: &Sources, is_live: bool) -> Result<R
             (Against::Compiled, ruleset, World::default())
         }
         (is_live, _) => {
-            let rules = source::load(sources)?;
+            let mut rules = source::load(sources)?;
+            rules.ruleset.answer_what_is_over(portolan_host::clock::now());
             gaps.extend(rules.gaps);
             let against = if is_live { Against::Live } else { Against::Saved };
             (against, rules.ruleset, rules.world)

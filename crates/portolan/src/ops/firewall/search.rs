@@ -51,7 +51,7 @@ pub(crate) struct Wanted {
 /// # Errors
 /// Words that are none, rules that cannot be read, an analysis that contradicts the simulator.
 pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Result<Report> {
-    let rules = source::load(&wanted.sources)?;
+    let rules = source::load(&wanted.sources)?.just_now();
     let mut gaps = rules.gaps.clone();
     let machine = match rules.is_live {
         true => machine::read().into_value(&mut gaps),

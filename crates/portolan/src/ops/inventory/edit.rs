@@ -13,7 +13,7 @@ use super::load;
 use super::load::Asked;
 
 /// What `set` did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Set {
     /// The file that has the key.
     pub(crate) path: PathBuf,

@@ -137,7 +137,7 @@ impl<'a> Export<'a> {
 
     /// When the approval of `docs` ends.
     pub(crate) fn approval_end(&self, docs: &Documentation) -> Due {
-        let until = docs.approved.as_ref().and_then(|a| a.until.as_ref()).map(|u| u.value);
+        let until = docs.approved.as_ref().and_then(|a| a.until.as_ref()).map(|u| u.value.day());
         self.due(until)
     }
 

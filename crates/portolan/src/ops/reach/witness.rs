@@ -4,6 +4,7 @@ use portolan_core::firewall::World;
 use portolan_core::net::{Gap, Why};
 use portolan_core::reach::{Publication, Rules, Scene};
 use portolan_core::socket::SocketTable;
+use portolan_host::clock;
 use portolan_host::containers;
 use portolan_host::firewall::{self, ReadFault};
 
@@ -36,7 +37,11 @@ impl Witness {
         let mut gaps = Vec::new();
         let world = firewall::world().into_value(&mut gaps);
         let rules = match firewall::live() {
-            Ok(read) => Some(Rules::new(read.into_value(&mut gaps), world.clone())),
+            Ok(read) => {
+                let mut ruleset = read.into_value(&mut gaps);
+                ruleset.answer_time(clock::now());
+                Some(Rules::new(ruleset, world.clone()))
+            }
             Err(fault) => {
                 gaps.push(unseen(&fault));
                 None

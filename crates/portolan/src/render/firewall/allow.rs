@@ -19,10 +19,11 @@ pub(crate) fn edited(screen: &mut Screen, edited: &Edited) -> Result<()> {
         Change::Written => writeln!(screen, "{path}: service {service} is written")?,
         Change::Changed => writeln!(screen, "{path}: `from` of service {service} is changed")?,
         Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
+        Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} is written")?,
         Change::NotDeclared => writeln!(screen, "{path}: nothing lets anybody in there")?,
     }
     if let Some(until) = edited.until {
-        writeln!(screen, "  approved until {until}; the audit asks afterwards (P112)")?;
+        writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
     }
     Ok(screen.flush()?)
 }
@@ -44,6 +45,7 @@ pub(crate) fn json(screen: &mut Screen, edited: &Edited) -> Result<()> {
             Change::Written => "written",
             Change::Changed => "changed",
             Change::Unchanged => "unchanged",
+            Change::Refused => "refused",
             Change::NotDeclared => "not-declared",
         },
         until: edited.until.map(|day| day.to_string()),

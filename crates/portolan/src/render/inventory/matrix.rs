@@ -127,7 +127,9 @@ fn refused(inventory: &Inventory, block: &Block) -> String {
     let from: Vec<String> = block.from.iter().map(|s| inventory.source_name(&s.value)).collect();
     let until = block.until.map(|day| format!(" until {day}")).unwrap_or_default();
     let reason = block.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
-    format!("Refused everything{until}: {}{reason}", from.join(", "))
+    let ports: Vec<String> = block.ports.iter().map(|port| port.value.to_string()).collect();
+    let what = if ports.is_empty() { "everything".to_owned() } else { ports.join(", ") };
+    format!("Refused {what}{until}: {}{reason}", from.join(", "))
 }
 
 fn outgoing(screen: &mut Screen, rows: &[Outgoing<'_>]) -> Result<()> {
@@ -376,6 +378,7 @@ impl<'a> BaseJson<'a> {
 #[derive(Serialize)]
 struct BlockJson<'a> {
     from: Vec<String>,
+    ports: Vec<String>,
     until: Option<String>,
     reason: Option<&'a str>,
 }
@@ -384,6 +387,7 @@ impl<'a> BlockJson<'a> {
     fn of(inventory: &Inventory, block: &'a Block) -> Self {
         Self {
             from: block.from.iter().map(|s| inventory.source_name(&s.value)).collect(),
+            ports: block.ports.iter().map(|port| port.value.to_string()).collect(),
             until: block.until.map(|day| day.to_string()),
             reason: block.reason.as_deref(),
         }

@@ -55,6 +55,7 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Boolean => json!({"type": "boolean"}),
         // A TOML date reaches the schema as text, in JSON it is one.
         Kind::Date => json!({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}),
+        Kind::End => json!({"type": "string", "pattern": END}),
         Kind::Word(words) => json!({"type": "string", "enum": words()}),
         Kind::List(inner) => {
             let item = of_kind(inner);
@@ -68,6 +69,9 @@ fn of_kind(kind: &Kind) -> Value {
         }
     }
 }
+
+/// A day, or a moment of RFC 3339.
+const END: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:?[0-9]{2}))?$";
 
 fn text(form: Form) -> Value {
     let mut schema = json!({"type": "string"});

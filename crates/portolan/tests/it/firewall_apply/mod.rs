@@ -3,6 +3,7 @@
 
 mod access;
 mod editing;
+mod ending;
 mod groups;
 mod keeping;
 mod session;

@@ -53,7 +53,7 @@ pub(crate) fn policy(seed: u64) -> Policy {
         forward: dice.pick(&[Stance::Keep, Stance::Drop, Stance::Accept]),
         output: dice.pick(&[Stance::Drop, Stance::Accept]),
         management: dice.many(2, |dice| plain(dice, PassWay::Input)),
-        blocks: dice.many(2, |dice| Block { name: "block".into(), peers: some_peers(dice) }),
+        blocks: dice.many(2, block),
         base: if dice.one_in(5) { Vec::new() } else { base() },
         passes: dice.many(14, pass),
         egress: dice.many(5, |dice| plain(dice, PassWay::Output)),
@@ -95,7 +95,23 @@ fn plain(dice: &mut Dice, way: PassWay) -> Pass {
         limit: None,
         door: None,
         helper: None,
+        until: until(dice),
     }
+}
+
+fn block(dice: &mut Dice) -> Block {
+    Block {
+        name: "block".into(),
+        peers: some_peers(dice),
+        traffic: dice.many(2, traffic),
+        until: until(dice),
+    }
+}
+
+/// Mostly none; one of two, so that there are more of the same.
+fn until(dice: &mut Dice) -> Option<jiff::Timestamp> {
+    let moments = ["2030-01-01T00:00:00Z", "2031-06-01T12:00:00.5Z"];
+    dice.one_in(5).then(|| dice.pick(&moments).parse().unwrap())
 }
 
 fn name(dice: &mut Dice) -> &'static str {
@@ -172,6 +188,7 @@ fn door(dice: &mut Dice) -> Knock {
         sequence: dice.many(3, step),
         window: Duration::from_secs(5),
         peers: some_peers(dice),
+        until: until(dice),
     }
 }
 
@@ -186,6 +203,7 @@ fn translation(dice: &mut Dice) -> Translation {
         targets: if dice.one_in(2) { vec![four] } else { vec![four, six] },
         port: (!dice.one_in(3)).then_some(80),
         masquerade: dice.one_in(2),
+        until: until(dice),
     }
 }
 

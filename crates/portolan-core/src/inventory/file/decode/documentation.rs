@@ -53,7 +53,7 @@ impl Decoding<'_> {
             by: approved.text("by"),
             on: self.date(approved, "on").map(|d| d.value),
             ticket: approved.text("ticket"),
-            until: self.date(approved, "until"),
+            until: self.end(approved, "until"),
             at,
         })
     }

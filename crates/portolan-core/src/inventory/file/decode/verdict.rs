@@ -39,9 +39,12 @@ impl Decoding<'_> {
     /// One `[[block]]`.
     pub(super) fn block(&mut self, at: Location, fields: Fields<'_>) -> Block {
         self.nonempty(fields, "from", "name who is refused");
+        let on = if fields.table.get("on").is_some() { self.on(fields) } else { Vec::new() };
         Block {
+            on,
             from: self.from(fields),
-            until: self.date(fields, "until").map(|d| d.value),
+            ports: self.ports(fields, "ports"),
+            until: self.end(fields, "until").map(|d| d.value),
             reason: fields.text("reason"),
             at,
         }

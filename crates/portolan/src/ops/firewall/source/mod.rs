@@ -7,6 +7,7 @@ use anyhow::Result;
 use portolan_core::firewall::{ReadError, Ruleset, World};
 use portolan_core::inventory::{Location, Problem, Refused, SourceFile};
 use portolan_core::net::Gap;
+use portolan_host::clock;
 use portolan_host::firewall::{self, ReadFault};
 
 use crate::fault::{Fault, Hinted as _};
@@ -33,6 +34,16 @@ pub(crate) struct Rules {
     pub(crate) gaps: Vec<Gap>,
     /// Whether they are those of this machine, now.
     pub(crate) is_live: bool,
+}
+
+impl Rules {
+    /// The rules as they are just now, where they are live: what asks for the time is answered.
+    pub(crate) fn just_now(mut self) -> Self {
+        if self.is_live {
+            self.ruleset.answer_time(clock::now());
+        }
+        self
+    }
 }
 
 /// Reads what was asked for: the files named, else the live rules of this network namespace. With

@@ -556,7 +556,11 @@ impl NeverJson {
 
 #[derive(Debug, Serialize)]
 struct BlockJson {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    on: Vec<String>,
     from: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -566,7 +570,9 @@ struct BlockJson {
 impl BlockJson {
     fn of(block: &Block) -> Self {
         Self {
+            on: words::texts(&block.on),
             from: words::texts(&block.from),
+            ports: words::texts(&block.ports),
             until: block.until.map(|day| day.to_string()),
             reason: block.reason.clone(),
         }

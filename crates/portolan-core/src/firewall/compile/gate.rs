@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::super::addresses::Addresses;
 use super::super::clock::earlier_than;
-use super::super::policy::{Pass, PassTraffic, Peers, RateLimit};
+use super::super::policy::{Pass, PassTraffic, Peers, RateLimit, protocol_of};
 use super::super::script::{Part, PartKind, ScriptChain};
 use super::Compiler;
 use super::names::comment;
@@ -254,10 +254,27 @@ fn one_interface<'p>(pass: &'p Pass, peers: &'p Peers) -> Option<Option<&'p str>
     }
 }
 
+/// The number of a protocol without ports.
 fn number_of(pass: &Pass) -> Option<u8> {
     match pass.traffic {
-        PassTraffic::Protocol(number) => Some(number),
+        PassTraffic::Protocol(number) => {
+            let has_ports = Transport::ALL.into_iter().any(|t| protocol_of(t) == number);
+            (!has_ports).then_some(number)
+        }
         PassTraffic::Ports { .. } => None,
+    }
+}
+
+/// The ports of a transport that a pass is for. One for the whole protocol is one for every port, so that
+/// its place among the others is kept.
+fn ports_of(pass: &Pass, transport: Transport) -> Option<(u16, u16)> {
+    match pass.traffic {
+        PassTraffic::Ports { transport: t, range } => {
+            (t == transport).then(|| (range.first().0, range.last().0))
+        }
+        PassTraffic::Protocol(number) => {
+            (number == protocol_of(transport)).then_some((0, u16::MAX))
+        }
     }
 }
 
@@ -268,12 +285,10 @@ fn segments(passes: &[&Pass], transport: Transport) -> Vec<Segment> {
     let mut ends: Vec<(u16, usize)> = Vec::new();
     let mut cuts: BTreeSet<u32> = BTreeSet::new();
     for (i, pass) in passes.iter().enumerate() {
-        let PassTraffic::Ports { transport: t, range } = pass.traffic else { continue };
-        if t == transport {
-            starts.push((range.first().0, i));
-            ends.push((range.last().0, i));
-            cuts.extend([u32::from(range.first().0), u32::from(range.last().0) + 1]);
-        }
+        let Some((first, last)) = ports_of(pass, transport) else { continue };
+        starts.push((first, i));
+        ends.push((last, i));
+        cuts.extend([u32::from(first), u32::from(last) + 1]);
     }
     starts.sort_unstable();
     ends.sort_unstable();

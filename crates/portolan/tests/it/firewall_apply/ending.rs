@@ -14,9 +14,8 @@ fn ran(stage: &Stage, line: &str, path: &Path, code: i32) -> String {
     stage.program(&line, SSH).run().expect_code(code).stdout
 }
 
-/// Waits until the one moment that the inventory names is over.
-fn sleep_until_the_end(path: &Path) {
-    let text = fs::read_to_string(path).unwrap();
+/// Waits until the one moment that an inventory names is over.
+fn sleep_until_the_end(text: &str) {
     let end = text.split_once("until = ").unwrap().1.split_once('Z').unwrap().0;
     let end: jiff::Timestamp = format!("{end}Z").parse().unwrap();
     while jiff::Timestamp::now() <= end {
@@ -39,7 +38,7 @@ fn what_is_let_in_for_a_while_is_closed_by_the_kernel_and_no_boot_opens_it_again
     ran(&stage, "firewall prove --live", &path, 0);
     let open = ran(&stage, "firewall search --to-port 8080 --from 192.0.2.1 --json", &path, 0);
     assert!(open.contains("\"ports\":[\"8080\"]") && open.contains("\"depends_on\":[]"), "{open}");
-    sleep_until_the_end(&path);
+    sleep_until_the_end(&fs::read_to_string(&path).unwrap());
     assert!(stage.reaches(80) && !stage.reaches(8080));
     assert_eq!(stage.table(), kept, "nobody changed a rule");
     ran(&stage, "firewall prove --live", &path, 0);
@@ -65,7 +64,8 @@ fn rules_that_come_back_after_a_trial_still_end_when_they_should() {
     let _other = stage.here.listen("0.0.0.0:8080");
     let path = stage.inventory(OPEN);
     ran(&stage, "allow 8080/tcp --from 192.0.2.1 --until 30s", &path, 0);
-    stage.keep(&fs::read_to_string(&path).unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    stage.keep(&text);
     let kept = stage.table();
     // The caller's time zone is nobody's business.
     let other = stage.apply(OPEN, "--detach --timeout 10m").env("TZ", "America/New_York");
@@ -74,7 +74,7 @@ fn rules_that_come_back_after_a_trial_still_end_when_they_should() {
     stage.firewall("rollback", SSH).env("TZ", "Asia/Tokyo").run().expect_code(0);
     assert_eq!(stage.table(), kept);
     assert!(stage.reaches(8080));
-    sleep_until_the_end(&path);
+    sleep_until_the_end(&text);
     assert!(!stage.reaches(8080));
 }
 

@@ -1,6 +1,9 @@
 //! One rule, statement by statement. What nft takes for granted (`tcp dport` means TCP) is written out, as
 //! the reader of its JSON does.
 
+use jiff::Timestamp;
+
+use super::super::clock::is_earlier_than;
 use super::super::packet::Direction;
 use super::super::rule::{
     Condition, FibKey, FibResult, Match, Nat, NatKind, SetOperation, Target, Test, TupleSide,
@@ -81,6 +84,11 @@ fn meta(words: &mut Words<'_>, out: &mut Out) -> Option<()> {
             _ => return None,
         })),
         "l4proto" => looked_up(Field::Protocol, words, out)?,
+        "time" => {
+            words.all("<")?;
+            let end = i64::try_from(words.number()?).ok()?;
+            out.push(is_earlier_than(Timestamp::from_second(end).ok()?));
+        }
         _ => return None,
     }
     Some(())

@@ -14,8 +14,8 @@ use crate::socket::{Held, Machine, SocketTable};
 
 use super::accepted::{self, Accepted};
 use super::binding::{Allowed, Fit};
-use super::{FileLine, Finding, Listening, Opening, Reach, Rule, Subject};
-use super::{exposure, holder, numbers, opening, paperwork, reality};
+use super::{Drift, FileLine, Finding, Listening, Opening, Reach, Rule, Subject};
+use super::{drift, exposure, holder, numbers, opening, paperwork, reality};
 
 /// Everything an audit looks at.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,9 @@ pub struct Scene<'a> {
     pub registry: &'a Registry,
     /// Who reaches which port by the rules; empty where they were not seen.
     pub openings: &'a [Opening],
+    /// Where the loaded table of ours differs from the inventory; empty where it does not, or is not
+    /// there.
+    pub drifts: &'a [Drift],
     /// The day of the audit.
     pub today: Date,
 }
@@ -70,6 +73,7 @@ pub fn judge(scene: &Scene<'_>) -> Judgement {
     numbers::judge(&mut case);
     paperwork::judge(&mut case);
     opening::judge(&mut case);
+    drift::judge(&mut case);
     accepted::settle(case)
 }
 

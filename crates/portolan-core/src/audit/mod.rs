@@ -7,6 +7,7 @@
 mod accepted;
 mod binding;
 mod case;
+mod drift;
 mod evidence;
 mod exposure;
 mod finding;
@@ -22,6 +23,7 @@ mod wire;
 
 pub use accepted::Accepted;
 pub use case::{Judgement, Scene, judge};
+pub use drift::Drift;
 pub use finding::{FileLine, Finding, Subject};
 pub use listening::Listening;
 pub use opening::Opening;

@@ -152,8 +152,10 @@ impl Rule {
                  and write down when."
             }
             Self::P114 => {
-                "A source that `from` names is kept out by a rule. Apply what the inventory says, \
-                 or change the rule or the inventory. Judged where the rules can be read."
+                "A source that `from` names is kept out by a rule, or the loaded table inet portolan \
+                 is not the one that the inventory means, as a packet shows. Apply what the \
+                 inventory says, or change the rule or the inventory. Judged where the rules can be \
+                 read."
             }
             Self::P115 => {
                 "A port can be reached from an address that its `from` does not name: the rules let \

@@ -114,6 +114,7 @@ impl World {
             machine: &self.machine,
             registry: &Registry::embedded(),
             openings: &[],
+            drifts: &[],
             today: date(2026, 3, 9),
         })
     }

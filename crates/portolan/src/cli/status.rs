@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Status, global: &Global) -> Result<Exit> {
     let reaches = ops::reach::chart::chart(&table, &machine, &intent, &mut gaps);
     let openings = reaches.openings();
     let judgement = intent.declared().map(|(inventory, host)| {
-        ops::audit::judge(inventory, host, &table, &machine, &registry, &openings)
+        ops::audit::judge(inventory, host, &table, &machine, &registry, (&openings, &[]))
     });
     let sources = Sources {
         machine: &machine,

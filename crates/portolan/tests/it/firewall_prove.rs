@@ -82,6 +82,33 @@ fn the_loaded_table_is_proved_and_one_changed_element_is_shown_by_a_packet() {
     live(&netns, "db", "").expect_code(0);
 }
 
+/// The audit says so too, of an element and of a rule that were added.
+#[test]
+fn the_audit_finds_what_was_changed_in_the_loaded_table() {
+    require_root!();
+    let netns = Netns::new();
+    let found = || {
+        let audit = Program::line("audit --json --host db").folder(folder()).inside(&netns).run();
+        let document = audit.json();
+        let findings = document["findings"].as_array().unwrap().clone();
+        let ours = |finding: &serde_json::Value| finding["subject"] == "table inet portolan";
+        findings.into_iter().filter(ours).collect::<Vec<_>>()
+    };
+    assert!(found().is_empty(), "there is no table");
+    netns.rules(&compiled("db"));
+    assert!(found().is_empty());
+    netns.output("nft add element inet portolan addr-bastion-v4 { 10.20.0.66 }");
+    let [element] = &found()[..] else { panic!("one finding of the element") };
+    assert_eq!((&element["rule"], &element["severity"]), (&"P114".into(), &"high".into()));
+    assert!(element["evidence"].to_string().contains("10.20.0.66"), "{element:#}");
+    netns.output("nft delete element inet portolan addr-bastion-v4 { 10.20.0.66 }");
+    assert!(found().is_empty());
+    netns.output("nft insert rule inet portolan input tcp dport 5432 drop");
+    let [rule] = &found()[..] else { panic!("one finding of the rule") };
+    assert_eq!((&rule["severity"], &rule["id"]), (&"medium".into(), &element["id"]));
+    assert!(rule["evidence"].to_string().contains("5432 is not let through"), "{rule:#}");
+}
+
 #[test]
 fn a_saved_table_is_proved_too() {
     require_root!();

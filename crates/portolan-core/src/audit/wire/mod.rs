@@ -374,6 +374,7 @@ fn settle<'a>(
         machine,
         registry: &registry,
         openings: &[],
+        drifts: &[],
         today,
     };
     accepted::divide(&there, verdicts, judgement);

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use jiff::civil::Date;
-use portolan_core::audit::{self, Finding, Judgement, Opening, Scene, WireScene};
+use portolan_core::audit::{self, Drift, Finding, Judgement, Opening, Scene, WireScene};
 use portolan_core::inventory::edit::{self, IgnoreEntry};
 use portolan_core::inventory::{Host, IdentifyError, Inventory};
 use portolan_core::net::{Gap, Severity, nearest};
@@ -22,7 +22,7 @@ use portolan_host::{clock, files, machine};
 
 use crate::fault::{Fault, Hinted as _};
 use crate::ops::inventory::{Asked, Intent, Loaded};
-use crate::ops::{inventory, reach, registry, sockets};
+use crate::ops::{firewall, inventory, reach, registry, sockets};
 pub(crate) use probe::Probed;
 
 /// Which other hosts are asked over the wire.
@@ -100,7 +100,7 @@ fn report(
         })?),
     };
     let mut report = match here {
-        Some(host) => this_machine(inventory, host, &machine, &mut gaps)?,
+        Some(host) => this_machine((asked, inventory), host, &machine, &mut gaps)?,
         None => nowhere(inventory, &machine),
     };
     if let Some(probing) = probing {
@@ -116,7 +116,7 @@ fn report(
 }
 
 fn this_machine(
-    inventory: &Inventory,
+    (asked, inventory): (&Asked, &Inventory),
     host: &Host,
     machine: &Machine,
     gaps: &mut Vec<Gap>,
@@ -127,11 +127,12 @@ fn this_machine(
     // Names for addresses are of no use here: findings say the addresses.
     let reaches = reach::chart::chart(&table, machine, &Intent::None, gaps);
     let openings = reaches.openings();
+    let drifts = firewall::prove::drifts(asked, gaps);
     let services = inventory.services.iter().filter(|s| host.is_meant_by(&s.on));
     Ok(Report {
         host: host.name.clone(),
         inventory: path(inventory),
-        judgement: judge(inventory, host, &table, machine, &registry, &openings),
+        judgement: judge(inventory, host, &table, machine, &registry, (&openings, &drifts)),
         saw_rules: reaches.are_rules_seen,
         listening: audit::Listening::all(&table).len(),
         services: services.count(),
@@ -184,10 +185,10 @@ pub(crate) fn judge(
     sockets: &SocketTable,
     machine: &Machine,
     registry: &Registry,
-    openings: &[Opening],
+    (openings, drifts): (&[Opening], &[Drift]),
 ) -> Judgement {
     let today = clock::today();
-    audit::judge(&Scene { inventory, host, sockets, machine, registry, openings, today })
+    audit::judge(&Scene { inventory, host, sockets, machine, registry, openings, drifts, today })
 }
 
 /// A finding that was accepted just now.

@@ -3,8 +3,11 @@
 use std::io::ErrorKind;
 
 use anyhow::Result;
+use portolan_core::audit::Drift;
 use portolan_core::firewall::analyse::AnalyseError;
-use portolan_core::firewall::{self, Obstacle, Proof, Ruleset, Script, World};
+use portolan_core::firewall::{
+    self, Family, Obstacle, Proof, Ruleset, Script, TABLE, Table, World,
+};
 use portolan_core::net::{Gap, Why};
 use portolan_host::firewall::LoadFault;
 
@@ -116,6 +119,20 @@ pub(crate) fn read_back(script: &Script) -> Result<(Ruleset, Option<Gap>)> {
     let ruleset = Ruleset::from_own_text(&text)
         .hinted("our own reader does not understand the compiled table", hint)?;
     Ok((ruleset, Some(Gap::new(what, why, hint))))
+}
+
+/// Where the loaded table of ours differs from the inventory; nothing where it is not loaded, or may not
+/// be seen: others say so.
+pub(crate) fn drifts(asked: &Asked, gaps: &mut Vec<Gap>) -> Vec<Drift> {
+    let Ok(live) = portolan_host::firewall::live() else { return Vec::new() };
+    let is_ours = |table: &Table| table.family == Family::Inet && *table.name == *TABLE;
+    if !live.value.tables.iter().any(is_ours) {
+        return Vec::new();
+    }
+    let Ok(intended) = policy::intended(asked) else { return Vec::new() };
+    let proof = decided(firewall::prove(&intended.policy, &live.value), gaps);
+    let differences = proof.ok().flatten().map(|proof| proof.differences);
+    differences.unwrap_or_default().iter().map(Drift::of).collect()
 }
 
 /// What there is an answer to; that there is none is a gap.

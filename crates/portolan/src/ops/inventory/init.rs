@@ -157,6 +157,7 @@ impl Scene {
             machine: &self.machine,
             registry: &self.registry,
             openings: &[],
+            drifts: &[],
             today: self.today,
         };
         let findings = audit::judge(&scene).findings;

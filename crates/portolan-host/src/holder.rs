@@ -57,18 +57,30 @@ impl Identity {
     /// When it may not be ended, or does not end.
     pub fn end(&self) -> io::Result<()> {
         let Some(process) = self.open() else { return Ok(()) };
-        match pidfd_send_signal(&process, Signal::TERM) {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(error) => return Err(error.into()),
-        }
+        tell(&process, Signal::TERM)?;
         let ended = has_ended(&process, Duration::from_secs(1));
         ended.then_some(()).ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))
+    }
+
+    /// Sends it SIGUSR1, which of our own processes means that its work is done; nothing where it is gone.
+    ///
+    /// # Errors
+    /// When it may not be told.
+    pub fn dismiss(&self) -> io::Result<()> {
+        self.open().map_or(Ok(()), |process| tell(&process, Signal::USR1))
     }
 
     /// A handle on it, taken before it is compared, so that it is the process that was meant.
     fn open(&self) -> Option<OwnedFd> {
         let process = pidfd::open(self.pid).ok()?;
         (Self::of(self.pid).as_ref() == Some(self)).then_some(process)
+    }
+}
+
+fn tell(process: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match pidfd_send_signal(process, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -10,6 +10,8 @@ pub const OUR_TABLE: &str = "inet portolan";
 /// A table in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline<'t> {
+    /// What the table says of itself but its comment: its flags.
+    pub own: Vec<&'t str>,
     /// Sets, maps, chains and stateful objects, in the order of the text.
     pub parts: Vec<OutlinePart<'t>>,
 }
@@ -51,7 +53,7 @@ impl<'t> Outline<'t> {
     /// [`OutlineError`] with the line.
     pub fn parse(text: &'t str) -> Result<Self, OutlineError> {
         let mut reader = Reader { text, at: 0 };
-        let mut parts = Vec::new();
+        let mut outline = Self::default();
         while let Some(start) = reader.skip_to_word() {
             let words = reader.words_before_brace().ok_or_else(|| reader.foreign(start))?;
             if !is_our_table(words) {
@@ -59,9 +61,9 @@ impl<'t> Outline<'t> {
             }
             let body = reader.block().ok_or_else(|| reader.open(start))?;
             let base = body.as_ptr() as usize - text.as_ptr() as usize;
-            table_parts(&mut Reader { text: &text[..base + body.len()], at: base }, &mut parts)?;
+            table_parts(&mut Reader { text: &text[..base + body.len()], at: base }, &mut outline)?;
         }
-        Ok(Self { parts })
+        Ok(outline)
     }
 
     /// The part of this kind and name.
@@ -124,7 +126,7 @@ impl OutlinePart<'_> {
     }
 
     /// The statements, blanks evened, one each.
-    fn statements(&self) -> Vec<String> {
+    pub(super) fn statements(&self) -> Vec<String> {
         let mut statements = Vec::new();
         for text in self.body {
             let mut reader = Reader { text, at: 0 };
@@ -211,17 +213,20 @@ fn is_our_table(words: &str) -> bool {
     words.split_whitespace().eq("table".split(' ').chain(OUR_TABLE.split(' ')))
 }
 
-fn table_parts<'t>(
-    reader: &mut Reader<'t>,
-    parts: &mut Vec<OutlinePart<'t>>,
-) -> Result<(), OutlineError> {
+fn table_parts<'t>(reader: &mut Reader<'t>, outline: &mut Outline<'t>) -> Result<(), OutlineError> {
     while let Some(start) = reader.skip_to_word() {
         // `comment "…"` and `flags …` of the table itself have no braces.
-        let Some(words) = reader.words_before_brace() else { continue };
+        let Some(words) = reader.words_before_brace() else {
+            let own = reader.text[start..reader.at].trim_matches([';', '\n', ' ', '\t']);
+            if !own.starts_with("comment ") {
+                outline.own.push(own);
+            }
+            continue;
+        };
         let (kind, name) = words.trim().rsplit_once(char::is_whitespace).unwrap_or(("", words));
         let whole = reader.block().ok_or_else(|| reader.open(start))?;
         let (body, elements) = without_elements(whole);
-        parts.push(OutlinePart { kind: kind.trim(), name: name.trim(), body, elements });
+        outline.parts.push(OutlinePart { kind: kind.trim(), name: name.trim(), body, elements });
     }
     Ok(())
 }

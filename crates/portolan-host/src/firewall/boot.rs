@@ -50,13 +50,18 @@ pub(super) fn enable(place: &Place, rules: &str) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(mode).create(place.of_machine(folder))?;
     }
     let rules = format!("{}{rules}", removal());
-    write_private(&place.of_machine(RULES), rules.as_bytes(), 0o600)?;
-    write_private(&place.of_machine(UNIT), UNIT_TEXT.as_bytes(), 0o644)?;
+    let unit = place.of_machine(UNIT);
+    if fs::read_to_string(&unit).ok().as_deref() != Some(UNIT_TEXT) {
+        write_private(&unit, UNIT_TEXT.as_bytes(), 0o644)?;
+    }
     let link = place.of_machine(LINK);
     match symlink("../portolan-firewall.service", &link) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
     }
+    // Last and at once: what fails above leaves what was loaded at boot before. Without rules the unit
+    // does nothing.
+    write_private(&place.of_machine(RULES), rules.as_bytes(), 0o600)?;
     reload(place);
     Ok(())
 }

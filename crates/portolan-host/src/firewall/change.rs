@@ -9,12 +9,13 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use portolan_core::firewall::{Doubt, confirms};
+use portolan_core::firewall::{Doubt, confirms, gate_token};
 
 use crate::{clock, random};
 
 use super::boot::{self, BootState};
 use super::caller::CallerInfo;
+use super::keep::{self, CONFIRMED, KEPT_FILES};
 use super::place::{Lock, Place};
 use super::record::{self, LogEntry, Purpose, Trial, boot, entry, since_boot_ms, tell};
 use super::table::{self, TableError};
@@ -46,6 +47,15 @@ pub enum ChangeError {
     /// The confirmation does not count.
     #[error("the confirmation does not count")]
     Doubtful(Doubt),
+    /// The table is not any more what was applied.
+    #[error("the table was changed while it was on trial: {0}")]
+    Changed(String),
+    /// What is loaded at boot cannot be written.
+    #[error("write what is loaded at boot")]
+    Boot {
+        /// Why.
+        source: io::Error,
+    },
     /// There is no table of ours.
     #[error("there is no table inet portolan")]
     NoTable,
@@ -66,10 +76,19 @@ pub struct Loading<'l> {
     pub caller: CallerInfo,
 }
 
+impl Loading<'_> {
+    /// No rules at all.
+    const fn nothing(caller: CallerInfo) -> Self {
+        Self { script: "", policy: "", inventory: "", timeout: Duration::ZERO, caller }
+    }
+}
+
 /// Rules that are on trial now.
 #[derive(Clone, Debug)]
 pub struct Applied {
     place: Place,
+    /// What was there before.
+    before: Option<String>,
     /// The trial.
     pub trial: Trial,
 }
@@ -106,6 +125,11 @@ pub struct Standing {
     pub trial: Option<Trial>,
     /// The rules that were confirmed last; `None` where none were, or the firewall was put off.
     pub confirmed: Option<String>,
+    /// How what is loaded differs from what was confirmed; `None` where it does not, where nothing was
+    /// confirmed, nothing is loaded, or something is on trial.
+    pub difference: Option<String>,
+    /// Whether what is loaded was on trial, and nothing remembers that.
+    pub is_orphan: bool,
     /// Whether rules are loaded at boot.
     pub boot: BootState,
     /// The last lines of the log.
@@ -118,10 +142,16 @@ pub struct Standing {
 /// When they cannot be seen.
 pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
     let read = || -> io::Result<_> {
-        Ok((Trial::read(place)?, place.read(CONFIRMED)?, record::log(place, LOG_SHOWN)?))
+        Ok((Trial::read(place)?, keep::rules(place)?, record::log(place, LOG_SHOWN)?))
     };
     let (trial, confirmed, log) = read().map_err(|source| unusable(place, source))?;
-    Ok(Standing { table: table::listing()?, trial, confirmed, boot: boot::state(place), log })
+    let table = table::listing()?;
+    let settled = table.as_deref().filter(|_| trial.is_none());
+    let difference =
+        settled.filter(|_| confirmed.is_some()).and_then(|live| keep::difference(place, live));
+    let is_orphan = settled.and_then(gate_token).is_some();
+    let boot = boot::state(place);
+    Ok(Standing { table, trial, confirmed, difference, is_orphan, boot, log })
 }
 
 /// Loads rules on trial: what is loaded is kept, a watchdog started, and the table replaced in one
@@ -133,22 +163,32 @@ pub fn apply(place: &Place, loading: &Loading<'_>) -> Result<Applied, ChangeErro
     let _lock = lock(place)?;
     let live = table::listing()?;
     let mut trial = begin(place, Purpose::Apply, live.as_deref(), loading)?;
+    let before = before(place, &trial);
     place.write(NEW, loading.script.as_bytes()).map_err(|source| unusable(place, source))?;
     watch(place, &mut trial)?;
-    if let Err(error) = table::replace(loading.script, live.as_deref(), None) {
+    let lasts = loading.timeout.saturating_add(KERNEL_WAITS);
+    let loaded = table::put_on_trial(loading.script, live.as_deref(), &trial.token, lasts)
+        .map_err(ChangeError::from)
+        // The time counts from when the rules are there.
+        .and_then(|()| begun(place, &mut trial, loading.timeout));
+    if let Err(error) = loaded {
         let failure = error.to_string();
-        bring_back(place, &trial, &loading.caller, &failure);
-        return Err(error.into());
-    }
-    // The time counts from when the rules are there.
-    trial.applied_ms = since_boot_ms();
-    trial.deadline_ms = end_of(loading.timeout);
-    if let Err(source) = trial.write(place) {
-        bring_back(place, &trial, &loading.caller, "the state folder cannot be written");
-        return Err(unusable(place, source));
+        let _ = bring_back(place, &trial, before.as_deref(), &loading.caller, &failure);
+        return Err(error);
     }
     let _ = tell(place, &entry("applied", &trial, &loading.caller, loading.inventory));
-    Ok(Applied { place: place.clone(), trial })
+    Ok(Applied { place: place.clone(), before, trial })
+}
+
+/// Writes down since when the rules are there, and as what.
+fn begun(place: &Place, trial: &mut Trial, timeout: Duration) -> Result<(), ChangeError> {
+    trial.applied_ms = since_boot_ms();
+    trial.deadline_ms = end_of(timeout);
+    let listed = table::listing()?.unwrap_or_default();
+    let write = place.write(NEW_LISTED, listed.as_bytes()).and_then(|()| trial.write(place));
+    write.map_err(|source| unusable(place, source))?;
+    let gone = || ChangeError::Watchdog(io::Error::other("it has ended"));
+    trial.is_watched().then_some(()).ok_or_else(gone)
 }
 
 impl Applied {
@@ -166,6 +206,10 @@ impl Applied {
                 Ok(None)
             }
             Some(_) => Ok(Some(Outcome::TakenOver)),
+            None if table::on_trial().is_ok_and(|t| t.as_ref() == Some(&self.trial.token)) => {
+                self.roll_back(RECORD_LOST);
+                Ok(None)
+            }
             None => Ok(Some(self.ended()?)),
         }
     }
@@ -189,15 +233,23 @@ impl Applied {
     /// Brings back what was before, unless the trial has ended already.
     pub fn roll_back(&self, why: &str) {
         let _lock = self.place.lock(PATIENCE);
-        if let Ok(Some(trial)) = Trial::read(&self.place)
-            && trial.token == self.trial.token
-        {
-            bring_back(&self.place, &trial, &trial.caller, why);
+        let (place, token) = (&self.place, &self.trial.token);
+        let is_ours = match Trial::read(place) {
+            Ok(Some(trial)) => trial.token == *token,
+            _ => table::on_trial().is_ok_and(|t| t.as_ref() == Some(token)),
+        };
+        if is_ours && !keep::is_committed(place, token) {
+            // The watchdogs try on where that fails.
+            let before = self.before.as_deref();
+            let _ = bring_back(place, &self.trial, before, &self.trial.caller, why);
         }
     }
 
     /// What the log says of it.
     fn ended(&self) -> io::Result<Outcome> {
+        if keep::was_confirmed(&self.place, &self.trial.token) {
+            return Ok(Outcome::Confirmed);
+        }
         let log = record::log(&self.place, usize::MAX)?;
         let of_it = |e: &&LogEntry| e.token == self.trial.token && e.what != "applied";
         Ok(match log.iter().rev().find(of_it) {
@@ -219,35 +271,80 @@ pub fn confirm(place: &Place, caller: &CallerInfo) -> Result<Confirmed, ChangeEr
     if trial.purpose == Purpose::Off {
         return Err(ChangeError::IsOff);
     }
-    if let Err(doubt) = confirms(&caller.caller, &trial.caller.caller, trial.applied_ms) {
-        let _ = tell(place, &entry("refused", &trial, caller, doubt_word(doubt)));
-        return Err(ChangeError::Doubtful(doubt));
-    }
-    let keep = || -> io::Result<()> {
-        let rules = place.read(NEW)?.unwrap_or_default();
-        boot::enable(place, &rules)?;
-        place.write(CONFIRMED, rules.as_bytes())?;
-        // Whoever waits for the end of the trial looks into the log then.
-        tell(place, &entry("confirmed", &trial, caller, &trial.inventory))?;
+    if !keep::is_committed(place, &trial.token) {
+        allow(place, &trial, caller)?;
+        let rules = place.read(NEW).map_err(|source| unusable(place, source))?.unwrap_or_default();
         // From here on it counts.
-        Trial::end(place)
-    };
-    keep().map_err(|source| unusable(place, source))?;
+        keep::commit(place, &trial, &rules).map_err(|source| unusable(place, source))?;
+    }
+    keep::complete(place, &trial, caller)?;
     for name in TRIAL_FILES {
         let _ = place.remove(name);
     }
     Ok(Confirmed { trial, boot: boot::state(place) })
 }
 
-/// Brings back what was before the trial.
+/// Whether the confirmation proves something, and of what was applied.
+fn allow(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), ChangeError> {
+    if let Err(doubt) = confirms(&caller.caller, &trial.caller.caller, trial.applied_ms) {
+        let _ = tell(place, &entry("refused", trial, caller, doubt_word(doubt)));
+        return Err(ChangeError::Doubtful(doubt));
+    }
+    let listed = place.read(NEW_LISTED).map_err(|source| unusable(place, source))?;
+    let live = table::listing()?;
+    let changed = match (listed, live) {
+        (_, None) => Some("it is gone".to_owned()),
+        (None, _) => Some("what was applied is not known any more".to_owned()),
+        (Some(listed), Some(live)) => keep::between(&listed, &live),
+    };
+    let Some(changed) = changed else { return Ok(()) };
+    let _ = tell(place, &entry("refused", trial, caller, &changed));
+    Err(ChangeError::Changed(changed))
+}
+
+/// What a rollback brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// What was before this trial.
+    Before(Trial),
+    /// What was confirmed last, in the place of something else.
+    Confirmed,
+    /// No table of ours: nothing was ever confirmed.
+    Nothing,
+}
+
+/// Brings back what was before the trial; where none is known, what was confirmed, or no table of ours.
 ///
 /// # Errors
-/// Where nothing is on trial.
-pub fn roll_back(place: &Place, caller: &CallerInfo) -> Result<Trial, ChangeError> {
+/// Where nothing is on trial and what was confirmed is loaded, or it cannot be done.
+pub fn roll_back(place: &Place, caller: &CallerInfo) -> Result<Back, ChangeError> {
     let _lock = lock(place)?;
-    let trial = current(place)?.ok_or(ChangeError::NoTrial)?;
-    bring_back(place, &trial, caller, "asked for");
-    Ok(trial)
+    if let Ok(Some(trial)) = Trial::read(place) {
+        bring_back(place, &trial, before(place, &trial).as_deref(), caller, "asked for")?;
+        return Ok(Back::Before(trial));
+    }
+    let live = table::listing()?;
+    let kept = keep::rules(place).map_err(|source| unusable(place, source))?;
+    let back = match (&live, &kept) {
+        (None, None) => return Err(ChangeError::NoTrial),
+        (Some(live), Some(_)) if keep::difference(place, live).is_none() => {
+            return Err(ChangeError::NoTrial);
+        }
+        (_, Some(kept)) => {
+            keep::reload(place, kept, live.as_deref())?;
+            Back::Confirmed
+        }
+        (Some(_), None) => {
+            table::delete()?;
+            Back::Nothing
+        }
+    };
+    for name in TRIAL_FILES {
+        let _ = place.remove(name);
+    }
+    let record = draft(Purpose::Apply, &Loading::nothing(*caller), since_boot_ms(), false);
+    let _ = tell(place, &entry("rolled-back", &record, caller, "not what was confirmed"));
+    Ok(back)
 }
 
 /// Takes our table away: for `pause` and then back, or for good, and then also at boot.
@@ -261,35 +358,36 @@ pub fn off(
 ) -> Result<Option<Trial>, ChangeError> {
     let _lock = lock(place)?;
     let live = table::listing()?;
-    if pause.is_some() && live.is_none() {
+    let Some(pause) = pause else { return for_good(place, caller).map(|()| None) };
+    let is_paused =
+        Trial::read(place).is_ok_and(|trial| trial.is_some_and(|t| t.purpose == Purpose::Off));
+    if live.is_none() && !is_paused {
         return Err(ChangeError::NoTable);
     }
-    let loading = Loading {
-        script: "",
-        policy: "",
-        inventory: "",
-        timeout: pause.unwrap_or_default(),
-        caller: *caller,
-    };
-    let Some(_) = pause else {
-        let record = draft(Purpose::Off, &loading, since_boot_ms());
-        let remove = || -> io::Result<()> {
-            boot::disable(place)?;
-            [TRIAL_FILES, &[CONFIRMED]].concat().iter().try_for_each(|name| place.remove(name))
-        };
-        table::delete()?;
-        remove().map_err(|source| unusable(place, source))?;
-        let _ = tell(place, &entry("off", &record, caller, "for good"));
-        return Ok(None);
-    };
+    let loading = Loading { timeout: pause, ..Loading::nothing(*caller) };
     let mut trial = begin(place, Purpose::Off, live.as_deref(), &loading)?;
     watch(place, &mut trial)?;
     if let Err(error) = table::delete() {
-        bring_back(place, &trial, caller, &error.to_string());
+        let before = before(place, &trial);
+        let _ = bring_back(place, &trial, before.as_deref(), caller, &error.to_string());
         return Err(error.into());
     }
     let _ = tell(place, &entry("off", &trial, caller, "for a while"));
     Ok(Some(trial))
+}
+
+fn for_good(place: &Place, caller: &CallerInfo) -> Result<(), ChangeError> {
+    let record = draft(Purpose::Off, &Loading::nothing(*caller), since_boot_ms(), false);
+    // Who watches must not bring anything back.
+    watchdog::dismiss(place);
+    table::delete()?;
+    let remove = || -> io::Result<()> {
+        boot::disable(place)?;
+        [TRIAL_FILES, KEPT_FILES].concat().iter().try_for_each(|name| place.remove(name))
+    };
+    remove().map_err(|source| unusable(place, source))?;
+    let _ = tell(place, &entry("off", &record, caller, "for good"));
+    Ok(())
 }
 
 /// Removes the folder with all that is remembered, the log too.
@@ -307,32 +405,56 @@ pub fn purge(place: &Place) -> Result<(), ChangeError> {
     }
 }
 
-/// Ends a trial that nobody watches any more: what was before comes back. Whether there was one.
+/// A trial that nobody watches any more; `None` where there is none.
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub fn recover(place: &Place) -> Result<bool, ChangeError> {
+pub fn abandoned(place: &Place) -> Result<Option<Trial>, ChangeError> {
     let trial = Trial::read(place).map_err(|source| unusable(place, source))?;
-    if trial.is_none_or(|trial| trial.is_watched()) {
-        return Ok(false);
-    }
-    let _lock = lock(place)?;
-    let abandoned = Trial::read(place).map_err(|source| unusable(place, source))?;
-    let Some(trial) = abandoned.filter(|trial| !trial.is_watched()) else { return Ok(false) };
-    bring_back(place, &trial, &trial.caller, "the watchdog is gone");
-    Ok(true)
+    Ok(trial.filter(|trial| !trial.is_watched()))
 }
 
-/// Loads what was before the trial, and ends it. Called with the lock held. What cannot be loaded any
+/// Ends a trial that nobody watches any more: what was before comes back, or it is kept where it was
+/// confirmed already.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn recover(place: &Place) -> Result<(), ChangeError> {
+    if abandoned(place)?.is_none() {
+        return Ok(());
+    }
+    let _lock = lock(place)?;
+    let Some(trial) = abandoned(place)? else { return Ok(()) };
+    if keep::is_committed(place, &trial.token)
+        && keep::complete(place, &trial, &trial.caller).is_ok()
+    {
+        return Ok(());
+    }
+    let before = before(place, &trial);
+    Ok(bring_back(place, &trial, before.as_deref(), &trial.caller, "the watchdog is gone")?)
+}
+
+/// Loads what was `before` the trial, and ends it. Called with the lock held. What cannot be loaded any
 /// more leaves no table of ours behind: nobody is locked out by what nobody confirmed.
-pub(super) fn bring_back(place: &Place, trial: &Trial, caller: &CallerInfo, why: &str) {
-    let restored = restore(place, trial);
-    let entry = match &restored {
-        Ok(()) if trial.purpose == Purpose::Off => entry("back", trial, caller, why),
+///
+/// # Errors
+/// When the rules on trial are still loaded: the trial goes on then, for whoever tries again.
+pub(super) fn bring_back(
+    place: &Place,
+    trial: &Trial,
+    before: Option<&str>,
+    caller: &CallerInfo,
+    why: &str,
+) -> Result<(), TableError> {
+    let entry = match restore(trial, before) {
+        Ok(()) if trial.purpose == Purpose::Off => {
+            let why = if why == TIME_OVER { "the time is over" } else { why };
+            entry("back", trial, caller, why)
+        }
         Ok(()) => entry("rolled-back", trial, caller, why),
         Err(error) => {
-            let removed = if table::delete().is_ok() { "removed instead" } else { "still there" };
-            entry("failed", trial, caller, &format!("{why}; {error}; our table is {removed}"))
+            table::delete()?;
+            entry("failed", trial, caller, &format!("{why}; {error}; our table is removed instead"))
         }
     };
     // Whoever waits for the end of the trial looks into the log then.
@@ -341,17 +463,27 @@ pub(super) fn bring_back(place: &Place, trial: &Trial, caller: &CallerInfo, why:
     for name in TRIAL_FILES {
         let _ = place.remove(name);
     }
+    Ok(())
 }
 
-fn restore(place: &Place, trial: &Trial) -> Result<(), TableError> {
-    let Ok(Some(before)) = place.read(BEFORE) else { return table::delete() };
+fn restore(trial: &Trial, before: Option<&str>) -> Result<(), TableError> {
+    let Some(before) = before else { return table::delete() };
     let age = Duration::from_millis(since_boot_ms().saturating_sub(trial.before_ms));
     let live = table::listing()?;
     // Once more without what is there, should that be in the way.
-    table::replace(&before, live.as_deref(), Some(age)).or_else(|_| {
+    table::replace(before, live.as_deref(), Some(age)).or_else(|_| {
         table::delete()?;
-        table::replace(&before, None, Some(age))
+        table::replace(before, None, Some(age))
     })
+}
+
+/// What was loaded before the trial; `None` where there was nothing. Where it is lost, what was
+/// confirmed.
+pub(super) fn before(place: &Place, trial: &Trial) -> Option<String> {
+    if !trial.has_before {
+        return None;
+    }
+    place.read(BEFORE).ok().flatten().or_else(|| place.read(CONFIRMED).ok().flatten())
 }
 
 /// Writes down a trial that is about to begin, and what was before it.
@@ -362,25 +494,27 @@ fn begin(
     loading: &Loading<'_>,
 ) -> Result<Trial, ChangeError> {
     let keep = || -> io::Result<Trial> {
-        let pending = Trial::read(place)?;
-        let before_ms = match &pending {
-            Some(earlier) => earlier.before_ms,
+        let trial = match Trial::read(place)? {
+            Some(earlier) => draft(purpose, loading, earlier.before_ms, earlier.has_before),
             None => {
-                match live {
+                let kept = keep::rules(place)?;
+                // What was on trial and is known to nobody any more is not what should come back.
+                let before =
+                    if live.and_then(gate_token).is_some() { kept.as_deref() } else { live };
+                match before {
                     Some(text) => place.write(BEFORE, text.as_bytes())?,
                     None => place.remove(BEFORE)?,
                 }
-                since_boot_ms()
+                draft(purpose, loading, since_boot_ms(), before.is_some())
             }
         };
-        let trial = draft(purpose, loading, before_ms);
         trial.write(place)?;
         Ok(trial)
     };
     keep().map_err(|source| unusable(place, source))
 }
 
-fn draft(purpose: Purpose, loading: &Loading<'_>, before_ms: u64) -> Trial {
+fn draft(purpose: Purpose, loading: &Loading<'_>, before_ms: u64, has_before: bool) -> Trial {
     let token: [u8; 8] = random::bytes();
     Trial {
         purpose,
@@ -393,19 +527,22 @@ fn draft(purpose: Purpose, loading: &Loading<'_>, before_ms: u64) -> Trial {
         policy: loading.policy.to_owned(),
         inventory: loading.inventory.to_owned(),
         caller: loading.caller,
-        watchdog: None,
+        has_before,
+        watchdogs: Vec::new(),
     }
 }
 
 /// Has the trial watched from here on. Where that cannot be, it never began.
 fn watch(place: &Place, trial: &mut Trial) -> Result<(), ChangeError> {
-    let watched = watchdog::start(place, trial).and_then(|watchdog| {
-        trial.watchdog = Some((watchdog.pid, watchdog.start_ticks));
+    let watched = watchdog::start(place, trial).and_then(|watchdogs| {
+        trial.watchdogs = watchdogs.iter().map(|w| (w.pid, w.start_ticks)).collect();
         trial.write(place)
     });
     watched.map_err(|error| {
         // An earlier trial that it took over from comes to its end with it.
-        bring_back(place, trial, &trial.caller, "the watchdog could not be started");
+        let before = before(place, trial);
+        let why = "the watchdog could not be started";
+        let _ = bring_back(place, trial, before.as_deref(), &trial.caller, why);
         ChangeError::Watchdog(error)
     })
 }
@@ -417,7 +554,7 @@ fn current(place: &Place) -> Result<Option<Trial>, ChangeError> {
         && !trial.is_watched()
         && since_boot_ms() > trial.deadline_ms
     {
-        bring_back(place, trial, &trial.caller, TIME_OVER);
+        bring_back(place, trial, before(place, trial).as_deref(), &trial.caller, TIME_OVER)?;
         return Ok(None);
     }
     Ok(trial)
@@ -427,7 +564,7 @@ fn lock(place: &Place) -> Result<Lock, ChangeError> {
     place.lock(PATIENCE).map_err(|source| unusable(place, source))
 }
 
-fn unusable(place: &Place, source: io::Error) -> ChangeError {
+pub(super) fn unusable(place: &Place, source: io::Error) -> ChangeError {
     ChangeError::Place { path: place.state().display().to_string(), source }
 }
 
@@ -447,11 +584,15 @@ const fn doubt_word(doubt: Doubt) -> &'static str {
 const BEFORE: &str = "before.nft";
 /// What is on trial.
 const NEW: &str = "trial.nft";
-/// What was confirmed.
-const CONFIRMED: &str = "confirmed.nft";
+/// The same as nft listed it.
+const NEW_LISTED: &str = "trial.list";
 /// What a trial leaves behind.
-const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, "watchdog"];
+const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, NEW_LISTED, "watchdog", "watchdog-2"];
 
+/// Why what was before comes back when the folder was emptied.
+pub(super) const RECORD_LOST: &str = "the record of the trial was lost";
+/// After the end of the trial the kernel itself opens the table, should all who watch be gone.
+const KERNEL_WAITS: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const LOG_SHOWN: usize = 10;

@@ -47,30 +47,55 @@ pub enum LoadFault {
 /// # Errors
 /// Why not.
 pub fn load(text: &str, folder: Option<&Path>) -> Result<Ruleset, LoadFault> {
-    let nft = Tool::find("nft").ok_or(LoadFault::NoTool { program: "nft" })?;
-    let room = Room::open()?;
-    let mut words = room.words_for(&nft);
-    if let Some(folder) = folder {
-        words.extend(["-I".to_owned(), folder.display().to_string()]);
-    }
-    words.extend(["-f".to_owned(), "-".to_owned()]);
-    let enter = Tool::find("nsenter").ok_or(LoadFault::NoTool { program: "nsenter" })?;
-    let told = enter.feed(&words, text, LIMIT);
-    let told = told.map_err(|source| ReadFault::Tool { program: "nft".into(), source })?;
-    if !told.succeeded {
-        return Err(refusal(&told.complaint));
-    }
-    let list = |what: &[&str]| {
-        let mut words = room.words_for(&nft);
-        words.extend(what.iter().copied().map(str::to_owned));
-        succeeded(&nft, enter.run(&words, LIMIT))
-    };
-    let output = list(&["-j", "list", "ruleset"])?;
-    let mut ruleset = Ruleset::from_nft_json(&output).map_err(|source| unreadable(&nft, source))?;
+    let room = Loaded::into(text, folder)?;
+    let output = room.list(&["-j", "list", "ruleset"])?;
+    let mut ruleset =
+        Ruleset::from_nft_json(&output).map_err(|source| unreadable(&room.nft, source))?;
     if ruleset.lacks_devices() {
-        ruleset.take_devices(&String::from_utf8_lossy(&list(&["list", "chains"])?));
+        ruleset.take_devices(&String::from_utf8_lossy(&room.list(&["list", "chains"])?));
     }
     Ok(ruleset)
+}
+
+/// Loads our table, and lists it as nft prints it.
+///
+/// # Errors
+/// Why not.
+pub(super) fn relisted(text: &str) -> Result<String, LoadFault> {
+    let output = Loaded::into(text, None)?.list(&["list", "ruleset"])?;
+    Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
+/// A namespace that a script was loaded into.
+struct Loaded {
+    nft: Tool,
+    enter: Tool,
+    room: Room,
+}
+
+impl Loaded {
+    fn into(text: &str, folder: Option<&Path>) -> Result<Self, LoadFault> {
+        let nft = Tool::find("nft").ok_or(LoadFault::NoTool { program: "nft" })?;
+        let room = Room::open()?;
+        let mut words = room.words_for(&nft);
+        if let Some(folder) = folder {
+            words.extend(["-I".to_owned(), folder.display().to_string()]);
+        }
+        words.extend(["-f".to_owned(), "-".to_owned()]);
+        let enter = Tool::find("nsenter").ok_or(LoadFault::NoTool { program: "nsenter" })?;
+        let told = enter.feed(&words, text, LIMIT);
+        let told = told.map_err(|source| ReadFault::Tool { program: "nft".into(), source })?;
+        if !told.succeeded {
+            return Err(refusal(&told.complaint));
+        }
+        Ok(Self { nft, enter, room })
+    }
+
+    fn list(&self, what: &[&str]) -> Result<Vec<u8>, ReadFault> {
+        let mut words = self.room.words_for(&self.nft);
+        words.extend(what.iter().copied().map(str::to_owned));
+        succeeded(&self.nft, self.enter.run(&words, LIMIT))
+    }
 }
 
 /// A network namespace with a process in it.

@@ -13,6 +13,7 @@
 mod boot;
 mod caller;
 mod change;
+mod keep;
 mod load;
 mod place;
 mod read;
@@ -24,8 +25,8 @@ mod world;
 pub use boot::BootState;
 pub use caller::{CallerInfo, caller};
 pub use change::{
-    Applied, ChangeError, Confirmed, Loading, Outcome, Standing, apply, confirm, off, purge,
-    recover, roll_back, standing,
+    Applied, Back, ChangeError, Confirmed, Loading, Outcome, Standing, abandoned, apply, confirm,
+    off, purge, recover, roll_back, standing,
 };
 pub use load::{LoadFault, load};
 pub use place::Place;

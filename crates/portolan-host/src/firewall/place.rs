@@ -38,10 +38,16 @@ impl Place {
         Self { state, root, has_boot }
     }
 
-    /// The one whose folder is `state`, as a watchdog is told it.
+    /// The one whose folder is `state`, as a watchdog is told it; `root` where it has boot files.
     #[must_use]
-    pub(crate) fn at(state: PathBuf) -> Self {
-        Self { state, root: PathBuf::from("/"), has_boot: false }
+    pub(crate) fn at(state: PathBuf, root: Option<PathBuf>) -> Self {
+        let has_boot = root.is_some();
+        Self { state, root: root.unwrap_or_else(|| PathBuf::from("/")), has_boot }
+    }
+
+    /// Below which its boot files are, where it has any.
+    pub(crate) fn boot_root(&self) -> Option<&Path> {
+        self.has_boot.then_some(&self.root)
     }
 
     /// The folder.
@@ -86,8 +92,13 @@ impl Place {
         if folder.is_dir() && is_ours {
             return Ok(());
         }
-        let message = format!("{} is not a folder of ours alone", self.state.display());
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+        let (path, owner) = (self.state.display(), folder.uid());
+        let mode = folder.mode() & 0o7777;
+        let message = format!(
+            "{path} is not a folder of ours alone (owner user {owner}, mode {mode:04o}): chown root \
+             {path} && chmod 700 {path}"
+        );
+        Err(io::Error::other(message))
     }
 
     /// Waits up to `patience` for the right to change this firewall.
@@ -131,11 +142,20 @@ impl Place {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<String>> {
-        match fs::read_to_string(self.file(name)) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(self.file(name)) {
+            // What is no text is not ours, and whoever parses it finds nothing.
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Moves a file of the folder in the place of another.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be moved.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.file(from), self.file(to))
     }
 
     /// Removes a file of the folder, if it is there.

@@ -43,8 +43,10 @@ pub struct Trial {
     pub inventory: String,
     /// Who did it.
     pub caller: CallerInfo,
-    /// The process that watches over it, once it does.
-    pub watchdog: Option<(u32, u64)>,
+    /// Whether there were rules of ours before it.
+    pub has_before: bool,
+    /// The processes that watch over it, once they do; each alone brings back what was before.
+    pub watchdogs: Vec<(u32, u64)>,
 }
 
 /// Why something is loaded or away for a while only.
@@ -63,11 +65,12 @@ impl Trial {
         Duration::from_millis(self.deadline_ms.saturating_sub(since_boot_ms()))
     }
 
-    /// Whether its watchdog still runs.
+    /// Whether one of its watchdogs still runs.
     #[must_use]
     pub fn is_watched(&self) -> bool {
-        let Some((pid, start_ticks)) = self.watchdog else { return false };
-        Identity { pid, start_ticks, boot: self.boot.clone() }.is_alive()
+        self.watchdogs.iter().any(|&(pid, start_ticks)| {
+            Identity { pid, start_ticks, boot: self.boot.clone() }.is_alive()
+        })
     }
 
     /// The trial of a place; `None` where nothing is on trial. One of another boot is over: its rules
@@ -100,7 +103,8 @@ impl Trial {
     fn text(&self) -> String {
         let mut text = String::new();
         let purpose = if self.purpose == Purpose::Off { "off" } else { "apply" };
-        let watchdog = self.watchdog.map(|(pid, ticks)| format!("{pid}:{ticks}"));
+        let watchdogs: Vec<String> =
+            self.watchdogs.iter().map(|(pid, ticks)| format!("{pid}:{ticks}")).collect();
         let caller = &self.caller;
         for (key, value) in [
             ("purpose", purpose.to_owned()),
@@ -117,7 +121,8 @@ impl Trial {
             ("ssh", caller.ssh_text()),
             ("console", u8::from(caller.caller.is_at_console).to_string()),
             ("began_ms", caller.caller.began_ms.to_string()),
-            ("watchdog", watchdog.unwrap_or_default()),
+            ("has_before", u8::from(self.has_before).to_string()),
+            ("watchdogs", watchdogs.join(",")),
         ] {
             let _ = writeln!(text, "{key}={}", escaped(&value));
         }
@@ -135,10 +140,11 @@ impl Trial {
             is_at_console: value("console")? == "1",
             began_ms: number("began_ms")?,
         };
-        let watchdog = value("watchdog").and_then(|text| {
+        let watchdog = |text: &str| {
             let (pid, ticks) = text.split_once(':')?;
             Some((pid.parse().ok()?, ticks.parse().ok()?))
-        });
+        };
+        let watchdogs = value("watchdogs")?.split(',').filter_map(watchdog).collect();
         Some(Self {
             purpose: if value("purpose")? == "off" { Purpose::Off } else { Purpose::Apply },
             token: value("token")?,
@@ -154,7 +160,8 @@ impl Trial {
                 uid: u32::try_from(number("uid")?).ok()?,
                 sudo_uid: value("sudo_uid").and_then(|uid| uid.parse().ok()),
             },
-            watchdog,
+            has_before: value("has_before")? == "1",
+            watchdogs,
         })
     }
 }
@@ -338,7 +345,8 @@ mod tests {
             policy: "abc".into(),
             inventory: "/etc/porto lan/50%\n.toml".into(),
             caller: CallerInfo { caller, uid: 0, sudo_uid: Some(1000) },
-            watchdog: Some((7, 8)),
+            has_before: true,
+            watchdogs: vec![(7, 8), (9, 10)],
         }
     }
 

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use portolan_core::firewall::{OUR_TABLE, Outline, OutlineError, Replacement, STAMP, removal};
+use portolan_core::firewall::{
+    GATE, OUR_TABLE, Outline, OutlineError, Replacement, STAMP, gate, gate_token, removal,
+};
 
 use crate::tool::{Said, Tool, ToolError};
 
@@ -58,6 +60,16 @@ pub fn stamp() -> Result<Option<String>, TableError> {
     Ok(chains.lines().any(|line| line.trim() == head).then_some(chains))
 }
 
+/// Which trial the loaded table is on, as it says itself; `None` where it is on none or there is none.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub(crate) fn on_trial() -> Result<Option<String>, TableError> {
+    let words = ["list", "set"].into_iter().chain(OUR_TABLE.split(' ')).chain([GATE]);
+    let set = present(&nft()?.run(words, LIMIT)?)?;
+    Ok(set.as_deref().and_then(gate_token).map(str::to_owned))
+}
+
 /// What nft said; `None` where it is not there.
 fn present(told: &Said) -> Result<Option<String>, TableError> {
     if !told.succeeded && told.complaint.contains("No such file or directory") {
@@ -87,6 +99,30 @@ pub(crate) fn replace(
     age: Option<Duration>,
 ) -> Result<(), TableError> {
     load(&replacing(text, live, age)?)
+}
+
+/// Puts `text` on trial in the place of what is loaded: the kernel stops to ask it after `lasts`.
+///
+/// # Errors
+/// Why not; what was loaded still is.
+pub(crate) fn put_on_trial(
+    text: &str,
+    live: Option<&str>,
+    token: &str,
+    lasts: Duration,
+) -> Result<(), TableError> {
+    let gate = gate(&Outline::parse(text)?, token, lasts);
+    load(&format!("{}{gate}", replacing(text, live, None)?))
+}
+
+/// Makes our table anew in one transaction, whatever is loaded.
+///
+/// # Errors
+/// Why not; what was loaded still is.
+pub(crate) fn renew(text: &str) -> Result<(), TableError> {
+    let new = Outline::parse(text)?;
+    let script = Replacement { live: None, new: &new, age: None }.script();
+    load(&format!("{}{script}", removal()))
 }
 
 /// Removes our table, if it is there.

@@ -43,6 +43,7 @@ pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
 
 /// The process that brings back what was before: it ends when its trial does.
 pub(crate) fn watch(arguments: &Watch) -> Result<Exit> {
-    portolan_host::firewall::watch(&arguments.state, &arguments.token)?;
+    let Watch { state, token, ready, root } = arguments;
+    portolan_host::firewall::watch(state, token, ready, root.as_deref())?;
     Ok(Exit::Yes)
 }

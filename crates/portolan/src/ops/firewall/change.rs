@@ -12,7 +12,8 @@ use portolan_host::firewall::{self as host, ChangeError, Loading};
 use portolan_host::{conntrack, machine};
 
 pub(crate) use portolan_host::firewall::{
-    Applied, BootState, CallerInfo, Confirmed, LogEntry, Outcome, Place, Purpose, Standing, Trial,
+    Applied, Back, BootState, CallerInfo, Confirmed, LogEntry, Outcome, Place, Purpose, Standing,
+    Trial,
 };
 
 use crate::fault::{Fault, Hinted as _};
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) caller: CallerInfo,
     /// Where it is remembered.
     pub(crate) place: Place,
+    /// A trial that nobody watches any more: it ends before this begins.
+    pub(crate) abandoned: Option<Trial>,
 }
 
 /// What is loaded.
@@ -48,7 +51,7 @@ pub(crate) enum LoadedPolicy {
     Unknown,
 }
 
-/// Makes the plan. Nothing is changed but a trial that nobody watches any more, which ends.
+/// Makes the plan. Nothing is changed.
 ///
 /// # Errors
 /// An inventory that cannot be read or must not be trusted, rules that nft does not take.
@@ -56,7 +59,7 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     let intended = intended(asked)?;
     inventory::trust(asked, &intended.loaded)?;
     let place = Place::here();
-    host::recover(&place).map_err(fault)?;
+    let abandoned = host::abandoned(&place).map_err(fault)?;
     let script = compile(&intended.policy);
     let mut gaps: Vec<Gap> = Vec::new();
     let machine = machine::read().into_value(&mut gaps);
@@ -81,7 +84,7 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
     let loaded = loaded.as_deref().map(identity);
-    Ok(Plan { intended, script, loaded, precheck, caller, place })
+    Ok(Plan { intended, script, loaded, precheck, caller, place, abandoned })
 }
 
 /// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done
@@ -121,6 +124,7 @@ pub(crate) fn apply(plan: &Plan, timeout: Duration, drop_flows: bool) -> Result<
     let caller = plan.caller;
     let loading =
         Loading { script: &script, policy: &policy, inventory: &inventory, timeout, caller };
+    host::recover(&plan.place).map_err(fault)?;
     let applied = host::apply(&plan.place, &loading).map_err(fault)?;
     if drop_flows {
         forget(&plan.precheck.refused, &applied)?;
@@ -146,12 +150,26 @@ pub(crate) fn confirm() -> Result<Result<Confirmed, Refusal>> {
         Err(ChangeError::NoTrial) => Ok(Err(Refusal::NothingOnTrial)),
         Err(ChangeError::IsOff) => Ok(Err(Refusal::IsOff)),
         Err(ChangeError::Doubtful(doubt)) => Ok(Err(Refusal::Doubtful(doubt))),
-        Err(error) => Err(fault(error)),
+        Err(ChangeError::Changed(how)) => Ok(Err(Refusal::Changed(how))),
+        Err(error) => Err(not_kept(error)),
     }
 }
 
+/// Says that the trial goes on, where it does.
+fn not_kept(error: ChangeError) -> anyhow::Error {
+    let trial = host::standing(&Place::here()).ok().and_then(|standing| standing.trial);
+    let Some(trial) = trial else { return fault(error) };
+    let left = trial.left().as_secs();
+    let what = format!("not confirmed: the trial goes on, and is rolled back in {left} s");
+    let hint = match hint_of(&error) {
+        "" => "mend that and confirm again; portolan firewall apply begins a longer trial",
+        hint => hint,
+    };
+    Err::<(), _>(error).hinted(what, hint).expect_err("it is an error")
+}
+
 /// Why a confirmation was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// There is nothing to confirm.
     NothingOnTrial,
@@ -159,15 +177,17 @@ pub(crate) enum Refusal {
     IsOff,
     /// It proves nothing.
     Doubtful(Doubt),
+    /// Somebody changed the table since it was applied: how.
+    Changed(String),
 }
 
-/// Brings back what was before; `None` where nothing is on trial.
+/// Brings back what was before; `None` where nothing is on trial and what was confirmed is loaded.
 ///
 /// # Errors
 /// When it could not be done.
-pub(crate) fn roll_back() -> Result<Option<Trial>> {
+pub(crate) fn roll_back() -> Result<Option<Back>> {
     match host::roll_back(&Place::here(), &host::caller()) {
-        Ok(trial) => Ok(Some(trial)),
+        Ok(back) => Ok(Some(back)),
         Err(ChangeError::NoTrial) => Ok(None),
         Err(error) => Err(fault(error)),
     }
@@ -206,7 +226,9 @@ impl Status {
             (Some(trial), _) if trial.purpose == Purpose::Off => State::Paused,
             (Some(_), _) => State::OnTrial,
             (None, None) => State::Off,
-            (None, loaded) if *loaded == self.confirmed => State::Confirmed,
+            (None, loaded) if *loaded == self.confirmed && self.standing.difference.is_none() => {
+                State::Confirmed
+            }
             (None, Some(_)) => State::Unconfirmed,
         }
     }
@@ -217,7 +239,8 @@ impl Status {
 /// # Errors
 /// When it cannot be seen.
 pub(crate) fn status() -> Result<Status> {
-    let standing = host::standing(&Place::here()).map_err(fault)?;
+    let standing = host::standing(&Place::here());
+    let standing = standing.map_err(|error| failed("cannot see how the firewall stands", error))?;
     let loaded = standing.table.as_deref().map(identity);
     let confirmed = standing.confirmed.as_deref().map(identity);
     Ok(Status { standing, loaded, confirmed })
@@ -247,8 +270,12 @@ fn identity(table: &str) -> LoadedPolicy {
 const STAMP: &str = "\"portolan policy ";
 
 fn fault(error: ChangeError) -> anyhow::Error {
+    failed("the firewall was not changed", error)
+}
+
+fn failed(what: &str, error: ChangeError) -> anyhow::Error {
     let hint = hint_of(&error);
-    Err::<(), _>(error).hinted("the firewall was not changed", hint).expect_err("it is an error")
+    Err::<(), _>(error).hinted(what, hint).expect_err("it is an error")
 }
 
 fn hint_of(error: &ChangeError) -> &'static str {

@@ -57,6 +57,10 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
             writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
         }
     }
+    if let Some(trial) = &plan.abandoned {
+        let policy = sanitize(&trial.policy).to_string();
+        writeln!(screen, "  first a trial that nobody watches any more is rolled back: {policy}")?;
+    }
     if !plan.place.has_boot() {
         writeln!(screen, "  not at boot: this network namespace is not the machine's")?;
     }

@@ -7,7 +7,7 @@ use portolan_core::firewall::Doubt;
 use serde::Serialize;
 
 use crate::cli::args::Color;
-use crate::ops::firewall::change::{BootState, Confirmed, Refusal, Trial};
+use crate::ops::firewall::change::{Back, BootState, Confirmed, Refusal};
 use crate::render::firewall::status::boot_word;
 use crate::render::gap;
 use crate::render::json::Document;
@@ -31,16 +31,21 @@ pub(crate) fn text(
             writeln!(screen, "policy {policy} is kept{boot}")?;
         }
         Err(refusal) => {
-            let (what, hint) = why(*refusal);
-            gap::warning(what, color);
+            let (what, hint) = why(refusal);
+            gap::warning(&what, color);
             gap::hint(hint, color);
         }
     }
     Ok(screen.flush()?)
 }
 
-const fn why(refusal: Refusal) -> (&'static str, &'static str) {
-    match refusal {
+fn why(refusal: &Refusal) -> (String, &'static str) {
+    let (what, hint) = match refusal {
+        Refusal::Changed(how) => {
+            let how = sanitize(how);
+            let what = format!("not confirmed: the table is not what was applied: {how}");
+            return (what, "portolan firewall rollback, or apply again");
+        }
         Refusal::NothingOnTrial => ("nothing is on trial", "portolan firewall status says why"),
         Refusal::IsOff => (
             "the rules are away for a while, which is nothing to confirm",
@@ -60,7 +65,8 @@ const fn why(refusal: Refusal) -> (&'static str, &'static str) {
             "not confirmed: the rules were applied over SSH, and this came by no connection",
             "say it in a new SSH session, or at the console",
         ),
-    }
+    };
+    (what.to_owned(), hint)
 }
 
 /// The same as one document.
@@ -75,6 +81,7 @@ pub(crate) fn json(screen: &mut Screen, confirmed: &Result<Confirmed, Refusal>) 
         Err(refusal) => {
             let reason = Some(match refusal {
                 Refusal::NothingOnTrial => "nothing-on-trial",
+                Refusal::Changed(_) => "changed",
                 Refusal::IsOff => "off",
                 Refusal::Doubtful(Doubt::SameConnection) => "same-connection",
                 Refusal::Doubtful(Doubt::Older) => "older-session",
@@ -96,19 +103,32 @@ struct Body<'a> {
 }
 
 /// Says that what was before is back.
-pub(crate) fn rolled_back(screen: &mut Screen, ended: Option<&Trial>, color: Color) -> Result<()> {
-    match ended {
-        Some(_) => writeln!(screen, "rolled back")?,
+pub(crate) fn rolled_back(screen: &mut Screen, back: Option<&Back>, color: Color) -> Result<()> {
+    match back {
+        Some(Back::Before(_)) => writeln!(screen, "rolled back")?,
+        Some(Back::Confirmed) => writeln!(screen, "what was confirmed is back")?,
+        Some(Back::Nothing) => {
+            writeln!(screen, "table inet portolan is removed: nothing was ever confirmed")?;
+        }
         None => gap::warning("nothing is on trial", color),
     }
     Ok(screen.flush()?)
 }
 
 /// The same as one document.
-pub(crate) fn rolled_back_json(screen: &mut Screen, ended: Option<&Trial>) -> Result<()> {
+pub(crate) fn rolled_back_json(screen: &mut Screen, back: Option<&Back>) -> Result<()> {
+    let trial = match back {
+        Some(Back::Before(trial)) => Some(trial),
+        _ => None,
+    };
     let body = RolledBack {
-        rolled_back: ended.is_some(),
-        policy: ended.map(|trial| trial.policy.as_str()).filter(|policy| !policy.is_empty()),
+        rolled_back: back.is_some(),
+        to: back.map(|back| match back {
+            Back::Before(_) => "before",
+            Back::Confirmed => "confirmed",
+            Back::Nothing => "nothing",
+        }),
+        policy: trial.map(|trial| trial.policy.as_str()).filter(|policy| !policy.is_empty()),
     };
     screen.json(&Document::new("firewall-rollback", body, &[]))?;
     Ok(screen.flush()?)
@@ -117,5 +137,7 @@ pub(crate) fn rolled_back_json(screen: &mut Screen, ended: Option<&Trial>) -> Re
 #[derive(Serialize)]
 struct RolledBack<'a> {
     rolled_back: bool,
+    /// What is loaded now: what was `before` the trial, what was `confirmed`, or `nothing` of ours.
+    to: Option<&'static str>,
     policy: Option<&'a str>,
 }

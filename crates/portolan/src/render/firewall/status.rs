@@ -37,6 +37,7 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
             gap::hint("portolan firewall rollback", color);
         }
     }
+    unsettled(screen, status, color)?;
     writeln!(screen, "  at boot: {}", at_boot(status.standing.boot))?;
     if !status.standing.log.is_empty() {
         writeln!(screen, "\nlog")?;
@@ -45,6 +46,34 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
         writeln!(screen, "  {}", line(entry))?;
     }
     Ok(screen.flush()?)
+}
+
+/// What is loaded that nobody confirmed, and the way out.
+fn unsettled(screen: &mut Screen, status: &Status, color: Color) -> Result<()> {
+    let standing = &status.standing;
+    if standing.is_orphan {
+        gap::warning(
+            "it was on trial, and what was remembered of that is gone: nobody confirmed it",
+            color,
+        );
+    }
+    if let Some(difference) = &standing.difference {
+        writeln!(screen, "  {}", sanitize(difference))?;
+    }
+    let hint = match (status.state(), standing.confirmed.is_some()) {
+        (State::Unconfirmed, true) => "portolan firewall rollback loads what was confirmed",
+        (State::Unconfirmed, false) => {
+            "nothing was ever confirmed: portolan firewall rollback removes it"
+        }
+        (State::Off, true) => {
+            "rules were confirmed and are not loaded: portolan firewall rollback loads them"
+        }
+        _ => return Ok(()),
+    };
+    // What comes on the screen before is about it.
+    screen.flush()?;
+    gap::hint(hint, color);
+    Ok(())
 }
 
 fn line(entry: &LogEntry) -> String {
@@ -72,6 +101,7 @@ pub(crate) fn json(screen: &mut Screen, status: &Status) -> Result<()> {
         state,
         loaded: status.loaded.as_ref().map(words),
         confirmed: status.confirmed.as_ref().map(words),
+        difference: status.standing.difference.as_deref(),
         boot: boot_word(status.standing.boot),
         trial: status.standing.trial.as_ref().map(TrialJson::from),
         log: status.standing.log.iter().map(LogJson::from).collect(),
@@ -85,6 +115,8 @@ struct Body<'a> {
     state: &'static str,
     loaded: Option<String>,
     confirmed: Option<String>,
+    /// How what is loaded differs from what was confirmed.
+    difference: Option<&'a str>,
     boot: &'static str,
     trial: Option<TrialJson<'a>>,
     log: Vec<LogJson<'a>>,

@@ -5,6 +5,7 @@ mod access;
 mod editing;
 mod ending;
 mod groups;
+mod guard;
 mod keeping;
 mod session;
 mod stage;

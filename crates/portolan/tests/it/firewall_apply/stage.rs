@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Netns, Program, eventually};
+use crate::support::{Netns, Program, Ran, eventually};
 
 /// `box` at 192.0.2.2; `far` at 192.0.2.1.
 pub(super) struct Stage {
@@ -129,7 +129,12 @@ impl Stage {
     pub(super) fn confirm(&self) {
         // The start of a process is told in hundredths of a second: in the same one it is not later.
         std::thread::sleep(Duration::from_millis(20));
-        self.firewall("confirm", OTHER_SSH).run().expect_code(0);
+        self.session("confirm").expect_code(0);
+    }
+
+    /// `portolan firewall LINE` in another session, one that is there.
+    pub(super) fn session(&self, line: &str) -> Ran {
+        self.firewall(line, OTHER_SSH).run()
     }
 
     /// Whether our table is loaded.

@@ -19,7 +19,7 @@ fn what_would_shut_out_the_caller_is_refused_and_rolls_back_where_it_is_forced()
     assert!(refused.stdout.contains("192.0.2.1 to 22/tcp is lost"), "{}", refused.stdout);
     assert!(!stage.has_table() && stage.reaches(22));
 
-    let mut applying = stage.begin(SHUT, "--force --timeout 4s");
+    let mut applying = stage.begin(SHUT, "--force --timeout 5s");
     assert!(!stage.reaches(22), "forced, it does what it says");
     let confirm = stage.firewall("confirm", SSH).run().expect_code(1);
     assert!(confirm.stderr.contains("this is the connection"), "{}", confirm.stderr);
@@ -34,7 +34,7 @@ fn an_applying_process_that_is_killed_does_not_keep_its_rules() {
     require_root!();
     let stage = Stage::new();
     let before = stage.others();
-    let mut applying = stage.begin(SHUT, "--force --timeout 2s");
+    let mut applying = stage.begin(SHUT, "--force --timeout 5s");
     applying.kill().unwrap();
     applying.wait().unwrap();
     assert!(stage.has_table());
@@ -47,7 +47,7 @@ fn an_applying_process_that_is_killed_does_not_keep_its_rules() {
 fn a_lost_terminal_does_not_keep_the_rules() {
     require_root!();
     let stage = Stage::new();
-    let command = stage.apply(SHUT, "--force --timeout 3s").command();
+    let command = stage.apply(SHUT, "--force --timeout 5s").command();
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_str().unwrap().to_owned())
@@ -92,21 +92,18 @@ fn a_watchdog_that_is_killed_is_missed() {
     require_root!();
     let stage = Stage::new();
     let mut applying = stage.begin(OPEN, "--timeout 10m");
-    let told = fs::read_to_string(stage.state().join("watchdog")).unwrap();
-    let pid = told.split_whitespace().nth(1).unwrap();
-    Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    stage.kill(&stage.watchdogs());
     assert_eq!(applying.wait().unwrap().code(), Some(1));
     assert!(!stage.has_table());
 
     // Where nobody waits either, the next command that changes something notices.
     stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
-    let told = fs::read_to_string(stage.state().join("watchdog")).unwrap();
-    let pid = told.split_whitespace().nth(1).unwrap();
-    Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    stage.kill(&stage.watchdogs());
     let status = stage.firewall("status", SSH).run().expect_code(1);
     assert!(status.stderr.contains("the watchdog is gone"), "{}", status.stderr);
-    stage.apply(OPEN, "--dry-run").run().expect_code(0);
-    assert!(!stage.has_table());
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    assert_eq!(stage.log().iter().filter(|what| *what == "rolled-back").count(), 2);
+    stage.firewall("rollback", SSH).run().expect_code(0);
 }
 
 /// Asked to end, as systemd does when it ends a session, it does not leave rules nobody watches.
@@ -129,7 +126,7 @@ fn rules_that_were_confirmed_come_back_after_a_trial() {
     let stage = Stage::new();
     stage.keep(OPEN);
     let kept = stage.table();
-    stage.apply(SHUT, "--force --detach --timeout 1s").run().expect_code(0);
+    stage.apply(SHUT, "--force --detach --timeout 5s").run().expect_code(0);
     assert_ne!(stage.table(), kept);
     stage.until_over();
     assert_eq!(stage.table(), kept);

@@ -120,4 +120,8 @@ pub(crate) struct Watch {
     pub(crate) state: std::path::PathBuf,
     /// Which trial
     pub(crate) token: String,
+    /// In which file it says that it watches
+    pub(crate) ready: String,
+    /// Below which its boot files go, where it has any
+    pub(crate) root: Option<std::path::PathBuf>,
 }

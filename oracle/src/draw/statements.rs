@@ -45,7 +45,7 @@ impl Draft<'_> {
         words
     }
 
-    /// Writes into a set that nobody asks: with room it changes nothing, without it ends the rule.
+    /// Writes into a set that no other rule asks: with room it changes nothing, without it ends the rule.
     fn note_in_set(&mut self, version: u8) -> String {
         let (kind, key, other) = match version {
             4 => ("ipv4_addr", "ip saddr", "192.0.2.99"),
@@ -63,7 +63,12 @@ impl Draft<'_> {
         );
         self.sets.push(Line { text, ..Line::default() });
         let word = *self.chance.pick(&["add", "update"]);
-        format!("{word} @{name} {{ {key} }}")
+        let write = format!("{word} @{name} {{ {key} }}");
+        if self.chance.percent(50) {
+            return write;
+        }
+        // Looked up by the packet that put it in, and taken out again: the listing stays as it is.
+        format!("{write} {key} @{name} delete @{name} {{ {key} }}")
     }
 
     fn assignment(&mut self, transport: Option<&'static str>) -> String {

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 
 use super::AnalyseError;
-use super::chain::{Did, asked_from};
+use super::chain::{Did, Entry, asked_from};
 use super::effect::Effect;
 use super::parity::{Disparity, parity};
-use super::path::{Detail, begun, fates};
+use super::path::{Detail, begun, fates_and_entries};
 use super::pitfall::pitfalls;
 use super::space::Space;
+use super::stream::Streams;
 use super::witness::Witness;
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{Open, Prepared, Step, Way};
 use crate::firewall::{
-    ChainId, ChainPolicy, Effect as Opaque, Expression, Field, Hook, Match, Origin, RejectWith,
-    Rule, RuleId, Ruleset, Statement, Verdict,
+    Chain, ChainId, ChainPolicy, Effect as Opaque, Expression, Field, Hook, Match, Origin,
+    RejectWith, Rule, RuleId, Ruleset, Statement, Verdict, World,
 };
 
 /// What is wrong with a rule.
@@ -144,8 +145,13 @@ fn unmet(
     let rule = |index| RuleId { chain, rule: Some(index) };
     let holds = |index| families.iter().any(|family| family.hits.contains_key(&rule(index)));
     let can_match = |index: &usize| of_chain.iter().any(|one| !one.matches[*index].is_none());
-    if (0..rules.len()).any(holds) || !(0..rules.len()).any(|index| can_match(&index)) {
+    if (0..rules.len()).any(holds) || rules.is_empty() {
         return None;
+    }
+    if !(0..rules.len()).any(|index| can_match(&index)) {
+        // Nobody comes to it, or nobody can match any of it.
+        let is_exact = of_chain.iter().all(|one| one.family.entries.is_some());
+        return is_exact.then(|| chain_finding(chain, "no packet gets to this chain"));
     }
     let is_blocked = |one: &mut OfChain<'_, '_>| {
         let (blockers, _) = one.blockers(0, one.matches[0]).ok()?;
@@ -195,21 +201,42 @@ struct Family {
     hits: HashMap<RuleId, Vec<(Way, Hook, Did, Region)>>,
     /// Every packet there can be.
     start: Region,
+    /// How packets come to each chain, where something changes packets on their way: a rule may match
+    /// what no packet came with.
+    entries: Option<HashMap<(Way, ChainId), Vec<Entry>>>,
 }
 
 impl Family {
     fn look(space: &mut Space, prepared: &Prepared<'_>) -> Result<Self, Undecided> {
         let mut hits: HashMap<RuleId, Vec<_>> = HashMap::new();
         let start = space.possible()?;
+        let ruleset = prepared.ruleset();
+        let is_touched = prepared.translates(space.is_v6())
+            || writes_anywhere(ruleset)
+            || has_early_chain(ruleset);
+        let mut entries = HashMap::new();
         for way in WAYS {
-            let fates = fates(space, prepared, way, start, Detail::Decisions)?;
+            let (fates, entered) = fates_and_entries(space, prepared, way, start, is_touched)?;
+            entries.extend(entered.into_iter().map(|(chain, entry)| ((way, chain), entry)));
             for decision in fates.decisions {
                 let hit = (way, decision.hook, decision.did, decision.packets);
                 hits.entry(decision.rule).or_default().push(hit);
             }
         }
-        Ok(Self { chains: met(prepared.ruleset(), space.is_v6()), hits, start })
+        let chains = met(prepared.ruleset(), space.is_v6());
+        Ok(Self { chains, hits, start, entries: is_touched.then_some(entries) })
     }
+}
+
+/// Whether packets meet a chain before conntrack has looked them up.
+fn has_early_chain(ruleset: &Ruleset) -> bool {
+    let mut bases = ruleset.chains().filter_map(|(_, chain)| chain.base.as_ref());
+    bases.any(|base| matches!(base.hook, Hook::Prerouting | Hook::Output) && base.priority <= -200)
+}
+
+fn writes_anywhere(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.chains().flat_map(|(_, chain)| &chain.rules);
+    rules.any(|rule| rule.statements.iter().any(writes))
 }
 
 /// The chains packets of a family meet: base chains, and what those ask.
@@ -234,6 +261,86 @@ fn met(ruleset: &Ruleset, is_v6: bool) -> Vec<(ChainId, Way, Hook)> {
     found
 }
 
+impl Family {
+    /// How packets come to a chain: as they really do, or, where nothing changes any, all there can be.
+    fn entries_of(
+        &self,
+        space: &mut Space,
+        world: &World,
+        (chain, way, hook): (ChainId, Way, Hook),
+    ) -> Result<Vec<Entry>, Undecided> {
+        if let Some(entries) = &self.entries {
+            return Ok(entries.get(&(way, chain)).cloned().unwrap_or_default());
+        }
+        let mut effect = Effect::default();
+        if way == Way::Output {
+            effect.set_number(space.layout.interface_in, 0);
+        }
+        if matches!(hook, Hook::Prerouting | Hook::Input) {
+            effect.set_number(space.layout.interface_out, 0);
+        }
+        if way == Way::Forward && matches!(hook, Hook::Forward | Hook::Postrouting) {
+            space.lose_a_hop(&mut effect)?;
+        }
+        if world.is_known() && matches!(way, Way::Forward | Way::Output) {
+            let local_by = if way == Way::Output { Some("lo") } else { None };
+            space.bind_interface_out(&mut effect, world, local_by)?;
+        }
+        let packets = space.of_way(self.start, way)?;
+        Ok(vec![Entry { hook, is_tracked: true, streams: Streams::one(effect, packets) }])
+    }
+}
+
+/// How many rules of a chain see packets as they come to it.
+fn untouched(ruleset: &Ruleset, id: ChainId) -> usize {
+    let Some(table) = ruleset.tables.get(id.table) else { return 0 };
+    let Some(chain) = ruleset.chain(id) else { return 0 };
+    let mut writing: Vec<usize> = Vec::new();
+    for (at, other) in table.chains.iter().enumerate() {
+        if other.rules.iter().any(|rule| rule.statements.iter().any(writes)) {
+            writing.push(at);
+        }
+    }
+    if writing.is_empty() {
+        return chain.rules.len();
+    }
+    let reaches = |from: usize| {
+        let mut seen = vec![false; table.chains.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if writing.contains(&at) {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(
+                    asked_from(ruleset, ChainId { chain: at, ..id }).iter().map(|c| c.chain),
+                );
+            }
+        }
+        false
+    };
+    let changes = |rule: &Rule| {
+        let alone = Chain { name: "".into(), base: None, rules: vec![rule.clone()] };
+        let mut asked = table.asked_by(&alone).filter_map(|name| table.chain(name));
+        rule.statements.iter().any(writes) || asked.any(|(at, _)| reaches(at))
+    };
+    chain.rules.iter().position(changes).unwrap_or(chain.rules.len())
+}
+
+/// The chains that are asked from one, directly or over others.
+fn below(ruleset: &Ruleset, id: ChainId) -> Vec<ChainId> {
+    let (mut found, mut open) = (Vec::new(), vec![id]);
+    while let Some(at) = open.pop() {
+        for asked in asked_from(ruleset, at) {
+            if !found.contains(&asked) {
+                found.push(asked);
+                open.push(asked);
+            }
+        }
+    }
+    found
+}
+
 /// One chain as one family meets it.
 struct OfChain<'a, 's> {
     family: &'a Family,
@@ -242,8 +349,12 @@ struct OfChain<'a, 's> {
     chain: ChainId,
     way: Way,
     rules: &'a [Rule],
-    /// The packets each rule's matches hold for, as they come to the hook untouched.
+    /// The packets each rule's matches hold for: all there can be; where something changes packets on
+    /// their way, those that come to the chain, as they come to it.
     matches: Vec<Region>,
+    /// How many rules see packets as they come to the chain: those before the first that changes them, or
+    /// asks a chain that does.
+    untouched: usize,
 }
 
 impl<'a, 's> OfChain<'a, 's> {
@@ -255,23 +366,29 @@ impl<'a, 's> OfChain<'a, 's> {
     ) -> Result<Self, Undecided> {
         let ruleset = prepared.ruleset();
         let rules = ruleset.chain(chain).map_or(&[][..], |chain| &chain.rules);
-        let mut matches = Vec::with_capacity(rules.len());
         let mut run = begun(space, prepared, way, Detail::Fates);
-        (run.hook, run.is_tracked) = (hook, true);
-        let mut effect = Effect::default();
-        if way == Way::Output {
-            effect.set_number(run.space.layout.interface_in, 0);
+        let mut matches = vec![Region::NONE; rules.len()];
+        for Entry { hook, is_tracked, streams } in
+            family.entries_of(run.space, prepared.world(), (chain, way, hook))?
+        {
+            (run.hook, run.is_tracked) = (hook, is_tracked);
+            for stream in streams.0 {
+                for (index, rule) in rules.iter().enumerate() {
+                    let id = RuleId { chain, rule: Some(index) };
+                    let all = run.matches(id, rule, &stream.effect)?;
+                    let bdd = &mut run.space.bdd;
+                    let all = bdd.and(all, stream.packets)?;
+                    matches[index] = bdd.or(matches[index], all)?;
+                }
+            }
         }
-        if matches!(hook, Hook::Prerouting | Hook::Input) {
-            effect.set_number(run.space.layout.interface_out, 0);
-        }
-        let start = run.space.of_way(family.start, way)?;
-        for (index, rule) in rules.iter().enumerate() {
-            let id = RuleId { chain, rule: Some(index) };
-            let all = run.matches(id, rule, &effect)?;
-            matches.push(run.space.bdd.and(all, start)?);
-        }
-        Ok(Self { family, space, prepared, chain, way, rules, matches })
+        let untouched = untouched(ruleset, chain);
+        Ok(Self { family, space, prepared, chain, way, rules, matches, untouched })
+    }
+
+    /// Whether it is known what would come to a rule if those before it were not there.
+    fn is_judged(&self, index: usize) -> bool {
+        index <= self.untouched
     }
 
     const fn id(&self, index: usize) -> RuleId {
@@ -282,25 +399,21 @@ impl<'a, 's> OfChain<'a, 's> {
     fn idle(&mut self, index: usize) -> Result<Option<Finding>, AnalyseError> {
         let rule = self.id(index);
         let all = self.matches[index];
+        let idle = |message: &str| {
+            let (code, blockers, message) = (Code::NeverMatches, Vec::new(), message.to_owned());
+            Ok(Some(Finding { code, rule, blockers, message, witness: None }))
+        };
         if all.is_none() {
-            return Ok(Some(Finding {
-                code: Code::NeverMatches,
-                rule,
-                blockers: Vec::new(),
-                message: "no packet can match it".to_owned(),
-                witness: None,
-            }));
+            let is_exact = self.family.entries.is_none();
+            return idle(if is_exact { "no packet can match it" } else { "no packet gets to it" });
+        }
+        if !self.is_judged(index) {
+            return idle("no packet gets to it");
         }
         let (blockers, left) = self.blockers(index, all)?;
         let blockers = self.fewest(blockers, all)?;
-        if blockers.is_empty() {
-            return Ok(Some(Finding {
-                code: Code::NeverMatches,
-                rule,
-                blockers: Vec::new(),
-                message: "no packet gets to it".to_owned(),
-                witness: None,
-            }));
+        if blockers.is_empty() || (self.family.entries.is_some() && !left.is_none()) {
+            return idle("no packet gets to it");
         }
         let own = end(&self.rules[index]);
         let is_same = |blocker: &(RuleId, Region)| own.is_some() && self.end_of(blocker.0) == own;
@@ -344,12 +457,16 @@ impl<'a, 's> OfChain<'a, 's> {
             return Ok((found, left));
         }
         let mut ends: Vec<(RuleId, Region)> = Vec::new();
+        // What is left of packets that do come to the chain has been ended by those it asks.
+        let is_exact = self.family.entries.is_some();
+        let below = below(self.prepared.ruleset(), self.chain);
         for (rule, hits) in &self.family.hits {
-            if rule.chain == self.chain {
+            if rule.chain == self.chain || is_exact && !below.contains(&rule.chain) {
                 continue;
             }
             let ending = hits.iter().filter(|(way, _, did, _)| {
-                *way == self.way && !matches!(did, Did::Held | Did::Translated | Did::Accepted)
+                let is_over = !matches!(did, Did::Held | Did::Translated | Did::Accepted);
+                *way == self.way && (is_over || is_exact && *did != Did::Held)
             });
             ends.extend(ending.map(|(_, _, _, packets)| (*rule, *packets)));
         }
@@ -408,7 +525,7 @@ impl<'a, 's> OfChain<'a, 's> {
             .steps
             .iter()
             .any(|step| matches!(step, Step::Matched { rule: r, .. } if *r == rule));
-        if held && walk.is_certain() {
+        if held {
             return Err(AnalyseError::Internal {
                 claimed: format!("{rule:?} never holds"),
                 simulated: "it holds".to_owned(),
@@ -423,10 +540,8 @@ impl<'a, 's> OfChain<'a, 's> {
     /// hold once it is gone; not those that are `gone` themselves.
     fn replaceable(&mut self, gone: &[usize]) -> Result<Vec<bool>, Undecided> {
         let mut answer = vec![false; self.rules.len()];
-        let has_effects = self.rules.iter().any(|rule| rule.statements.iter().any(writes));
-        let is_v6 = self.space.is_v6();
-        if has_effects || self.rules.len() > MOST_FOR_REDUNDANCY || self.prepared.translates(is_v6)
-        {
+        let has_effects = self.untouched < self.rules.len();
+        if has_effects || self.rules.len() > MOST_FOR_REDUNDANCY {
             return Ok(answer);
         }
         let mut after: Vec<(End, Region)> = Vec::new();
@@ -472,7 +587,8 @@ impl<'a, 's> OfChain<'a, 's> {
     /// a part of the other.
     fn contradictions(&mut self, index: usize, fresh: Region) -> Result<Vec<RuleId>, Undecided> {
         let mut found = Vec::new();
-        let Some(own) = end(&self.rules[index]).filter(|_| is_specific(&self.rules[index])) else {
+        let is_judged = is_specific(&self.rules[index]) && self.is_judged(index);
+        let Some(own) = end(&self.rules[index]).filter(|_| is_judged) else {
             return Ok(found);
         };
         let all = self.space.bdd.and(self.matches[index], fresh)?;
@@ -489,6 +605,27 @@ impl<'a, 's> OfChain<'a, 's> {
             }
         }
         Ok(found)
+    }
+}
+
+impl OfChain<'_, '_> {
+    /// A rule of which an earlier one wants something else.
+    fn conflict(&mut self, index: usize) -> Result<Option<Finding>, AnalyseError> {
+        let fresh = self.space.fresh()?;
+        let blockers = self.contradictions(index, fresh)?;
+        let Some(earliest) = blockers.first().and_then(|blocker| blocker.rule) else {
+            return Ok(None);
+        };
+        let both = self.space.bdd.and(self.matches[index], self.matches[earliest])?;
+        let both = self.space.bdd.and(both, fresh)?;
+        // Where the earlier one holds only now and then, this one may hold for the same packet.
+        let (both, _) = self.space.certainly_and_possibly(both)?;
+        let rule = self.id(index);
+        let witness = self.unmatched(both, rule)?;
+        let message =
+            "an earlier rule wants something else of some of its packets: the order decides";
+        let message = message.to_owned();
+        Ok(Some(Finding { code: Code::Conflict, rule, blockers, message, witness }))
     }
 }
 
@@ -517,24 +654,13 @@ fn live(of_chain: &mut [OfChain<'_, '_>], gone: &[usize]) -> Result<Vec<Finding>
     if count > MOST_FOR_CONFLICTS {
         return Ok(findings);
     }
-    let fresh = first_fresh(of_chain)?;
-    let Some(first) = of_chain.first_mut() else { return Ok(findings) };
     for index in 0..count {
-        let blockers = first.contradictions(index, fresh)?;
-        let Some(earliest) = blockers.first().and_then(|blocker| blocker.rule) else { continue };
-        let both = first.space.bdd.and(first.matches[index], first.matches[earliest])?;
-        let both = first.space.bdd.and(both, fresh)?;
-        let rule = first.id(index);
-        let witness = first.unmatched(both, rule)?;
-        findings.push(Finding {
-            code: Code::Conflict,
-            rule,
-            blockers,
-            message:
-                "an earlier rule wants something else of some of its packets: the order decides"
-                    .to_owned(),
-            witness,
-        });
+        for one in of_chain.iter_mut() {
+            if let Some(finding) = one.conflict(index)? {
+                findings.push(finding);
+                break;
+            }
+        }
     }
     Ok(findings)
 }
@@ -550,13 +676,6 @@ fn counts_the_rest(ruleset: &Ruleset, id: RuleId) -> bool {
     let is_native =
         ruleset.tables.get(id.chain.table).is_some_and(|table| table.origin == Origin::Nft);
     is_native && is_last && is_counted && chain.base.is_some()
-}
-
-fn first_fresh(of_chain: &mut [OfChain<'_, '_>]) -> Result<Region, Undecided> {
-    match of_chain.first_mut() {
-        Some(one) => one.space.fresh(),
-        None => Ok(Region::NONE),
-    }
 }
 
 /// Ports that one family lets in and the other does not, with the rule that does.

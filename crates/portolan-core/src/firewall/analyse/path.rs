@@ -1,6 +1,8 @@
 //! All packets on their way through the hooks, as `simulate` sends one.
 
-use super::chain::{Did, Ends, Flow, Run, Traits};
+use std::collections::HashMap;
+
+use super::chain::{Did, Ends, Entry, Flow, Run, Traits};
 use super::effect::{Effect, Translated};
 use super::evaluate::Memo;
 use super::space::{Question, Space};
@@ -48,21 +50,48 @@ pub fn fates_among<'a>(
     detail: Detail,
     relevant: &'a dyn Fn(RuleId) -> bool,
 ) -> Result<Fates, Undecided> {
-    let mut run = Run { relevant: Some(relevant), ..begun(space, prepared, way, detail) };
+    let run = Run { relevant: Some(relevant), ..begun(space, prepared, way, detail) };
+    Ok(followed(run, prepared, way, start)?.0)
+}
+
+/// How packets come to each chain.
+pub(super) type Entries = HashMap<ChainId, Vec<Entry>>;
+
+/// The fates with their decisions, and how packets come to each chain where that is asked for.
+pub(super) fn fates_and_entries(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    way: Way,
+    start: Region,
+    wants_entries: bool,
+) -> Result<(Fates, Entries), Undecided> {
+    let mut run = begun(space, prepared, way, Detail::Decisions);
+    run.entered = wants_entries.then(HashMap::new);
+    followed(run, prepared, way, start)
+}
+
+fn followed(
+    mut run: Run<'_>,
+    prepared: &Prepared<'_>,
+    way: Way,
+    start: Region,
+) -> Result<(Fates, Entries), Undecided> {
     let is_own = run.around.is_own;
     let start = run.space.of_way(start, way)?;
     let passed =
         if is_own { run.leave(prepared, start)? } else { run.arrive(prepared, way, start)? };
     let accepted = passed.packets(&mut run.space.bdd)?;
     let arrivals = run.arrivals(&passed)?;
-    let Run { ends, decisions, space, .. } = run;
+    let Run { ends, decisions, entered, space, .. } = run;
     let mut rejected = Vec::new();
     for (with, regions) in ends.rejected {
         rejected.push((with, space.bdd.union(regions)?));
     }
     rejected.retain(|(_, region)| !region.is_none());
     let dropped = space.bdd.union(ends.dropped)?;
-    Ok(Fates { accepted, dropped, rejected, arrivals, decisions: decisions.unwrap_or_default() })
+    let decisions = decisions.unwrap_or_default();
+    let fates = Fates { accepted, dropped, rejected, arrivals, decisions };
+    Ok((fates, entered.unwrap_or_default()))
 }
 
 /// A run that has not begun.
@@ -90,9 +119,10 @@ pub(super) fn begun<'a>(
         tracks,
         is_in_nat: false,
         nesting: 0,
-        summaries: std::collections::HashMap::new(),
+        summaries: HashMap::new(),
         traits: Traits::of(prepared.ruleset()),
         relevant: None,
+        entered: None,
     }
 }
 

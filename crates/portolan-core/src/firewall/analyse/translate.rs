@@ -28,7 +28,7 @@ impl Run<'_> {
             let begins = bdd.and(stream.packets, asked)?;
             let others = bdd.minus(stream.packets, begins)?;
             first.add(bdd, &stream.effect, begins)?;
-            self.keep_mapping(Stream { effect: stream.effect, packets: others }, &mut left)?;
+            self.keep_mapping(&Stream { effect: stream.effect, packets: others }, &mut left)?;
         }
         for id in chains {
             self.is_in_nat = true;
@@ -74,7 +74,7 @@ impl Run<'_> {
     }
 
     /// Later packets of a translated connection become what it says.
-    fn keep_mapping(&mut self, stream: Stream, left: &mut Streams) -> Result<(), Undecided> {
+    fn keep_mapping(&mut self, stream: &Stream, left: &mut Streams) -> Result<(), Undecided> {
         let is_source = self.is_source_side();
         let space = &mut *self.space;
         let layout = space.layout;

@@ -12,6 +12,7 @@ use super::super::value::{Element, ElementValue, SetRef, Span};
 const PAIRS: &[(Field, Field)] = &[
     (Field::SourcePort, Field::DestinationPort),
     (Field::Ttl, Field::Protocol),
+    (Field::Length6, Field::NextHeader6),
     (Field::NextHeader6, Field::Ttl),
     (Field::IcmpType, Field::IcmpCode),
 ];
@@ -38,39 +39,70 @@ fn merge(rule: &mut Rule) {
     let mut at = 0;
     while at + 1 < rule.statements.len() {
         let one = one_of(&rule.statements[at], &rule.statements[at + 1], has_protocol);
-        if let Some(one) = one {
-            rule.statements.splice(at..=at + 1, [one]);
+        match one {
+            // `ip6 length`, `nexthdr` and `hoplimit` are one piece too: once more with what is one now.
+            Some(one) => _ = rule.statements.splice(at..=at + 1, [one]),
+            None => at += 1,
         }
-        at += 1;
     }
 }
 
 fn one_of(first: &Statement, second: &Statement, has_protocol: bool) -> Option<Statement> {
-    let ((of_first, low), (of_second, high)) = (unequal(first)?, unequal(second)?);
-    let is_asked = of_second != Field::Protocol || has_protocol;
-    if !is_asked || !PAIRS.contains(&(of_first, of_second)) {
+    // Beside a field that is not read nobody knows whether they are one.
+    match (is_unread(first), is_unread(second)) {
+        (true, false) if is_of_header(second) => return Some(first.clone()),
+        (false, true) if is_of_header(first) => return Some(second.clone()),
+        _ => {}
+    }
+    let ((mut fields, mut key), (more, high)) = (unequal(first)?, unequal(second)?);
+    let [next] = more[..] else { return None };
+    let is_asked = next != Field::Protocol || has_protocol;
+    let is_pair = fields.last().is_some_and(|last| PAIRS.contains(&(*last, next)));
+    if !is_asked || !is_pair {
         return None;
     }
-    let left = Expression::Concat(vec![Expression::Field(of_first), Expression::Field(of_second)]);
-    let key = vec![low, high];
+    fields.push(next);
+    key.extend(high);
+    let left = Expression::Concat(fields.into_iter().map(Expression::Field).collect());
     let both = Element { key, value: ElementValue::None, expires: None, comment: None };
     Some(Statement::Match(Match { left, test: Test::NotIn(SetRef::Inline([both].into())) }))
 }
 
-/// The field and the value of `FIELD != VALUE`.
-fn unequal(statement: &Statement) -> Option<(Field, Span)> {
-    let Statement::Match(Match {
-        left: Expression::Field(field),
-        test: Test::NotIn(SetRef::Inline(elements)),
-    }) = statement
+/// Whether it is `FIELD != VALUE` of a field that has neighbours.
+fn is_of_header(statement: &Statement) -> bool {
+    let is_in_header = |field: &Field| {
+        *field == Field::Length4 || PAIRS.iter().any(|(one, other)| one == field || other == field)
+    };
+    unequal(statement).is_some_and(|(fields, _)| fields.iter().all(is_in_header))
+}
+
+/// Whether it is `FIELD != VALUE` of a field that is not read.
+fn is_unread(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Match(Match { left: Expression::Unknown(_), test: Test::NotIn(_) })
+    )
+}
+
+/// The fields and the values of `FIELD != VALUE`, or of several that are one already.
+fn unequal(statement: &Statement) -> Option<(Vec<Field>, Vec<Span>)> {
+    let Statement::Match(Match { left, test: Test::NotIn(SetRef::Inline(elements)) }) = statement
     else {
         return None;
     };
-    match &**elements {
-        [Element { key, .. }] => match &key[..] {
-            [Span::Numbers { low, high }] if low == high => Some((*field, Span::number(*low))),
-            _ => None,
-        },
+    let fields = match left {
+        Expression::Field(field) => vec![*field],
+        Expression::Concat(parts) => parts.iter().map(field).collect::<Option<_>>()?,
+        _ => return None,
+    };
+    let [Element { key, .. }] = &**elements else { return None };
+    let is_single = |span: &Span| matches!(span, Span::Numbers { low, high } if low == high);
+    key.iter().all(is_single).then(|| (fields, key.clone()))
+}
+
+fn field(expression: &Expression) -> Option<Field> {
+    match expression {
+        Expression::Field(field) => Some(*field),
         _ => None,
     }
 }

@@ -194,7 +194,7 @@ impl<'r> Walker<'r> {
         }
         // Routed anew after the hook; its later chains still saw the old interface (measured).
         if let Some(range) = self.vague.destination {
-            self.settle_destination(range, |walker, to| walker.class_out(to));
+            self.settle_destination(range, Self::class_out);
         }
         let is_vague = self.vague.destination.is_some();
         if self.packet.destination != self.begun.destination || is_vague {
@@ -331,7 +331,7 @@ impl<'r> Walker<'r> {
             return (nowhere(dead_end), Because::Translated);
         }
         if let Some(range) = self.vague.destination {
-            self.settle_destination(range, |walker, to| walker.class_in(to));
+            self.settle_destination(range, Self::class_in);
         }
         let destination = self.packet.destination;
         let is_moved = destination != self.begun.destination || self.vague.destination.is_some();

@@ -24,7 +24,7 @@ impl Walker<'_> {
     pub(super) fn settle_destination(
         &mut self,
         range: (u128, u128),
-        class: impl Fn(&Self, IpAddr) -> Class,
+        class: fn(&Self, IpAddr) -> Class,
     ) {
         let is_v6 = self.packet.is_v6();
         let mut kinds: Vec<(Class, IpAddr)> = Vec::new();
@@ -76,7 +76,7 @@ fn by_route(world: &World, to: IpAddr) -> Option<(RouteKind, Box<str>)> {
 fn edges(world: &World, is_v6: bool, (low, high): (u128, u128)) -> Vec<u128> {
     let mut all = vec![low];
     let mut add = |first: u128, last: u128| {
-        all.extend([Some(first), last.checked_add(1)].into_iter().flatten())
+        all.extend([Some(first), last.checked_add(1)].into_iter().flatten());
     };
     if is_v6 {
         add(1, 1);

@@ -42,6 +42,16 @@ pub(super) struct Run<'a> {
     pub(super) traits: Traits,
     /// Which rules can hold for a packet at all; `None`: any.
     pub(super) relevant: Option<&'a dyn Fn(RuleId) -> bool>,
+    /// How packets come to each chain; `None` where nobody wants to know.
+    pub(super) entered: Option<HashMap<ChainId, Vec<Entry>>>,
+}
+
+/// Packets as they come to a chain.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) hook: Hook,
+    pub(super) is_tracked: bool,
+    pub(super) streams: Streams,
 }
 
 /// Packets that have ended.
@@ -115,6 +125,7 @@ impl<'a> Run<'a> {
     ) -> Result<Flow, Undecided> {
         let ruleset = self.ruleset;
         let Some(chain) = ruleset.chain(id) else { return Ok(Flow::default()) };
+        self.note_entry(id, &entering)?;
         let mut flow = Flow::default();
         let mut now = entering;
         let mut index = 0;
@@ -161,6 +172,20 @@ impl<'a> Run<'a> {
             }
         }
         Ok(next)
+    }
+
+    fn note_entry(&mut self, id: ChainId, entering: &Streams) -> Result<(), Undecided> {
+        let (hook, is_tracked) = (self.hook, self.is_tracked);
+        let Some(entered) = &mut self.entered else { return Ok(()) };
+        let entries = entered.entry(id).or_default();
+        let same = entries.iter_mut().find(|e| (e.hook, e.is_tracked) == (hook, is_tracked));
+        match same {
+            Some(entry) => entry.streams.extend(&mut self.space.bdd, entering.clone()),
+            None => {
+                entries.push(Entry { hook, is_tracked, streams: entering.clone() });
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn decide(&mut self, rule: RuleId, did: Did, packets: Region) {

@@ -2,9 +2,12 @@
 
 use super::draw::Draw;
 use crate::firewall::analyse::*;
+use crate::firewall::bdd::Region;
 use crate::firewall::iptables::Save;
 use crate::firewall::simulate::{Outcome, Prepared, Way};
-use crate::firewall::{Family, Ruleset, World};
+use crate::firewall::{
+    Effect, Family, Packet, RejectWith, Rule, Ruleset, Statement, Verdict, World,
+};
 
 const BUDGET: usize = 4_000_000;
 
@@ -178,6 +181,92 @@ fn whatever_is_reported_as_idle_can_go() {
 fn rules_that_want_different_things_of_some_packets_are_a_conflict() {
     let ruleset = read(&filter("DROP", &["-s 10.0.0.0/8 -j DROP", "-p tcp --dport 22 -j ACCEPT"]));
     assert!(linted(&ruleset).contains(&(Code::Conflict, 1, vec![0])));
+}
+
+/// A nat table that sends port 80 to 172.17.0.2:8080, and a filter table with these rules in FORWARD.
+fn behind_a_translation(rules: &[&str]) -> Ruleset {
+    let rules: String = rules.iter().map(|rule| format!("-A FORWARD {rule}\n")).collect();
+    read(&format!(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         :POSTROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT \
+         --to-destination 172.17.0.2:8080\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n\
+         :OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
+    ))
+}
+
+fn codes(ruleset: &Ruleset) -> Vec<(Code, usize, Vec<usize>)> {
+    let idle = |code| matches!(code, Code::Shadowed | Code::Redundant | Code::NeverMatches);
+    linted(ruleset).into_iter().filter(|finding| idle(finding.0)).collect()
+}
+
+#[test]
+fn rules_behind_a_translation_are_judged_by_what_packets_are_there() {
+    // Whatever is new and went to port 80 goes to 8080 by then.
+    let new = "-m conntrack --ctstate NEW";
+    let live = behind_a_translation(&[
+        &format!("{new} -p tcp -m tcp --dport 80 -j DROP"),
+        &format!("{new} -d 172.17.0.2/32 -p tcp -m tcp --dport 8080 -j ACCEPT"),
+    ]);
+    assert_eq!(codes(&live), [(Code::NeverMatches, 0, vec![])]);
+    let hidden = behind_a_translation(&[
+        "-d 172.17.0.2/32 -j DROP",
+        "-d 172.17.0.2/32 -p tcp -m tcp --dport 8080 -j ACCEPT",
+    ]);
+    assert_eq!(codes(&hidden), [(Code::Shadowed, 1, vec![0])]);
+}
+
+#[test]
+fn a_rule_behind_a_mark_is_not_called_shadowed_by_what_never_takes_its_packets() {
+    let text = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n\
+                :OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp \
+                --dport 22 -j MARK --set-xmark 0x1/0xffffffff\n-A PREROUTING -p udp -j MARK \
+                --set-xmark 0x0/0xffffffff\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n\
+                :OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p udp -m \
+                mark --mark 0x1 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -m mark --mark 0x1 -j \
+                DROP\nCOMMIT\n";
+    let found = codes(&read(text));
+    assert_eq!(found, [(Code::NeverMatches, 1, vec![]), (Code::Shadowed, 2, vec![0])]);
+}
+
+#[test]
+fn rules_of_ipv6_can_contradict_each_other_too() {
+    let (four, six) = (filter("DROP", &[]), ["-s fd00::/8 -j DROP", "-p tcp --dport 22 -j ACCEPT"]);
+    let mut ruleset = read(&four);
+    let six = Save::read(&filter("DROP", &six), Some(Family::Ip6), None).unwrap();
+    ruleset.tables.extend(six.into_ruleset().unwrap().tables);
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let mut v4 = Space::new(false, &[&ruleset], &world, BUDGET);
+    let mut v6 = Space::new(true, &[&ruleset], &world, BUDGET);
+    let findings = lint(&mut [&mut v4, &mut v6], &prepared).unwrap();
+    let conflict = findings.iter().find(|finding| finding.code == Code::Conflict).unwrap();
+    assert!(conflict.witness.as_ref().unwrap().packet.is_v6());
+}
+
+#[test]
+fn statements_nobody_understands_answer_each_for_itself() {
+    // The first may end its packets or not; whether the second does is another question.
+    let mystery = |more: Option<Verdict>| {
+        let text: Box<str> = "mystery".into();
+        let opaque = Statement::Opaque { text: text.clone(), effect: Effect::Decides };
+        let statements = [opaque].into_iter().chain(more.map(Statement::Verdict)).collect();
+        Rule { text, statements, ..Rule::default() }
+    };
+    let mut ruleset = read(&filter("ACCEPT", &[]));
+    let reject = Statement::Verdict(Verdict::Reject(RejectWith::TcpReset));
+    let reject = Rule { text: "reject".into(), statements: vec![reject], ..Rule::default() };
+    ruleset.tables[0].chains[0].rules = vec![mystery(None), mystery(Some(Verdict::Drop)), reject];
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let packet = Packet::new(6, "1.2.3.4".parse().unwrap(), "10.0.0.1".parse().unwrap());
+    let packet = Packet { interface_in: "eth0".into(), ..packet };
+    let walk = prepared.walk(&packet, Way::Input, &crate::firewall::simulate::Open);
+    let simulated = super::outcomes(&walk);
+    let mut space = Space::new(false, &[&ruleset], &world, BUDGET);
+    let told = fates(&mut space, &prepared, Way::Input, Region::ALL, Detail::Fates).unwrap();
+    let (_, possible) = super::said(&mut space, &told, &packet);
+    assert_eq!(possible, simulated);
+    assert_eq!(possible.len(), 3, "{possible:?}");
 }
 
 #[test]

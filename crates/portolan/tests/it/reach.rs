@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::lab::{Lab, RTR, RTR6, SRC};
 use crate::support::repository::root;
-use crate::support::{Netns, Program, Server, eventually, require_root};
+use crate::support::{Netns, Program, Server, eventually, require_root, skip};
 
 /// A stranger's address of IPv6.
 const SRC6: &str = "fd77::1";
@@ -410,6 +410,24 @@ fn a_real_packet_is_followed_to_the_rule_that_drops_it_and_the_table_is_gone_aga
         "{texts:?}"
     );
     assert!(!lab.rtr.output("nft list tables").contains("portolan"));
+}
+
+#[test]
+fn rules_of_legacy_iptables_that_no_trace_tells_of_are_named() {
+    require_root!();
+    if Command::new("iptables-legacy").arg("--version").output().is_err() {
+        skip!("iptables-legacy is not installed");
+    }
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.listen("0.0.0.0:443");
+    lab.rtr.output("iptables-legacy -A INPUT -p tcp --dport 443 -j DROP");
+    let report = followed(&lab.rtr, &format!("443/tcp --from {SRC}"), 1, || {
+        connects(&lab.src, RTR, 443);
+    });
+    let live = &report["live"];
+    assert_eq!(live["untraced"], serde_json::json!(["ip filter"]), "{report:#}");
+    assert_eq!(live["outcome"], "not-routed");
+    assert_eq!(report["answer"], "no", "they are read and simulated all the same");
 }
 
 #[test]

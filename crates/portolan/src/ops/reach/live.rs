@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Ruleset, World};
+use portolan_core::firewall::{Chain, ChainPolicy, Origin, Ruleset, Table, World};
 use portolan_core::net::{Port, Transport};
 use portolan_core::reach::{Followed, followed};
 use portolan_core::wire::nftrace::{TraceEvent, TraceVerdict};
@@ -45,6 +45,8 @@ pub(crate) struct Observation {
     pub(crate) reply: Option<Reply>,
     /// How long it was waited.
     pub(crate) waited: Duration,
+    /// Tables of legacy iptables on its way: nf_tables traces none of their rules.
+    pub(crate) untraced: Vec<String>,
 }
 
 /// What this machine answered.
@@ -116,6 +118,7 @@ pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
     drop(tracer);
     let events = gathered.first(&table, plan.is_own);
     Ok(Observation {
+        untraced: untraced(ruleset, plan.wanted.from),
         plan,
         saw_wire,
         packet: gathered.packet,
@@ -123,6 +126,21 @@ pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
         reply: gathered.reply,
         waited: watch.now().since_start(),
     })
+}
+
+/// The tables with rules or a policy that a packet of this family meets and that are of legacy iptables.
+fn untraced(ruleset: &Ruleset, from: IpAddr) -> Vec<String> {
+    let is_met = |chain: &Chain| {
+        let drops = chain.base.as_ref().is_some_and(|base| base.policy == ChainPolicy::Drop);
+        drops || !chain.rules.is_empty()
+    };
+    let is_meant = |table: &&Table| {
+        table.origin == Origin::IptablesLegacy
+            && table.family.passes(from.is_ipv6())
+            && table.chains.iter().any(is_met)
+    };
+    let tables = ruleset.tables.iter().filter(is_meant);
+    tables.map(|table| format!("{} {}", table.family, table.name)).collect()
 }
 
 fn refused(error: &TraceError) -> anyhow::Error {

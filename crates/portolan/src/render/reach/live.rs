@@ -59,6 +59,9 @@ pub(crate) fn live_text(screen: &mut Screen, report: &Report, seen: &Observation
         style.paint(role, verdict.0)
     )?;
     writeln!(screen, "{}", sanitize(&verdict.1))?;
+    if let Some(told) = untraced(seen) {
+        writeln!(screen, "{}", sanitize(&told))?;
+    }
     if let Some(way) = seen.way.as_ref().filter(|way| !way.steps.is_empty()) {
         writeln!(screen)?;
         for step in &way.steps {
@@ -122,6 +125,23 @@ fn verdict(seen: &Observation) -> (Role, (&'static str, String)) {
     }
 }
 
+/// What of the rules could not be followed, and how to see it.
+fn untraced(seen: &Observation) -> Option<String> {
+    let tables = &seen.untraced;
+    let name = tables.first()?.split(' ').next_back()?.to_owned();
+    let wanted = &seen.plan.wanted;
+    let tool = if wanted.from.is_ipv4() { "iptables-legacy" } else { "ip6tables-legacy" };
+    Some(format!(
+        "Not traced: the rules of {tool} (tables {}), which nf_tables does not tell of. If one of them \
+         ended it, its counter moved: {tool} -t {name} -nvL; or add, and remove again, {tool} -t raw -I \
+         PREROUTING -s {} -p {} --dport {} -j TRACE, and read the kernel's log.",
+        tables.join(", "),
+        wanted.from,
+        wanted.transport,
+        wanted.port
+    ))
+}
+
 const fn word(verdict: TraceVerdict) -> &'static str {
     match verdict {
         TraceVerdict::Drop => "drops",
@@ -166,6 +186,7 @@ pub(crate) fn live_json(screen: &mut Screen, report: &Report, seen: &Observation
             }),
             steps: seen.way.iter().flat_map(|way| &way.steps).map(StepJson::from).collect(),
             saw_wire: seen.saw_wire,
+            untraced: &seen.untraced,
             waited_ms: u64::try_from(seen.waited.as_millis()).unwrap_or(u64::MAX),
         },
     };
@@ -174,17 +195,17 @@ pub(crate) fn live_json(screen: &mut Screen, report: &Report, seen: &Observation
 }
 
 #[derive(Serialize)]
-struct Body {
+struct Body<'a> {
     from: [String; 1],
     port: u16,
     transport: &'static str,
     /// What the rules say of it.
     answer: Option<&'static str>,
-    live: LiveJson,
+    live: LiveJson<'a>,
 }
 
 #[derive(Serialize)]
-struct LiveJson {
+struct LiveJson<'a> {
     arrived: bool,
     /// `delivered forwarded dropped not-routed before-rules nothing-came`.
     outcome: &'static str,
@@ -195,6 +216,8 @@ struct LiveJson {
     steps: Vec<StepJson>,
     /// Whether the wire could be looked at too.
     saw_wire: bool,
+    /// Tables of legacy iptables on the way, whose rules are not traced.
+    untraced: &'a [String],
     waited_ms: u64,
 }
 

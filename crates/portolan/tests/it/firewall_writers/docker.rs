@@ -105,6 +105,23 @@ fn straight_to_the_container(scene: &Scene, shell: &mut Shell) {
         probes.push(Probe { to, ..tcp(NEAR, 81, "drop") });
     }
     scene.agree(&probes);
+    neighbours_of_the_one_for_this_machine_alone(scene, shell);
+}
+
+/// What is published on 127.0.0.1 is told of as packets find it: not by the port, but by the container's
+/// own address, for whoever is on the link.
+fn neighbours_of_the_one_for_this_machine_alone(scene: &Scene, shell: &mut Shell) {
+    let address = shell.does("docker inspect -f '{{.NetworkSettings.IPAddress}}' near");
+    let told = |from: &str| {
+        let line = format!("reach 8081/tcp --from {from} --json");
+        let report = Program::line(&line).inside(&scene.host).run().json();
+        let reach = &report["ports"][0]["reach"][0];
+        (reach["answer"].clone(), reach["straight"][0]["taker"]["to"].clone())
+    };
+    let to: &'static str = address.leak();
+    let probe = Probe { to, ..tcp(NEAR, 80, "accept") };
+    scene.agree(&[probe]);
+    assert_eq!(told(NEAR), ("no".into(), format!("{to}:80").into()));
 }
 
 fn reach_says_that_docker_goes_around_ufw(scene: &Scene) {

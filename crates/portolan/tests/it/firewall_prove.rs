@@ -120,6 +120,19 @@ fn a_saved_table_is_proved_too() {
     assert!(good.stdout.contains("the saved table"), "{}", good.stdout);
     std::fs::write(&saved, compiled("web").replace("443 : jump", "8443 : jump")).unwrap();
     prove().expect_code(1);
+    for (chain, told) in [
+        ("type filter hook output priority -300\n notrack", "notrack"),
+        ("type filter hook prerouting priority -300\n ct zone set 5", "ct zone set 5"),
+        ("type nat hook output priority -100\n tcp dport 8000 dnat ip to 192.0.2.9", "dnat ip to"),
+        ("type nat hook input priority 100\n snat ip to 192.0.2.9", "snat ip to"),
+    ] {
+        let table = compiled("web");
+        let open = table.trim_end().strip_suffix('}').expect("a closing brace");
+        std::fs::write(&saved, format!("{open}chain more {{\n{chain}\n}}\n}}\n")).unwrap();
+        let found = prove().expect_code(1);
+        assert!(found.stdout.contains("knows nothing of changes packets"), "{}", found.stdout);
+        assert!(found.stdout.contains(told), "{}", found.stdout);
+    }
 }
 
 #[test]

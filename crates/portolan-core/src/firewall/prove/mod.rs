@@ -8,6 +8,7 @@
 mod canonical;
 mod others;
 mod quotient;
+mod strangers;
 
 use super::analyse::{AnalyseError, Claim, DEFAULT_BUDGET, Detail, Space, Witness, confirm, fates};
 use super::bdd::Region;
@@ -18,7 +19,7 @@ use super::{Hook, Packet, RulePlace, Ruleset, Table, World};
 pub use others::{Obstacle, obstacles};
 
 /// What was found out about a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// Whether the table is there at all; where it is not, nothing else was asked.
     pub is_loaded: bool,
@@ -26,6 +27,8 @@ pub struct Proof {
     pub differences: Vec<Difference>,
     /// What must never be let in, and is.
     pub violations: Vec<Violation>,
+    /// Rules of the table that change packets or connections as no policy does.
+    pub strangers: Vec<RulePlace>,
 }
 
 /// A packet for which table and policy differ.
@@ -71,7 +74,10 @@ impl Proof {
     /// Whether the table does what the policy says, and nothing that must never be.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.is_loaded && self.differences.is_empty() && self.violations.is_empty()
+        self.is_loaded
+            && self.differences.is_empty()
+            && self.violations.is_empty()
+            && self.strangers.is_empty()
     }
 }
 
@@ -98,12 +104,13 @@ pub fn prove(policy: &Policy, ruleset: &Ruleset) -> Result<Proof, AnalyseError> 
     let is_loaded = found.is_some();
     // A policy without a rule is compiled to no table at all.
     let Some(found) = found.or_else(|| super::compile(policy).is_empty().then(empty)) else {
-        return Ok(Proof { is_loaded, differences: Vec::new(), violations: Vec::new() });
+        return Ok(Proof { is_loaded, ..Proof::default() });
     };
     let Some(wanted) = canonical::intended(policy, &found.sets) else {
-        return Ok(Proof { is_loaded, differences: Vec::new(), violations: Vec::new() });
+        return Ok(Proof { is_loaded, ..Proof::default() });
     };
-    let mut proof = Proof { is_loaded: true, differences: Vec::new(), violations: Vec::new() };
+    let strangers = strangers::strangers(policy, ruleset);
+    let mut proof = Proof { is_loaded: true, strangers, ..Proof::default() };
     for is_v6 in [false, true] {
         for way in [Way::Input, Way::Forward, Way::Output] {
             filters(policy, &found, &wanted, (is_v6, way), &mut proof)?;

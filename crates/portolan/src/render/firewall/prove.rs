@@ -89,6 +89,11 @@ fn against(screen: &mut Screen, proof: &Proof) -> Result<()> {
         assumed(screen, &difference.witness)?;
         writeln!(screen, "  {}{}", says(difference), by(difference.decided_by.as_ref()))?;
     }
+    for stranger in &proof.strangers {
+        writeln!(screen)?;
+        screen.hanging("", "a rule that the inventory knows nothing of changes packets")?;
+        screen.hanging("  ", &stranger.to_string())?;
+    }
     for violation in &proof.violations {
         let packet = packet_words(&violation.witness.packet);
         let name = sanitize(&violation.name);
@@ -143,6 +148,8 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         hash: firewall::compile(&report.intended.policy).hash(),
         differences: proof.map_or_else(Vec::new, |p| p.differences.iter().map(different).collect()),
         violations: proof.map_or_else(Vec::new, |p| p.violations.iter().map(violated).collect()),
+        strangers: proof
+            .map_or_else(Vec::new, |p| p.strangers.iter().map(PlaceJson::from).collect()),
         refused_by_others: report.obstacles.iter().map(refused).collect(),
     };
     screen.json(&Document::new("firewall-prove", body, &report.gaps))?;
@@ -163,6 +170,8 @@ struct Body<'a> {
     hash: String,
     differences: Vec<Value>,
     violations: Vec<Value>,
+    /// Rules that change packets as no policy does.
+    strangers: Vec<PlaceJson>,
     refused_by_others: Vec<Value>,
 }
 

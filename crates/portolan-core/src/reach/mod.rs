@@ -4,9 +4,10 @@
 //! a source ── arrives by ──▶ prerouting ─┬─▶ input ────▶ a socket bound there
 //!                          (translated?) └─▶ forward ──▶ a container, another machine
 //! ```
-//! One packet of each class of senders that no rule tells apart is sent through the rules, and its answer
-//! back; where it ends, what listens there and what would have become of it without translation make the
-//! answer. So a published container that goes around the input rules is found by what rules do, whatever
+//! All packets to all ports asked about run through the analysis at once, which tells exactly whom the rules
+//! treat alike; one packet of each such class goes through the simulator, and its answer back. Where it
+//! ends, what listens there and what would have become of it without translation make the answer; that the
+//! two agree is checked. So a published container that goes around the input rules is found by what rules do, whatever
 //! their chains are called. Filters beyond this machine are not seen.
 
 mod answer;

@@ -37,8 +37,10 @@ pub(crate) struct Reach {
 pub(super) const HELP: &str = "\
 A packet of every kind of sender that the rules tell apart goes through the
 rules in thought: routed, translated, filtered, taken by the socket that is
-bound there or by a container, and its answer back. Of two answers for IPv4
-and IPv6 both are shown. As root; without rights to read the rules the answer
+bound there or by a container, and its answer back. Whom an answer holds for
+is exact, however many senders there are. Of two answers for IPv4 and IPv6
+both are shown. Neighbours who reach a container not by the port but at its
+own address, through this machine, are told of beside it. As root; without rights to read the rules the answer
 is `unknown`. What filters between here and the sender is not seen.
 
 With --rules the answer is about saved rules of another machine: which sockets
@@ -56,6 +58,7 @@ Examples: portolan reach
           portolan reach 443 --live --from 192.0.2.7 --dry-run
 
 Exit code 0 when it can be reached (without --from: from another machine), 1
-when not, or when it can only because a translation goes around input rules
-that refuse it; 3 when not everything could be seen, or it depends. Without
-PORT: 1 when a port goes around the input rules, else 0 or 3.";
+when not, when a translation goes around input rules that refuse it, or when
+neighbours get to the container behind it; 3 when not everything could be
+seen, or it depends. Without PORT: 1 when a port goes around the input rules
+or neighbours get behind one, else 0 or 3.";

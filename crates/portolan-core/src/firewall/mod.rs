@@ -11,6 +11,7 @@
 mod addresses;
 pub mod analyse;
 pub mod bdd;
+mod bridge;
 mod calls;
 mod clock;
 mod compile;
@@ -23,6 +24,7 @@ mod intent;
 mod ip_json;
 pub mod ipset;
 pub mod iptables;
+mod nat_order;
 mod nft;
 mod outline;
 mod own;

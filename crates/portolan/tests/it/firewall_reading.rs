@@ -145,3 +145,53 @@ fn what_targets_write_into_a_packet_is_seen_by_the_rules_behind() {
         assert_eq!(reached == "yes", comes, "{port}: {reached}");
     }
 }
+
+#[test]
+fn packets_of_a_bridge_depend_on_its_tables_and_others_do_not() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.ip("link add br0 type bridge");
+    lab.rtr.ip("link set far master br0");
+    lab.rtr.ip("link set br0 up");
+    lab.rtr.ip("address del 10.78.0.254/24 dev far");
+    lab.rtr.ip("address add 10.78.0.254/24 dev br0");
+    lab.rtr.rules(
+        "table bridge n {
+            chain o { type filter hook output priority 0; ip daddr 10.78.0.2 tcp dport 80 drop; }
+        }
+        table inet f {
+            chain i { type filter hook input priority 0; policy accept; tcp dport 99 drop; }
+        }",
+    );
+    let _inside = lab.dst.listen_on([80]);
+    assert!(!connects(&lab.src, IpAddr::V4(Ipv4Addr::new(10, 78, 0, 2)), 80));
+    let through = simulated(&lab.rtr, "tcp 10.77.0.1 10.78.0.2:80 --in near");
+    assert_eq!((&through["verdict"], &through["certain"]), (&"drop".into(), &false.into()));
+    assert!(through["depends_on"].to_string().contains("table bridge n"), "{through}");
+    assert_eq!(told(&lab.rtr, "tcp 10.77.0.1 10.77.0.254:22 --in near"), ("accept".into(), true));
+    let shown = Program::line("firewall show").inside(&lab.rtr).run().expect_code(0).stdout;
+    let (ip, frames) = shown.split_once("frames of bridges").expect("a section of its own");
+    assert!(ip.contains("inet f i") && frames.contains("bridge n o"), "{shown}");
+}
+
+#[test]
+fn legacy_translation_beside_that_of_nft_is_no_certain_answer() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.rules(
+        "table ip n {
+            chain p { type nat hook prerouting priority -100; tcp dport {8080, 8081} dnat to 10.78.0.2:80; }
+            chain f { type filter hook forward priority 0; policy accept; ip daddr 10.78.0.2 tcp dport 81 drop; }
+        }",
+    );
+    lab.rtr.output(
+        "iptables-legacy -t nat -A PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 10.78.0.2:81",
+    );
+    assert_eq!(told(&lab.rtr, "tcp 10.77.0.1 10.77.0.254:8080 --in near"), ("drop".into(), false));
+    assert_eq!(told(&lab.rtr, "tcp 10.77.0.1 10.77.0.254:8081 --in near"), ("accept".into(), true));
+    let found = Program::line("firewall search --to-port 8080 --from 10.77.0.1 --json");
+    let report = found.inside(&lab.rtr).run().json();
+    assert!(report.to_string().contains("is asked before ip n p"), "{report}");
+    let shown = Program::line("firewall show").inside(&lab.rtr).run().expect_code(0).stdout;
+    assert!(shown.contains("empty chains of legacy iptables, policy accept"), "{shown}");
+}

@@ -248,10 +248,11 @@ impl Run<'_> {
         &mut self,
         prepared: &Prepared<'_>,
         hook: Hook,
-        mut streams: Streams,
+        streams: Streams,
     ) -> Result<Streams, Undecided> {
         self.hook = hook;
         self.summaries.clear();
+        let mut streams = self.pass_bridge(prepared, streams)?;
         for event in prepared.events(hook, self.space.is_v6) {
             if streams.is_empty() {
                 break;
@@ -266,6 +267,39 @@ impl Run<'_> {
                 Event::Translate(chains) => self.translation(chains, streams)?,
                 Event::Chain(id) => self.device_chain(*id, streams)?,
             };
+        }
+        Ok(streams)
+    }
+
+    /// Tables of bridges, which are not evaluated: packets of a bridge may end there.
+    fn pass_bridge(
+        &mut self,
+        prepared: &Prepared<'_>,
+        mut streams: Streams,
+    ) -> Result<Streams, Undecided> {
+        let link = match self.hook {
+            Hook::Ingress => self.space.layout.interface_in,
+            _ => self.space.layout.interface_out,
+        };
+        for table in prepared.bridge_tables(self.hook) {
+            let passes = self.open(table.question.clone(), table.rule.chain)?;
+            let names = 1..self.space.interfaces.count() as u128;
+            let world = self.around.world;
+            let bridges = names.filter(|at| world.may_be_bridge(&self.space.interfaces.name(*at)));
+            let bridges: Vec<_> = bridges.map(|at| (at, at)).collect();
+            let mut passed = Streams::default();
+            for stream in streams.0 {
+                let now = self.space.bits_now(link, &stream.effect)?;
+                let bdd = &mut self.space.bdd;
+                let of_bridge = super::number::in_ranges(bdd, &now, &bridges)?;
+                let lost = bdd.minus(of_bridge, passes)?;
+                let lost = bdd.and(stream.packets, lost)?;
+                let kept = bdd.minus(stream.packets, lost)?;
+                passed.add(bdd, &stream.effect, kept)?;
+                self.ends.dropped.push(lost);
+                self.decide(table.rule, Did::Dropped, lost);
+            }
+            streams = passed;
         }
         Ok(streams)
     }

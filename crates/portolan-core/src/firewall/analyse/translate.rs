@@ -8,11 +8,33 @@ use super::space::{Question, Space};
 use super::stream::{Stream, Streams};
 use super::surroundings::first_address;
 use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::nat_order::orders;
 use crate::firewall::{ChainId, Hook, Nat, NatKind, bits};
 
 use super::layout::State;
 
 impl Run<'_> {
+    /// Asks chains of type nat one after the other, until one translates.
+    fn ask_in_order(
+        &mut self,
+        chains: &[ChainId],
+        mut asking: Streams,
+        left: &mut Streams,
+    ) -> Result<(), Undecided> {
+        for id in chains {
+            self.is_in_nat = true;
+            let passed = self.base_chain(*id, asking);
+            self.is_in_nat = false;
+            asking = Streams::default();
+            for stream in passed?.0 {
+                let is_done = stream.effect.is_translated;
+                let into = if is_done { &mut *left } else { &mut asking };
+                into.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+            }
+        }
+        left.extend(&mut self.space.bdd, asking)
+    }
+
     /// The station of translation at a hook: chains of type nat for the first packet of a
     /// connection, its own mapping for later ones.
     pub(super) fn translation(
@@ -30,18 +52,28 @@ impl Run<'_> {
             first.add(bdd, &stream.effect, begins)?;
             self.keep_mapping(&Stream { effect: stream.effect, packets: others }, &mut left)?;
         }
-        for id in chains {
-            self.is_in_nat = true;
-            let passed = self.base_chain(*id, first);
-            self.is_in_nat = false;
-            first = Streams::default();
-            for stream in passed?.0 {
-                let is_done = stream.effect.is_translated;
-                let into = if is_done { &mut left } else { &mut first };
-                into.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+        let orders = orders(self.ruleset, chains);
+        for order in orders {
+            let is_so = match order.question {
+                Some(text) => {
+                    let key = text.clone();
+                    let question = Question { text, rule: None, presumed: None, is_choice: false };
+                    self.space.question(key, question)?
+                }
+                None => Region::ALL,
+            };
+            let (mut these, mut rest) = (Streams::default(), Streams::default());
+            for stream in first.0 {
+                let bdd = &mut self.space.bdd;
+                let hit = bdd.and(stream.packets, is_so)?;
+                let missed = bdd.minus(stream.packets, hit)?;
+                these.add(bdd, &stream.effect, hit)?;
+                rest.add(bdd, &stream.effect, missed)?;
             }
+            self.ask_in_order(&order.chains, these, &mut left)?;
+            first = rest;
         }
-        left.extend(&mut self.space.bdd, first)?;
+        self.ask_in_order(chains, first, &mut left)?;
         let mut done = Streams::default();
         for mut stream in left.0 {
             stream.effect.is_translated = false;

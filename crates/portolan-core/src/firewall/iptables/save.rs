@@ -15,6 +15,9 @@ use crate::firewall::{
     Statement, Table,
 };
 
+/// Which program printed lines, and they with their numbers.
+type Part<'t> = ((Family, Origin), Vec<(usize, &'t str)>);
+
 /// What `iptables-save` or `ip6tables-save` printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Save {
@@ -70,7 +73,7 @@ impl Save {
         family: Option<Family>,
         ipsets: Option<&Ipsets>,
     ) -> Result<Vec<Self>, ReadError> {
-        let mut parts: Vec<((Family, Origin), Vec<(usize, &str)>)> = Vec::new();
+        let mut parts: Vec<Part<'_>> = Vec::new();
         let mut current = None;
         // What stands before the first header is of the first program.
         let mut waiting = Vec::new();

@@ -29,7 +29,10 @@ pub(super) fn read(objects: Vec<Value>) -> Result<Ruleset, Misread> {
         reader.object(kind, body)?;
     }
     reader.finish_sets();
-    let around = reader.surroundings();
+    let mut around = reader.surroundings();
+    if rules.iter().any(puts_into_zone) {
+        around.iter_mut().for_each(|table| table.has_zones = true);
+    }
     for object in rules {
         let Some((_, body)) = unwrapped(&object) else { continue };
         reader.rule(object.get("insert").is_some(), body, &around)?;
@@ -268,6 +271,16 @@ impl<'a> Reader<'a> {
         }
         Ok(self.ruleset)
     }
+}
+
+/// Whether a rule may put connections into a zone: `ct zone set`, the target CT of iptables.
+fn puts_into_zone(object: &Value) -> bool {
+    let Some((_, body)) = unwrapped(object) else { return false };
+    let is_zone = |key: &Value| key.get("ct").and_then(|ct| word(ct, "key")) == Some("zone");
+    body.get("expr").map_or(&[][..], several).iter().any(|one| {
+        one.get("mangle").and_then(|mangle| mangle.get("key")).is_some_and(is_zone)
+            || one.get("xt").and_then(|xt| word(xt, "name")) == Some("CT")
+    })
 }
 
 fn is_of_iptables(rule: &Value) -> bool {

@@ -51,6 +51,7 @@ impl Ruleset {
         }
         ruleset.settle();
         ruleset.note_missing_devices();
+        ruleset.note_bridge_tables();
         if let Some(circle) = ruleset.circle() {
             let problem = format!("chains ask each other in a circle: {}", circle.join(" → "));
             let error = ReadError::new(1, 1, problem);

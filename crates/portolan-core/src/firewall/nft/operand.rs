@@ -210,6 +210,14 @@ fn ct(body: &Value, scope: &Scope<'_>) -> Option<Operand> {
         None => None,
     };
     let key = word(body, "key")?;
+    // Both directions have the same, and no packet has it without a connection (nft_ct_get_eval).
+    if key == "l3proto" {
+        return Some(Operand::field(Field::NetworkProtocol, &[Guard::Connection]));
+    }
+    if key == "zone" && !scope.around.has_zones {
+        let zone = Expression::Constant(crate::firewall::Value::Number(0));
+        return Some(Operand::of(zone, Kind::Number(16), &[Guard::Connection]));
+    }
     let Some(direction) = direction else {
         return Some(Operand::field(
             match key {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::kind::Kind;
 use crate::firewall::{
-    Condition, Element, Expression, Family, Field, Match, SetRef, Span, Statement, Test, bits,
+    Condition, Direction, Element, Expression, Family, Field, Match, SetRef, Span, Statement, Test,
+    TupleSide, bits,
 };
 
 /// What nft takes for granted when a field is named.
@@ -18,6 +19,8 @@ pub(super) enum Guard {
     Protocol(u8),
     /// The packet came as a frame of Ethernet.
     Ethernet,
+    /// The packet has a connection.
+    Connection,
     /// An extension header follows the fixed one of IPv6: where none does, no field of one can be had.
     Extension,
 }
@@ -25,6 +28,8 @@ pub(super) enum Guard {
 /// What the listing says of a table beside its chains.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings<'a> {
+    /// Whether any rule puts connections into a zone; else all are in zone 0.
+    pub(super) has_zones: bool,
     /// The types of the values that named maps give.
     pub(super) data: HashMap<&'a str, Vec<Kind>>,
     /// The named limits and quotas and their like, by what they are and their name.
@@ -76,6 +81,12 @@ impl<'a> Scope<'a> {
                     self.equal(Field::Protocol, u128::from(protocol));
                     self.protocol = Some(protocol);
                 }
+                Guard::Connection => {
+                    let side = TupleSide::Protocol;
+                    let left = Expression::Field(Field::CtTuple(Direction::Original, side));
+                    let test = Test::In(SetRef::span(Span::Numbers { low: 0, high: 0xff }));
+                    self.statements.push(Statement::Match(Match { left, test }));
+                }
                 Guard::Extension => {
                     // Hop-by-hop, routing, fragment, authentication, options, mobility, HIP, shim6.
                     let numbers = [0, 43, 44, 51, 60, 135, 139, 140].map(Span::number);
@@ -85,17 +96,35 @@ impl<'a> Scope<'a> {
                     self.statements.push(Statement::Match(Match { left, test }));
                 }
                 Guard::Ethernet if !self.is_ethernet => {
-                    self.statements.push(Statement::Condition(Condition {
-                        text: "meta iiftype ether".into(),
-                        is_negated: false,
-                        is_own: false,
-                        presumed: None,
-                    }));
+                    self.ethernet(true);
                     self.is_ethernet = true;
                 }
                 _ => {}
             }
         }
+    }
+
+    /// That the device a packet came by, or leaves by, is one of Ethernet: there is one, and not the
+    /// loopback interface. What others are is not read; most are.
+    pub(super) fn ethernet(&mut self, is_in: bool) {
+        self.link(is_in, &["", "lo"], true);
+        let text = if is_in { "meta iiftype ether" } else { "meta oiftype ether" };
+        self.statements.push(Statement::Condition(Condition {
+            text: text.into(),
+            is_negated: false,
+            is_own: false,
+            presumed: Some(true),
+        }));
+    }
+
+    /// That the device is one of these, or none.
+    pub(super) fn link(&mut self, is_in: bool, names: &[&str], is_negated: bool) {
+        let left = Expression::Field(if is_in { Field::InterfaceIn } else { Field::InterfaceOut });
+        let span = |name: &&str| Span::Names { text: (*name).into(), is_prefix: false };
+        let elements: Vec<Element> = names.iter().map(|name| Element::of(span(name))).collect();
+        let set = SetRef::Inline(elements.into());
+        let test = if is_negated { Test::NotIn(set) } else { Test::In(set) };
+        self.statements.push(Statement::Match(Match { left, test }));
     }
 
     fn guard_version(&mut self, is_v6: bool) {

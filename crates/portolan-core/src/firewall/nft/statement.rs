@@ -51,6 +51,13 @@ fn read(statement: &Value, scope: &mut Scope<'_>) {
             None => opaque(statement, Effect::Decides, scope),
         },
         "reject" => reject(statement, body, scope),
+        // The packet's own connection is counted: there is always one (nft_connlimit_do_eval).
+        "ct count" if number(body, "val") == Some(0) => {
+            if body.get("inv").and_then(Value::as_bool) != Some(true) {
+                let left = Expression::Constant(Number::Number(0));
+                scope.matching(left, Test::In(SetRef::number(1)));
+            }
+        }
         "limit" | "quota" | "ct count" => match limit(kind, body, scope) {
             Some(condition) => scope.statements.push(Statement::Condition(condition)),
             None => opaque(statement, Effect::Decides, scope),
@@ -101,6 +108,9 @@ fn matching(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
     let (Some(left), Some(right)) = (body.get("left"), body.get("right")) else {
         return opaque(statement, Effect::Decides, scope);
     };
+    if kind_of_device(left, body, scope) {
+        return;
+    }
     let mut operand = operand::read(left, scope);
     if asks_whether(&operand, right) {
         operand = operand::asking_whether(operand);
@@ -112,6 +122,23 @@ fn matching(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
         Some(test) => scope.matching(operand.expression, test),
         None => scope.statements.push(Statement::Condition(unknown(statement, left, op, right))),
     }
+}
+
+/// `meta iiftype ether`, `loopback`: whether it was one of these, and is said.
+fn kind_of_device(left: &Value, body: &Value, scope: &mut Scope<'_>) -> bool {
+    let is_in = match left.get("meta").and_then(|meta| word(meta, "key")) {
+        Some("iiftype") => true,
+        Some("oiftype") => false,
+        _ => return false,
+    };
+    let is_equal = matches!(word(body, "op"), Some("==" | "in") | None);
+    match (word(body, "right"), is_equal) {
+        (Some("ether"), true) => scope.ethernet(is_in),
+        (Some("loopback"), true) => scope.link(is_in, &["lo"], false),
+        (Some("loopback"), false) => scope.link(is_in, &["", "lo"], true),
+        _ => return false,
+    }
+    true
 }
 
 /// Whether `fib … oif` is asked only for there being a route.

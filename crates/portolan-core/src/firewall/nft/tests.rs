@@ -280,7 +280,11 @@ const SMALL: &[u8] = include_bytes!("../../../tests/data/nft/small.json");
 #[test]
 fn all_of_a_corpus_is_read_with_text() {
     let ruleset = Ruleset::from_nft_json(STATEMENTS).unwrap();
-    assert_eq!(ruleset.notes, ["the device of chain netdev t c_in, which nft does not print"]);
+    let notes = [
+        "the device of chain netdev t c_in, which nft does not print",
+        "table bridge t is not evaluated: packets of bridges depend on it",
+    ];
+    assert_eq!(ruleset.notes, notes);
     assert!(ruleset.rule_count() > 450, "{}", ruleset.rule_count());
     let all = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     for rule in all {
@@ -407,4 +411,26 @@ fn a_named_map_that_gives_an_address_and_a_port_has_its_members() {
         assert!(unknown.tables[0].set("m").is_some_and(|set| set.elements.is_none()), "{gives}");
         assert_eq!(unknown.notes.len(), 1, "{:?}", unknown.notes);
     }
+}
+
+#[test]
+fn what_every_connection_has_is_no_open_question() {
+    let statements = |expr: &str| rule("inet", expr).0;
+    let known = |expr: &str| {
+        let found = statements(expr);
+        found.iter().all(|one| matches!(one, Statement::Match(_)))
+    };
+    for (key, right) in [("l3proto", "\"ipv4\""), ("zone", "0")] {
+        let expr = format!(
+            r#"[{{"match": {{"op": "==", "left": {{"ct": {{"key": "{key}"}}}}, "right": {right}}}}}]"#
+        );
+        assert!(known(&expr), "{expr}: {:?}", statements(&expr));
+    }
+    // There is always the packet's own connection.
+    assert!(known(r#"[{"ct count": {"val": 0}}]"#));
+    assert_eq!(statements(r#"[{"ct count": {"val": 0, "inv": true}}]"#), []);
+    let ether = statements(
+        r#"[{"match": {"op": "==", "left": {"meta": {"key": "iiftype"}}, "right": "ether"}}]"#,
+    );
+    assert!(matches!(&ether[1], Statement::Condition(one) if one.presumed == Some(true)));
 }

@@ -231,6 +231,9 @@ impl<'r> Walker<'r> {
 
     /// Everything at one hook.
     fn pass(&mut self, hook: Hook) -> Option<Stop> {
+        if let Some(stop) = self.pass_bridge(hook) {
+            return Some(stop);
+        }
         let events = self.prepared.events(hook, self.packet.is_v6());
         let is_device = matches!(hook, Hook::Ingress | Hook::Egress);
         if is_device && events.is_empty() {
@@ -239,6 +242,25 @@ impl<'r> Walker<'r> {
         self.hook = hook;
         self.note(Step::Hook(hook));
         events.iter().find_map(|event| self.meet(event))
+    }
+
+    /// Tables of bridges, which are not evaluated.
+    fn pass_bridge(&mut self, hook: Hook) -> Option<Stop> {
+        let tables = if hook.is_of_device() { self.prepared.bridge_tables(hook) } else { &[] };
+        for table in tables {
+            let link = if hook == Hook::Ingress { &self.link_in } else { &self.link_out };
+            let may_be = match link {
+                Link::None => false,
+                Link::Named(name) => self.prepared.world.may_be_bridge(name),
+                Link::Unknown => self.prepared.world.has_bridge(),
+            };
+            let at = Place { rule: table.rule, statement: 0 };
+            if may_be && !self.ask(&table.question, Some(at), About::Setting, None) {
+                self.hook = hook;
+                return Some((Outcome::Drop, Some(table.rule)));
+            }
+        }
+        None
     }
 
     fn meet(&mut self, event: &Event) -> Option<Stop> {

@@ -7,6 +7,7 @@ use super::answers::Answers;
 use super::explore;
 use super::index::Index;
 use super::walk::{Outcome, Walk, Way};
+use crate::firewall::bridge::BridgeTable;
 use crate::firewall::{
     ChainId, ChainKind, Effect, Element, Expression, Family, Field, Hook, Match, Nat, NatKind,
     Packet, Rule, Ruleset, SetRef, Span, Statement, Table, Test, World, bits,
@@ -22,6 +23,8 @@ pub struct Prepared<'r> {
     inline: HashMap<*const Element, Index>,
     /// What happens at each hook, in order; by [`slot`].
     stations: Vec<Vec<Event>>,
+    /// Tables of bridges that may end packets on their way in, on their way out.
+    bridges: [Vec<BridgeTable>; 2],
     /// Whether chains of type nat see IPv4 and IPv6.
     pub(super) translates: [bool; 2],
     /// Whether conntrack, and with it the putting together of fragments, is on for IPv4 and IPv6.
@@ -74,6 +77,7 @@ impl<'r> Prepared<'r> {
             tables: ruleset.tables.iter().map(ReadyTable::new).collect(),
             inline: HashMap::new(),
             stations: Vec::new(),
+            bridges: [Hook::Ingress, Hook::Egress].map(|hook| ruleset.bridge_tables(hook)),
             translates: [false, true].map(|is_v6| has_nat(ruleset, is_v6)),
             tracks: [false, true].map(|is_v6| tracking_since(ruleset, is_v6).is_some()),
         };
@@ -119,6 +123,16 @@ impl<'r> Prepared<'r> {
     /// Whether connections of this family are tracked, and fragments put together.
     pub(in crate::firewall) fn tracks(&self, is_v6: bool) -> bool {
         self.tracks.get(usize::from(is_v6)).copied().unwrap_or(false)
+    }
+
+    /// The tables of bridges that may end packets at a hook of devices.
+    pub(in crate::firewall) fn bridge_tables(&self, hook: Hook) -> &[BridgeTable] {
+        let [way_in, way_out] = &self.bridges;
+        match hook {
+            Hook::Ingress => way_in,
+            Hook::Egress => way_out,
+            _ => &[],
+        }
     }
 
     /// What happens at a hook, in order.

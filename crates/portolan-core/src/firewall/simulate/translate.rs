@@ -1,13 +1,16 @@
 //! Translation of addresses and ports (net/netfilter/nf_nat_core.c).
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::answers::About;
 use super::conntrack::{Connection, DESTINATION_DONE, SOURCE_DONE, inverse};
 use super::evaluate::Place;
 use super::fields::{Seen, number_of};
 use super::path::{Link, Walker};
 use super::rule_run::Flow;
 use super::walk::{NoWay, Note, Outcome, Step, end_of};
+use crate::firewall::nat_order::orders;
 use crate::firewall::packet::has_ports;
 use crate::firewall::{ChainId, ChainKind, Expression, Hook, Nat, NatKind, RuleId, Tuple, bits};
 
@@ -37,7 +40,7 @@ impl<'r> Walker<'r> {
         if !is_first || !self.has_nat() || !self.is_tracking() {
             return None;
         }
-        for id in chains {
+        for id in &*self.nat_order(chains) {
             let end = self.run_base(*id);
             if end.outcome != Outcome::Accept {
                 return Some((end.outcome, end.by));
@@ -55,6 +58,17 @@ impl<'r> Walker<'r> {
             tracked.status |= done;
         }
         None
+    }
+
+    /// The chains in their order, which is asked for where legacy iptables has one among them.
+    fn nat_order<'c>(&mut self, chains: &'c [ChainId]) -> Cow<'c, [ChainId]> {
+        for order in orders(self.prepared.ruleset, chains) {
+            let is_so = |text: String| self.ask(&text, None, About::Setting, None);
+            if order.question.is_none_or(is_so) {
+                return order.chains.into();
+            }
+        }
+        chains.into()
     }
 
     /// Whether this hook translates sources.

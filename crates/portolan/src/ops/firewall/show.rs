@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use portolan_core::firewall::{
-    Chain, Effect, Expression, Hook, Rule, Statement, Table, Test, Verdict,
+    Base, Chain, ChainPolicy, Effect, Expression, Family, Hook, Origin, Rule, Statement, Table,
+    Test, Verdict,
 };
 
 use super::source::{self, Rules};
@@ -44,11 +45,18 @@ fn named(word: &str) -> Result<Hook> {
 }
 
 impl Report {
-    /// The chains to show: those on a hook, hook by hook, then those that are asked.
+    /// The chains to show: those on a hook, hook by hook, then those that are asked; behind them the same
+    /// of bridges and ARP, which are not evaluated.
     pub(crate) fn chains(&self) -> Vec<Shown<'_>> {
-        let mut shown: Vec<Shown<'_>> = Vec::new();
         let tables = &self.rules.ruleset.tables;
-        let all = || tables.iter().flat_map(|t| t.chains.iter().map(move |c| (t, c)));
+        let mut shown = self.chains_of(tables.iter().filter(|table| !is_of_frames(table)));
+        shown.extend(self.chains_of(tables.iter().filter(|table| is_of_frames(table))));
+        shown
+    }
+
+    fn chains_of<'a>(&'a self, tables: impl Iterator<Item = &'a Table> + Clone) -> Vec<Shown<'a>> {
+        let mut shown: Vec<Shown<'_>> = Vec::new();
+        let all = || tables.clone().flat_map(|t| t.chains.iter().map(move |c| (t, c)));
         for hook in Hook::ALL.into_iter().filter(|hook| self.hook.is_none_or(|only| only == *hook))
         {
             let mut met: Vec<(i32, std::cmp::Reverse<u32>, Shown<'_>)> = all()
@@ -72,7 +80,20 @@ impl Report {
     }
 }
 
-type Name<'a> = (portolan_core::firewall::Family, &'a str, &'a str);
+/// Whether its chains see frames and no packets of IP, so that they are not evaluated.
+pub(crate) const fn is_of_frames(table: &Table) -> bool {
+    matches!(table.family, Family::Bridge | Family::Arp)
+}
+
+/// Whether a chain is one that legacy iptables makes by itself, and does nothing.
+pub(crate) fn is_idle(shown: Shown<'_>) -> bool {
+    let accepts = |base: &Base| base.policy == ChainPolicy::Accept;
+    shown.table.origin == Origin::IptablesLegacy
+        && shown.chain.rules.is_empty()
+        && shown.chain.base.as_ref().is_some_and(accepts)
+}
+
+type Name<'a> = (Family, &'a str, &'a str);
 
 /// The chains that those shown ask, and those they ask in turn.
 fn asked<'a>(shown: &[Shown<'a>]) -> std::collections::BTreeSet<Name<'a>> {

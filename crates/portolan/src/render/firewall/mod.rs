@@ -9,6 +9,7 @@ pub(crate) mod compile;
 pub(crate) mod confirm;
 pub(crate) mod diff;
 pub(crate) mod lint;
+mod members;
 pub(crate) mod off;
 pub(crate) mod parity;
 pub(crate) mod place;

@@ -8,7 +8,8 @@ use portolan_core::firewall::{
 };
 use serde::Serialize;
 
-use crate::ops::firewall::show::{Report, Shown, is_open};
+use super::members;
+use crate::ops::firewall::show::{Report, Shown, is_idle, is_of_frames, is_open};
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -22,12 +23,26 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         writeln!(screen, "{}", nothing(report))?;
     }
     let mut is_any_open = false;
-    for (at, shown) in chains.iter().enumerate() {
+    let (idle, busy): (Vec<_>, Vec<_>) = chains.into_iter().partition(|shown| is_idle(*shown));
+    let mut are_frames = false;
+    for (at, shown) in busy.iter().enumerate() {
         if at > 0 {
             writeln!(screen)?;
         }
+        if is_of_frames(shown.table) && !are_frames {
+            are_frames = true;
+            let title = "frames of bridges and ARP, not evaluated";
+            writeln!(screen, "{}\n", screen.style.paint(Role::Warning, title))?;
+        }
         is_any_open |= chain(screen, *shown)?;
     }
+    if !idle.is_empty() {
+        let s = if idle.len() == 1 { "" } else { "s" };
+        let told = format!("{} empty chain{s} of legacy iptables, policy accept", idle.len());
+        let gap = if busy.is_empty() { "" } else { "\n" };
+        writeln!(screen, "{gap}{}", screen.style.paint(Role::Dim, told))?;
+    }
+    sets(screen, report)?;
     let (style, notes) = (screen.style, &report.rules.ruleset.notes);
     if is_any_open {
         writeln!(screen, "\n{}", style.paint(Role::Dim, "?  not evaluated by portolan"))?;
@@ -44,6 +59,39 @@ fn nothing(report: &Report) -> String {
         None => "No rules: every packet passes.".to_owned(),
     }
 }
+
+/// The named sets and maps: a line each, with the first of their members.
+fn sets(screen: &mut Screen, report: &Report) -> Result<()> {
+    if report.hook.is_some() {
+        return Ok(());
+    }
+    let tables = report.rules.ruleset.tables.iter();
+    let mut is_first = true;
+    for (table, set) in tables.flat_map(|table| table.sets.iter().map(move |set| (table, set))) {
+        if std::mem::take(&mut is_first) {
+            writeln!(screen)?;
+        }
+        let kind = if set.flags.is_map { "map" } else { "set" };
+        let name = format!("{kind} {} {} {}", table.family, table.name, set.name);
+        let told = sanitize(&name).into_owned();
+        let members = match &set.elements {
+            None => "members not known".to_owned(),
+            Some(all) => {
+                let first: Vec<String> =
+                    all.iter().take(MEMBERS).map(|one| members::text(set, one)).collect();
+                let more = if all.len() > MEMBERS { ", …" } else { "" };
+                let s = if all.len() == 1 { "" } else { "s" };
+                let begins = if first.is_empty() { "" } else { ": " };
+                format!("{} member{s}{begins}{}{more}", all.len(), first.join(", "))
+            }
+        };
+        writeln!(screen, "{}  {}", screen.style.paint(Role::Strong, told), sanitize(&members))?;
+    }
+    Ok(())
+}
+
+/// So many members are shown of a set.
+const MEMBERS: usize = 4;
 
 /// Whether one of its rules is not evaluated.
 fn chain(screen: &mut Screen, shown: Shown<'_>) -> Result<bool> {
@@ -167,12 +215,13 @@ impl<'a> From<&'a Table> for TableJson<'a> {
     }
 }
 
-/// A set without its members, which may be a hundred thousand: how many they are.
+/// A set: how many members it has, and which.
 #[derive(Serialize)]
 struct SetJson<'a> {
     name: &'a str,
     key: &'a [Box<str>],
     elements: Option<usize>,
+    members: Option<Vec<String>>,
     size: Option<u32>,
     map: bool,
     interval: bool,
@@ -186,6 +235,10 @@ impl<'a> From<&'a Set> for SetJson<'a> {
             name: &set.name,
             key: &set.key,
             elements: set.elements.as_ref().map(|elements| elements.len()),
+            members: set
+                .elements
+                .as_ref()
+                .map(|all| all.iter().map(|one| members::text(set, one)).collect()),
             size: set.size,
             map: set.flags.is_map,
             interval: set.flags.is_interval,

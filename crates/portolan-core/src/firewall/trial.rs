@@ -25,6 +25,8 @@ pub enum Doubt {
     Older,
     /// It came by no connection that could be looked at, while the rules were applied over one.
     NoConnection,
+    /// The host that is said to have come in since has not.
+    NotSeen,
 }
 
 /// Whether `caller` may confirm what `applier` loaded at `applied_ms` (milliseconds since boot).

@@ -1,6 +1,7 @@
 //! Where this process was called from: the SSH connection or the console, and since when that is.
 
 use std::env;
+use std::net::IpAddr;
 
 use portolan_core::firewall::Caller;
 use portolan_core::net::{Endpoint, Port, PortRange};
@@ -10,6 +11,7 @@ use portolan_core::socket::{Address, Engine, SocketTransport, State, StateSet};
 use rustix::param::clock_ticks_per_second;
 use rustix::process::getuid;
 
+use crate::machine;
 use crate::owners::{Choice, Search};
 use crate::processes::{self, Details};
 use crate::sockets::{self, InetFamily, Query};
@@ -83,29 +85,50 @@ fn connection(line: &[Stat]) -> Option<(String, (Endpoint, Endpoint))> {
 /// When the connection began: with the process that serves it, which sshd starts for each. A session
 /// kept by tmux or screen is younger than its connection, or older.
 fn connection_began((peer, local): (Endpoint, Endpoint)) -> Option<u64> {
+    let began = began(|ours, theirs| is_same(ours, local) && is_same(theirs, peer));
+    began.into_iter().min()
+}
+
+/// Whether `from`, which is not this machine, has a connection to `port` here whose server began after
+/// `since_ms`: sshd starts a process for each as it accepts it.
+pub(super) fn has_come_in(from: IpAddr, port: Port, since_ms: u64) -> bool {
+    let from = from.to_canonical();
+    let own = machine::read().value.addresses;
+    if from.is_loopback() || own.iter().any(|own| own.address.to_canonical() == from) {
+        return false;
+    }
+    let began = began(|ours, theirs| ours.port == port && theirs.address.to_canonical() == from);
+    began.into_iter().any(|began| began > since_ms)
+}
+
+/// When the connections began between these ends.
+fn began(is_meant: impl Fn(Endpoint, Endpoint) -> bool) -> Vec<u64> {
+    let none = Vec::new;
+    let Ok(no_port) = PortRange::new(Port(0), Port(0)) else { return none() };
     let query = Query {
         transports: vec![SocketTransport::Tcp],
         families: vec![InetFamily::V4, InetFamily::V6],
         states: StateSet::of(State::Established),
         choice_of: StateSet::NONE,
-        ephemeral: PortRange::new(Port(0), Port(0)).ok()?,
+        ephemeral: no_port,
         netns: 0,
         elsewhere: Vec::new(),
     };
     let mut found = sockets::read(&query).value;
     found.retain(|socket| {
         let ends = socket.local.endpoint().zip(socket.peer.as_ref().and_then(Address::endpoint));
-        ends.is_some_and(|(ours, theirs)| is_same(ours, local) && is_same(theirs, peer))
+        ends.is_some_and(|(ours, theirs)| is_meant(ours, theirs))
     });
     if found.is_empty() {
-        return None;
+        return none();
     }
     let search = Search::begin(&query, Choice::Only(Engine::Procfs));
-    let table = search.attach(found, &query, Details::Brief).ok()?.value;
-    let holders = table.sockets.iter().flat_map(|held| &held.holders).map(|holder| holder.pid);
+    let Ok(table) = search.attach(found, &query, Details::Brief) else { return none() };
     // What was forked from it later holds the socket too: the oldest counts. But who listens for all
     // connections is older than any, and does not hold it.
-    holders.filter_map(started_ms).min()
+    let oldest = |pids: &mut dyn Iterator<Item = u32>| pids.filter_map(started_ms).min();
+    let held = table.value.sockets.iter();
+    held.filter_map(|held| oldest(&mut held.holders.iter().map(|holder| holder.pid))).collect()
 }
 
 fn is_same(a: Endpoint, b: Endpoint) -> bool {

@@ -6,15 +6,17 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
 use portolan_core::firewall::{Doubt, confirms, gate_token};
+use portolan_core::net::Port;
 
 use crate::{clock, random};
 
 use super::boot::{self, BootState};
-use super::caller::CallerInfo;
+use super::caller::{CallerInfo, has_come_in};
 use super::keep::{self, CONFIRMED, KEPT_FILES};
 use super::place::{Lock, Place};
 use super::record::{self, LogEntry, Purpose, Trial, boot, entry, since_boot_ms, tell};
@@ -261,18 +263,23 @@ impl Applied {
     }
 }
 
-/// Keeps what is on trial, also at boot.
+/// Keeps what is on trial, also at boot; with `from` because that host came in since, else because of who
+/// calls.
 ///
 /// # Errors
 /// Where nothing is on trial, or the confirmation proves nothing.
-pub fn confirm(place: &Place, caller: &CallerInfo) -> Result<Confirmed, ChangeError> {
+pub fn confirm(
+    place: &Place,
+    caller: &CallerInfo,
+    from: Option<IpAddr>,
+) -> Result<Confirmed, ChangeError> {
     let _lock = lock(place)?;
     let trial = current(place)?.ok_or(ChangeError::NoTrial)?;
     if trial.purpose == Purpose::Off {
         return Err(ChangeError::IsOff);
     }
     if !keep::is_committed(place, &trial.token) {
-        allow(place, &trial, caller)?;
+        allow(place, &trial, caller, from)?;
         let rules = place.read(NEW).map_err(|source| unusable(place, source))?.unwrap_or_default();
         // From here on it counts.
         keep::commit(place, &trial, &rules).map_err(|source| unusable(place, source))?;
@@ -285,8 +292,17 @@ pub fn confirm(place: &Place, caller: &CallerInfo) -> Result<Confirmed, ChangeEr
 }
 
 /// Whether the confirmation proves something, and of what was applied.
-fn allow(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), ChangeError> {
-    if let Err(doubt) = confirms(&caller.caller, &trial.caller.caller, trial.applied_ms) {
+fn allow(
+    place: &Place,
+    trial: &Trial,
+    caller: &CallerInfo,
+    from: Option<IpAddr>,
+) -> Result<(), ChangeError> {
+    let counts = match from {
+        Some(from) => came_in(from, trial),
+        None => confirms(&caller.caller, &trial.caller.caller, trial.applied_ms),
+    };
+    if let Err(doubt) = counts {
         let _ = tell(place, &entry("refused", trial, caller, doubt_word(doubt)));
         return Err(ChangeError::Doubtful(doubt));
     }
@@ -300,6 +316,12 @@ fn allow(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), Change
     let Some(changed) = changed else { return Ok(()) };
     let _ = tell(place, &entry("refused", trial, caller, &changed));
     Err(ChangeError::Changed(changed))
+}
+
+/// Whether another host has come in since to the port that the rules were applied by.
+fn came_in(from: IpAddr, trial: &Trial) -> Result<(), Doubt> {
+    let port = trial.caller.caller.ssh.map_or(Port(22), |(_, ours)| ours.port);
+    has_come_in(from, port, trial.applied_ms).then_some(()).ok_or(Doubt::NotSeen)
 }
 
 /// What a rollback brought back.
@@ -577,6 +599,7 @@ const fn doubt_word(doubt: Doubt) -> &'static str {
         Doubt::SameConnection => "same connection",
         Doubt::Older => "older than the rules",
         Doubt::NoConnection => "no connection",
+        Doubt::NotSeen => "nobody came from there",
     }
 }
 

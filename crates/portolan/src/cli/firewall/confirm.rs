@@ -3,14 +3,15 @@
 use anyhow::Result;
 
 use crate::cli::args::Global;
+use crate::cli::args::firewall::Confirm;
 use crate::exit::Exit;
 use crate::ops::firewall::change;
 use crate::render;
 use crate::render::screen::Screen;
 
 /// Keeps what is on trial; 1 where nothing is, or it proves nothing from here.
-pub(crate) fn run(global: &Global) -> Result<Exit> {
-    let confirmed = change::confirm()?;
+pub(crate) fn run(arguments: &Confirm, global: &Global) -> Result<Exit> {
+    let confirmed = change::confirm(arguments.from)?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::confirm::json(&mut screen, &confirmed)?;

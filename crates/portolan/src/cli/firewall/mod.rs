@@ -33,7 +33,7 @@ pub(crate) fn run(command: &Firewall, global: &Global) -> Result<Exit> {
         Firewall::Replay(arguments) => replay::run(arguments, global),
         Firewall::Tighten(arguments) => tighten::run(arguments, global),
         Firewall::Apply(arguments) => apply::run(arguments, global),
-        Firewall::Confirm => confirm::run(global),
+        Firewall::Confirm(arguments) => confirm::run(arguments, global),
         Firewall::Rollback => rollback::run(global),
         Firewall::Status => status::run(global),
         Firewall::Off(arguments) => off::run(arguments, global),

@@ -1,5 +1,6 @@
 //! Changing this machine's firewall: the plan first, then what `portolan_host::firewall` does of it.
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -144,8 +145,8 @@ fn forget(flows: &[Entry], applied: &Applied) -> Result<()> {
 ///
 /// # Errors
 /// When it could not be done.
-pub(crate) fn confirm() -> Result<Result<Confirmed, Refusal>> {
-    match host::confirm(&Place::here(), &host::caller()) {
+pub(crate) fn confirm(from: Option<IpAddr>) -> Result<Result<Confirmed, Refusal>> {
+    match host::confirm(&Place::here(), &host::caller(), from) {
         Ok(confirmed) => Ok(Ok(confirmed)),
         Err(ChangeError::NoTrial) => Ok(Err(Refusal::NothingOnTrial)),
         Err(ChangeError::IsOff) => Ok(Err(Refusal::IsOff)),

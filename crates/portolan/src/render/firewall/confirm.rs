@@ -65,6 +65,11 @@ fn why(refusal: &Refusal) -> (String, &'static str) {
             "not confirmed: the rules were applied over SSH, and this came by no connection",
             "say it in a new SSH session, or at the console",
         ),
+        Refusal::Doubtful(Doubt::NotSeen) => (
+            "not confirmed: that host holds no SSH connection to here that began after the rules",
+            "connect from there (ssh … sleep 60), then say it again; an address of this machine \
+             proves nothing",
+        ),
     };
     (what.to_owned(), hint)
 }
@@ -86,6 +91,7 @@ pub(crate) fn json(screen: &mut Screen, confirmed: &Result<Confirmed, Refusal>) 
                 Refusal::Doubtful(Doubt::SameConnection) => "same-connection",
                 Refusal::Doubtful(Doubt::Older) => "older-session",
                 Refusal::Doubtful(Doubt::NoConnection) => "no-connection",
+                Refusal::Doubtful(Doubt::NotSeen) => "not-seen",
             });
             Body { confirmed: false, policy: None, boot: None, reason }
         }

@@ -109,15 +109,16 @@ fn a_real_ssh_session_confirms_and_the_one_before_does_not() {
         .spawn()
         .unwrap();
     eventually("sshd listens", || stage.here.output("ss -tlnH").contains(":22"));
-    let login = |line: &str| {
+    let login_with = |more: &[&str], line: &str| {
         let options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"];
         let mut command = stage.far.command("ssh");
         command.args(options.iter().flat_map(|option| ["-o", option]));
-        command.args(["-q", "-i", &file("own"), "root@192.0.2.2"]);
+        command.args(more).args(["-q", "-i", &file("own"), "root@192.0.2.2"]);
         let root = stage.root().display().to_string();
         command.arg(format!("PORTOLAN_ROOT={root} {BINARY} firewall {line}"));
         command
     };
+    let login = |line: &str| login_with(&[], line);
     let inventory = stage.inventory(OPEN).display().to_string();
     let apply = format!("apply --yes --detach --timeout 10m --host box --inventory {inventory}");
     // A session that was there before: it waits for a line.
@@ -139,9 +140,33 @@ fn a_real_ssh_session_confirms_and_the_one_before_does_not() {
     old.stdin.take().unwrap().write_all(b"x\n").unwrap();
     let old = old.wait_with_output().unwrap();
     assert_eq!(old.status.code(), Some(1), "{old:?}");
+    // Another channel of a connection that was there before is that connection.
+    login("rollback").output().unwrap();
+    let path = format!("ControlPath={}", file("master"));
+    let shared = ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", &path];
+    let applied = login_with(&shared, &apply).output().unwrap();
+    assert!(applied.status.success(), "{applied:?}");
+    let channel = login_with(&shared, "confirm --json").output().unwrap();
+    let said = String::from_utf8_lossy(&channel.stdout);
+    assert!(said.contains("same-connection") && channel.status.code() == Some(1), "{channel:?}");
+    // A host that holds no newer connection has proved nothing; one that does has, whoever says it.
+    let confirm = |from: &str, code| {
+        stage.firewall(&format!("confirm --from {from}"), SSH).run().expect_code(code);
+    };
+    confirm("192.0.2.1", 1);
+    confirm("192.0.2.2", 1);
+    confirm("127.0.0.1", 1);
+    let mut waiting = login("status >/dev/null; read x").stdin(Stdio::piped()).spawn().unwrap();
+    eventually("it came in", || stage.firewall("confirm --from 192.0.2.1", SSH).run().code == 0);
+    drop(waiting.stdin.take());
+    waiting.wait().unwrap();
+    login_with(&["-O", "exit", "-o", &path], "").output().unwrap();
+    // A session that began afterwards.
+    login(&apply).output().unwrap();
     let new = login("confirm").output().unwrap();
     assert_eq!(new.status.code(), Some(0), "{new:?}");
-    assert_eq!(stage.log(), ["applied", "refused", "confirmed"]);
+    assert_eq!(stage.log()[..4], ["applied", "refused", "rolled-back", "applied"]);
+    assert_eq!(stage.log().last().unwrap(), "confirmed");
     server.kill().unwrap();
     server.wait().unwrap();
 }

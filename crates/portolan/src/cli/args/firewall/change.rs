@@ -70,7 +70,11 @@ after `apply`: only that proves that new connections come through. A console
 (a screen, a serial line) counts always. Where nobody came by SSH, any session
 that began afterwards counts.
 
-Example: portolan firewall confirm
+With --from it counts because that other host has come in: it must hold an SSH
+connection to this machine that began after `apply`.
+
+Examples: portolan firewall confirm
+          portolan firewall confirm --from 192.0.2.7
 
 Exit code 1 when nothing is on trial, or it proves nothing from here.";
 
@@ -124,4 +128,11 @@ pub(crate) struct Watch {
     pub(crate) ready: String,
     /// Below which its boot files go, where it has any
     pub(crate) root: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// Another host that has come in by SSH since, and is still connected
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<std::net::IpAddr>,
 }

@@ -13,7 +13,7 @@ mod tighten;
 
 use clap::Subcommand;
 
-pub(crate) use change::{Apply, Off, Watch};
+pub(crate) use change::{Apply, Confirm, Off, Watch};
 pub(crate) use compare::{Diff, Lint, Parity};
 pub(crate) use prove::Prove;
 pub(crate) use replay::Replay;
@@ -57,7 +57,7 @@ pub(crate) enum Firewall {
     Apply(Apply),
     /// Keep what is on trial
     #[command(after_help = change::CONFIRM_HELP)]
-    Confirm,
+    Confirm(Confirm),
     /// Bring back what was before the trial
     #[command(after_help = change::ROLLBACK_HELP)]
     Rollback,

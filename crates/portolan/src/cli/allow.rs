@@ -47,7 +47,7 @@ fn told(edited: &Edited, then_apply: bool, yes: bool, global: &Global) -> Result
         render::firewall::allow::edited(&mut screen, edited)?;
         render::firewall::allow::next(&mut screen, edited)?;
     }
-    Ok(Exit::Yes)
+    Ok(if edited.still.is_empty() { Exit::Yes } else { Exit::No })
 }
 
 /// When a time that was typed is over: not before now.

@@ -34,12 +34,16 @@ pub(crate) struct Wish {
 pub(crate) struct Edited {
     /// The file.
     pub(crate) path: PathBuf,
+    /// The inventory that the file is a part of.
+    pub(crate) root: PathBuf,
     /// The service; for a block the port.
     pub(crate) service: String,
     /// What became of it.
     pub(crate) change: Change,
     /// When it ends.
     pub(crate) until: Option<Timestamp>,
+    /// What lets the denied in all the same.
+    pub(crate) still: Vec<String>,
 }
 
 /// What became of a service.
@@ -49,6 +53,8 @@ pub(crate) enum Change {
     Written,
     /// Its `from` is another one.
     Changed,
+    /// It was only observed; now it is approved, for the source asked for alone.
+    Approved,
     /// It said so already.
     Unchanged,
     /// A block was written.
@@ -62,26 +68,42 @@ pub(crate) enum Change {
 /// # Errors
 /// An inventory that cannot be changed so; it is as it was.
 pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
-    let (inventory, host) = here(asked)?;
+    let (inventory, host, root) = here(asked)?;
+    Ok(Edited { root, ..allow_in(asked, &inventory, &host, wish)? })
+}
+
+fn allow_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Edited> {
     let source = wish.source.as_deref().unwrap_or("any");
-    let service = the_service(&inventory, &host, wish)?;
+    let service = the_service(inventory, host, wish)?;
     if let Some(until) = wish.until {
-        return allow_for_a_while(asked, (&inventory, &host), service, wish, (source, until));
+        return allow_for_a_while(asked, (inventory, host), service, wish, (source, until));
     }
-    let Some(service) = service else { return write(asked, &inventory, &host, wish, source) };
+    let Some(service) = service else { return write(asked, inventory, host, wish, source) };
     if !matches!(service.status, Status::Active | Status::Observed) {
         let status = service.status.as_str();
         let message = format!("service {} is {status}: nobody is let in", service.name);
         let hint = format!("portolan inventory set services.{}.status active", service.name);
         return Err(Fault::new(message, hint));
     }
-    // What was only observed is approved by this.
-    let approve = service.status == Status::Observed;
-    let set = inventory::edit::change(asked, &key(service, "from"), |text| {
-        let text = edit::add_to_list(text, &key(service, "from"), source)?;
-        if approve { edit::set(&text, &key(service, "status"), "active") } else { Ok(text) }
-    })?;
+    let from = key(service, "from");
+    if service.status == Status::Observed {
+        return approve(asked, service, &from, source);
+    }
+    let set = inventory::edit::change(asked, &from, |text| edit::add_to_list(text, &from, source))?;
     Ok(edited(service, set))
+}
+
+/// What was only observed let nobody in, whatever its `from` says; approved is the one source.
+fn approve(asked: &Asked, service: &Service, from: &str, source: &str) -> Result<Edited> {
+    let set = inventory::edit::change(asked, from, |text| {
+        let others = service.from.iter().map(|from| from.value.to_string());
+        let text = others
+            .filter(|other| other != source)
+            .try_fold(text.to_owned(), |text, other| edit::remove_from_list(&text, from, &other))?;
+        let text = edit::add_to_list(&text, from, source)?;
+        edit::set(&text, &key(service, "status"), "active")
+    })?;
+    Ok(Edited { change: Change::Approved, ..edited(service, set) })
 }
 
 /// Lets somebody in until a moment: by a service of its own, so that what stands there does not end.
@@ -118,7 +140,8 @@ fn write(
     let name = free_name(inventory, wish);
     let block = block(&name, host, wish, source);
     let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
-    Ok(Edited { path, service: name, change: Change::Written, until: wish.until })
+    let until = wish.until;
+    Ok(Edited { until, ..changed(path, name, Change::Written) })
 }
 
 /// No longer lets somebody in; with an end, refuses them until then.
@@ -126,17 +149,30 @@ fn write(
 /// # Errors
 /// As for [`allow`], and where the source is let in by another word that means more.
 pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
-    let (inventory, host) = here(asked)?;
-    if let Some(until) = wish.until {
-        return refuse(asked, &host, wish, until);
-    }
-    let service = the_service(&inventory, &host, wish)?;
+    let (inventory, host, root) = here(asked)?;
+    let done = match wish.until {
+        Some(until) => refuse(asked, &host, wish, until)?,
+        None => deny_in(asked, &inventory, &host, wish)?,
+    };
+    let management = inventory.management.iter().filter(|management| {
+        let mut ports = management.ports.iter().flat_map(|spec| spec.value.pairs());
+        ports.any(|(range, transport)| transport == wish.transport && range.contains(wish.port))
+    });
+    let management = management.map(|management| {
+        let from: Vec<String> = management.from.iter().map(|s| s.value.to_string()).collect();
+        format!("[management] lets {} in", from.join(", "))
+    });
+    let still = management.chain(done.still).collect();
+    Ok(Edited { root, still, ..done })
+}
+
+fn deny_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Edited> {
+    let service = the_service(inventory, host, wish)?;
     let services: Vec<&Service> =
-        service.into_iter().chain(for_a_while(&inventory, &host, wish)).collect();
+        service.into_iter().chain(for_a_while(inventory, host, wish)).collect();
     let Some(first) = services.first() else {
         let path = inventory::require(asked)?.path;
-        let change = Change::NotDeclared;
-        return Ok(Edited { path, service: String::new(), change, until: None });
+        return Ok(changed(path, String::new(), Change::NotDeclared));
     };
     let from: Vec<String> =
         services.iter().flat_map(|s| &s.from).map(|source| source.value.to_string()).collect();
@@ -156,7 +192,11 @@ pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
             *told = edited(service, set);
         }
     }
-    told.ok_or_else(|| Fault::new("nothing to deny", ""))
+    let is_left =
+        |from: &&String| *from == "any" && wish.source.as_ref().is_some_and(|s| s != *from);
+    let still = from.iter().find(is_left).map(|_| format!("service {} is for any", first.name));
+    let told = told.ok_or_else(|| Fault::new("nothing to deny", ""))?;
+    Ok(Edited { still: still.into_iter().collect(), ..told })
 }
 
 /// Takes a source, or all, out of `from` of a service.
@@ -181,7 +221,7 @@ fn refuse(asked: &Asked, host: &Host, wish: &Wish, until: Timestamp) -> Result<E
         host.name
     );
     let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
-    Ok(Edited { path, service: what, change: Change::Refused, until: Some(until) })
+    Ok(Edited { until: Some(until), ..changed(path, what, Change::Refused) })
 }
 
 /// The services that let somebody in to exactly this port of this host for a while.
@@ -196,15 +236,19 @@ fn for_a_while<'i>(inventory: &'i Inventory, host: &Host, wish: &Wish) -> Vec<&'
 
 fn edited(service: &Service, set: inventory::edit::Set) -> Edited {
     let change = if set.changed { Change::Changed } else { Change::Unchanged };
-    Edited { path: set.path, service: service.name.clone(), change, until: None }
+    changed(set.path, service.name.clone(), change)
 }
 
-fn here(asked: &Asked) -> Result<(Inventory, Host)> {
+fn changed(path: PathBuf, service: String, change: Change) -> Edited {
+    Edited { root: path.clone(), path, service, change, until: None, still: Vec::new() }
+}
+
+fn here(asked: &Asked) -> Result<(Inventory, Host, PathBuf)> {
     let loaded = inventory::require(asked)?;
     let machine = machine::read().value;
     let host = loaded.inventory.identify(&machine, asked.host.as_deref());
     let host = host.map_err(|error| Fault::new(error.to_string(), error.hint()))?.clone();
-    Ok((loaded.inventory, host))
+    Ok((loaded.inventory, host, loaded.path))
 }
 
 /// The service that has this port here; refused where it is more than that.

@@ -18,19 +18,27 @@ pub(crate) fn edited(screen: &mut Screen, edited: &Edited) -> Result<()> {
     match edited.change {
         Change::Written => writeln!(screen, "{path}: service {service} is written")?,
         Change::Changed => writeln!(screen, "{path}: `from` of service {service} is changed")?,
+        Change::Approved => writeln!(
+            screen,
+            "{path}: service {service}, only observed so far, is approved for this source alone"
+        )?,
         Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
         Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} is written")?,
-        Change::NotDeclared => writeln!(screen, "{path}: nothing lets anybody in there")?,
+        Change::NotDeclared => writeln!(screen, "{path}: no service lets anybody in there")?,
     }
     if let Some(until) = edited.until {
         writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
+    }
+    for still in &edited.still {
+        let word = screen.style.paint(Role::Warning, "still open:").to_string();
+        writeln!(screen, "  {word} {}", sanitize(still))?;
     }
     Ok(screen.flush()?)
 }
 
 /// Says what makes it so.
 pub(crate) fn next(screen: &mut Screen, edited: &Edited) -> Result<()> {
-    let path = sanitize(&edited.path.display().to_string()).to_string();
+    let path = sanitize(&edited.root.display().to_string()).to_string();
     let next = screen.style.paint(Role::Hint, "Next:").to_string();
     writeln!(screen, "{next} sudo portolan firewall apply --inventory {path}")?;
     Ok(screen.flush()?)
@@ -44,11 +52,13 @@ pub(crate) fn json(screen: &mut Screen, edited: &Edited) -> Result<()> {
         change: match edited.change {
             Change::Written => "written",
             Change::Changed => "changed",
+            Change::Approved => "approved",
             Change::Unchanged => "unchanged",
             Change::Refused => "refused",
             Change::NotDeclared => "not-declared",
         },
         until: edited.until.map(|day| day.to_string()),
+        still: &edited.still,
     };
     screen.json(&Document::new("firewall-edit", body, &[]))?;
     Ok(screen.flush()?)
@@ -60,4 +70,6 @@ struct Body<'a> {
     service: Option<&'a str>,
     change: &'static str,
     until: Option<String>,
+    /// What lets the denied in all the same.
+    still: &'a [String],
 }

@@ -68,8 +68,46 @@ fn what_is_denied_goes_and_comments_stay() {
     let (text, said) = edited("deny 80/tcp", 0);
     assert!(said.contains("is changed") && text.contains("# the office"), "{text}");
     let (text, said) = edited("deny 4444/tcp --from any", 0);
-    assert!(said.contains("nothing lets anybody in"), "{said}");
+    assert!(said.contains("no service lets anybody in"), "{said}");
     assert_eq!(text, SITE);
+}
+
+#[test]
+fn what_lets_the_denied_in_all_the_same_is_told() {
+    let site = "portolan = 1\n[networks]\noffice = [\"10.0.0.0/8\"]\n[management]\nfrom = [\"office\"]\n\
+                ports = [\"22/tcp\"]\n[hosts.box]\naddress = [\"10.1.1.1\"]\n[services.web]\non = [\"box\"]\n\
+                ports = [\"80/tcp\"]\nfrom = [\"office\", \"any\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("site.toml");
+    fs::write(&path, site).unwrap();
+    let run = |line: &str| {
+        Program::line(&format!("{line} --host box --inventory {}", path.display())).run()
+    };
+    let ran = run("deny 80/tcp --from office").expect_code(1);
+    assert!(ran.stdout.contains("still open: service web is for any"), "{}", ran.stdout);
+    let ran = run("deny 22/tcp").expect_code(1);
+    assert!(ran.stdout.contains("still open: [management] lets office in"), "{}", ran.stdout);
+    run("deny 80/tcp").expect_code(0);
+}
+
+#[test]
+fn what_was_only_observed_is_approved_for_the_one_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = folder.path().join("part.toml");
+    let root = folder.path().join("site.toml");
+    fs::write(
+        &root,
+        "portolan = 1\ninclude = [\"part.toml\"]\n[hosts.box]\naddress = [\"10.1.1.1\"]\n",
+    )
+    .unwrap();
+    let service = "[services.db]\non = [\"box\"]\nports = [\"5432/tcp\"]\nfrom = [\"any\"]\nstatus = \"observed\"\n";
+    fs::write(&part, service).unwrap();
+    let line = "allow 5432/tcp --from 10.0.0.5 --host box --inventory";
+    let ran = Program::line(&format!("{line} {}", root.display())).run().expect_code(0);
+    let text = fs::read_to_string(part).unwrap();
+    assert!(text.contains("from = [\"10.0.0.5\"]") && text.contains("\"active\""), "{text}");
+    assert!(ran.stdout.contains("approved for this source alone"), "{}", ran.stdout);
+    assert!(ran.stdout.contains(&format!("--inventory {}", root.display())), "{}", ran.stdout);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::net::Endpoint;
 pub struct Caller {
     /// The connection it came in by over SSH: the peer's end and ours.
     pub ssh: Option<(Endpoint, Endpoint)>,
+    /// Whether an SSH server that it descends from holds that connection: its variables alone prove
+    /// nothing.
+    pub is_served: bool,
     /// Whether it sits at a console: a screen with a keyboard, a serial line.
     pub is_at_console: bool,
     /// When its connection, or where there is none its session, began, in milliseconds since boot.
@@ -23,6 +26,8 @@ pub enum Doubt {
     SameConnection,
     /// Its connection or session is older than the rules.
     Older,
+    /// No SSH server that it descends from holds the connection it says it came by.
+    NotServed,
     /// It came by no connection that could be looked at, while the rules were applied over one.
     NoConnection,
     /// The host that is said to have come in since has not.
@@ -37,6 +42,7 @@ pub fn confirms(caller: &Caller, applier: &Caller, applied_ms: u64) -> Result<()
     match (caller.ssh, applier.ssh) {
         (None, _) if caller.is_at_console => Ok(()),
         (Some(_), _) if caller.ssh == applier.ssh => Err(Doubt::SameConnection),
+        (Some(_), Some(_)) if !caller.is_served => Err(Doubt::NotServed),
         (None, Some(_)) => Err(Doubt::NoConnection),
         // The clock of processes ticks a hundred times a second: what began in the same tick is older.
         _ if caller.began_ms <= applied_ms => Err(Doubt::Older),
@@ -52,10 +58,11 @@ mod tests {
     fn over_ssh(port: u16, began_ms: u64) -> Caller {
         let end = |address: &str, port| Endpoint::new(address.parse().unwrap(), Port(port));
         let ssh = Some((end("192.0.2.1", port), end("192.0.2.2", 22)));
-        Caller { ssh, is_at_console: false, began_ms }
+        Caller { ssh, is_served: true, is_at_console: false, began_ms }
     }
 
-    const LOCAL: Caller = Caller { ssh: None, is_at_console: false, began_ms: 2000 };
+    const LOCAL: Caller =
+        Caller { ssh: None, is_served: false, is_at_console: false, began_ms: 2000 };
 
     #[test]
     fn only_a_connection_that_began_afterwards_proves_something() {
@@ -63,6 +70,8 @@ mod tests {
         assert_eq!(confirms(&over_ssh(40_001, 2000), &applier, 1000), Ok(()));
         assert_eq!(confirms(&over_ssh(40_001, 900), &applier, 1000), Err(Doubt::Older));
         assert_eq!(confirms(&over_ssh(40_000, 2000), &applier, 1000), Err(Doubt::SameConnection));
+        let claims = Caller { is_served: false, ..over_ssh(40_001, 2000) };
+        assert_eq!(confirms(&claims, &applier, 1000), Err(Doubt::NotServed));
     }
 
     #[test]

@@ -45,16 +45,14 @@ impl CallerInfo {
 #[must_use]
 pub fn caller() -> CallerInfo {
     let line = lineage();
-    let connection = connection(&line);
-    let began_ms = match &connection {
-        Some((value, ssh)) => connection_began(*ssh).or_else(|| shell_began(&line, value)),
-        None => session_began(&line),
-    };
+    let ssh = connection(&line);
+    let served_ms = ssh.and_then(|ends| served_since(&line, ends));
     let caller = Caller {
-        ssh: connection.map(|(_, ssh)| ssh),
+        ssh,
+        is_served: served_ms.is_some(),
         is_at_console: line.first().is_some_and(|stat| is_console(stat.terminal)),
         // Nothing known: as old as can be.
-        began_ms: began_ms.unwrap_or(0),
+        began_ms: served_ms.or_else(|| session_began(&line)).unwrap_or(0),
     };
     let sudo_uid = env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
     CallerInfo { caller, uid: getuid().as_raw(), sudo_uid }
@@ -74,19 +72,19 @@ fn lineage() -> Vec<Stat> {
 }
 
 /// SSH_CONNECTION of the nearest that has it: sudo and su keep it to themselves.
-fn connection(line: &[Stat]) -> Option<(String, (Endpoint, Endpoint))> {
-    line.iter().find_map(|stat| {
-        let value = processes::environment(stat.pid, VARIABLE)?;
-        let ends = CallerInfo::ssh_of(&value)?;
-        Some((value, ends))
-    })
+fn connection(line: &[Stat]) -> Option<(Endpoint, Endpoint)> {
+    line.iter().find_map(|stat| CallerInfo::ssh_of(&processes::environment(stat.pid, VARIABLE)?))
 }
 
-/// When the connection began: with the process that serves it, which sshd starts for each. A session
-/// kept by tmux or screen is younger than its connection, or older.
-fn connection_began((peer, local): (Endpoint, Endpoint)) -> Option<u64> {
-    let began = began(|ours, theirs| is_same(ours, local) && is_same(theirs, peer));
-    began.into_iter().min()
+/// When the connection began: with the process that serves it, which sshd starts for each, and which we
+/// must descend from; `None` where there is none. A session kept by tmux or screen descends from no
+/// server, and what an environment says anybody may have written.
+fn served_since(line: &[Stat], (peer, local): (Endpoint, Endpoint)) -> Option<u64> {
+    let held = holders(|ours, theirs| is_same(ours, local) && is_same(theirs, peer));
+    let servers = held.into_iter().flatten().filter(|pid| is_server(*pid));
+    // What was forked from it later holds the socket too: the oldest counts. But who listens for all
+    // connections is older than any, and does not hold it.
+    servers.filter_map(|pid| line.iter().find(|stat| stat.pid == pid)).map(ticks_ms).min()
 }
 
 /// Whether `from`, which is not this machine, has a connection to `port` here whose server began after
@@ -103,6 +101,12 @@ pub(super) fn has_come_in(from: IpAddr, port: Port, since_ms: u64) -> bool {
 
 /// When the connections began between these ends.
 fn began(is_meant: impl Fn(Endpoint, Endpoint) -> bool) -> Vec<u64> {
+    let oldest = |pids: Vec<u32>| pids.into_iter().filter_map(started_ms).min();
+    holders(is_meant).into_iter().filter_map(oldest).collect()
+}
+
+/// Who holds the connections between these ends, one list each.
+fn holders(is_meant: impl Fn(Endpoint, Endpoint) -> bool) -> Vec<Vec<u32>> {
     let none = Vec::new;
     let Ok(no_port) = PortRange::new(Port(0), Port(0)) else { return none() };
     let query = Query {
@@ -124,23 +128,19 @@ fn began(is_meant: impl Fn(Endpoint, Endpoint) -> bool) -> Vec<u64> {
     }
     let search = Search::begin(&query, Choice::Only(Engine::Procfs));
     let Ok(table) = search.attach(found, &query, Details::Brief) else { return none() };
-    // What was forked from it later holds the socket too: the oldest counts. But who listens for all
-    // connections is older than any, and does not hold it.
-    let oldest = |pids: &mut dyn Iterator<Item = u32>| pids.filter_map(started_ms).min();
     let held = table.value.sockets.iter();
-    held.filter_map(|held| oldest(&mut held.holders.iter().map(|holder| holder.pid))).collect()
+    held.map(|held| held.holders.iter().map(|holder| holder.pid).collect()).collect()
 }
 
 fn is_same(a: Endpoint, b: Endpoint) -> bool {
     a.port == b.port && a.address.to_canonical() == b.address.to_canonical()
 }
 
-/// When the oldest began of those in an unbroken line from here that say they came by `connection`.
-fn shell_began(line: &[Stat], connection: &str) -> Option<u64> {
-    let came = line
-        .iter()
-        .filter(|stat| processes::environment(stat.pid, VARIABLE).as_deref() == Some(connection));
-    came.map(ticks_ms).min()
+/// Whether a process runs the program of an SSH server, also one that was replaced since.
+fn is_server(pid: u32) -> bool {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    SERVERS.contains(&name.strip_suffix(" (deleted)").unwrap_or(name))
 }
 
 /// When the session began that this is in; not one that sudo or su made for itself.
@@ -173,6 +173,9 @@ const fn is_console(device: u32) -> bool {
 
 /// Programs that run a command as somebody else, in a session of their own making.
 const CHANGERS: [&str; 5] = ["sudo", "su", "doas", "run0", "runuser"];
+
+/// Programs that hold the connections they serve.
+const SERVERS: [&str; 4] = ["sshd", "sshd-session", "dropbear", "dropbearmulti"];
 
 const VARIABLE: &str = "SSH_CONNECTION";
 const GENERATIONS: usize = 64;

@@ -38,7 +38,7 @@ pub enum ChangeError {
     #[error("start the watchdog")]
     Watchdog(#[source] io::Error),
     /// The table could not be read or changed.
-    #[error("change table inet portolan")]
+    #[error("table inet portolan")]
     Table(#[from] TableError),
     /// Nothing is on trial.
     #[error("nothing is on trial")]
@@ -598,6 +598,7 @@ const fn doubt_word(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::SameConnection => "same connection",
         Doubt::Older => "older than the rules",
+        Doubt::NotServed => "no server holds its connection",
         Doubt::NoConnection => "no connection",
         Doubt::NotSeen => "nobody came from there",
     }

@@ -119,6 +119,7 @@ impl Trial {
             ("uid", caller.uid.to_string()),
             ("sudo_uid", caller.sudo_uid.map(|uid| uid.to_string()).unwrap_or_default()),
             ("ssh", caller.ssh_text()),
+            ("served", u8::from(caller.caller.is_served).to_string()),
             ("console", u8::from(caller.caller.is_at_console).to_string()),
             ("began_ms", caller.caller.began_ms.to_string()),
             ("has_before", u8::from(self.has_before).to_string()),
@@ -137,6 +138,7 @@ impl Trial {
         let number = |key: &str| value(key)?.parse::<u64>().ok();
         let caller = Caller {
             ssh: value("ssh").and_then(|text| CallerInfo::ssh_of(&text)),
+            is_served: value("served")? == "1",
             is_at_console: value("console")? == "1",
             began_ms: number("began_ms")?,
         };
@@ -333,7 +335,12 @@ mod tests {
     fn trial() -> Trial {
         let end =
             |port| Endpoint::new("2001:db8::1".parse().unwrap(), portolan_core::net::Port(port));
-        let caller = Caller { ssh: Some((end(4711), end(22))), is_at_console: false, began_ms: 5 };
+        let caller = Caller {
+            ssh: Some((end(4711), end(22))),
+            is_served: true,
+            is_at_console: false,
+            began_ms: 5,
+        };
         Trial {
             purpose: Purpose::Apply,
             token: "0a".into(),

@@ -77,7 +77,7 @@ fn told(screen: &mut Screen, plan: &Plan, end: &End, global: &Global) -> Result<
     if global.json {
         render::firewall::apply::json(screen, plan, end)?;
     } else {
-        render::firewall::apply::end(screen, end, global.color)?;
+        render::firewall::apply::end(screen, plan, end, global.color)?;
     }
     Ok(match end {
         End::Planned | End::OnTrial(_) | End::Confirmed(_) => Exit::Yes,

@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &Off, global: &Global) -> Result<Exit> {
     let mut screen = Screen::open(global);
     let (pause, purge) = (arguments.pause, arguments.purge);
     if !global.json {
-        render::firewall::off::plan(&mut screen, pause, purge)?;
+        render::firewall::off::plan(&mut screen, change::is_loaded(), pause, purge)?;
     }
     if arguments.dry_run {
         if global.json {

@@ -247,6 +247,11 @@ pub(crate) fn status() -> Result<Status> {
     Ok(Status { standing, loaded, confirmed })
 }
 
+/// Whether a table of ours is loaded; `None` where that cannot be seen.
+pub(crate) fn is_loaded() -> Option<bool> {
+    host::stamp().ok().map(|stamp| stamp.is_some())
+}
+
 /// Takes the rules away; what comes back and when, where they do.
 ///
 /// # Errors

@@ -2,9 +2,11 @@
 //! what that is open now would be cut.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use portolan_core::firewall::{
-    Addresses, BaseNeed, Never, Pass, PassTraffic, Policy, Proof, Stance, Tuple, protocol_of,
+    Addresses, BaseNeed, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit, Stance, Tuple,
+    protocol_of,
 };
 use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport};
 use portolan_core::socket::{Machine, PortChoice, Process, SocketTable, SocketTransport};
@@ -49,7 +51,19 @@ pub(crate) struct Access {
     pub(crate) transport: Transport,
     /// What becomes of a new connection.
     pub(crate) verdict: Verdict,
+    /// No more of them than this.
+    pub(crate) limit: Option<RateLimit>,
 }
+
+impl Access {
+    /// Whether the next connection, which is to confirm, would be one too many.
+    pub(crate) fn is_too_slow(&self) -> bool {
+        self.limit.is_some_and(|limit| limit.per > u32::max(1, limit.count) * SLOWEST)
+    }
+}
+
+/// One connection in this time is enough to confirm by.
+const SLOWEST: Duration = Duration::from_secs(60);
 
 /// Who must keep access.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +104,14 @@ impl Precheck {
         let lets_in = self.proven.as_ref().is_some_and(|proof| !proof.violations.is_empty());
         let is_lost = |access: &Access| matches!(access.verdict, Verdict::Lost(_));
         let shuts_out = self.access.iter().any(is_lost);
-        shuts_out || lets_in || !self.violations.is_empty()
+        let is_slow = self.access.iter().any(Access::is_too_slow);
+        shuts_out || lets_in || is_slow || self.cuts_ssh() || !self.violations.is_empty()
+    }
+
+    /// Whether nobody was looked after, and the SSH server is out of everybody's reach.
+    pub(crate) fn cuts_ssh(&self) -> bool {
+        let is_sshd = |cut: &Cut| cut.owners.iter().any(|process| &*process.name == "sshd");
+        self.access.is_empty() && self.cut.iter().any(is_sshd)
     }
 }
 
@@ -102,7 +123,7 @@ pub(crate) fn precheck(
     ssh: Option<(Endpoint, Endpoint)>,
 ) -> Precheck {
     let mut found = Precheck { violations: violations(policy), ..Precheck::default() };
-    found.access.extend(ssh.map(|ends| session(judge, ends)));
+    found.access.extend(ssh.map(|ends| session(policy, judge, ends)));
     found.access.extend(policy.management.iter().flat_map(|pass| management(judge, pass)));
     if let Ok(observed) = sockets::observe(&waiting()) {
         let sockets = observed.into_value(&mut found.gaps);
@@ -124,10 +145,11 @@ fn waiting() -> Request {
     request
 }
 
-fn session(judge: &Judge<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
+fn session(policy: &Policy, judge: &Judge<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
     let (source, port, transport) = (peer.address.to_canonical(), local.port, Transport::Tcp);
-    let verdict = judge.call(&calling(source, local.address.to_canonical(), port, transport));
-    Access { who: Who::ThisSession, source, port, transport, verdict }
+    let tuple = calling(source, local.address.to_canonical(), port, transport);
+    let (verdict, limit) = (judge.call(&tuple), limit(policy, &tuple));
+    Access { who: Who::ThisSession, source, port, transport, verdict, limit }
 }
 
 /// The first and last address of every network a pass of `[management]` names, to its first and last
@@ -148,11 +170,24 @@ fn management(judge: &Judge<'_>, pass: &Pass) -> Vec<Access> {
                 let own = judge.callable_by(source);
                 let verdicts = own.map(|o| judge.call(&calling(source, o, port, transport)));
                 let verdict = verdicts.min().unwrap_or(Verdict::Kept);
-                found.push(Access { who, source, port, transport, verdict });
+                let limit = None;
+                found.push(Access { who, source, port, transport, verdict, limit });
             }
         }
     }
     found
+}
+
+/// How often somebody may call; `None` where as often as he likes, or not at all.
+fn limit(policy: &Policy, tuple: &Tuple) -> Option<RateLimit> {
+    let is_meant = |pass: &&Pass| {
+        let is_peer = |peers: &Peers| peers.addresses.contains(tuple.source);
+        pass.way.has_input() && pass.traffic.covers(tuple) && pass.peers.iter().any(is_peer)
+    };
+    let passes: Vec<_> =
+        policy.management.iter().chain(&policy.passes).filter(is_meant).map(|p| p.limit).collect();
+    // Whoever is let in twice passes by the one without a limit.
+    passes.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().next()
 }
 
 const fn calling(source: IpAddr, destination: IpAddr, port: Port, transport: Transport) -> Tuple {

@@ -78,8 +78,12 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
 
 fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
     if policy.management.is_empty() {
-        let whom = if rows.is_empty() { "nobody came by SSH" } else { "only this SSH session" };
-        writeln!(screen, "access that must stay: no [management]; {whom} is looked after")?;
+        let whom = if rows.is_empty() {
+            "nobody: no [management] in the inventory, and this is no SSH session: nothing was checked"
+        } else {
+            "only this SSH session: no [management] in the inventory"
+        };
+        writeln!(screen, "access that must stay: {whom}")?;
     } else {
         writeln!(screen, "access that must stay:")?;
     }
@@ -93,6 +97,17 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
         let word = screen.style.paint(role, word).to_string();
         let (port, transport) = (row.port, row.transport);
         writeln!(screen, "  {} to {port}/{transport} {word} ({})", row.source, who(&row.who))?;
+        if let Some(limit) = row.limit {
+            let often = format!("at most {} in {}", limit.count, duration(limit.per));
+            let role = if row.is_too_slow() { Role::Bad } else { Role::Warning };
+            let often = screen.style.paint(role, &often).to_string();
+            let then = if row.is_too_slow() {
+                ": the connection that is to confirm is one of them"
+            } else {
+                ""
+            };
+            writeln!(screen, "    {often}{then}")?;
+        }
         if let Some(why) = why(&row.verdict) {
             writeln!(screen, "    {}", sanitize(&why))?;
         }
@@ -210,12 +225,16 @@ pub(crate) fn on_trial(screen: &mut Screen, trial: &Trial) -> Result<()> {
 }
 
 /// Says how it ended.
-pub(crate) fn end(screen: &mut Screen, end: &End, color: Color) -> Result<()> {
+pub(crate) fn end(screen: &mut Screen, plan: &Plan, end: &End, color: Color) -> Result<()> {
     match end {
         End::Planned | End::OnTrial(_) => {}
         End::Refused => {
+            if plan.precheck.cuts_ssh() {
+                gap::warning("nobody at all would reach the SSH server of this machine", color);
+            }
             gap::warning("not applied", color);
             gap::hint("mend the inventory, or say --force: it rolls back by itself", color);
+            management(screen, &plan.precheck)?;
         }
         End::Confirmed(_) => writeln!(screen, "confirmed")?,
         End::RolledBack(_, why) => {
@@ -226,6 +245,17 @@ pub(crate) fn end(screen: &mut Screen, end: &End, color: Color) -> Result<()> {
         End::Interrupted(..) => writeln!(screen, "rolled back: interrupted")?,
     }
     Ok(screen.flush()?)
+}
+
+/// What to add to the inventory so that who was shut out keeps access.
+fn management(screen: &mut Screen, found: &precheck::Precheck) -> Result<()> {
+    let is_lost = |row: &&Access| matches!(row.verdict, Verdict::Lost(_)) || row.is_too_slow();
+    let session = found.access.iter().find(|row| row.who == Who::ThisSession).filter(is_lost);
+    if let Some(row) = session {
+        let (source, port, transport) = (row.source, row.port, row.transport);
+        writeln!(screen, "[management]\nfrom = [\"{source}\"]\nports = [\"{port}/{transport}\"]")?;
+    }
+    Ok(())
 }
 
 /// Prints all of it as one document.
@@ -300,6 +330,8 @@ struct AccessJson {
     /// The rule of another table that refuses it.
     by: Option<PlaceJson>,
     depends_on: Option<String>,
+    /// No more connections than this, such as `1/24h`.
+    limit: Option<String>,
 }
 
 impl From<&Access> for AccessJson {
@@ -324,6 +356,7 @@ impl From<&Access> for AccessJson {
             verdict,
             by,
             depends_on,
+            limit: row.limit.map(|l| format!("{}/{}", l.count, duration(l.per))),
         }
     }
 }

@@ -61,6 +61,11 @@ fn why(refusal: &Refusal) -> (String, &'static str) {
              ones",
             "open another session (not a window of an old tmux or screen) and say it there",
         ),
+        Refusal::Doubtful(Doubt::NotServed) => (
+            "not confirmed: no SSH server that this command descends from holds the connection that \
+             SSH_CONNECTION names",
+            "say it in a new SSH session itself, not in tmux, screen or a service",
+        ),
         Refusal::Doubtful(Doubt::NoConnection) => (
             "not confirmed: the rules were applied over SSH, and this came by no connection",
             "say it in a new SSH session, or at the console",
@@ -90,6 +95,7 @@ pub(crate) fn json(screen: &mut Screen, confirmed: &Result<Confirmed, Refusal>) 
                 Refusal::IsOff => "off",
                 Refusal::Doubtful(Doubt::SameConnection) => "same-connection",
                 Refusal::Doubtful(Doubt::Older) => "older-session",
+                Refusal::Doubtful(Doubt::NotServed) => "not-served",
                 Refusal::Doubtful(Doubt::NoConnection) => "no-connection",
                 Refusal::Doubtful(Doubt::NotSeen) => "not-seen",
             });

@@ -15,15 +15,27 @@ use crate::render::screen::Screen;
 pub(crate) const QUESTION: &str = "take the rules away?";
 
 /// Prints what is going to be.
-pub(crate) fn plan(screen: &mut Screen, pause: Option<Duration>, purge: bool) -> Result<()> {
+pub(crate) fn plan(
+    screen: &mut Screen,
+    is_loaded: Option<bool>,
+    pause: Option<Duration>,
+    purge: bool,
+) -> Result<()> {
+    let log = if purge { ", and the log" } else { "; the log stays" };
     match pause {
         Some(pause) => {
             let pause = duration(pause);
-            writeln!(screen, "table inet portolan is removed, and back after {pause}")?;
+            let gone = if is_loaded == Some(false) { "stays away" } else { "will be removed" };
+            writeln!(screen, "table inet portolan {gone}, and is back after {pause}")?;
+        }
+        None if is_loaded == Some(false) => {
+            writeln!(screen, "no table is loaded; what loads one at boot will be removed{log}")?;
         }
         None => {
-            let log = if purge { ", and the log" } else { "; the log stays" };
-            writeln!(screen, "table inet portolan is removed, with what loads it at boot{log}")?;
+            writeln!(
+                screen,
+                "table inet portolan will be removed, with what loads it at boot{log}"
+            )?;
         }
     }
     Ok(screen.flush()?)

@@ -37,7 +37,8 @@ fn a_trial_whose_record_is_lost_is_rolled_back() {
     let lose: [&dyn Fn(); 3] = [
         &|| fs::remove_file(stage.state().join("trial")).unwrap(),
         &|| fs::write(stage.state().join("trial"), b"\xff no trial").unwrap(),
-        &|| fs::remove_dir_all(stage.root()).unwrap(),
+        // Whoever writes there meanwhile is in the way.
+        &|| eventually("it is gone", || fs::remove_dir_all(stage.root()).is_ok()),
     ];
     for lose in lose {
         stage.try_out("10m");
@@ -51,7 +52,7 @@ fn a_trial_whose_record_is_lost_is_rolled_back() {
     stage.keep(OPEN);
     let kept = stage.table();
     stage.try_out("10m");
-    fs::remove_dir_all(stage.root()).unwrap();
+    eventually("it is gone", || fs::remove_dir_all(stage.root()).is_ok());
     eventually("what was confirmed is back", || stage.has_table() && stage.table() == kept);
 }
 
@@ -204,12 +205,55 @@ fn what_was_changed_during_the_trial_is_not_confirmed() {
 }
 
 #[test]
+fn a_forged_connection_confirms_nothing() {
+    require_root!();
+    let stage = Stage::new();
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    sleep(Duration::from_millis(20));
+    let ran = stage.firewall("confirm --json", OTHER_SSH).run().expect_code(1);
+    assert_eq!(ran.json()["reason"], "not-served");
+    stage.session("confirm").expect_code(0);
+}
+
+/// The one that applied is let in, and the next one, which is to confirm, is one too many.
+#[test]
+fn a_limit_that_refuses_the_next_session_is_told() {
+    require_root!();
+    let stage = Stage::new();
+    let limited = |limit: &str| {
+        OPEN.replace("[\"192.0.2.0/24\"]", &format!("[\"192.0.2.0/24\"]\nlimit = \"{limit}\""))
+    };
+    let ran = stage.apply(&limited("1/1d"), "").run().expect_code(1);
+    assert!(ran.stdout.contains("at most 1 in 24h"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("[management]\nfrom = [\"192.0.2.1\"]"), "{}", ran.stdout);
+    let ran = stage.apply(&limited("5/1m"), "--dry-run").run().expect_code(0);
+    assert!(ran.stdout.contains("at most 5 in 1m"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_ssh_server_that_nobody_would_reach_is_told() {
+    require_root!();
+    let stage = Stage::new();
+    let web = "portolan = 1\n[hosts.box]\naddress = [\"192.0.2.2\"]\n[services.web]\non = [\"box\"]\n\
+               ports = [\"80/tcp\"]\nfrom = [\"any\"]\n";
+    let script = "import socket, time; s = socket.create_server(('192.0.2.2', 22)); time.sleep(60)";
+    let mut sshd = stage.here.command(&stage.sshd());
+    let mut sshd = sshd.args(["-c", script]).spawn().unwrap();
+    eventually("it listens", || stage.here.output("ss -tlnH").contains(":22"));
+    let ran = stage.apply(web, "").env("SSH_CONNECTION", "").run().expect_code(1);
+    sshd.kill().unwrap();
+    sshd.wait().unwrap();
+    assert!(ran.stdout.contains("nothing was checked"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("reach the SSH server"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_table_that_nobody_remembers_is_told_and_goes() {
     require_root!();
     let stage = Stage::new();
     stage.try_out("10m");
     stage.kill(&stage.watchdogs());
-    fs::remove_dir_all(stage.root()).unwrap();
+    eventually("it is gone", || fs::remove_dir_all(stage.root()).is_ok());
     let (code, said) = stage.status();
     assert!(code == 1 && said.contains("nobody confirmed it"), "{said}");
     assert!(said.contains("rollback removes it"), "{said}");

@@ -200,7 +200,7 @@ fn off_for_a_while_comes_back() {
     stage.firewall("off --for 10m --yes", SSH).run().expect_code(2);
     stage.keep(OPEN);
     let kept = stage.table();
-    stage.firewall("off --for 4s --yes", SSH).run().expect_code(0);
+    stage.firewall("off --for 5s --yes", SSH).run().expect_code(0);
     assert!(!stage.has_table());
     assert_eq!(stage.firewall("status --json", SSH).run().json()["state"], "paused");
     stage.firewall("confirm", OTHER_SSH).run().expect_code(1);

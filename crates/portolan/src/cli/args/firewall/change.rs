@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::args::duration::duration;
+use crate::cli::args::duration::trial;
 
 pub(crate) const APPLY_HELP: &str = "\
 The table `inet portolan` is replaced in one step, no other table is touched.
@@ -31,7 +31,7 @@ refused or rolled back.";
 #[expect(clippy::struct_excessive_bools, reason = "flags, one each")]
 pub(crate) struct Apply {
     /// How long the rules stay without being confirmed, such as 30s or 5m
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = trial)]
     pub(crate) timeout: Duration,
     /// Apply what the checks refuse; it still rolls back by itself
     #[arg(long)]
@@ -104,7 +104,7 @@ Examples: portolan firewall off --for 10m --yes
 #[derive(Debug, Args)]
 pub(crate) struct Off {
     /// Bring it back after this time, such as 10m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = trial)]
     pub(crate) pause: Option<Duration>,
     /// Also remove the log and everything else remembered
     #[arg(long, conflicts_with = "pause")]

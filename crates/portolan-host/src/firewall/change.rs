@@ -328,7 +328,7 @@ fn came_in(from: IpAddr, trial: &Trial) -> Result<(), Doubt> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Back {
     /// What was before this trial.
-    Before(Trial),
+    Before(Box<Trial>),
     /// What was confirmed last, in the place of something else.
     Confirmed,
     /// No table of ours: nothing was ever confirmed.
@@ -343,7 +343,7 @@ pub fn roll_back(place: &Place, caller: &CallerInfo) -> Result<Back, ChangeError
     let _lock = lock(place)?;
     if let Ok(Some(trial)) = Trial::read(place) {
         bring_back(place, &trial, before(place, &trial).as_deref(), caller, "asked for")?;
-        return Ok(Back::Before(trial));
+        return Ok(Back::Before(Box::new(trial)));
     }
     let live = table::listing()?;
     let kept = keep::rules(place).map_err(|source| unusable(place, source))?;

@@ -46,7 +46,7 @@ pub(crate) fn parity(arguments: &Parity, global: &Global) -> Result<Exit> {
         render::firewall::parity::text(&mut screen, &report)?;
         render::gap::print(&report.gaps, global.color);
     }
-    Ok(exit(report.found.as_ref().map(|found| found.is_empty()), &report.gaps))
+    Ok(exit(report.found.as_ref().map(Vec::is_empty), &report.gaps))
 }
 
 /// `None`: undecided.

@@ -120,8 +120,8 @@ fn allow_for_a_while(
         let hint = format!("portolan deny {}/{} --from {source}", wish.port, wish.transport);
         return Err(Fault::new(message, hint));
     }
-    let known = for_a_while(inventory, host, wish).into_iter();
-    let Some(known) = known.filter(|s| s.from.len() == 1 && names(s)).next() else {
+    let mut known = for_a_while(inventory, host, wish).into_iter();
+    let Some(known) = known.find(|s| s.from.len() == 1 && names(s)) else {
         return write(asked, inventory, host, wish, source);
     };
     let key = key(known, "approved.until");

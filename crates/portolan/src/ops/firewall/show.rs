@@ -49,14 +49,16 @@ impl Report {
     /// of bridges and ARP, which are not evaluated.
     pub(crate) fn chains(&self) -> Vec<Shown<'_>> {
         let tables = &self.rules.ruleset.tables;
-        let mut shown = self.chains_of(tables.iter().filter(|table| !is_of_frames(table)));
-        shown.extend(self.chains_of(tables.iter().filter(|table| is_of_frames(table))));
+        let mut shown = self.chains_of(|table| !is_of_frames(table));
+        shown.extend(self.chains_of(is_of_frames));
         shown
     }
 
-    fn chains_of<'a>(&'a self, tables: impl Iterator<Item = &'a Table> + Clone) -> Vec<Shown<'a>> {
+    fn chains_of(&self, is_wanted: impl Fn(&Table) -> bool) -> Vec<Shown<'_>> {
         let mut shown: Vec<Shown<'_>> = Vec::new();
-        let all = || tables.clone().flat_map(|t| t.chains.iter().map(move |c| (t, c)));
+        let tables: Vec<&Table> =
+            self.rules.ruleset.tables.iter().filter(|table| is_wanted(table)).collect();
+        let all = || tables.iter().flat_map(|t| t.chains.iter().map(move |c| (*t, c)));
         for hook in Hook::ALL.into_iter().filter(|hook| self.hook.is_none_or(|only| only == *hook))
         {
             let mut met: Vec<(i32, std::cmp::Reverse<u32>, Shown<'_>)> = all()

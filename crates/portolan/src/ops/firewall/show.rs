@@ -48,7 +48,6 @@ impl Report {
     /// The chains to show: those on a hook, hook by hook, then those that are asked; behind them the same
     /// of bridges and ARP, which are not evaluated.
     pub(crate) fn chains(&self) -> Vec<Shown<'_>> {
-        let tables = &self.rules.ruleset.tables;
         let mut shown = self.chains_of(|table| !is_of_frames(table));
         shown.extend(self.chains_of(is_of_frames));
         shown

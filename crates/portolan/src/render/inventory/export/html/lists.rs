@@ -130,7 +130,7 @@ impl BlockView {
     pub(super) fn of(export: &Export<'_>, block: &Block) -> Self {
         Self {
             from: words::sources_line(export, &block.from, ""),
-            until: DueView::of(export.due(block.until.map(portolan_core::inventory::Ending::day))),
+            until: DueView::of(export.due(block.until.map(portolan_core::inventory::End::day))),
             reason: block.reason.clone().unwrap_or_default(),
         }
     }

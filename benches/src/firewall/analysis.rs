@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 use super::{answer, path, rules};
 use crate::measure::{MEASURED, Report, peak_memory};
 
+/// The most memory any of it may need.
+const MEGABYTES: f64 = 600.0;
+
 pub(super) fn run(portolan: &str, report: &mut Report) -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let sets = [
@@ -15,21 +18,41 @@ pub(super) fn run(portolan: &str, report: &mut Report) -> io::Result<()> {
         ("100,000 rules of a host", rules::host_rules(100_000), "input", 10.0),
     ];
     for (name, text, hook, most) in sets {
-        report.heading(&format!("who can reach 5432, exactly: {name}"))?;
-        let file = folder.path().join("rules");
-        fs::write(&file, text)?;
-        let question = ["firewall", "search", "--to-port", "5432", "--from", "any", "--hook", hook];
-        let question = [&question[..], &["--rules", path(&file)?]].concat();
-        let start = std::time::Instant::now();
-        let told = answer(portolan, &question)?;
-        report.bound("  seconds, whole process", start.elapsed().as_secs_f64(), most)?;
-        let decided = told["answer"] != "undecided";
-        report.right("  decided", (!decided).then_some("undecided"))?;
-        let [program, measured @ ..] = MEASURED;
-        let mut command = Command::new(program);
-        command.args(measured).arg(portolan).args(&question);
-        let peak = peak_memory(command, Stdio::null())?;
-        report.bound("  megabytes at its peak", peak, 600.0)?;
+        let (file, other) = (folder.path().join("rules"), folder.path().join("others"));
+        fs::write(&file, &text)?;
+        // The same without the last but one of its rules.
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.remove(lines.len().saturating_sub(3));
+        fs::write(&other, lines.join("\n") + "\n")?;
+        let (file, other) = (path(&file)?, path(&other)?);
+        let search = ["--to-port", "5432", "--from", "any", "--hook", hook, "--rules", file];
+        let search = [&["firewall", "search"][..], &search].concat();
+        for (what, words, key) in [
+            ("who can reach 5432", &search[..], "answer"),
+            ("what is wrong with the rules", &["firewall", "lint", "--rules", file], "decided"),
+            ("what one rule less changes", &["firewall", "diff", file, other], "decided"),
+        ] {
+            report.heading(&format!("{what}, exactly: {name}"))?;
+            measure(portolan, words, (key, most), report)?;
+        }
     }
     Ok(())
+}
+
+fn measure(
+    portolan: &str,
+    words: &[&str],
+    (key, most): (&str, f64),
+    report: &mut Report,
+) -> io::Result<()> {
+    let start = std::time::Instant::now();
+    let told = answer(portolan, words)?;
+    report.bound("  seconds, whole process", start.elapsed().as_secs_f64(), most)?;
+    let undecided = told[key] == "undecided" || told[key] == false;
+    report.right("  decided", undecided.then_some("undecided"))?;
+    let [program, measured @ ..] = MEASURED;
+    let mut command = Command::new(program);
+    command.args(measured).arg(portolan).args(words);
+    let peak = peak_memory(command, Stdio::null())?;
+    report.bound("  megabytes at its peak", peak, MEGABYTES)
 }

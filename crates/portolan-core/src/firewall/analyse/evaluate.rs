@@ -41,7 +41,49 @@ pub(super) struct Memo {
 /// Which set of which table, asked with which bits.
 type SetKey = (usize, Box<str>, Vec<Vec<Region>>);
 
+/// A match that asks one field for its value, as it came.
+pub(super) struct InField {
+    pub(super) bits: Bits,
+    pub(super) ranges: Vec<(u128, u128)>,
+}
+
+impl InField {
+    /// Whether the two ask for different variables.
+    pub(super) const fn is_apart(&self, other: &Self) -> bool {
+        self.bits.end() <= other.bits.first || other.bits.end() <= self.bits.first
+    }
+}
+
 impl Space {
+    /// A match as the ranges of one untouched field that every packet has; `None` for all others.
+    pub(super) fn in_field(&self, wanted: &Match, at: Place<'_>) -> Option<InField> {
+        let Match { left: Expression::Field(field), test: Test::In(SetRef::Inline(elements)) } =
+            wanted
+        else {
+            return None;
+        };
+        let is_always_there = matches!(
+            field,
+            Field::InterfaceIn
+                | Field::InterfaceOut
+                | Field::Protocol
+                | Field::Source4
+                | Field::Source6
+                | Field::Destination4
+                | Field::Destination6
+                | Field::SourcePort
+                | Field::DestinationPort
+        );
+        let bits = self.layout.plain(*field, self.is_v6).filter(|_| is_always_there)?;
+        if bits.variables().any(|variable| at.effect.get(variable).is_some()) {
+            return None;
+        }
+        let is_name = matches!(field, Field::InterfaceIn | Field::InterfaceOut);
+        let spans = elements.iter().filter_map(|element| element.key.first());
+        let ranges = spans.flat_map(|span| self.span_numbers(span, is_name)).collect();
+        Some(InField { bits, ranges })
+    }
+
     /// The packets for which the match holds.
     pub(super) fn matching(
         &mut self,
@@ -383,7 +425,11 @@ impl Space {
     }
 
     fn span_ranges(&self, span: &Span, part: &Number) -> Vec<(u128, u128)> {
-        match (span, part.is_name) {
+        self.span_numbers(span, part.is_name)
+    }
+
+    fn span_numbers(&self, span: &Span, is_name: bool) -> Vec<(u128, u128)> {
+        match (span, is_name) {
             (Span::Numbers { low, high }, false) => vec![(*low, *high)],
             (Span::Names { text, is_prefix }, true) => self.interfaces.numbers(text, *is_prefix),
             _ => Vec::new(),

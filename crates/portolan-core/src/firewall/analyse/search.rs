@@ -1,5 +1,7 @@
 //! Who can reach this?
 
+use std::collections::HashSet;
+
 use super::chain::{Decision, Did};
 use super::confirm::{Claim, confirm};
 use super::path::{Detail, fates};
@@ -74,7 +76,7 @@ pub fn search(
     asked: &Search,
 ) -> Result<Found, AnalyseError> {
     let packets = asked_about(space, prepared, asked)?;
-    let fates = fates(space, prepared, asked.way, packets, Detail::Decisions)?;
+    let fates = decided(space, prepared, asked.way, packets)?;
     let (certain, possible) = space.certainly_and_possibly(fates.accepted)?;
     let answer = if possible.is_none() {
         Answer::Never
@@ -116,6 +118,24 @@ fn asked_about(
     space.bdd.or(straight, there)
 }
 
+/// What becomes of packets. What rules decide is told of packets within the same bounds, of which
+/// those asked about are a part: cutting each rule's to these would cost more than it says.
+fn decided(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    way: Way,
+    packets: Region,
+) -> Result<Fates, Undecided> {
+    let bounds = space.bounds(packets)?;
+    let mut fates = fates(space, prepared, way, bounds, Detail::Decisions)?;
+    fates.accepted = space.bdd.and(fates.accepted, packets)?;
+    for arrival in &mut fates.arrivals {
+        arrival.packets = space.bdd.and(arrival.packets, packets)?;
+    }
+    fates.arrivals.retain(|arrival| !arrival.packets.is_none());
+    Ok(fates)
+}
+
 fn allowed(
     space: &mut Space,
     fates: &Fates,
@@ -145,11 +165,11 @@ fn allowed(
             for block in blocks {
                 let depends_on =
                     if part == certain { Vec::new() } else { what_is_open(space, block.region) };
-                let rules = letting_through(space, &fates.decisions, block.region);
-                found.push(Allowed { block, depends_on, rules, becomes });
+                found.push(Allowed { block, depends_on, rules: Vec::new(), becomes });
             }
         }
     }
+    name_rules(space, &fates.decisions, &mut found)?;
     Ok((found, is_whole))
 }
 
@@ -164,25 +184,42 @@ fn what_is_open(space: &Space, region: Region) -> Vec<Question> {
     vec![Question { text, rule: None, presumed: None, is_choice: false }]
 }
 
-/// The rules that let packets of a region through: translations and accepts; a policy only where it
-/// is that of a hook that filters and no rule accepted there.
-fn letting_through(space: &mut Space, decisions: &[Decision], region: Region) -> Vec<RuleId> {
-    let mut rules: Vec<(Hook, RuleId)> = Vec::new();
-    for decision in decisions {
-        let is_wanted = match decision.did {
-            Did::Translated => true,
-            Did::Accepted => {
-                decision.rule.rule.is_some()
-                    || matches!(decision.hook, Hook::Input | Hook::Forward | Hook::Output)
-            }
-            _ => false,
-        };
-        let is_known = rules.iter().any(|(_, rule)| *rule == decision.rule);
-        if is_wanted && !is_known && space.bdd.meets(decision.packets, region) {
-            rules.push((decision.hook, decision.rule));
+/// Names for each block the rules that let its packets through: translations and accepts.
+fn name_rules(
+    space: &mut Space,
+    decisions: &[Decision],
+    found: &mut [Allowed],
+) -> Result<(), Undecided> {
+    let is_wanted = |decision: &&Decision| match decision.did {
+        Did::Translated => true,
+        Did::Accepted => {
+            decision.rule.rule.is_some()
+                || matches!(decision.hook, Hook::Input | Hook::Forward | Hook::Output)
         }
+        _ => false,
+    };
+    let wanted: Vec<&Decision> = decisions.iter().filter(is_wanted).collect();
+    let blocks: Vec<Region> = found.iter().map(|allowed| allowed.block.region).collect();
+    let packets: Vec<Region> = wanted.iter().map(|decision| decision.packets).collect();
+    let meetings = space.bdd.meetings(&blocks, &packets)?;
+    for of_block in meetings.chunk_by(|one, other| one.0 == other.0) {
+        let Some(allowed) = of_block.first().and_then(|at| found.get_mut(at.0 as usize)) else {
+            continue;
+        };
+        let takers = of_block.iter().filter_map(|at| wanted.get(at.1 as usize).copied());
+        allowed.rules = letting_through(takers);
     }
-    let with_rule: Vec<Hook> =
+    Ok(())
+}
+
+/// The rules of decisions about the same packets; a policy only where no rule accepted at its hook.
+fn letting_through<'d>(decisions: impl Iterator<Item = &'d Decision>) -> Vec<RuleId> {
+    let mut known = HashSet::new();
+    let rules: Vec<(Hook, RuleId)> = decisions
+        .filter(|decision| known.insert(decision.rule))
+        .map(|decision| (decision.hook, decision.rule))
+        .collect();
+    let with_rule: HashSet<Hook> =
         rules.iter().filter(|(_, rule)| rule.rule.is_some()).map(|(hook, _)| *hook).collect();
     let is_needed =
         |(hook, rule): &(Hook, RuleId)| rule.rule.is_some() || !with_rule.contains(hook);

@@ -313,6 +313,25 @@ impl Space {
         self.bdd.ranges(self.layout.destination, &ranges)
     }
 
+    /// The packets within the bounds of a region, as far as fields tell them that rules usually ask for: a
+    /// wider region, and a simpler one.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub(super) fn bounds(&mut self, region: Region) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let kept = [
+            layout.interface_in,
+            layout.state,
+            layout.protocol,
+            layout.destination_port,
+            layout.source_port,
+            layout.destination,
+            layout.source,
+        ];
+        self.projected(region, &kept)
+    }
+
     /// The packets that come in by the interface.
     ///
     /// # Errors

@@ -160,11 +160,13 @@ impl Deal<'_> {
             return Ok(());
         }
         let zero = self.told.len();
-        self.side(from, end, variable, false)?;
+        let on_zero = self.side(from, end, variable, false)?;
         let one = self.told.len();
-        self.side(from, end, variable, true)?;
+        let on_one = self.side(from, end, variable, true)?;
         self.join(variable, zero, one)?;
-        self.keep(from, zero, slot);
+        if on_zero && on_one {
+            self.keep(from, zero, slot);
+        }
         Ok(())
     }
 
@@ -176,14 +178,14 @@ impl Deal<'_> {
         labels.into_iter().for_each(|label| self.tell(label, Region::ALL));
     }
 
-    /// Deals the row between `from` and `end` on one side of a variable.
+    /// Deals the row between `from` and `end` on one side of a variable. False where nobody is there.
     fn side(
         &mut self,
         from: usize,
         end: usize,
         variable: u32,
         is_one: bool,
-    ) -> Result<(), Undecided> {
+    ) -> Result<bool, Undecided> {
         for index in from..end {
             let taker = self.row[index];
             let (zero, one) = self.bdd.sides(taker.region, variable);
@@ -191,9 +193,10 @@ impl Deal<'_> {
                 break;
             }
         }
+        let is_anybody = self.row.len() > end;
         self.below(end)?;
         self.row.truncate(end);
-        Ok(())
+        Ok(is_anybody)
     }
 
     /// Makes one of the results of both sides, which stand from `zero` and from `one` on.
@@ -243,7 +246,7 @@ impl Deal<'_> {
     /// Keeps a row and its result for when it comes again.
     fn keep(&mut self, from: usize, zero: usize, slot: usize) {
         let (row, told) = (&self.row[from..], &self.told[zero..]);
-        if row.len() > MOST_KEPT / 16 {
+        if row.len() > MOST_KEPT / 2 {
             return;
         }
         if self.known.is_empty() || self.kept_rows.len() + row.len() > MOST_KEPT {

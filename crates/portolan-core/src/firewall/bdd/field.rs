@@ -108,8 +108,21 @@ impl Bdd {
     /// # Errors
     /// When the budget is used up.
     pub fn ranges(&mut self, bits: Bits, ranges: &[(u128, u128)]) -> Result<Region, Undecided> {
+        self.ranges_and(bits, ranges, Region::ALL)
+    }
+
+    /// The same, of the packets of `rest`, which must ask for no variable before the field's end.
+    ///
+    /// # Errors
+    /// When the budget is used up.
+    pub fn ranges_and(
+        &mut self,
+        bits: Bits,
+        ranges: &[(u128, u128)],
+        rest: Region,
+    ) -> Result<Region, Undecided> {
         let merged = merged(bits, ranges);
-        self.ranges_below(bits, 0, 0, &merged)
+        self.ranges_below(bits, (0, 0), &merged, rest)
     }
 
     /// `ranges`: sorted, apart from each other, and all meeting the block of values whose first
@@ -117,20 +130,20 @@ impl Bdd {
     fn ranges_below(
         &mut self,
         bits: Bits,
-        depth: u32,
-        base: u128,
+        (depth, base): (u32, u128),
         ranges: &[(u128, u128)],
+        rest: Region,
     ) -> Result<Region, Undecided> {
         let Some(&(from, to)) = ranges.first() else { return Ok(Region::NONE) };
         let last = base | Bits { first: 0, width: bits.width - depth }.greatest();
         if from <= base && to >= last {
-            return Ok(Region::ALL);
+            return Ok(rest);
         }
         let half = base | 1 << (bits.width - depth - 1);
         let lower = ranges.partition_point(|range| range.0 < half);
         let upper = ranges.partition_point(|range| range.1 < half);
-        let zero = self.ranges_below(bits, depth + 1, base, &ranges[..lower])?;
-        let one = self.ranges_below(bits, depth + 1, half, &ranges[upper..])?;
+        let zero = self.ranges_below(bits, (depth + 1, base), &ranges[..lower], rest)?;
+        let one = self.ranges_below(bits, (depth + 1, half), &ranges[upper..], rest)?;
         self.node(bits.first + depth, zero, one)
     }
 }

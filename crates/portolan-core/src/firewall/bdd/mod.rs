@@ -11,6 +11,7 @@
 
 mod deal;
 mod field;
+mod meetings;
 mod node;
 mod operate;
 mod paths;
@@ -20,7 +21,7 @@ mod tests;
 
 pub use deal::Taker;
 pub use field::Bits;
-pub use node::{Bdd, Branch, Region};
+pub use node::{Bdd, Branch, Mark, Region};
 pub use paths::Part;
 pub use quantify::Substitution;
 

@@ -78,8 +78,11 @@ pub(super) const TERMINAL: u32 = u32::MAX;
 pub struct Bdd {
     /// Node 0 is the terminal "every packet". Children stand before their parents.
     pub(super) nodes: Vec<Node>,
-    /// Indices of nodes by hash; 0 is an empty slot. The length is a power of two.
-    pub(super) table: Vec<u32>,
+    /// Indices of nodes by hash; 0 is an empty slot. The length is a power of two. The bits that no
+    /// index needs hold some of the hash, so that few nodes are looked at in vain.
+    table: Vec<u32>,
+    /// The bits of a slot that hold the index.
+    index_mask: u32,
     /// Results of operations, direct-mapped. The length is a power of two.
     pub(super) cache: Vec<Cached>,
     pub(super) bindings: Vec<Bindings>,
@@ -98,6 +101,12 @@ impl Cached {
     pub(super) const EMPTY: Self = Self { key: [u32::MAX; 3], result: Region::NONE };
 }
 
+/// How far the arena was filled at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(usize);
+
+/// So many nodes are worth entering all others anew.
+const WORTH_FORGETTING: usize = 1 << 18;
 const FIRST_TABLE: usize = 1 << 12;
 const SMALLEST_CACHE: usize = 1 << 12;
 /// 32 MiB of cache; past that, more of it no longer pays (measured with 100,000 rules).
@@ -108,12 +117,14 @@ impl Bdd {
     #[must_use]
     pub fn new(budget: usize) -> Self {
         let terminal = Node { variable: TERMINAL, zero: Region::ALL, one: Region::ALL };
+        let budget = budget.min((1 << 30) - 8);
         Self {
             nodes: vec![terminal],
             table: vec![0; FIRST_TABLE],
             cache: vec![Cached::EMPTY; SMALLEST_CACHE],
             bindings: Vec::new(),
-            budget: budget.min(1 << 30),
+            index_mask: (budget as u32 + 1).next_power_of_two() - 1,
+            budget,
         }
     }
 
@@ -127,6 +138,22 @@ impl Bdd {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 1
+    }
+
+    /// How far the arena is filled now, for [`Bdd::forget`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.nodes.len())
+    }
+
+    /// Gives back every node made since the mark, where they are many enough to be worth it. Regions
+    /// made since are void; no change may have been registered with them.
+    pub fn forget(&mut self, mark: Mark) {
+        if mark.0 + WORTH_FORGETTING < self.nodes.len() {
+            self.nodes.truncate(mark.0);
+            self.cache.fill(Cached::EMPTY);
+            self.rebuild_table(self.table.len());
+        }
     }
 
     /// How many nodes there may be.
@@ -171,13 +198,16 @@ impl Bdd {
 
     fn stored(&mut self, node: Node) -> Result<Region, Undecided> {
         let mask = self.table.len() - 1;
-        let mut slot = hash(&node) & mask;
+        let hash = hash(&node);
+        let tag = self.tag(hash);
+        let mut slot = hash & mask;
         loop {
-            let index = self.table[slot];
-            if index == 0 {
+            let entry = self.table[slot];
+            if entry == 0 {
                 break;
             }
-            if self.nodes[index as usize] == node {
+            let index = entry & self.index_mask;
+            if entry & !self.index_mask == tag && self.nodes[index as usize] == node {
                 return Ok(Region(index << 1));
             }
             slot = (slot + 1) & mask;
@@ -187,25 +217,31 @@ impl Bdd {
             return Err(Undecided { budget: self.budget });
         }
         self.nodes.push(node);
-        self.table[slot] = index as u32;
+        self.table[slot] = index as u32 | tag;
         if index * 4 > self.table.len() * 3 {
             self.rebuild_table(self.table.len() * 2);
         }
         Ok(Region((index as u32) << 1))
     }
 
+    /// The bits of a hash that stand above the index in the table.
+    const fn tag(&self, hash: usize) -> u32 {
+        (hash as u64 >> 32) as u32 & !self.index_mask
+    }
+
     /// Enters every node anew into a table of `slots` slots, and lets the cache keep pace.
-    pub(super) fn rebuild_table(&mut self, slots: usize) {
+    fn rebuild_table(&mut self, slots: usize) {
         self.table.clear();
         self.table.shrink_to(slots);
         self.table.resize(slots, 0);
         let mask = slots - 1;
         for (index, node) in self.nodes.iter().enumerate().skip(1) {
-            let mut slot = hash(node) & mask;
+            let hash = hash(node);
+            let mut slot = hash & mask;
             while self.table[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
-            self.table[slot] = index as u32;
+            self.table[slot] = index as u32 | self.tag(hash);
         }
         let wanted = slots.clamp(SMALLEST_CACHE, LARGEST_CACHE);
         if wanted > self.cache.len() {
@@ -250,10 +286,12 @@ fn hash(node: &Node) -> usize {
     mix([node.variable, node.zero.0, node.one.0])
 }
 
-/// Spreads three numbers over the high bits of a product (Fibonacci hashing), then folds them down.
+/// Spreads three numbers over all bits: the halves of a long product, folded (as wyhash does it), once
+/// more by Fibonacci's.
 fn mix(key: [u32; 3]) -> usize {
-    let pair = u64::from(key[0]) << 32 | u64::from(key[1]);
-    let first = pair.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let both = (first ^ first >> 29 ^ u64::from(key[2])).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (both ^ both >> 32) as usize
+    let pair = (u64::from(key[1]) << 32 | u64::from(key[2])) ^ 0x9e37_79b9_7f4a_7c15;
+    let first = u64::from(key[0]).wrapping_mul(0xd6e8_feb8_6659_fd93) ^ 0xe703_7ed1_a0b4_28db;
+    let long = u128::from(pair) * u128::from(first | 1);
+    let folded = (long as u64 ^ (long >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (folded ^ folded >> 32) as usize
 }

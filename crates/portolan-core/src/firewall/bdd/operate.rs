@@ -165,6 +165,32 @@ impl Bdd {
         result
     }
 
+    /// Whether some packet is in all three. Builds nothing.
+    pub fn meets_within(&mut self, f: Region, g: Region, within: Region) -> bool {
+        if f.is_none() || g.is_none() || within.is_none() || f == !g {
+            return false;
+        }
+        if within.is_all() || f == g {
+            return if f == g { self.meets(f, within) } else { self.meets(f, g) };
+        }
+        if f.is_all() || g.is_all() {
+            return self.meets(if f.is_all() { g } else { f }, within);
+        }
+        let (f, g) = if f < g { (f, g) } else { (g, f) };
+        // Told apart from `either` by the highest bit, which no handle has.
+        let key = [f.0, g.0, within.0 | 1 << 31];
+        if let Some(known) = self.remembered(key) {
+            return known.is_all();
+        }
+        let variable = self.top(f).min(self.top(g)).min(self.top(within));
+        let (f0, f1) = self.sides(f, variable);
+        let (g0, g1) = self.sides(g, variable);
+        let (within0, within1) = self.sides(within, variable);
+        let result = self.meets_within(f0, g0, within0) || self.meets_within(f1, g1, within1);
+        self.remember(key, if result { Region::ALL } else { Region::NONE });
+        result
+    }
+
     /// Whether every packet of `f` is in `g`. Builds nothing.
     pub fn covers(&mut self, g: Region, f: Region) -> bool {
         !self.meets(f, !g)

@@ -217,6 +217,37 @@ proptest! {
     }
 
     #[test]
+    fn meetings_are_the_pairs_that_have_a_packet_in_common(
+        ones in proptest::collection::vec(formula(), 0..8),
+        others in proptest::collection::vec(formula(), 0..8),
+    ) {
+        let mut bdd = Bdd::new(1 << 20);
+        let ones: Vec<Region> = ones.iter().map(|formula| built(&mut bdd, formula)).collect();
+        let others: Vec<Region> = others.iter().map(|formula| built(&mut bdd, formula)).collect();
+        let mut expected = Vec::new();
+        for (first, one) in (0..).zip(&ones) {
+            for (second, other) in (0..).zip(&others) {
+                if bdd.meets(*one, *other) {
+                    expected.push((first, second));
+                }
+            }
+        }
+        prop_assert_eq!(bdd.meetings(&ones, &others).unwrap(), expected);
+    }
+
+    #[test]
+    fn two_meet_within_a_third_where_all_three_have_a_packet_in_common(
+        a in formula(),
+        b in formula(),
+        c in formula(),
+    ) {
+        let mut bdd = Bdd::new(1 << 20);
+        let (a, b, c) = (built(&mut bdd, &a), built(&mut bdd, &b), built(&mut bdd, &c));
+        let all = bdd.intersection([a, b, c]).unwrap();
+        prop_assert_eq!(bdd.meets_within(a, b, c), !all.is_none());
+    }
+
+    #[test]
     fn a_row_is_dealt_as_one_after_the_other_takes(
         row in proptest::collection::vec((formula(), 0..5_u32, any::<bool>()), 0..12),
     ) {
@@ -287,4 +318,25 @@ fn a_hundred_thousand_prefixes_take_little_more_than_their_own_paths() {
     sorted.sort_unstable();
     let each = sorted.iter().map(|a| bdd.equal(bits, *a).unwrap()).collect();
     assert_eq!(bdd.union(each), Ok(all));
+}
+
+#[test]
+fn what_was_made_since_a_mark_is_forgotten_and_can_be_made_again() {
+    let mut bdd = Bdd::new(1 << 22);
+    let field = Bits { first: 0, width: 64 };
+    let before = bdd.range(field, 2, 70_000).unwrap();
+    let mark = bdd.mark();
+    let scattered: Vec<_> = (0..20_000_u128)
+        .map(|number| ((number * number * 0x9e37_79b9_7f4a_7c15) >> 8) & u128::from(u64::MAX))
+        .map(|number| (number, number))
+        .collect();
+    let since = bdd.ranges(field, &scattered).unwrap();
+    let both = bdd.and(before, since).unwrap();
+    let (filled, share) = (bdd.len(), bdd.share(both));
+    bdd.forget(mark);
+    assert!(bdd.len() < filled);
+    assert_eq!(bdd.range(field, 2, 70_000).unwrap(), before);
+    let again = bdd.ranges(field, &scattered).unwrap();
+    let both_again = bdd.and(before, again).unwrap();
+    assert_eq!((again, both_again, bdd.share(both_again)), (since, both, share));
 }

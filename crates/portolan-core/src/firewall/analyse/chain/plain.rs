@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Did, Flow, Run};
 use crate::firewall::analyse::effect::Effect;
+use crate::firewall::analyse::evaluate::InField;
 use crate::firewall::analyse::stream::{Stream, Streams};
 use crate::firewall::bdd::{Region, Taker, Undecided};
 use crate::firewall::{ChainId, RejectWith, Rule, RuleId, Statement, Verdict};
@@ -26,6 +27,8 @@ struct Asked {
     matches: Region,
 }
 
+/// So many rules in a row are many.
+const MANY: usize = 256;
 /// The label of packets that no rule ends, above those of all rules.
 const LEFT: u32 = Taker::NOBODY - 1;
 
@@ -141,10 +144,23 @@ impl Run<'_> {
 
     /// Deals `packets` to a row; what is left comes last, under [`LEFT`].
     fn deal(&mut self, row: Vec<Taker>, packets: Region) -> Result<Vec<(u32, Region)>, Undecided> {
-        let outside = Taker { region: !packets, label: Taker::NOBODY, passes_on: false };
+        // Many rules are dealt the packets of wider bounds, so that they need not pass what no rule asks.
+        let within = match row.len() >= MANY {
+            true => self.space.bounds(packets)?,
+            false => packets,
+        };
+        let outside = Taker { region: !within, label: Taker::NOBODY, passes_on: false };
         let rest = Taker { region: Region::ALL, label: LEFT, passes_on: false };
         let row: Vec<Taker> = [outside].into_iter().chain(row).chain([rest]).collect();
-        self.space.bdd.dealt(&row)
+        let bdd = &mut self.space.bdd;
+        let mut dealt = bdd.dealt(&row)?;
+        if within != packets {
+            for (_, region) in &mut dealt {
+                *region = bdd.and(*region, packets)?;
+            }
+            dealt.retain(|(_, region)| !region.is_none());
+        }
+        Ok(dealt)
     }
 
     /// Ends packets.
@@ -174,21 +190,27 @@ impl Run<'_> {
         effect: &Effect,
     ) -> Result<Region, Undecided> {
         let mut all = Vec::new();
+        let mut fields: Vec<InField> = Vec::new();
         for statement in &rule.statements {
+            let at = self.place(id, effect);
             match statement {
-                Statement::Match(wanted) => {
-                    let at = self.place(id, effect);
-                    all.push(self.space.matching(wanted, at, &mut self.memo)?);
-                }
-                Statement::Condition(asked) => {
-                    let at = self.place(id, effect);
-                    all.push(self.space.condition(asked, at)?);
-                }
+                Statement::Match(wanted) => match self.space.in_field(wanted, at) {
+                    Some(field) if fields.iter().all(|other| other.is_apart(&field)) => {
+                        fields.push(field);
+                    }
+                    _ => all.push(self.space.matching(wanted, at, &mut self.memo)?),
+                },
+                Statement::Condition(asked) => all.push(self.space.condition(asked, at)?),
                 _ => {}
             }
         }
         // From the last variables to the first, each step only adds on top.
         let bdd = &mut self.space.bdd;
+        fields.sort_unstable_by_key(|field| std::cmp::Reverse(field.bits.first));
+        let of_fields = fields
+            .iter()
+            .try_fold(Region::ALL, |rest, field| bdd.ranges_and(field.bits, &field.ranges, rest))?;
+        all.push(of_fields);
         all.sort_by_key(|region| std::cmp::Reverse(bdd.branch(*region).map_or(0, |b| b.variable)));
         bdd.intersection(all)
     }

@@ -1,0 +1,127 @@
+//! Which of many regions have packets in common with which of many others: both go down the variables
+//! together, so that nobody is asked about those it has parted from already.
+
+use std::collections::HashSet;
+
+use super::Undecided;
+use super::node::{Bdd, Region, TERMINAL};
+
+/// So few pairs are asked one by one.
+const FEW: usize = 8;
+/// So many steps may be done for each node of the budget.
+const STEPS_FOR_A_NODE: u64 = 32;
+
+impl Bdd {
+    /// The pairs, by their places in the two lists, that have a packet in common; ascending.
+    ///
+    /// # Errors
+    /// When finding them takes longer than the budget stands for. Builds nothing.
+    pub fn meetings(
+        &mut self,
+        ones: &[Region],
+        others: &[Region],
+    ) -> Result<Vec<(u32, u32)>, Undecided> {
+        let mut meetings = Meetings {
+            steps: STEPS_FOR_A_NODE * self.budget() as u64,
+            bdd: self,
+            ones: Vec::new(),
+            others: Vec::new(),
+            found: HashSet::new(),
+        };
+        for (places, regions) in [(&mut meetings.ones, ones), (&mut meetings.others, others)] {
+            places.extend((0..).zip(regions.iter().copied()).filter(|(_, r)| !r.is_none()));
+        }
+        meetings.below(0, 0)?;
+        let mut found: Vec<(u32, u32)> = meetings.found.into_iter().collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+/// Two lists on their way down; the deepest stand last.
+struct Meetings<'b> {
+    bdd: &'b mut Bdd,
+    steps: u64,
+    ones: Vec<(u32, Region)>,
+    others: Vec<(u32, Region)>,
+    found: HashSet<(u32, u32)>,
+}
+
+impl Meetings<'_> {
+    /// Finds pairs of the lists that begin there.
+    fn below(&mut self, one: usize, other: usize) -> Result<(), Undecided> {
+        let (ones, others) = (self.ones.len() - one, self.others.len() - other);
+        let budget = self.bdd.budget();
+        let steps = (ones + others) as u64;
+        self.steps = self.steps.checked_sub(steps).ok_or(Undecided { budget })?;
+        if ones == 0 || others == 0 {
+            return Ok(());
+        }
+        if ones * others <= FEW {
+            self.few(one, other);
+            return Ok(());
+        }
+        self.settle_those_with_all(one, other)?;
+        let both = self.ones[one..].iter().chain(&self.others[other..]);
+        let variable = both.map(|(_, region)| self.bdd.top(*region)).min().unwrap_or(TERMINAL);
+        if variable == TERMINAL {
+            return Ok(());
+        }
+        let (ones, others) = (self.ones.len(), self.others.len());
+        for is_one in [false, true] {
+            let bdd = &*self.bdd;
+            for (list, from, to) in [(&mut self.ones, one, ones), (&mut self.others, other, others)]
+            {
+                for index in from..to {
+                    let (place, region) = list[index];
+                    let sides = bdd.sides(region, variable);
+                    let side = if is_one { sides.1 } else { sides.0 };
+                    if !side.is_none() {
+                        list.push((place, side));
+                    }
+                }
+            }
+            self.below(ones, others)?;
+            self.ones.truncate(ones);
+            self.others.truncate(others);
+        }
+        Ok(())
+    }
+
+    fn few(&mut self, one: usize, other: usize) {
+        for (first, a) in &self.ones[one..] {
+            for (second, b) in &self.others[other..] {
+                let pair = (*first, *second);
+                if !self.found.contains(&pair) && self.bdd.meets(*a, *b) {
+                    self.found.insert(pair);
+                }
+            }
+        }
+    }
+
+    /// Who has all packets that are left meets everybody, and need not go on.
+    fn settle_those_with_all(&mut self, one: usize, other: usize) -> Result<(), Undecided> {
+        let is_all = |place: &(u32, Region)| place.1.is_all();
+        let mut pairs = Vec::new();
+        for all in self.ones[one..].iter().filter(|place| is_all(place)) {
+            pairs.extend(self.others[other..].iter().map(|(place, _)| (all.0, *place)));
+        }
+        for all in self.others[other..].iter().filter(|place| is_all(place)) {
+            pairs.extend(self.ones[one..].iter().map(|(place, _)| (*place, all.0)));
+        }
+        let budget = self.bdd.budget();
+        self.steps = self.steps.checked_sub(pairs.len() as u64).ok_or(Undecided { budget })?;
+        self.found.extend(pairs);
+        for (list, from) in [(&mut self.ones, one), (&mut self.others, other)] {
+            let mut kept = from;
+            for index in from..list.len() {
+                if !list[index].1.is_all() {
+                    list[kept] = list[index];
+                    kept += 1;
+                }
+            }
+            list.truncate(kept);
+        }
+        Ok(())
+    }
+}

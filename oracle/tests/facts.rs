@@ -209,13 +209,13 @@ fn adding_to_a_full_set_ends_the_rule() {
 #[test]
 fn what_a_packet_puts_into_a_set_it_finds_there() {
     on_bench("what_a_packet_puts_into_a_set_it_finds_there", |bench| {
-        // The set is as before when the packet is gone, so that the listing is the same.
-        let (add, delete) = ("add @s { ip saddr }", "delete @s { ip saddr }");
+        // What is taken out keeps its place for a while, so that a later `add` may fail: nothing here
+        // takes any out, and the simulator says of such a set that it depends.
+        let add = "add @s { ip saddr }";
         let tests = [
-            (format!("{add} ip saddr @s {delete} accept"), In),
-            (format!("{add} {delete} ip saddr @s accept"), Lost),
-            (format!("{add} ip daddr != @s {delete} accept"), In),
-            (format!("{add} continue\n ip saddr @s {delete} accept"), In),
+            (format!("{add} ip saddr @s accept"), In),
+            (format!("{add} ip daddr != @s accept"), In),
+            (format!("{add} continue\n ip saddr @s accept"), In),
             ("ip saddr @s accept".to_owned(), Lost),
         ];
         for (rules, fate) in tests {

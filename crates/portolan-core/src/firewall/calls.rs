@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::rule::{Effect, Expression, Match, Statement, Test, Verdict};
+use super::rule::{Effect, Expression, Match, SetOperation, Statement, Test, Verdict};
 use super::ruleset::{Chain, Ruleset, Table};
 use super::value::{ElementValue, Elements, Set, SetFlags, SetRef};
 
@@ -185,6 +185,15 @@ impl Table {
         });
         verdicts.filter_map(|verdict| match verdict {
             Verdict::Jump(name) | Verdict::Goto(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// The sets its rules take elements out of.
+    pub(crate) fn emptied(&self) -> impl Iterator<Item = &str> {
+        let statements = self.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+        statements.filter_map(|statement| match statement {
+            Statement::Update { operation: SetOperation::Delete, set, .. } => Some(&**set),
             _ => None,
         })
     }

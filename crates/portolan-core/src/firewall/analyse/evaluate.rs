@@ -363,7 +363,17 @@ impl Space {
             };
             region = match change.is_in {
                 true => self.bdd.or(region, same)?,
-                false => self.bdd.minus(region, same)?,
+                false => {
+                    // Whether it was in there to be taken out, and is gone at once, nobody knows.
+                    let text = format!("what was taken out of @{set} is still found");
+                    let key = format!("{text} {table} {number} {bits:?}");
+                    let rule = Some(at.rule);
+                    let question = Question { text, rule, presumed: None, is_choice: false };
+                    let is_found = self.question(key, question)?;
+                    let others = self.bdd.minus(region, same)?;
+                    let found = self.bdd.and(same, is_found)?;
+                    self.bdd.or(others, found)?
+                }
             };
         }
         Ok(region)

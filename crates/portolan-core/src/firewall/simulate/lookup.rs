@@ -84,7 +84,8 @@ impl<'r> Walker<'r> {
                 (Some(false), _) => None,
                 // A member put in by the packet has no value of its own; maps are not filled so.
                 (Some(true), true) => Some(Hit::Yes(usize::MAX)),
-                (Some(true), false) => Some(Hit::No),
+                // Whether it was in there to be taken out, and is gone at once, nobody knows.
+                (Some(true), false) => Some(Hit::Perhaps),
                 (None, _) => Some(Hit::Perhaps),
             }
         })

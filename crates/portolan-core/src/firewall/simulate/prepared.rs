@@ -1,7 +1,7 @@
 //! A ruleset made ready for many packets: the order of chains at each hook, names, indexes of sets.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::answers::Answers;
 use super::explore;
@@ -38,6 +38,8 @@ pub(super) struct ReadyTable<'r> {
     /// Chains that come to themselves again.
     pub(super) circular: Vec<bool>,
     pub(super) sets: HashMap<&'r str, (usize, Index)>,
+    /// Sets that packets take elements out of.
+    pub(super) emptied: HashSet<&'r str>,
 }
 
 /// What happens at a hook.
@@ -166,7 +168,8 @@ impl<'r> ReadyTable<'r> {
             let index = set.elements.as_deref().map_or(Index::Linear, Index::new);
             (&*set.name, (at, index))
         });
-        Self { circular: circular(table, &chains), chains, sets: sets.collect() }
+        let emptied = table.emptied().collect();
+        Self { circular: circular(table, &chains), chains, sets: sets.collect(), emptied }
     }
 }
 

@@ -177,6 +177,10 @@ impl<'r> Walker<'r> {
         let place =
             ready.and_then(|(at, _)| self.prepared.ruleset.tables.get(table)?.sets.get(*at));
         let Some(known) = place else { return self.ask_room(set, at) };
+        // What is taken out keeps its place until the kernel has tidied up (measured).
+        if self.prepared.tables.get(table).is_some_and(|table| table.emptied.contains(set)) {
+            return self.ask_room(set, at);
+        }
         let (Some(size), Some(elements)) = (known.size, known.elements.as_deref()) else {
             return known.size.is_none() || self.ask_room(set, at);
         };

@@ -40,8 +40,9 @@ rules in thought: routed, translated, filtered, taken by the socket that is
 bound there or by a container, and its answer back. Whom an answer holds for
 is exact, however many senders there are. Of two answers for IPv4 and IPv6
 both are shown. Neighbours who reach a container not by the port but at its
-own address, through this machine, are told of beside it. As root; without rights to read the rules the answer
-is `unknown`. What filters between here and the sender is not seen.
+own address, through this machine, are told of beside it. As root; without
+rights to read the rules the answer is `unknown`. What filters between here
+and the sender is not seen.
 
 With --rules the answer is about saved rules of another machine: which sockets
 it has is not known, nor its addresses (--local, --world tell them).

@@ -34,6 +34,8 @@ pub(in crate::firewall::analyse) struct Traits {
     asked: HashMap<ChainId, usize>,
     /// Sets, by table, that rules look at or write to in several places.
     pub(super) watched: HashSet<(usize, Box<str>)>,
+    /// Sets that packets take elements out of.
+    pub(super) emptied: HashSet<(usize, Box<str>)>,
 }
 
 impl Run<'_> {
@@ -151,6 +153,7 @@ impl Traits {
                 }
                 asks.insert(id, targets);
             }
+            traits.emptied.extend(table.emptied().map(|set| (t, set.into())));
             traits.watched.extend(watched(table).into_iter().map(|set| (t, set)));
             traits.spread(&asks);
             traits.circular.extend(circular(&asks));

@@ -61,6 +61,10 @@ impl Run<'_> {
         effect: &Effect,
     ) -> Result<Region, Undecided> {
         let number = rule.chain.table;
+        // What is taken out keeps its place until the kernel has tidied up (measured).
+        if self.traits.emptied.contains(&(number, name.into())) {
+            return self.has_room(name);
+        }
         let set = self.ruleset.tables.get(number).and_then(|table| table.set(name));
         let changes: Vec<&Change> = effect.changes_of(number, name).collect();
         let size = set.map(|set| set.size.map_or(usize::MAX, |size| size as usize));
@@ -79,14 +83,18 @@ impl Run<'_> {
             }
             _ => Region::NONE,
         };
-        let text = format!("set @{name} has room");
-        let question =
-            Question { text: text.clone(), rule: None, presumed: Some(true), is_choice: false };
-        let has_room = self.space.question(text, question)?;
+        let has_room = self.has_room(name)?;
         let Some(change) = changes.last() else { return self.space.bdd.or(inside, has_room) };
         let bits: Vec<_> = parts.iter().map(|part| part.bits.as_slice()).collect();
         let again = self.space.same_key(&bits, &change.key)?.unwrap_or(Region::NONE);
         if again.is_all() && change.is_in { Ok(again) } else { Ok(has_room) }
+    }
+
+    fn has_room(&mut self, name: &str) -> Result<Region, Undecided> {
+        let text = format!("set @{name} has room");
+        let question =
+            Question { text: text.clone(), rule: None, presumed: Some(true), is_choice: false };
+        self.space.question(text, question)
     }
 }
 

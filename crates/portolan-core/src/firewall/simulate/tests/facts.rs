@@ -112,7 +112,7 @@ fn what_a_packet_puts_into_a_set_is_there_for_the_next_rule() {
     assert_eq!(outcome(&rules, &syn(80)), Accept);
     let mut rules = inet(vec![chain(SetOperation::Delete)]);
     rules.tables[0].sets = vec![set("s", Some(vec![Element::of(Span::number(0x0a09_0001))]))];
-    assert_eq!(outcome(&rules, &syn(80)), Drop);
+    assert!(!walk(&rules, &syn(80)).is_certain(), "what is taken out may stay for a while");
 }
 
 #[test]

@@ -152,6 +152,11 @@ fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
         // The namespace has no connection, and that is an error.
         .replace("--flows conntrack", "--flows flows.csv")
         .replace("| man -l -", "> page");
+    // A pause is of rules that are there.
+    let line = match line.contains("off --for") {
+        true => format!("portolan firewall apply --inventory prod.toml --yes --detach && {line}"),
+        false => line,
+    };
     let ran = ns
         .command("sh")
         .args(["-c", &line])

@@ -83,7 +83,7 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
         } else {
             "only this SSH session: no [management] in the inventory"
         };
-        writeln!(screen, "access that must stay: {whom}")?;
+        screen.hanging("access that must stay: ", whom)?;
     } else {
         writeln!(screen, "access that must stay:")?;
     }

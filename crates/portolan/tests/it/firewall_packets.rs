@@ -31,7 +31,7 @@ impl Line {
         attach(&client, &["192.0.2.7/32", "198.51.100.7/32"]);
         host.ip("route add default via 10.80.0.2");
         host.ip("-6 route add fd80:1::/64 via fd80::2");
-        let ports = "for port in (22, 80, 443, 8443):\n    listener(f'[::]:{port}', 64)";
+        let ports = "for port in (22, 80, 443, 8443):\n    listener(f'[::]:{port}', 4096)";
         let server = host.python(ports);
         Self { host, client, folder: tempfile::tempdir().unwrap(), _server: server }
     }
@@ -169,7 +169,7 @@ fn a_door_opens_for_who_knocks_in_order_and_closes_again() {
     }
     assert!(!line.is_open("10.80.0.2", 8443));
     for source in ["10.80.0.2", "fd80::2"] {
-        // Its neighbour is known from here on: knocks do not wait for one another in a queue.
+        // Its neighbour is known from here on: no knock waits for it and is overtaken.
         assert!(!line.is_open(source, 8443), "{source}");
         for port in [7001, 7002, 7003] {
             line.knock(source, port);

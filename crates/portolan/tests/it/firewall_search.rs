@@ -66,6 +66,26 @@ fn what_leaves_this_machine_is_searched_as_it_is_simulated() {
 }
 
 #[test]
+fn rules_that_translate_to_elsewhere_are_not_called_equal() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, to: &str| {
+        let save = format!(
+            "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT \
+             [0:0]\n-A PREROUTING -p tcp -m tcp --dport 81 -j DNAT --to-destination {to}\nCOMMIT\n"
+        );
+        let path = folder.path().join(name);
+        fs::write(&path, save).unwrap();
+        path.display().to_string()
+    };
+    let (one, other) = (write("one", "172.30.0.2:80"), write("other", "172.30.0.3:80"));
+    let diff =
+        |after: &str| Program::line(&format!("firewall diff v4:{one} v4:{after} --json")).run();
+    let told = diff(&other).expect_code(3).json();
+    assert!(told["equal"].is_null(), "{told}");
+    assert_eq!(diff(&one).expect_code(0).json()["equal"], true);
+}
+
+#[test]
 fn lint_names_the_rule_and_what_hides_it() {
     let folder = TempDir::new().unwrap();
     let rules = saved(&folder, "saved", &RULES);

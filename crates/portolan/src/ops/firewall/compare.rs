@@ -97,8 +97,11 @@ pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Vec<Differences>>
     Ok(report)
 }
 
+/// A rule that translates: its chain, where packets enter that, and the rule as written.
+type Translating<'r> = (&'r str, Option<(Hook, i32)>, &'r str);
+
 /// The rules that translate, with where they stand.
-fn translations(ruleset: &Ruleset) -> Vec<(&str, Option<(Hook, i32)>, &str)> {
+fn translations(ruleset: &Ruleset) -> Vec<Translating<'_>> {
     let translates = |rule: &&Rule| {
         rule.statements.iter().any(|statement| matches!(statement, Statement::Nat(_)))
     };

@@ -179,7 +179,8 @@ impl<'r> Walker<'r> {
         let Some(known) = place else { return self.ask_room(set, at) };
         // What is taken out keeps its place until the kernel has tidied up (measured).
         if self.prepared.tables.get(table).is_some_and(|table| table.emptied.contains(set)) {
-            return self.ask_room(set, at);
+            let question = format!("set @{set}, which elements are taken out of, has room");
+            return self.ask(&question, Some(at), About::Setting, None);
         }
         let (Some(size), Some(elements)) = (known.size, known.elements.as_deref()) else {
             return known.size.is_none() || self.ask_room(set, at);

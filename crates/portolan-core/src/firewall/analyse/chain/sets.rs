@@ -63,7 +63,10 @@ impl Run<'_> {
         let number = rule.chain.table;
         // What is taken out keeps its place until the kernel has tidied up (measured).
         if self.traits.emptied.contains(&(number, name.into())) {
-            return self.has_room(name);
+            let text = format!("set @{name}, which elements are taken out of, has room");
+            let question =
+                Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+            return self.space.question(text, question);
         }
         let set = self.ruleset.tables.get(number).and_then(|table| table.set(name));
         let changes: Vec<&Change> = effect.changes_of(number, name).collect();

@@ -34,8 +34,8 @@ mod translate;
 mod walk;
 
 pub use answers::{About, Answers, Open, Presumed, Question};
-pub(in crate::firewall) use prepared::Event;
 pub use prepared::Prepared;
+pub(in crate::firewall) use prepared::{Event, asks_of, by_name, circular, turned};
 pub use walk::{
     Because, Decision, Dependency, Did, NoWay, Note, Outcome, Station, Step, Walk, Way,
 };

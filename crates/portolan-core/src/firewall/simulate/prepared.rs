@@ -162,26 +162,37 @@ impl<'r> Prepared<'r> {
 impl<'r> ReadyTable<'r> {
     fn new(table: &'r Table) -> Self {
         // The first of a name holds, as in `Table::chain`; the kernel has no two.
-        let chains: HashMap<&str, usize> =
-            table.chains.iter().enumerate().rev().map(|(at, chain)| (&*chain.name, at)).collect();
+        let chains = by_name(table);
         let sets = table.sets.iter().enumerate().rev().map(|(at, set)| {
             let index = set.elements.as_deref().map_or(Index::Linear, Index::new);
             (&*set.name, (at, index))
         });
         let emptied = table.emptied().collect();
-        Self { circular: circular(table, &chains), chains, sets: sets.collect(), emptied }
+        Self { circular: circular(&asks_of(table, &chains)), chains, sets: sets.collect(), emptied }
     }
 }
 
-/// Chains that come to themselves again by jumps and gotos.
-fn circular(table: &Table, chains: &HashMap<&str, usize>) -> Vec<bool> {
+/// The chains of a table by their names; the first of a name holds.
+pub(in crate::firewall) fn by_name(table: &Table) -> HashMap<&str, usize> {
+    table.chains.iter().enumerate().rev().map(|(at, chain)| (&*chain.name, at)).collect()
+}
+
+/// The chains each chain asks, by their indexes, once for each place.
+pub(in crate::firewall) fn asks_of(
+    table: &Table,
+    chains: &HashMap<&str, usize>,
+) -> Vec<Vec<usize>> {
     let targets = |chain| table.asked_by(chain).filter_map(|name| chains.get(name).copied());
-    let asks: Vec<Vec<usize>> = table.chains.iter().map(|chain| targets(chain).collect()).collect();
+    table.chains.iter().map(|chain| targets(chain).collect()).collect()
+}
+
+/// Chains that come to themselves again by jumps and gotos.
+pub(in crate::firewall) fn circular(asks: &[Vec<usize>]) -> Vec<bool> {
     // Kahn: what remains after taking away all that nobody asks, again and again, is in a circle or is
     // asked from one; the same from the other end leaves the circles and what lies between them.
     let mut is_left = vec![true; asks.len()];
     for reversed in [false, true] {
-        let edges = if reversed { turned(&asks) } else { asks.clone() };
+        let edges = if reversed { turned(asks) } else { asks.to_vec() };
         let mut degree = vec![0_usize; edges.len()];
         let mut ready = Vec::new();
         for (from, to) in edges.iter().enumerate() {
@@ -206,7 +217,7 @@ fn circular(table: &Table, chains: &HashMap<&str, usize>) -> Vec<bool> {
     is_left
 }
 
-fn turned(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(in crate::firewall) fn turned(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut back = vec![Vec::new(); edges.len()];
     for (from, to) in edges.iter().enumerate() {
         for &to in to {

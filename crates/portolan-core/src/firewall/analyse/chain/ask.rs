@@ -7,6 +7,7 @@ use super::{Flow, Run, Step};
 use crate::firewall::analyse::effect::Effect;
 use crate::firewall::analyse::stream::{Stream, Streams};
 use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::simulate::{asks_of, by_name, circular, turned};
 use crate::firewall::{ChainId, Origin, RejectWith, Rule, Ruleset, Statement};
 
 /// How deep the kernel lets chains nest: one less than NFT_JUMP_STACK_SIZE (measured).
@@ -27,7 +28,7 @@ pub(in crate::firewall::analyse) struct Summary {
 #[derive(Debug, Default)]
 pub(in crate::firewall::analyse) struct Traits {
     /// Changes packets, or asks a chain that does, or asks itself.
-    changes: HashMap<ChainId, bool>,
+    changes: HashSet<ChainId>,
     /// Comes to itself again.
     circular: HashSet<ChainId>,
     /// From how many places it is asked.
@@ -91,7 +92,7 @@ impl Run<'_> {
         let is_plain = self.decisions.is_none() && !self.is_in_nat;
         is_plain
             && self.traits.asked.get(&id).is_some_and(|asked| *asked > 1)
-            && !self.traits.changes.get(&id).copied().unwrap_or(true)
+            && !self.traits.changes.contains(&id)
     }
 
     fn summed_up(&mut self, id: ChainId, stream: Stream, depth: usize) -> Result<Flow, Undecided> {
@@ -141,38 +142,26 @@ impl Traits {
     pub(in crate::firewall::analyse) fn of(ruleset: &Ruleset) -> Self {
         let mut traits = Self::default();
         for (t, table) in ruleset.tables.iter().enumerate() {
-            let ids = (0..table.chains.len()).map(|chain| ChainId { table: t, chain });
-            let mut asks: HashMap<ChainId, Vec<ChainId>> = HashMap::new();
-            for (id, chain) in ids.zip(&table.chains) {
-                traits.changes.insert(id, chain.rules.iter().any(changes));
-                let targets = table.asked_by(chain).filter_map(|name| table.chain(name));
-                let targets: Vec<ChainId> =
-                    targets.map(|(chain, _)| ChainId { table: t, chain }).collect();
-                for target in &targets {
-                    *traits.asked.entry(*target).or_default() += 1;
-                }
-                asks.insert(id, targets);
+            let id = |chain| ChainId { table: t, chain };
+            let asks = asks_of(table, &by_name(table));
+            for target in asks.iter().flatten() {
+                *traits.asked.entry(id(*target)).or_default() += 1;
             }
             traits.emptied.extend(table.emptied().map(|set| (t, set.into())));
             traits.watched.extend(watched(table).into_iter().map(|set| (t, set)));
-            traits.spread(&asks);
-            traits.circular.extend(circular(&asks));
-        }
-        traits
-    }
-
-    /// A chain that asks one that changes packets changes them too.
-    fn spread(&mut self, asks: &HashMap<ChainId, Vec<ChainId>>) {
-        let mut is_new = true;
-        while is_new {
-            is_new = false;
-            for (id, targets) in asks {
-                let any = targets.iter().any(|target| self.changes.get(target) == Some(&true));
-                if any && self.changes.insert(*id, true) == Some(false) {
-                    is_new = true;
+            // A chain that asks one that changes packets changes them too.
+            let askers = turned(&asks);
+            let own = |at: &usize| table.chains[*at].rules.iter().any(changes);
+            let mut open: Vec<usize> = (0..table.chains.len()).filter(own).collect();
+            while let Some(at) = open.pop() {
+                if traits.changes.insert(id(at)) {
+                    open.extend(&askers[at]);
                 }
             }
+            let circles = circular(&asks).into_iter().enumerate().filter(|(_, is_one)| *is_one);
+            traits.circular.extend(circles.map(|(at, _)| id(at)));
         }
+        traits
     }
 }
 
@@ -194,26 +183,4 @@ pub(in crate::firewall::analyse) fn asked_from(ruleset: &Ruleset, id: ChainId) -
     let Some(chain) = table.chains.get(id.chain) else { return Vec::new() };
     let found = table.asked_by(chain).filter_map(|name| table.chain(name));
     found.map(|(chain, _)| ChainId { table: id.table, chain }).collect()
-}
-
-/// Chains that come to themselves again: Kahn's order from both ends leaves them, and what lies
-/// between two circles.
-fn circular(asks: &HashMap<ChainId, Vec<ChainId>>) -> Vec<ChainId> {
-    let mut left: HashSet<ChainId> = asks.keys().copied().collect();
-    loop {
-        let asked: HashSet<ChainId> = left
-            .iter()
-            .flat_map(|id| asks.get(id).into_iter().flatten().copied())
-            .filter(|id| left.contains(id))
-            .collect();
-        let is_between = |id: &ChainId| {
-            let asks_one = asks.get(id).is_some_and(|to| to.iter().any(|to| left.contains(to)));
-            asks_one && asked.contains(id)
-        };
-        let kept: HashSet<ChainId> = left.iter().copied().filter(is_between).collect();
-        if kept.len() == left.len() {
-            return left.into_iter().collect();
-        }
-        left = kept;
-    }
 }

@@ -325,3 +325,14 @@ fn a_budget_that_is_used_up_is_an_answer_of_its_own() {
         }
     );
 }
+
+#[test]
+fn twenty_thousand_chains_that_ask_each_other_in_a_row_are_looked_through() {
+    let mut text = String::from("*filter\n:INPUT DROP [0:0]\n");
+    let count = 20_000;
+    (0..count).for_each(|at| text += &format!(":c{at} - [0:0]\n"));
+    text += "-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -j c0\n";
+    (1..count).for_each(|at| text += &format!("-A c{} -j c{at}\n", at - 1));
+    let found = searched(&read(&(text + "COMMIT\n")), 22, Way::Input);
+    assert_eq!(found.answer, Answer::Always);
+}

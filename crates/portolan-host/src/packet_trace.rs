@@ -32,7 +32,7 @@ use crate::kernel::packet;
 use crate::tool::Tool;
 
 /// Which packets are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// From there.
     pub from: IpAddr,
@@ -40,6 +40,8 @@ pub struct Wanted {
     pub transport: Transport,
     /// To this port.
     pub port: Port,
+    /// Where their destination is translated to, whence the answers come then.
+    pub behind: Vec<Endpoint>,
 }
 
 /// Something that was seen.
@@ -95,6 +97,15 @@ impl Tracer {
         format!("portolan_trace_{}", std::process::id())
     }
 
+    /// Whether packets could be traced, before anything is changed.
+    ///
+    /// # Errors
+    /// Without CAP_NET_ADMIN, without nft.
+    pub fn precheck() -> Result<(), TraceError> {
+        Tool::find("nft").ok_or(TraceError::NoTool)?;
+        subscribe().map(drop).map_err(TraceError::from)
+    }
+
     /// Makes the table and listens.
     ///
     /// # Errors
@@ -113,7 +124,7 @@ impl Tracer {
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(input) = &mut nft.stdin {
-            input.write_all(script(&table, wanted).as_bytes())?;
+            input.write_all(script(&table, &wanted).as_bytes())?;
             input.flush()?;
         }
         let mut tracer = Self { wanted, table, events, wire, nft };
@@ -218,19 +229,34 @@ impl Drop for Tracer {
     }
 }
 
-/// What nft is told. The first chains mark, the last ones only tell that a packet came so far.
-fn script(table: &str, wanted: Wanted) -> String {
-    let Wanted { from, transport, port } = wanted;
+/// What nft is told. The first chains mark, the last ones only tell that a packet came so far. Answers
+/// are marked in chains of their own, by which they are told from what they answer.
+fn script(table: &str, wanted: &Wanted) -> String {
+    let Wanted { from, transport, port, behind } = wanted;
     let ip = if from.is_ipv4() { "ip" } else { "ip6" };
-    let mark =
-        format!("{ip} saddr {from} meta l4proto {transport} th dport {port} meta nftrace set 1");
+    let mark = format!("{ip} saddr {from} meta l4proto {transport} th dport {port}");
     let mut script = format!("add table inet {table} {{ flags owner; }}\n");
-    for hook in ["prerouting", "output"] {
+    let mut chain = |first: &str, hook: &str, rules: &[String]| {
+        let name = format!("{table} {first}-{hook}");
         script.push_str(&format!(
-            "add chain inet {table} first-{hook} {{ type filter hook {hook} priority -350; }}\n\
-             add rule inet {table} first-{hook} {mark}\n"
+            "add chain inet {name} {{ type filter hook {hook} priority -350; }}\n"
         ));
+        for rule in rules {
+            script.push_str(&format!("add rule inet {name} {rule} meta nftrace set 1\n"));
+        }
+    };
+    for hook in ["prerouting", "output"] {
+        chain("first", hook, std::slice::from_ref(&mark));
     }
+    let answer = |port: Port, and: String| {
+        format!("{ip} daddr {from} meta l4proto {transport} th sport {port}{and}")
+    };
+    let mut own = vec![answer(*port, String::new())];
+    own.extend(behind.iter().map(|at| answer(at.port, String::new())));
+    let of_others = behind.iter().map(|at| answer(at.port, format!(" {ip} saddr {}", at.address)));
+    let of_others: Vec<String> = of_others.collect();
+    chain(ANSWER, "output", &own);
+    chain(ANSWER, "prerouting", &of_others);
     for hook in ["input", "postrouting"] {
         script.push_str(&format!(
             "add chain inet {table} last-{hook} {{ type filter hook {hook} priority {LAST}; }}\n"
@@ -322,7 +348,7 @@ fn read(packet: &[u8], wanted: &Wanted) -> Option<Wire> {
 ///
 /// # Errors
 /// When the address is not ours; that nothing answers is none.
-pub fn send(wanted: Wanted, to: IpAddr) -> io::Result<()> {
+pub fn send(wanted: &Wanted, to: IpAddr) -> io::Result<()> {
     let domain = Domain::for_address(SocketAddr::new(to, 0));
     let (kind, protocol) = match wanted.transport {
         Transport::Udp => (Type::DGRAM, Protocol::UDP),
@@ -339,6 +365,8 @@ pub fn send(wanted: Wanted, to: IpAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// How the chains that mark answers are called, before their hook.
+pub const ANSWER: &str = "answer";
 /// Behind every chain anybody would make.
 const LAST: i32 = 2_147_000_000;
 const TRIES: usize = 40;

@@ -42,6 +42,8 @@ pub enum Fix {
     NotStraight {
         /// What stands behind the port.
         to: Endpoint,
+        /// Its transport.
+        transport: Transport,
         /// The interface to it, whose own traffic is not meant.
         interface: Option<Box<str>>,
     },
@@ -62,7 +64,8 @@ pub enum Fix {
 pub fn fixes(reach: &PortReach, rules: &Rules) -> Vec<Fix> {
     let straight = reach.straight().filter_map(|group| match &group.taker {
         Some(Taker::Behind { to, interface, .. }) => {
-            Some(Fix::NotStraight { to: *to, interface: interface.clone() })
+            let (transport, interface) = (reach.transport, interface.clone());
+            Some(Fix::NotStraight { to: *to, transport, interface })
         }
         _ => None,
     });

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 use portolan_core::firewall::Ruleset;
-use portolan_core::net::{Port, TransportSet};
-use portolan_core::reach::{Answer, End, Rules};
+use portolan_core::net::{Endpoint, Port, TransportSet};
+use portolan_core::reach::{Answer, Rules};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::{self, PortSelection};
 
@@ -14,7 +14,7 @@ use crate::cli::confirm::confirm;
 use crate::exit::Exit;
 use crate::fault::Fault;
 use crate::ops::firewall::source;
-use crate::ops::reach::{Report, Request, live};
+use crate::ops::reach::{Report, Request, Row, live};
 use crate::render::screen::Screen;
 use crate::{ops, render};
 
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Reach, global: &Global) -> Result<Exit> {
     Ok(end(&report))
 }
 
-/// Follows a real packet: 0 it got through, 1 it did not.
+/// Follows a real packet: 0 it got through and its answer out, 1 not.
 fn follow(arguments: &Reach, global: &Global, report: &Report) -> Result<Exit> {
     let [from] = &arguments.from[..] else {
         return Err(Fault::new("--live follows packets of one sender", HINT));
@@ -54,11 +54,12 @@ fn follow(arguments: &Reach, global: &Global, report: &Report) -> Result<Exit> {
             Fault::new(format!("--live follows packets of one address, not of `{word}`"), HINT)
         })?,
     };
-    let [row] = &report.rows[..] else {
-        return Err(Fault::new("--live follows packets to one port", "name one: 443, 53/udp"));
-    };
+    let row = followed(report)?;
     let (port, transport) = (row.reach.port, row.reach.transport);
-    let plan = live::plan(from, port, transport, &report.world, arguments.wait)?;
+    let plan = live::plan(from, port, transport, behind(row), &report.world, arguments.wait)?;
+    if !arguments.dry_run {
+        live::precheck()?;
+    }
     render::reach::plan(&plan);
     if arguments.dry_run {
         return Ok(Exit::Yes);
@@ -72,11 +73,35 @@ fn follow(arguments: &Reach, global: &Global, report: &Report) -> Result<Exit> {
     let seen = live::follow(plan, ruleset)?;
     let mut screen = Screen::open(global);
     match global.json {
-        true => render::reach::live_json(&mut screen, report, &seen)?,
-        false => render::reach::live_text(&mut screen, report, &seen)?,
+        true => render::reach::live_json(&mut screen, report, row, &seen)?,
+        false => render::reach::live_text(&mut screen, row, &seen)?,
     }
-    let has_come = seen.way.is_some_and(|way| matches!(way.end, End::Delivered | End::Forwarded));
-    Ok(if has_come { Exit::Yes } else { Exit::No })
+    Ok(if seen.is_reached() { Exit::Yes } else { Exit::No })
+}
+
+/// The one port that is followed: the one that was named, not those whose traffic ends up there.
+fn followed(report: &Report) -> Result<&Row> {
+    let named = report.rows.iter().filter(|row| row.leads_to.is_none());
+    let candidates: Vec<&Row> = match named.clone().count() {
+        0 => report.rows.iter().collect(),
+        _ => named.collect(),
+    };
+    if let [row] = &candidates[..] {
+        return Ok(row);
+    }
+    let told = |row: &&Row| format!("{}/{}", row.reach.port, row.reach.transport);
+    let all: Vec<String> = candidates.iter().take(SHOWN).map(told).collect();
+    let hint = format!("name one: {}", all.join(", "));
+    Err(Fault::new("--live follows packets to one port", hint))
+}
+
+/// Where packets to a port are sent on to.
+fn behind(row: &Row) -> Vec<Endpoint> {
+    let mut all: Vec<Endpoint> =
+        row.reach.groups().filter_map(|group| Some(group.translated.as_ref()?.to)).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// A bare number means every transport in which it is open.
@@ -102,4 +127,6 @@ fn end(report: &Report) -> Exit {
     }
 }
 
+/// More ports are not listed in a hint.
+const SHOWN: usize = 5;
 const HINT: &str = "portolan reach 443 --live --from 192.0.2.7";

@@ -132,27 +132,23 @@ fn each_fix_that_is_told_closes_the_port() {
     iptables(&lab.rtr, UFW_AND_DOCKER);
     let is_open = || connects(&lab.src, RTR, 8080);
     assert!(is_open());
-    lab.rtr.rules(
-        "table inet mine { chain onward { type filter hook forward priority -5
-         ct status dnat meta l4proto tcp ct original proto-dst 8080 drop
- }\n}",
-    );
-    assert!(!is_open());
-    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
-    lab.rtr.rules("delete table inet mine");
-    assert!(is_open());
-    let insert = "iptables-nft -I DOCKER-USER -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP";
-    lab.rtr.output(insert);
-    assert!(!is_open());
-    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
-    lab.rtr.output("iptables-nft -D DOCKER-USER 1");
-    lab.rtr.rules(
-        "table inet mine { chain pre { type filter hook prerouting priority -150
-         tcp dport 8080 drop
- }\n}",
-    );
-    assert!(!is_open());
-    assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
+    let fixes = asked(&lab.rtr, "8080/tcp --from 10.77.0.1")["ports"][0]["fixes"].clone();
+    let commands: Vec<&str> =
+        fixes.as_array().expect("fixes").iter().filter_map(|f| f["command"].as_str()).collect();
+    assert_eq!(commands[0], "-p 127.0.0.1:8080:80");
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    for command in &commands[1..] {
+        // Pasted as it is told.
+        let pasted = lab.rtr.command("sh").args(["-c", command]).status().expect("sh starts");
+        assert!(pasted.success(), "{command}");
+        assert!(!is_open(), "{command}");
+        assert_eq!(told(&lab.rtr, 8080, "10.77.0.1"), ("no".into(), "rule-refuses".into()));
+        match command.starts_with("nft") {
+            true => lab.rtr.rules("delete table inet close_ports"),
+            false => drop(lab.rtr.output("iptables-nft -D DOCKER-USER 1")),
+        }
+        assert!(is_open());
+    }
 }
 
 /// What is told of who gets to what stands behind a port: to where, and by which chain's word.
@@ -190,13 +186,9 @@ fn a_neighbour_who_routes_to_a_container_published_for_this_machine_alone_is_tol
     assert_eq!(straight(&lab.rtr, 8080, "10.77.0.1").len(), 1);
     let fixes = asked(&lab.rtr, "8081/tcp --from 10.77.0.1")["ports"][0]["fixes"].clone();
     let fix = fixes[0]["command"].as_str().expect("a command").to_owned();
-    assert_eq!(
-        fix,
-        "nft add rule inet TABLE PREROUTING-CHAIN iifname != \"far\" ip daddr 10.78.0.2 drop"
-    );
-    lab.rtr.rules("table inet raw { chain pre { type filter hook prerouting priority -300\n}\n}");
-    let rule = fix.trim_start_matches("nft ").replace("TABLE", "raw");
-    lab.rtr.rules(&rule.replace("PREROUTING-CHAIN", "pre"));
+    let rule = "iifname != \"far\" ip daddr 10.78.0.2 tcp dport 80 drop";
+    assert!(fix.ends_with(&format!("{rule}'")), "{fix}");
+    assert!(lab.rtr.command("sh").args(["-c", &fix]).status().expect("sh starts").success());
     assert!(!comes());
     assert_eq!(straight(&lab.rtr, 8081, "10.77.0.1"), []);
     lab.rtr.rules("delete table inet mine");
@@ -373,6 +365,20 @@ fn followed(host: &Netns, words: &str, code: i32, work: impl FnOnce() + Send) ->
     })
 }
 
+/// The same as it is told on a screen.
+fn followed_text(host: &Netns, words: &str, work: impl FnOnce() + Send) -> String {
+    let line = format!("reach {words} --live --yes --wait 8s");
+    thread::scope(|scope| {
+        let following = scope.spawn(|| Program::line(&line).inside(host).run());
+        eventually("the table is there", || {
+            host.output("nft list tables").contains("portolan_trace")
+        });
+        thread::sleep(Duration::from_millis(400));
+        work();
+        following.join().expect("it ends").expect_code(1).stdout
+    })
+}
+
 #[test]
 fn a_real_packet_is_followed_to_the_rule_that_drops_it_and_the_table_is_gone_again() {
     require_root!();
@@ -413,6 +419,62 @@ fn a_real_packet_is_followed_to_the_rule_that_drops_it_and_the_table_is_gone_aga
 }
 
 #[test]
+fn a_packet_whose_answer_is_dropped_on_its_way_back_has_not_reached_the_port() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:443')\nlistener('0.0.0.0:8443')");
+    lab.rtr.rules(
+        "table ip r { chain pre { type nat hook prerouting priority -100
+         tcp dport 444 redirect to :8443
+         tcp dport 8080 dnat to 10.78.0.2:80
+ }\n}",
+    );
+    lab.rtr.filter_output("tcp sport { 443, 8443 } drop");
+    lab.rtr.filter_forward("tcp sport 80 drop");
+    let ends = |port: u16, outcome: &str, chain: &str| {
+        let report = followed(&lab.rtr, &format!("{port}/tcp --from {SRC}"), 1, || {
+            connects(&lab.src, RTR, port);
+        });
+        let live = &report["live"];
+        assert_eq!((&live["arrived"], &live["outcome"]), (&true.into(), &outcome.into()));
+        assert_eq!(live["answer_rule"]["chain"], chain, "{report:#}");
+        assert_eq!(report["answer"], "no");
+    };
+    ends(443, "delivered", "output_chain");
+    ends(444, "delivered", "output_chain");
+    ends(8080, "forwarded", "forward_chain");
+    // Nobody is there: what came was refused.
+    let report = followed(&lab.rtr, &format!("9/tcp --from {SRC}"), 1, || {
+        connects(&lab.src, RTR, 9);
+    });
+    assert_eq!(report["live"]["replied"], "refuses", "{report:#}");
+}
+
+#[test]
+fn a_port_that_another_one_is_translated_to_is_followed_by_its_own_name() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.listen("0.0.0.0:8443");
+    lab.rtr.rules(
+        "table ip r { chain pre { type nat hook prerouting priority -100
+         tcp dport 443 redirect to :8443
+ }\n}",
+    );
+    for port in [8443, 443] {
+        let report = followed(&lab.rtr, &format!("{port}/tcp --from {SRC}"), 0, || {
+            connects(&lab.src, RTR, port);
+        });
+        assert_eq!(report["port"], port);
+        assert_eq!(report["live"]["replied"], "accepts", "{report:#}");
+    }
+    // Without the rights nothing is planned.
+    let line = "reach 8443/tcp --live --yes --from 10.77.0.1";
+    let ran = Program::line(line).inside(&lab.rtr).by_user(65534).run().expect_code(2);
+    assert!(ran.stderr.contains("run with sudo"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("add the table"), "{}", ran.stderr);
+}
+
+#[test]
 fn rules_of_legacy_iptables_that_no_trace_tells_of_are_named() {
     require_root!();
     if Command::new("iptables-legacy").arg("--version").output().is_err() {
@@ -428,6 +490,11 @@ fn rules_of_legacy_iptables_that_no_trace_tells_of_are_named() {
     assert_eq!(live["untraced"], serde_json::json!(["ip filter"]), "{report:#}");
     assert_eq!(live["outcome"], "not-routed");
     assert_eq!(report["answer"], "no", "they are read and simulated all the same");
+    let told = followed_text(&lab.rtr, &format!("443/tcp --from {SRC}"), || {
+        connects(&lab.src, RTR, 443);
+    });
+    assert!(told.contains("by what was read of them"), "{told}");
+    assert!(told.contains("ip filter INPUT"), "{told}");
 }
 
 #[test]

@@ -62,4 +62,5 @@ Exit code 0 when it can be reached (without --from: from another machine), 1
 when not, when a translation goes around input rules that refuse it, or when
 neighbours get to the container behind it; 3 when not everything could be
 seen, or it depends. Without PORT: 1 when a port goes around the input rules
-or neighbours get behind one, else 0 or 3.";
+or neighbours get behind one, else 0 or 3. With --live: 0 when the packet came
+there and its answer, where one is due, got out again, else 1.";

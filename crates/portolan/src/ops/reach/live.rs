@@ -1,17 +1,18 @@
 //! A real packet, followed: whether it arrives, and which rule takes it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Chain, ChainPolicy, Origin, Ruleset, Table, World};
-use portolan_core::net::{Port, Transport};
-use portolan_core::reach::{Followed, followed};
+use portolan_core::firewall::{Chain, ChainPolicy, Origin, RulePlace, Ruleset, Table, World};
+use portolan_core::net::{Endpoint, Port, Transport};
+use portolan_core::reach::{End, Followed, followed};
 use portolan_core::wire::nftrace::{TraceEvent, TraceVerdict};
 use portolan_core::wire::tcp;
 use portolan_host::clock::Stopwatch;
-use portolan_host::packet_trace::{self, Seen, TraceError, Tracer, Wanted, Wire};
+use portolan_host::packet_trace::{self, ANSWER, Seen, TraceError, Tracer, Wanted, Wire};
 
 use crate::fault::{Fault, Hinted as _};
 
@@ -41,12 +42,42 @@ pub(crate) struct Observation {
     pub(crate) packet: Option<Wire>,
     /// Its way through the rules; `None` where nf_tables told nothing of it.
     pub(crate) way: Option<Followed>,
+    /// The way of the first answer through the rules; `None` where none was told of.
+    pub(crate) answer: Option<Followed>,
     /// What was answered.
     pub(crate) reply: Option<Reply>,
     /// How long it was waited.
     pub(crate) waited: Duration,
     /// Tables of legacy iptables on its way: nf_tables traces none of their rules.
     pub(crate) untraced: Vec<String>,
+}
+
+impl Observation {
+    /// The rule that ended the answer.
+    pub(crate) fn answer_refused(&self) -> Option<&RulePlace> {
+        match self.answer.as_ref().map(|answer| &answer.end) {
+            Some(End::Refused(rule)) => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// Whether the packet came to where it was to go.
+    pub(crate) fn has_come(&self) -> bool {
+        let end = self.way.as_ref().map(|way| &way.end);
+        matches!(end, Some(End::Delivered | End::Forwarded))
+    }
+
+    /// Whether an answer would have been seen and was not: TCP always answers, datagrams need not be.
+    pub(crate) fn is_silent(&self) -> bool {
+        let is_seen = self.saw_wire && self.plan.wanted.transport == Transport::Tcp;
+        self.has_come() && is_seen && self.reply.is_none()
+    }
+
+    /// Whether the port is reached: the packet comes there, and what answers it gets back.
+    pub(crate) fn is_reached(&self) -> bool {
+        let is_ended = self.answer_refused().is_some() || self.is_silent();
+        self.has_come() && !is_ended && self.reply != Some(Reply::Refuses)
+    }
 }
 
 /// What this machine answered.
@@ -66,6 +97,7 @@ pub(crate) fn plan(
     from: IpAddr,
     port: Port,
     transport: Transport,
+    behind: Vec<Endpoint>,
     world: &World,
     wait: Duration,
 ) -> Result<Plan> {
@@ -78,7 +110,7 @@ pub(crate) fn plan(
         to.is_ipv4() == from.is_ipv4() && to.is_loopback() == from.is_loopback() && !is_link(*to)
     });
     let to: Vec<IpAddr> = to.collect();
-    let wanted = Wanted { from, transport, port };
+    let wanted = Wanted { from, transport, port, behind };
     Ok(Plan { wanted, to, table: Tracer::table_name(), wait, is_own })
 }
 
@@ -86,17 +118,25 @@ fn is_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
+/// Whether packets could be traced at all, asked before anything is planned.
+///
+/// # Errors
+/// When they cannot.
+pub(crate) fn precheck() -> Result<()> {
+    Tracer::precheck().map_err(|error| refused(&error))
+}
+
 /// Carries a plan out. The table is gone when this returns.
 ///
 /// # Errors
 /// When packets cannot be traced here.
 pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
-    let mut tracer = Tracer::begin(plan.wanted).map_err(|error| refused(&error))?;
+    let mut tracer = Tracer::begin(plan.wanted.clone()).map_err(|error| refused(&error))?;
     let watch = Stopwatch::start();
     if plan.is_own {
         let to = plan.to.first().copied().unwrap_or(plan.wanted.from);
         let to = if plan.to.contains(&plan.wanted.from) { plan.wanted.from } else { to };
-        packet_trace::send(plan.wanted, to).hinted("send a packet", "")?;
+        packet_trace::send(&plan.wanted, to).hinted("send a packet", "")?;
     }
     let mut gathered = Gathered::default();
     let limit = if plan.is_own { plan.wait.min(OWN) } else { plan.wait };
@@ -117,12 +157,14 @@ pub(crate) fn follow(plan: Plan, ruleset: &Ruleset) -> Result<Observation> {
     let table = tracer.table().to_owned();
     drop(tracer);
     let events = gathered.first(&table, plan.is_own);
+    let answer = gathered.answer(&table);
     Ok(Observation {
         untraced: untraced(ruleset, plan.wanted.from),
         plan,
         saw_wire,
         packet: gathered.packet,
         way: events.map(|events| followed(&events, ruleset, &table)),
+        answer: answer.map(|events| followed(&events, ruleset, &table)),
         reply: gathered.reply,
         waited: watch.now().since_start(),
     })
@@ -147,6 +189,7 @@ fn refused(error: &TraceError) -> anyhow::Error {
     let hint = match error {
         TraceError::NoTool => "install nftables",
         TraceError::Refused(why) if why.contains("not permitted") => "run with sudo",
+        TraceError::Socket(why) if why.kind() == io::ErrorKind::PermissionDenied => "run with sudo",
         TraceError::Refused(_) | TraceError::Socket(_) => {
             "it takes root, and Linux 5.12 with nf_tables"
         }
@@ -193,14 +236,42 @@ impl Gathered {
     /// The steps of the first packet that our table marked. One of our own is told of twice: as it goes
     /// out, and as it comes in again by loopback.
     fn first(&self, table: &str, is_own: bool) -> Option<Vec<TraceEvent>> {
-        let is_marked = |steps: &&Vec<TraceEvent>| steps.iter().any(|step| &*step.table == table);
-        let mut marked = self.order.iter().filter_map(|id| self.steps.get(id)).filter(is_marked);
-        let mut steps = marked.next()?.clone();
+        let mut marked = self.marked(table, false);
+        let mut steps = marked.next()?;
         let is_dropped = steps.iter().any(|step| step.verdict == TraceVerdict::Drop);
         if is_own && !is_dropped {
-            steps.extend(marked.next().into_iter().flatten().cloned());
+            steps.extend(marked.next().unwrap_or_default());
         }
         Some(steps)
+    }
+
+    /// The steps of the first answer.
+    fn answer(&self, table: &str) -> Option<Vec<TraceEvent>> {
+        self.marked(table, true).next()
+    }
+
+    /// The packets that our table marked, those asked about or the answers to them. The kernel's number
+    /// for a packet is soon that of the next one.
+    fn marked(&self, table: &str, are_answers: bool) -> impl Iterator<Item = Vec<TraceEvent>> {
+        let is_mark = |step: &TraceEvent| &*step.table == table && step.rule.is_some();
+        let all = self.order.iter().filter_map(|id| self.steps.get(id));
+        let mut packets: Vec<Vec<TraceEvent>> = Vec::new();
+        for steps in all {
+            let mut is_wanted = false;
+            for step in steps {
+                let is_answer = step.chain.starts_with(ANSWER);
+                if is_mark(step) && is_answer != are_answers {
+                    is_wanted = false;
+                } else if is_mark(step) && !is_wanted {
+                    is_wanted = true;
+                    packets.push(Vec::new());
+                }
+                if let Some(packet) = packets.last_mut().filter(|_| is_wanted) {
+                    packet.push(step.clone());
+                }
+            }
+        }
+        packets.into_iter()
     }
 }
 

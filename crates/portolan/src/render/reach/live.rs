@@ -3,11 +3,13 @@
 use std::io::{self, Write as _};
 
 use anyhow::Result;
+use portolan_core::firewall::RulePlace;
 use portolan_core::net::Endpoint;
-use portolan_core::reach::{End, Followed, FollowedStep};
+use portolan_core::reach::{By, End, Followed, FollowedStep, Group};
 use portolan_core::wire::nftrace::TraceVerdict;
 use serde::Serialize;
 
+use super::text::hanging;
 use crate::ops::reach::live::{Observation, Plan, Reply};
 use crate::ops::reach::{Report, Row};
 use crate::render::firewall::place::PlaceJson;
@@ -21,7 +23,8 @@ pub(crate) fn plan(plan: &Plan) {
     let wanted = &plan.wanted;
     let lines = [
         format!(
-            "add the table `inet {}`: it marks packets from {} to {}/{} for tracing and decides nothing",
+            "add the table `inet {}`: it marks packets from {} to {}/{} and their answers for tracing, and \
+             decides nothing",
             plan.table, wanted.from, wanted.port, wanted.transport
         ),
         format!(
@@ -47,9 +50,9 @@ pub(crate) fn invitation(plan: &Plan) -> String {
 }
 
 /// Prints what came of it.
-pub(crate) fn live_text(screen: &mut Screen, report: &Report, seen: &Observation) -> Result<()> {
+pub(crate) fn live_text(screen: &mut Screen, row: &Row, seen: &Observation) -> Result<()> {
     let wanted = &seen.plan.wanted;
-    let (role, verdict) = verdict(seen);
+    let (role, verdict) = verdict(seen, row);
     let title = format!("{}/{} from {}", wanted.port, wanted.transport, wanted.from);
     let style = screen.style;
     writeln!(
@@ -58,9 +61,9 @@ pub(crate) fn live_text(screen: &mut Screen, report: &Report, seen: &Observation
         style.paint(Role::Strong, sanitize(&title)),
         style.paint(role, verdict.0)
     )?;
-    writeln!(screen, "{}", sanitize(&verdict.1))?;
+    hanging(screen, "", &verdict.1)?;
     if let Some(told) = untraced(seen) {
-        writeln!(screen, "{}", sanitize(&told))?;
+        hanging(screen, "", &told)?;
     }
     if let Some(way) = seen.way.as_ref().filter(|way| !way.steps.is_empty()) {
         writeln!(screen)?;
@@ -73,56 +76,103 @@ pub(crate) fn live_text(screen: &mut Screen, report: &Report, seen: &Observation
         writeln!(screen, "  {}", reply_words(reply))?;
     }
     writeln!(screen)?;
-    for row in &report.rows {
-        let expected = expectation(row);
-        writeln!(screen, "by the rules: {}", sanitize(&expected))?;
-    }
+    hanging(screen, "by the rules: ", &expectation(row))?;
     Ok(screen.flush()?)
 }
 
 fn expectation(row: &Row) -> String {
-    let groups = || row.reach.sources.iter().flat_map(|r| &r.groups);
-    let told = groups().find(|g| g.has_way()).or_else(|| groups().next());
-    told.map_or_else(String::new, |g| format!("{}, {}", g.answer.as_str(), g.by))
+    expected(row).map_or_else(String::new, |g| format!("{}, {}", g.answer.as_str(), g.by))
 }
 
-fn verdict(seen: &Observation) -> (Role, (&'static str, String)) {
-    match (&seen.way, &seen.packet) {
+/// What the rules that were read say of it.
+fn expected(row: &Row) -> Option<&Group> {
+    let groups = || row.reach.groups();
+    groups().find(|g| g.has_way()).or_else(|| groups().next())
+}
+
+fn verdict(seen: &Observation, row: &Row) -> (Role, (&'static str, String)) {
+    let (role, word, told) = match (&seen.way, &seen.packet) {
         (Some(Followed { end: End::Delivered, .. }), _) => {
-            (Role::Good, ("arrived", "It came through the whole input path.".to_owned()))
+            back(seen, row, "It came through the whole input path")
         }
         (Some(Followed { end: End::Forwarded, .. }), _) => {
-            (Role::Good, ("arrived", "It was sent on to where it was translated to.".to_owned()))
+            back(seen, row, "It was sent on to where it was translated to")
         }
         (Some(Followed { end: End::Refused(rule), .. }), _) => {
-            (Role::Bad, ("dropped", format!("It arrived, and was ended by {rule}")))
+            (Role::Bad, "dropped", format!("It arrived, and was ended by {rule}"))
         }
-        (Some(Followed { end: End::NotRouted, .. }), _) => (
-            Role::Bad,
-            (
-                "not routed",
-                "It arrived, no rule of nf_tables ended it, and it came no farther than prerouting: \
-                 the reverse path (rp_filter), forwarding, or rules of legacy iptables"
-                    .to_owned(),
-            ),
-        ),
+        (Some(Followed { end: End::NotRouted, .. }), _) => not_routed(seen, row),
         (None, Some(_)) => (
             Role::Bad,
-            (
-                "arrived",
-                "It was seen on the wire, and never came to the rules: an ingress rule, XDP or tc \
-                 took it, or it was for another machine"
-                    .to_owned(),
-            ),
+            "arrived",
+            "It was seen on the wire, and never came to the rules: an ingress rule, XDP or tc took it, \
+             or it was for another machine."
+                .to_owned(),
         ),
         (None, None) => (
             Role::Warning,
-            (
-                "nothing came",
-                format!("No such packet arrived within {} s.", seen.waited.as_secs()),
-            ),
+            "nothing came",
+            format!("No such packet arrived within {} s.", seen.waited.as_secs()),
         ),
+    };
+    (role, (word, told))
+}
+
+/// It came there: what of the answer to it?
+fn back(seen: &Observation, row: &Row, came: &str) -> (Role, &'static str, String) {
+    if let Some(rule) = seen.answer_refused() {
+        let told = format!("{came}, but its answer was ended by {rule}");
+        return (Role::Bad, "answer dropped", told);
     }
+    match seen.reply {
+        Some(Reply::Refuses) => {
+            (Role::Bad, "refused", format!("{came}, and nothing takes it there."))
+        }
+        None if seen.is_silent() => {
+            let told = match expected(row).map(|group| &group.by) {
+                Some(by @ By::AnswerRefused(rule)) if is_untraced(seen, rule) => {
+                    format!(
+                        "{came}, but no answer to it was seen. By the rules that were read: {by}"
+                    )
+                }
+                _ => format!("{came}, but no answer to it was seen."),
+            };
+            (Role::Bad, "no answer", told)
+        }
+        _ => (Role::Good, "arrived", format!("{came}.")),
+    }
+}
+
+/// It came no farther than prerouting, and no rule that is traced ended it.
+fn not_routed(seen: &Observation, row: &Row) -> (Role, &'static str, String) {
+    let rule = expected(row).and_then(|group| match &group.by {
+        By::Refused { rule, .. } if is_untraced(seen, rule) => Some(rule),
+        _ => None,
+    });
+    let told = match rule {
+        Some(rule) => {
+            let told = format!(
+                "It arrived, and no rule of nf_tables ended it. Rules of legacy iptables are not \
+                 traced; by what was read of them this one did: {rule}"
+            );
+            return (Role::Bad, "dropped", told);
+        }
+        None if seen.untraced.is_empty() => {
+            "It arrived, no rule ended it, and it came no farther than prerouting: the reverse path \
+             (rp_filter), no forwarding, or no route."
+        }
+        None => {
+            "It arrived, no rule of nf_tables ended it, and it came no farther than prerouting: a rule \
+             of legacy iptables, the reverse path (rp_filter), no forwarding, or no route."
+        }
+    };
+    (Role::Bad, "not routed", told.to_owned())
+}
+
+/// Whether a rule is one of legacy iptables, of which nf_tables tells nothing.
+fn is_untraced(seen: &Observation, rule: &RulePlace) -> bool {
+    let table = format!("{} {}", rule.family, rule.table);
+    seen.untraced.contains(&table)
 }
 
 /// What of the rules could not be followed, and how to see it.
@@ -159,10 +209,13 @@ const fn reply_words(reply: Reply) -> &'static str {
 }
 
 /// Prints it as one document.
-pub(crate) fn live_json(screen: &mut Screen, report: &Report, seen: &Observation) -> Result<()> {
+pub(crate) fn live_json(
+    screen: &mut Screen,
+    report: &Report,
+    row: &Row,
+    seen: &Observation,
+) -> Result<()> {
     let wanted = &seen.plan.wanted;
-    let groups = || report.rows.iter().flat_map(|row| row.reach.groups());
-    let expected = groups().find(|g| g.has_way()).or_else(|| groups().next());
     let (arrived, outcome, rule) = match (&seen.way, &seen.packet) {
         (Some(Followed { end: End::Delivered, .. }), _) => (true, "delivered", None),
         (Some(Followed { end: End::Forwarded, .. }), _) => (true, "forwarded", None),
@@ -175,7 +228,7 @@ pub(crate) fn live_json(screen: &mut Screen, report: &Report, seen: &Observation
         from: [wanted.from.to_string()],
         port: wanted.port.0,
         transport: wanted.transport.as_str(),
-        answer: expected.map(|group| group.answer.as_str()),
+        answer: expected(row).map(|group| group.answer.as_str()),
         live: LiveJson {
             arrived,
             outcome,
@@ -184,6 +237,7 @@ pub(crate) fn live_json(screen: &mut Screen, report: &Report, seen: &Observation
                 Reply::Accepts => "accepts",
                 Reply::Refuses => "refuses",
             }),
+            answer_rule: seen.answer_refused().map(PlaceJson::from),
             steps: seen.way.iter().flat_map(|way| &way.steps).map(StepJson::from).collect(),
             saw_wire: seen.saw_wire,
             untraced: &seen.untraced,
@@ -213,6 +267,8 @@ struct LiveJson<'a> {
     rule: Option<PlaceJson>,
     /// What this machine answered: `accepts`, `refuses`, or null where nothing was seen.
     replied: Option<&'static str>,
+    /// The rule that ended the answer on its way back.
+    answer_rule: Option<PlaceJson>,
     steps: Vec<StepJson>,
     /// Whether the wire could be looked at too.
     saw_wire: bool,

@@ -216,7 +216,7 @@ fn stand_in(row: &Row) -> Option<String> {
 }
 
 /// A text behind a mark, wrapped, further lines under its beginning.
-fn hanging(screen: &mut Screen, mark: &str, text: &str) -> Result<()> {
+pub(super) fn hanging(screen: &mut Screen, mark: &str, text: &str) -> Result<()> {
     let indent = " ".repeat(mark.chars().count());
     for (number, line) in
         wrap(&sanitize(text), screen.width.saturating_sub(indent.len())).iter().enumerate()

@@ -195,6 +195,15 @@ pub enum BaseNeed {
     },
 }
 
+impl BaseNeed {
+    /// Whether it comes before every block: loopback, and what IPv6 has in the place of ARP (hop limit 255,
+    /// RFC 4861 §7.1). Who may always come in over IPv6 must be found by it.
+    #[must_use]
+    pub const fn is_early(&self) -> bool {
+        matches!(self, Self::Loopback | Self::Icmpv6(_, Some(255)))
+    }
+}
+
 /// A door: sources that knocked are let in for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Knock {
@@ -333,6 +342,17 @@ impl RateLimit {
         let exact = UNITS.iter().find(|(unit, _)| (count * unit) % per == 0 && in_unit(*unit) > 0);
         let (unit, word) = exact.copied().unwrap_or(UNITS[4]);
         (u64::try_from(in_unit(unit).clamp(1, MAX_RATE)).unwrap_or(1), word)
+    }
+
+    /// Whether nft counts noticeably fewer (by more than one in a hundred) than are meant, because it
+    /// counts whole numbers only.
+    #[must_use]
+    pub fn is_cut(self) -> bool {
+        let (told, word) = self.in_units();
+        let unit = UNITS.iter().find(|(_, known)| *known == word).map_or(1, |(unit, _)| *unit);
+        let (meant, told) =
+            (u128::from(self.count) * unit, u128::from(told) * self.per.as_millis());
+        told.saturating_mul(100) < meant.saturating_mul(99)
     }
 
     /// How many may come at once after a silence.

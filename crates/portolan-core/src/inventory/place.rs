@@ -14,6 +14,8 @@ pub struct SourceFile {
     pub text: String,
     /// Where each line begins, so that a place is found without counting from the top.
     line_starts: Vec<usize>,
+    /// Whether its lines may be shown beside what is wrong in them.
+    is_quotable: bool,
 }
 
 impl SourceFile {
@@ -23,7 +25,19 @@ impl SourceFile {
         let text = text.into();
         let after_newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
         let line_starts = std::iter::once(0).chain(after_newlines.map(|(i, _)| i + 1)).collect();
-        Self { path: path.into(), text, line_starts }
+        Self { path: path.into(), text, line_starts, is_quotable: true }
+    }
+
+    /// The same file, whose lines are not shown: it may be anybody's, and what is in it a secret.
+    #[must_use]
+    pub fn unquoted(self) -> Self {
+        Self { is_quotable: false, ..self }
+    }
+
+    /// Whether its lines may be shown beside what is wrong in them.
+    #[must_use]
+    pub const fn is_quotable(&self) -> bool {
+        self.is_quotable
     }
 
     /// The line that `offset` (in bytes) lies in, counted from one.

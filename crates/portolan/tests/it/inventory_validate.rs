@@ -143,6 +143,27 @@ fn includes_are_relative_to_the_file_they_stand_in() {
     assert!(fine.stdout.contains("on 2 hosts"), "{}", fine.stdout);
 }
 
+/// Whoever may have root read an inventory names any file in it.
+#[test]
+fn secrets_in_files_that_an_inventory_names_stay_there() {
+    let folder = folder(&[
+        (
+            "portolan.toml",
+            "portolan = 1\ninclude = \"key\"\n[networks]\nbad = { file = \"shadow\" }\n",
+        ),
+        ("shadow", "root:$6$salt$hash:19000:0:99999:7:::\n"),
+        ("key", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI\n"),
+    ]);
+    for line in ["inventory validate", "inventory validate --json", "firewall compile"] {
+        let ran = Program::line(line).folder(folder.path()).run().expect_code(2);
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains("shadow") || said.contains("key"), "{line}: {said}");
+        for secret in ["salt", "BEGIN", "MC4CAQ"] {
+            assert!(!said.contains(secret), "{line}: {said}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_included_is_an_error_where_it_is_written() {
     for (include, place, cause) in [

@@ -38,7 +38,7 @@ impl<'a> Compiler<'a> {
         if policy.input != Stance::Drop && policy.blocks.is_empty() {
             return;
         }
-        let mut rules = self.base(BaseStage::Loopback, false);
+        let mut rules = self.base(BaseStage::Early, false);
         rules.extend(self.dispatch(MANAGEMENT, &policy.management.iter().collect::<Vec<_>>()));
         rules.extend(self.blocks(PortKey::Destination));
         rules.extend(self.base(BaseStage::Rest, false));
@@ -117,7 +117,7 @@ impl<'a> Compiler<'a> {
         if policy.output != Stance::Drop {
             return;
         }
-        let mut rules = self.base(BaseStage::Loopback, true);
+        let mut rules = self.base(BaseStage::Early, true);
         let is_tcp =
             |p: &&Pass| matches!(p.traffic, PassTraffic::Ports { transport: Transport::Tcp, .. });
         let answers: Vec<&Pass> = policy.management.iter().filter(is_tcp).collect();
@@ -141,7 +141,7 @@ impl<'a> Compiler<'a> {
 
     fn base(&self, stage: BaseStage, is_outgoing: bool) -> Vec<String> {
         let rows = self.policy.base.iter().filter(|row| row.is_outgoing == is_outgoing);
-        let staged = rows.filter(|row| (row.traffic == BaseNeed::Loopback) == stage.is_loopback());
+        let staged = rows.filter(|row| row.traffic.is_early() == stage.is_early());
         staged.flat_map(base_rules).collect()
     }
 
@@ -288,16 +288,16 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Loopback comes before management and blocks, the rest after them.
+/// Loopback and neighbours come before management and blocks, the rest after them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BaseStage {
-    Loopback,
+    Early,
     Rest,
 }
 
 impl BaseStage {
-    fn is_loopback(self) -> bool {
-        self == Self::Loopback
+    fn is_early(self) -> bool {
+        self == Self::Early
     }
 }
 

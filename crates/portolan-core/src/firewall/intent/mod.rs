@@ -73,12 +73,12 @@ fn input(policy: &Policy) -> Option<Chain> {
     if policy.input != Stance::Drop && policy.blocks.is_empty() {
         return None;
     }
-    let is_loopback = |row: &&BasePass| row.traffic == BaseNeed::Loopback;
+    let is_early = |row: &&BasePass| row.traffic.is_early();
     let rows = || policy.base.iter().filter(|row| !row.is_outgoing);
-    let mut rules: Vec<Rule> = rows().filter(is_loopback).flat_map(base_row).collect();
+    let mut rules: Vec<Rule> = rows().filter(is_early).flat_map(base_row).collect();
     rules.extend(passes(policy.management.iter(), Side::From, &[]));
     rules.extend(blocks(policy, Side::From, &[]));
-    rules.extend(rows().filter(|row| !is_loopback(row)).flat_map(base_row));
+    rules.extend(rows().filter(|row| !is_early(row)).flat_map(base_row));
     if policy.input == Stance::Drop {
         rules.push(rule("invalid", vec![any_bit(Field::CtState, bits::INVALID)], Verdict::Drop));
         rules.extend(policy.doors.iter().flat_map(knock));

@@ -88,7 +88,11 @@ pub static ROOT: Section = Section {
         ),
         optional("pools", Kind::Named(&Kind::Table(&POOL)), "Ranges of numbers to lease from."),
         optional("never", Kind::Tables(&NEVER), "What must not be reachable."),
-        optional("block", Kind::Tables(&BLOCK), "Sources that are refused everything."),
+        optional(
+            "block",
+            Kind::Tables(&BLOCK),
+            "Sources that are refused everything but management and neighbour discovery, or some ports.",
+        ),
         optional("ignore", Kind::Tables(&IGNORE), "Findings that are known and accepted."),
     ],
 };
@@ -223,7 +227,11 @@ static SERVICE: Section = Section {
             CHECK,
             "How to test it: a connection is enough, not at all, or what to say and expect.",
         ),
-        optional("limit", Kind::Text(Form::Rate), "New connections per source."),
+        optional(
+            "limit",
+            Kind::Text(Form::Rate),
+            "New connections per source, such as 6/30s: 1 to 30000 in a time from 100ms to 7d.",
+        ),
         optional(
             "helper",
             Kind::Word(words::<Helper>),
@@ -316,9 +324,13 @@ static DOOR: Section = Section {
         ),
         optional("listen", PORT, "With method spa: the port."),
         optional("sequence", PORTS, "With method sequence: the ports in their order."),
-        optional("window", DURATION, "With method sequence: within this time."),
+        optional("window", DURATION, "With method sequence: within this time, from 1s to 365d."),
         optional("keys", Kind::Text(Form::Path), "The file of keys."),
-        optional("open", DURATION, "How long it stays open."),
+        optional(
+            "open",
+            DURATION,
+            "How long it stays open: from 1s to 365d; 30s where nothing is said.",
+        ),
         optional("from", FROM, "Who may knock; nothing said means anybody."),
         PURPOSE,
         OWNED,

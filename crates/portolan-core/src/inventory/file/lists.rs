@@ -1,8 +1,11 @@
 //! Lists of networks that stand in files of their own: a CIDR a line, `#` comments.
+//!
+//! Any file that can be read can be named as a list, also by who may not read it himself while root reads
+//! the inventory: of a line that is no address, nothing is repeated.
 
 use std::collections::HashMap;
 
-use super::literal;
+use super::literal::{self, Wrong};
 use crate::inventory::Location;
 use crate::inventory::problem::{Problem, Problems};
 use crate::net::Prefix;
@@ -39,7 +42,8 @@ impl Lists {
                 Ok(prefix) => prefixes.push(prefix),
                 Err(wrong) => {
                     let at = Location { file, span: offset..offset + entry.len() };
-                    let problem = Problem::new(at, wrong.message, wrong.hint);
+                    let Wrong { message, hint } = told(entry, wrong);
+                    let problem = Problem::new(at, message, hint);
                     problems.push(problem.related(&named_at, "the list is named here"));
                 }
             }
@@ -52,3 +56,19 @@ impl Lists {
         self.read.get(at).map_or(&[], Vec::as_slice)
     }
 }
+
+/// What is wrong with an entry. It is repeated only where it looks like an address.
+fn told(entry: &str, wrong: Wrong) -> Wrong {
+    let is_of_addresses = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');
+    let is_one = entry.contains(['.', ':']) && entry.len() <= LONGEST_ADDRESS;
+    if is_one && entry.chars().all(is_of_addresses) {
+        return wrong;
+    }
+    Wrong::new(
+        "this line of the list is not an address or a network",
+        "such as 10.0.0.0/8, and # before a comment",
+    )
+}
+
+/// Eight groups of IPv6, the last two as IPv4 writes them, and a length (RFC 4291 §2.2).
+const LONGEST_ADDRESS: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128".len();

@@ -285,19 +285,50 @@ pub(crate) fn end(text: &str) -> Result<End, Wrong> {
     })
 }
 
-/// `6/30s`: so many in so long.
+/// `6/30s`: so many in so long, as the kernel can count them.
 pub(crate) fn rate(text: &str) -> Result<Rate, Wrong> {
     let parts = text.split_once('/').and_then(|(count, per)| {
         let count = count.parse().ok().filter(|c| *c > 0)?;
         Some(Rate { count, per: duration(per).ok()? })
     });
-    parts.ok_or_else(|| {
+    let rate = parts.ok_or_else(|| {
         Wrong::new(
             format!("`{}` is not a limit", shortened(text)),
             "connections and a time, such as \"6/30s\"",
         )
-    })
+    })?;
+    if rate.count > MOST_IN_A_LIMIT {
+        let message = format!("`{}` is more than a limit counts", shortened(text));
+        return Err(Wrong::new(message, format!("1 to {MOST_IN_A_LIMIT} connections in a time")));
+    }
+    if !(SHORTEST_LIMIT..=LONGEST_LIMIT).contains(&rate.per) {
+        let message = format!("`{}` is over a time that no limit counts over", shortened(text));
+        return Err(Wrong::new(message, "from 100ms to 7d (nft counts by the week at most)"));
+    }
+    Ok(rate)
 }
+
+/// A week of nanoseconds times this is the most that the kernel's 64 bits hold (net/netfilter/nft_limit.c).
+const MOST_IN_A_LIMIT: u32 = 30_000;
+/// With the most connections this is less than a million in a second, more than any machine accepts.
+const SHORTEST_LIMIT: SignedDuration = SignedDuration::from_millis(100);
+/// The longest unit of nft(8)'s `limit rate`.
+const LONGEST_LIMIT: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How long the kernel keeps something in a set: whole seconds, as a compiled set says it, up to a year.
+/// nft(8) reads no number of more than eight digits there.
+pub(crate) fn set_timeout(text: &str) -> Result<SignedDuration, Wrong> {
+    let span = duration(text)?;
+    let is_whole = span.subsec_nanos() == 0;
+    if is_whole && (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&span) {
+        return Ok(span);
+    }
+    let message = format!("`{}` is no time the kernel keeps a source for", shortened(text));
+    Err(Wrong::new(message, "whole seconds, from 1s to 365d"))
+}
+
+const SHORTEST_TIMEOUT: SignedDuration = SignedDuration::from_secs(1);
+const LONGEST_TIMEOUT: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// A name that can be referred to: letters, digits, `-`, `_`, `.`, `+`; no address, no port.
 pub(crate) fn name(text: &str) -> Result<(), Wrong> {

@@ -148,7 +148,7 @@ impl Loading {
             Want::List { at, .. } => {
                 let text = String::from_utf8_lossy(bytes);
                 self.lists.add(at.clone(), self.files.len(), &text, &mut self.problems);
-                self.files.push(SourceFile::new(shown, text));
+                self.files.push(SourceFile::new(shown, text).unquoted());
             }
         }
     }
@@ -196,7 +196,8 @@ impl Loading {
     fn add_root(&mut self, path: Path, bytes: &[u8], parent: Option<usize>) {
         let file = self.files.len();
         let (source, tree) = read(&path.shown, bytes);
-        self.files.push(source);
+        let is_strange = parent.is_some() && !has_our_ending(&path.shown);
+        self.files.push(if is_strange { source.unquoted() } else { source });
         self.seen.insert(path.identity.clone());
         match tree {
             Ok(table) => {
@@ -256,6 +257,13 @@ impl Loading {
         self.incomplete = true;
         self.problems.push(problem);
     }
+}
+
+/// Whether a file's name says that it is TOML or JSON. Any other file can be named in `include` too, and
+/// its lines are nobody's to see.
+fn has_our_ending(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    [".toml", ".json"].into_iter().any(|ending| path.ends_with(ending))
 }
 
 /// How many files may stand between the first and one that is included.

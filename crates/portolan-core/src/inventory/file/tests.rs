@@ -178,6 +178,22 @@ fn a_wrong_type_says_what_was_expected_and_found() {
 }
 
 #[test]
+fn a_door_is_open_no_longer_than_the_kernel_keeps_a_source() {
+    let door = |open: &str| {
+        let keys = "on = [\"web\"]\nmethod = \"spa\"\nlisten = \"62201/udp\"\n";
+        format!("[doors.d]\n{keys}open = \"{open}\"\n")
+    };
+    for open in ["366d", "1500ms", "2000d"] {
+        let said = format!(
+            "7:8 `{open}` is no time the kernel keeps a source for / whole seconds, from 1s to 365d"
+        );
+        assert_eq!(problems(&door(open)), [said]);
+    }
+    let hosts = "portolan = 1\nhosts = { web = {} }\n";
+    accepted("a.toml", &format!("{hosts}{}", door("365d")));
+}
+
+#[test]
 fn what_is_wrong_inside_a_string_is_shown_where_it_stands() {
     for (line, said) in [
         (
@@ -185,6 +201,14 @@ fn what_is_wrong_inside_a_string_is_shown_where_it_stands() {
             "4:16 `10.1.2.3/8` has bits set beyond its prefix length; the network is 10.0.0.0/8 / write 10.0.0.0/8 for the network or 10.1.2.3 for the one address",
         ),
         ("limit = \"6\"", "4:9 `6` is not a limit / connections and a time, such as \"6/30s\""),
+        (
+            "limit = \"1/8d\"",
+            "4:9 `1/8d` is over a time that no limit counts over / from 100ms to 7d (nft counts by the week at most)",
+        ),
+        (
+            "limit = \"30001/1s\"",
+            "4:9 `30001/1s` is more than a limit counts / 1 to 30000 connections in a time",
+        ),
         (
             "review = \"180\"",
             "4:10 `180` is not a duration / a number and ms, s, m, h, d or w, such as \"30s\" or \"180d\"",
@@ -642,6 +666,35 @@ fn a_list_of_networks_is_read_line_by_line() {
     let found = refused(&[("root", root), ("list", "192.0.2.0/24\n  10.0.0.1/8\n")]);
     assert!(found[0].starts_with("list:2:3 `10.0.0.1/8` has bits set"), "{found:?}");
     assert_eq!(refused(&[("root", root)]), ["root:3:16 cannot read the list `list`: no such file"]);
+}
+
+#[test]
+fn of_a_file_that_is_no_list_nothing_is_repeated() {
+    let root = "portolan = 1\n[networks]\nbad = { file = \"list\" }\n";
+    for list in ["ok\n", "root:$6$salt$hash:19000:0:99999:7:::", "0123456789abcdef0123456789abcdef"]
+    {
+        let found = refused(&[("root", root), ("list", list)]);
+        assert_eq!(
+            found,
+            [
+                "list:1:1 this line of the list is not an address or a network [root:3 the list is named here]"
+            ]
+        );
+    }
+}
+
+#[test]
+fn lines_of_lists_and_of_strange_includes_are_not_shown() {
+    let root = "portolan = 1\ninclude = [\"part.toml\", \"shadow\"]\n[networks]\nbad = { file = \"list\" }\n";
+    let part = "[networks]\nx = 1\n";
+    let files =
+        [("root", root), ("list", "10.0.0.1/8\n"), ("part.toml", part), ("shadow", "root:x\n")];
+    let refused = folder(&files).load().unwrap_err();
+    let quotable: Vec<(&str, bool)> =
+        refused.files.iter().map(|file| (file.path.as_str(), file.is_quotable())).collect();
+    let mut sorted = quotable.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, [("list", false), ("part.toml", true), ("root", true), ("shadow", false)]);
 }
 
 #[test]

@@ -148,6 +148,7 @@ impl<'a> Making<'a> {
             return None;
         }
         let service = row.subject.service();
+        service.into_iter().for_each(|service| self.tell_cut_limit(service));
         let (interface, at) = service.map_or((None, None), |service| self.place(service));
         let to = service.filter(|service| !service.to.is_empty());
         let to = to.map(|service| Addresses::of(service.to.iter().map(|a| Prefix::from(*a))));
@@ -163,6 +164,16 @@ impl<'a> Making<'a> {
             helper: service.and_then(|service| service.helper).map(helper),
             until: row.subject.docs().and_then(end).map(End::moment),
         })
+    }
+
+    /// Says where nft counts fewer than a limit says.
+    fn tell_cut_limit(&mut self, service: &Service) {
+        let Some(rate) = service.limit.filter(|rate| limit(*rate).is_cut()) else { return };
+        let ((count, unit), name) = (limit(rate).in_units(), &service.name);
+        self.notes.push(format!(
+            "the limit {rate} of `{name}` becomes {count} a {unit}: nft counts whole numbers by the \
+             second, minute, hour, day or week"
+        ));
     }
 
     /// `at`: the interface of that network, or where it names none, the addresses in it.

@@ -249,6 +249,19 @@ fn what_is_approved_until_then_is_open_until_then_and_closed_afterwards() {
 }
 
 #[test]
+fn a_limit_that_nft_cannot_count_is_told() {
+    let notes = |limit: &str| policy(&service(&format!("limit = \"{limit}\"")), "web").notes;
+    assert_eq!(
+        notes("1/6d"),
+        [
+            "the limit 1/6d of `a` becomes 1 a week: nft counts whole numbers by the second, minute, \
+          hour, day or week"
+        ]
+    );
+    assert!(notes("6/30s").is_empty() && notes("1/7d").is_empty() && notes("7/11m").is_empty());
+}
+
+#[test]
 fn a_block_may_be_of_some_ports_and_end_by_itself() {
     let block = "[[block]]\non = [\"web\"]\nfrom = [\"198.51.100.7\"]\nports = [\"443/tcp\", \"esp\"]\nuntil = 2026-06-01T16:00:00Z\n";
     let text = text(block, "web");

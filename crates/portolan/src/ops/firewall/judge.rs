@@ -188,6 +188,11 @@ impl<'s> Judge<'s> {
         Verdict::Lost(place.and_then(|(rule, rules)| rules.place(rule)))
     }
 
+    /// Whether the policy lets a packet of this machine leave.
+    pub(crate) fn leaves(&self, packet: &Packet) -> bool {
+        self.walk(&self.ours, packet, Way::Output).outcome == Outcome::Accept
+    }
+
     /// What would become of a connection that is open, were it new, by the policy alone: what others
     /// let go on today is not our change.
     pub(crate) fn again(&self, entry: &Entry) -> Judgement {

@@ -18,6 +18,7 @@ use crate::ops::sockets::{self, Request};
 
 use super::groups::{self, CutMulticast};
 use super::judge::{Judge, Judgement, Verdict, tuple_of};
+use super::life::{self, Missing, Need};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Precheck {
     pub(crate) access: Vec<Access>,
     /// Whom the policy lets in although it must not.
     pub(crate) violations: Vec<Violation>,
+    /// What this machine needs to live, and is refused.
+    pub(crate) missing: Vec<Missing>,
     /// What was proved of the table; `None` where nothing could be.
     pub(crate) proven: Option<Proof>,
     /// Listeners that nobody outside reaches any more.
@@ -51,8 +54,31 @@ pub(crate) struct Access {
     pub(crate) transport: Transport,
     /// What becomes of a new connection.
     pub(crate) verdict: Verdict,
+    /// What it lacks although its first packet is let in; then it is lost.
+    pub(crate) lacks: Option<Need>,
     /// No more of them than this.
     pub(crate) limit: Option<RateLimit>,
+}
+
+/// Whom access is judged for.
+struct Asking<'a> {
+    policy: &'a Policy,
+    judge: &'a Judge<'a>,
+    machine: &'a Machine,
+}
+
+impl Asking<'_> {
+    /// What becomes of a call, and what it lacks.
+    fn call(&self, tuple: &Tuple) -> (Verdict, Option<Need>) {
+        let verdict = self.judge.call(tuple);
+        if matches!(verdict, Verdict::Lost(_)) {
+            return (verdict, None);
+        }
+        match life::lacks(self.policy, self.judge, self.machine, tuple) {
+            Some(need) => (Verdict::Lost(None), Some(need)),
+            None => (verdict, None),
+        }
+    }
 }
 
 impl Access {
@@ -123,8 +149,10 @@ pub(crate) fn precheck(
     ssh: Option<(Endpoint, Endpoint)>,
 ) -> Precheck {
     let mut found = Precheck { violations: violations(policy), ..Precheck::default() };
-    found.access.extend(ssh.map(|ends| session(policy, judge, ends)));
-    found.access.extend(policy.management.iter().flat_map(|pass| management(judge, pass)));
+    let asking = Asking { policy, judge, machine };
+    found.access.extend(ssh.map(|ends| session(&asking, ends)));
+    found.access.extend(policy.management.iter().flat_map(|pass| management(&asking, pass)));
+    found.missing = life::missing(policy, judge, machine);
     if let Ok(observed) = sockets::observe(&waiting()) {
         let sockets = observed.into_value(&mut found.gaps);
         if policy.input == Stance::Drop {
@@ -145,16 +173,16 @@ fn waiting() -> Request {
     request
 }
 
-fn session(policy: &Policy, judge: &Judge<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
+fn session(asking: &Asking<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
     let (source, port, transport) = (peer.address.to_canonical(), local.port, Transport::Tcp);
     let tuple = calling(source, local.address.to_canonical(), port, transport);
-    let (verdict, limit) = (judge.call(&tuple), limit(policy, &tuple));
-    Access { who: Who::ThisSession, source, port, transport, verdict, limit }
+    let ((verdict, lacks), limit) = (asking.call(&tuple), limit(asking.policy, &tuple));
+    Access { who: Who::ThisSession, source, port, transport, verdict, lacks, limit }
 }
 
 /// The first and last address of every network a pass of `[management]` names, to its first and last
 /// port.
-fn management(judge: &Judge<'_>, pass: &Pass) -> Vec<Access> {
+fn management(asking: &Asking<'_>, pass: &Pass) -> Vec<Access> {
     let PassTraffic::Ports { transport, range } = pass.traffic else {
         return Vec::new();
     };
@@ -167,11 +195,13 @@ fn management(judge: &Judge<'_>, pass: &Pass) -> Vec<Access> {
                 let who = Who::Management(peers.label.clone());
                 // The best of this machine's addresses; where it has none of the family, nobody can
                 // call it there.
-                let own = judge.callable_by(source);
-                let verdicts = own.map(|o| judge.call(&calling(source, o, port, transport)));
-                let verdict = verdicts.min().unwrap_or(Verdict::Kept);
-                let limit = None;
-                found.push(Access { who, source, port, transport, verdict, limit });
+                let own = asking.judge.callable_by(source);
+                let calls = own.map(|own| calling(source, own, port, transport));
+                let best =
+                    calls.map(|c| (asking.call(&c), c)).min_by(|(a, _), (b, _)| a.0.cmp(&b.0));
+                let limit = best.as_ref().and_then(|(_, call)| limit(asking.policy, call));
+                let (verdict, lacks) = best.map_or((Verdict::Kept, None), |(best, _)| best);
+                found.push(Access { who, source, port, transport, verdict, lacks, limit });
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::cli::args::Color;
 use crate::ops::firewall::change::{LoadedPolicy, Plan, Trial};
 use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
+use crate::render::firewall::apply_life::{self, MissingJson};
 use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
@@ -70,6 +71,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     access(screen, &plan.intended.policy, &plan.precheck.access)?;
     violations(screen, &plan.precheck.violations)?;
     proved_violations(screen, plan.precheck.proven.as_ref())?;
+    apply_life::text(screen, &plan.precheck.missing)?;
     cut(screen, &plan.precheck.cut)?;
     apply_multicast::text(screen, &plan.precheck.multicast)?;
     flows(screen, &plan.precheck.refused)?;
@@ -110,6 +112,9 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
         }
         if let Some(why) = why(&row.verdict) {
             writeln!(screen, "    {}", sanitize(&why))?;
+        }
+        if let Some(need) = row.lacks {
+            writeln!(screen, "    {}", apply_life::lacks(need))?;
         }
     }
     Ok(())
@@ -279,6 +284,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         has_management: !plan.intended.policy.management.is_empty(),
         access: found.access.iter().map(AccessJson::from).collect(),
         violations: found.violations.iter().map(ViolationJson::from).collect(),
+        missing: found.missing.iter().map(MissingJson::from).collect(),
         cut: found.cut.iter().map(CutJson::from).collect(),
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
@@ -309,6 +315,7 @@ struct Body<'a> {
     has_management: bool,
     access: Vec<AccessJson>,
     violations: Vec<ViolationJson<'a>>,
+    missing: Vec<MissingJson>,
     cut: Vec<CutJson>,
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,
@@ -330,6 +337,8 @@ struct AccessJson {
     /// The rule of another table that refuses it.
     by: Option<PlaceJson>,
     depends_on: Option<String>,
+    /// What it lacks although its first packet is let in: `answers`, `neighbours`.
+    lacks: Option<&'static str>,
     /// No more connections than this, such as `1/24h`.
     limit: Option<String>,
 }
@@ -356,6 +365,7 @@ impl From<&Access> for AccessJson {
             verdict,
             by,
             depends_on,
+            lacks: row.lacks.map(apply_life::word),
             limit: row.limit.map(|l| format!("{}/{}", l.count, duration(l.per))),
         }
     }

@@ -62,7 +62,8 @@ fn text(refused: &Refused, problem: &Problem, style: Style) -> String {
 fn with_line<'a>(level: Level<'a>, refused: &Refused, at: &Location, what: &str) -> Group<'a> {
     let Place { file, line, column } = refused.line_of(at);
     let title = format!("{}:{line}:{column}: {}", sanitize(file), sanitize(what));
-    let excerpt = refused.files.get(at.file).map(|source| Excerpt::around(source, line, at));
+    let source = refused.files.get(at.file).filter(|source| source.is_quotable());
+    let excerpt = source.map(|source| Excerpt::around(source, line, at));
     let snippet = excerpt.map(|excerpt| {
         let mark = AnnotationKind::Primary.span(excerpt.mark);
         Snippet::source(excerpt.text).line_start(line).annotation(mark)

@@ -7,6 +7,7 @@ mod ending;
 mod groups;
 mod guard;
 mod keeping;
+mod life;
 mod session;
 mod stage;
 mod trial;

@@ -31,7 +31,7 @@ impl Decoding<'_> {
     /// One door.
     pub(super) fn door(&mut self, entry: &Entry, fields: Fields<'_>) -> Option<Door> {
         let (on, from, docs) = (self.on(fields), self.from(fields), self.documentation(fields));
-        let open = self.duration(fields, "open");
+        let open = self.one(fields, "open", literal::set_timeout).map(|o| o.value);
         let method = match fields.text("method")?.as_str() {
             "spa" => self.spa(entry, fields),
             "sequence" => self.sequence(entry, fields),
@@ -59,7 +59,7 @@ impl Decoding<'_> {
     fn sequence(&mut self, entry: &Entry, fields: Fields<'_>) -> Option<DoorMethod> {
         self.of_other_method(fields, "sequence", &["listen"]);
         self.needed(entry, fields, "sequence", "add sequence = [\"7001/tcp\", \"8001/tcp\"]");
-        let window = self.duration(fields, "window");
+        let window = self.one(fields, "window", literal::set_timeout).map(|w| w.value);
         let ports: Vec<Located<PortSpec>> = self.each(fields, "sequence", port_with_number);
         let node = fields.table.get("sequence")?;
         if node.items().len() < 2 {

@@ -1,75 +1,111 @@
 //! Whether the kernel did what was said.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 
 use portolan_core::firewall::simulate::{
-    Answers, Outcome as Said, Prepared, Question, Step, Walk, Way,
+    Answers, Outcome as Said, Prepared, Presumed, Question, Step, Walk, Way,
 };
-use portolan_core::firewall::{Hook, NatKind, Packet, RejectWith, TcpFlags};
+use portolan_core::firewall::{Hook, NatKind, Packet, RejectWith, RuleId, TcpFlags};
 
 use crate::rig::{Headers, Outcome, Reply};
 
-/// What the simulator says, and whether it had to presume something on its way.
+/// What the simulator says.
 #[derive(Clone, Debug)]
 pub struct Saying {
-    /// The walk.
+    /// The walk, as presumed.
     pub walk: Walk,
-    /// Whether something was open, even if that does not change the outcome.
-    pub is_open: bool,
+    /// Every walk that is possible, by the answers to what is open and not presumed; `None`: too many.
+    pub walks: Option<Vec<Walk>>,
 }
+
+/// So many walks are tried for one packet.
+const MOST_WALKS: usize = 64;
 
 /// Asks the simulator.
 #[must_use]
 pub fn simulate(prepared: &Prepared<'_>, packet: &Packet) -> Saying {
-    // Packets without an interface are the firewall's own.
-    let way = if packet.interface_in.is_empty() { Way::Output } else { Way::ByRoute };
-    let listener = Listener { is_open: Cell::new(false) };
-    let walk = prepared.walk(packet, way, &listener);
-    Saying { walk, is_open: listener.is_open.get() }
-}
-
-/// Answers as presumed, and remembers whether anything else was asked.
-struct Listener {
-    is_open: Cell<bool>,
-}
-
-impl Answers for Listener {
-    fn answer(&self, question: &Question<'_>) -> Option<bool> {
-        if question.presumed.is_none() {
-            self.is_open.set(true);
+    let script = Script::default();
+    let one = prepared.walk(packet, way(packet), &script);
+    let asked = script.asked.into_inner();
+    if asked.is_empty() {
+        return Saying { walk: one.clone(), walks: Some(vec![one]) };
+    }
+    let walk = prepared.walk(packet, way(packet), &Presumed);
+    let mut walks = vec![one];
+    let mut waiting = others(&asked, 0);
+    while let Some(answers) = waiting.pop() {
+        if walks.len() == MOST_WALKS {
+            return Saying { walk, walks: None };
         }
-        question.presumed
+        let known = answers.len();
+        let script = Script { asked: RefCell::new(answers) };
+        walks.push(prepared.walk(packet, way(packet), &script));
+        waiting.extend(others(&script.asked.into_inner(), known));
+    }
+    Saying { walk, walks: Some(walks) }
+}
+
+/// Packets without an interface are the firewall's own.
+fn way(packet: &Packet) -> Way {
+    if packet.interface_in.is_empty() { Way::Output } else { Way::ByRoute }
+}
+
+/// An open question, and its answer on one walk.
+type Answered = ((String, Option<RuleId>), bool);
+
+/// Answers as presumed, else as written down, else with yes, which it writes down.
+#[derive(Debug, Default)]
+struct Script {
+    asked: RefCell<Vec<Answered>>,
+}
+
+impl Answers for Script {
+    fn answer(&self, question: &Question<'_>) -> Option<bool> {
+        if question.presumed.is_some() {
+            return question.presumed;
+        }
+        let key = (question.text.to_owned(), question.rule);
+        let mut asked = self.asked.borrow_mut();
+        if let Some((_, answer)) = asked.iter().find(|(known, _)| *known == key) {
+            return Some(*answer);
+        }
+        asked.push((key, true));
+        Some(true)
     }
 }
 
-/// Whether the kernel did what the simulator says: the same end, at the same place, as the same packet.
+/// The same answers up to each that was given first behind `known`, with the other one there.
+fn others(asked: &[Answered], known: usize) -> Vec<Vec<Answered>> {
+    let turned = |at: usize| {
+        let mut other = asked[..=at].to_vec();
+        other[at].1 = !other[at].1;
+        other
+    };
+    (known..asked.len()).map(turned).collect()
+}
+
+/// Whether the kernel did what the simulator says: the same end, at the same place, as the same packet,
+/// as one of the walks that are possible.
 #[must_use]
 pub fn agrees(packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
-    let walk = &saying.walk;
-    if is_beyond(packet, walk) || is_unread(packet, saying) {
-        return true;
-    }
-    if walk.depends_on.is_empty() && saying.is_open {
-        return is_kind(packet, walk.outcome, seen);
-    }
-    if walk.depends_on.is_empty() {
-        return is_end(packet, walk, walk.outcome, seen);
-    }
-    let mut ends = walk.depends_on.iter().flat_map(|d| d.if_yes.iter().chain(&d.if_no));
-    ends.any(|end| is_kind(packet, *end, seen))
+    let Some(walks) = &saying.walks else {
+        let on = saying.walk.depends_on.iter();
+        let mut ends =
+            on.flat_map(|d| d.if_yes.iter().chain(&d.if_no)).chain([&saying.walk.outcome]);
+        return is_beyond(packet, saying) || ends.any(|end| is_kind(packet, *end, seen));
+    };
+    is_beyond(packet, saying) || walks.iter().any(|walk| is_end(packet, walk, walk.outcome, seen))
 }
 
-/// Whether a rule read as a port what the simulator takes for bytes it does not know (a checksum, for one), of a protocol without
-/// ports: then it does not know either whether a translation sends the packet where the rig cannot follow.
+/// Whether the packet may go where the rig cannot follow it.
 #[must_use]
-pub fn is_unread(packet: &Packet, saying: &Saying) -> bool {
-    saying.is_open && !matches!(packet.protocol, 6 | 17)
+pub fn is_beyond(packet: &Packet, saying: &Saying) -> bool {
+    let walks = saying.walks.iter().flatten();
+    walks.chain([&saying.walk]).any(|walk| goes_beyond(packet, walk))
 }
 
-/// Whether the packet goes where the rig cannot follow it.
-#[must_use]
-pub fn is_beyond(packet: &Packet, walk: &Walk) -> bool {
+fn goes_beyond(packet: &Packet, walk: &Walk) -> bool {
     // Conntrack waits for the other parts, which do not come.
     let is_waiting = walk.steps.contains(&Step::Defragmented);
     // It comes in again, which is another walk.

@@ -57,15 +57,13 @@ impl<'r> Judge<'r> {
     }
 
     /// Whether the kernel did what the analysis says of a packet: the ways that are possible for it.
-    pub fn agrees(&mut self, probe: &Probe, saying: &Saying, seen: &Seen) -> bool {
-        // Of a checksum that is read as a port the analysis is told nothing.
-        let is_unread = compare::is_unread(&probe.packet, saying);
-        if compare::is_beyond(&probe.packet, &saying.walk) || is_unread {
+    pub fn agrees(&mut self, packet: &Packet, saying: &Saying, seen: &Seen) -> bool {
+        if compare::is_beyond(packet, saying) {
             return true;
         }
-        let Some(ends) = self.ends(probe) else { return true };
+        let Some(ends) = self.ends(packet) else { return true };
         self.asked += 1;
-        let fits = |outcome: &Outcome| compare::is_kind(&probe.packet, *outcome, seen);
+        let fits = |outcome: &Outcome| compare::is_kind(packet, *outcome, seen);
         match &ends[..] {
             [(outcome, true)] => fits(outcome),
             // Open questions: one of the possible ends, and as presumed where all is presumed.
@@ -74,14 +72,14 @@ impl<'r> Judge<'r> {
     }
 
     /// What it says, in words.
-    pub fn verdicts(&mut self, probe: &Probe) -> String {
-        format!("{:?}", self.ends(probe))
+    pub fn verdicts(&mut self, packet: &Packet) -> String {
+        format!("{:?}", self.ends(packet))
     }
 
     /// How a packet may end, each with whether it certainly does; `None` where the nodes did not suffice.
-    fn ends(&mut self, probe: &Probe) -> Option<Vec<(Outcome, bool)>> {
-        let is_own = probe.packet.interface_in.is_empty();
-        let is_v6 = probe.packet.is_v6();
+    fn ends(&mut self, packet: &Packet) -> Option<Vec<(Outcome, bool)>> {
+        let is_own = packet.interface_in.is_empty();
+        let is_v6 = packet.is_v6();
         let slot = usize::from(is_v6) * 2 + usize::from(is_own);
         if self.maps[slot].is_none() {
             match Map::new(self.prepared, self.ruleset, self.world, is_v6, is_own) {
@@ -93,7 +91,7 @@ impl<'r> Judge<'r> {
             }
         }
         let map = self.maps[slot].as_ref()?;
-        let bits = map.space.encoded(&probe.packet);
+        let bits = map.space.encoded(packet);
         let bit = |variable: u32| bits.get(variable as usize).copied().unwrap_or(false);
         let contains = |region: Region| map.space.bdd.contains(region, bit);
         let possible = map.ends.iter().filter(|(_, _, possibly)| contains(*possibly));

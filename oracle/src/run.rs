@@ -265,8 +265,9 @@ impl Runner {
         let saying = compare::simulate(prepared, &probe.packet);
         self.report.probes += 1;
         self.report.open += u64::from(!saying.walk.is_certain());
+        let packet = &probe.packet;
         let mut is_right = |seen: &Outcome| {
-            compare::agrees(&probe.packet, &saying, seen) && judge.agrees(&probe, &saying, seen)
+            compare::agrees(packet, &saying, seen) && judge.agrees(packet, &saying, seen)
         };
         if is_right(&seen) {
             return Ok(None);
@@ -293,7 +294,8 @@ impl Runner {
         let saying = compare::simulate(&prepared, &probe.packet);
         let seen = self.rig.send(probe)?;
         let mut judge = Judge::new(&prepared, &ruleset, &world);
-        Ok(!compare::agrees(&probe.packet, &saying, &seen) || !judge.agrees(probe, &saying, &seen))
+        Ok(!compare::agrees(&probe.packet, &saying, &seen)
+            || !judge.agrees(&probe.packet, &saying, &seen))
     }
 
     /// Leaves out every line without which they still disagree.
@@ -342,7 +344,7 @@ impl Runner {
         let walk = &saying.walk;
         let seen = self.rig.send(probe)?;
         let mut judge = Judge::new(&prepared, &ruleset, &world);
-        let analysed = judge.verdicts(probe);
+        let analysed = judge.verdicts(&probe.packet);
         let text = telling(options, index, &ruleset, probe, walk);
         let rules: String = lines(&sketch).flat_map(|line| [&line.text, "\n"]).collect();
         Ok(format!(

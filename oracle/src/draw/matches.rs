@@ -435,8 +435,10 @@ impl<'a, 'b> Matches<'a, 'b> {
             "meta l4proto tcp",
             "meta l4proto udp",
             "meta l4proto { tcp, udp }",
+            "meta l4proto { udp, icmp, ipv6-icmp, 47 }",
+            "meta l4proto != udp",
         ]);
-        self.edges.push(vec![Edge::Protocol(6), Edge::Protocol(17)]);
+        self.edges.push([6, 17, 1, 47, 89].map(Edge::Protocol).to_vec());
         self.push(format!("{guard} {text}"), [80, 22, 443, 81].map(Edge::DestinationPort).to_vec());
     }
 
@@ -460,7 +462,12 @@ impl<'a, 'b> Matches<'a, 'b> {
                     return;
                 }
                 self.transport = Some("none");
-                "meta l4proto tcp ct original proto-dst { 80, 443 }"
+                *self.draft.chance.pick(&[
+                    "meta l4proto tcp ct original proto-dst { 80, 443 }",
+                    "meta l4proto { tcp, udp, icmp } ct original proto-dst 80-2048",
+                    "meta l4proto != tcp ct original proto-src != 22",
+                    "meta l4proto { tcp, 47 } ct reply proto-src { 0, 22, 80 }",
+                ])
             }
         };
         let mut edges: Vec<Edge> = COMPANIES.iter().map(|c| Edge::State(*c)).collect();

@@ -33,6 +33,7 @@ pub fn probe(chance: &mut Chance, lines: &[&Line], number: u32) -> Option<Probe>
             other => apply(&mut packet, other),
         }
     }
+    packet.is_later_fragment |= chance.percent(2);
     link_out(chance, &mut packet);
     finish(chance, packet, company, mark)
 }

@@ -110,7 +110,29 @@ impl Space {
             },
             Test::AnyBit(mask) | Test::NoBit(mask) => self.any_bit(&parts, *mask)?,
         };
+        let inside = self.unless_untold(wanted, inside, at)?;
         self.bdd.and(known, if is_negated(&wanted.test) { !inside } else { inside })
+    }
+
+    /// What is asked of a connection's ends is open where nothing tells them: of what protocols without ports
+    /// have in their place, and of the connection that an ICMP error is about.
+    fn unless_untold(
+        &mut self,
+        wanted: &Match,
+        inside: Region,
+        at: Place<'_>,
+    ) -> Result<Region, Undecided> {
+        let Some(asks_ports) = asks_tuple(&wanted.left) else { return Ok(inside) };
+        let related = self.bdd.equal(self.layout.state, State::Related.number())?;
+        let (icmp, icmpv6) = (self.protocol(1)?, self.protocol(58)?);
+        let icmp = self.bdd.or(icmp, icmpv6)?;
+        let mut untold = self.bdd.and(related, icmp)?;
+        if asks_ports {
+            let ports = self.protocols_with_ports()?;
+            untold = self.bdd.or(untold, !ports)?;
+        }
+        let open = self.open_match(wanted, &[], at)?;
+        self.bdd.either(untold, open, inside)
     }
 
     fn any_bit(&mut self, parts: &[Number], mask: u128) -> Result<Region, Undecided> {
@@ -645,6 +667,21 @@ impl Space {
 
 const fn is_negated(test: &Test) -> bool {
     matches!(test, Test::NotIn(_) | Test::NoBit(_))
+}
+
+/// Whether an expression asks of a connection's ends, and whether of ports.
+fn asks_tuple(expression: &Expression) -> Option<bool> {
+    match expression {
+        Expression::Field(Field::CtTuple(_, side)) => {
+            Some(matches!(side, TupleSide::SourcePort | TupleSide::DestinationPort))
+        }
+        Expression::Bits { of, .. } => asks_tuple(of),
+        Expression::Lookup { key, .. } => asks_tuple(key),
+        Expression::Concat(parts) => {
+            parts.iter().filter_map(asks_tuple).reduce(|one, other| one || other)
+        }
+        _ => None,
+    }
 }
 
 const fn is_of_other_family(field: Field, is_v6: bool) -> bool {

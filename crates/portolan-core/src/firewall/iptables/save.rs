@@ -221,6 +221,7 @@ impl Save {
             used: Vec::new(),
             notes: Vec::new(),
             protocol: None,
+            is_legacy: self.origin == Origin::IptablesLegacy,
         };
         Ok(Open { table, by_name: HashMap::new(), jumps: Vec::new(), context })
     }

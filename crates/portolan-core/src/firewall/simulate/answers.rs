@@ -89,6 +89,8 @@ pub(super) struct Asked {
     pub(super) rule: Option<RuleId>,
     pub(super) presumed: Option<bool>,
     pub(super) answer: bool,
+    /// Whether the question was whether it does not hold.
+    pub(super) is_negated: bool,
 }
 
 impl<'a> Asker<'a> {
@@ -96,10 +98,11 @@ impl<'a> Asker<'a> {
         Self { given, asked: forced }
     }
 
-    /// The answer; `key` tells questions apart that the same walk may answer differently.
-    pub(super) fn ask(&mut self, question: &Question<'_>, key: String) -> bool {
+    /// The answer; `key` tells questions apart that the same walk may answer differently. A question and
+    /// its negation have the same key.
+    pub(super) fn ask(&mut self, question: &Question<'_>, key: String, is_negated: bool) -> bool {
         if let Some(asked) = self.asked.iter().find(|asked| asked.key == key) {
-            return asked.answer;
+            return asked.answer == (asked.is_negated == is_negated);
         }
         if let Some(answer) = self.given.answer(question) {
             return answer;
@@ -112,6 +115,7 @@ impl<'a> Asker<'a> {
             rule: question.rule,
             presumed: question.presumed,
             answer,
+            is_negated,
         });
         answer
     }

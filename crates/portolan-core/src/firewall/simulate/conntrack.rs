@@ -28,6 +28,8 @@ pub(super) struct Tracked {
     pub(super) original: Tuple,
     /// As the answers come.
     pub(super) reply: Tuple,
+    /// Whether these two are known: of an ICMP error's connection nothing else tells.
+    pub(super) is_told: bool,
     /// What the packet becomes where its connection was translated before: destination, source.
     pub(super) becomes: Option<Tuple>,
 }
@@ -79,11 +81,10 @@ impl Walker<'_> {
         let given = self.given;
         // In the original direction the packet was given as it is after translation, and has been made
         // what the original tuple says; in the reply direction it is given as it comes.
-        // An ICMP error is about a connection of another protocol and is not translated itself here.
+        // An ICMP error is about another connection and is not translated itself here.
+        let is_about_another = state == bits::RELATED && matches!(now.protocol, 1 | 58);
         let (original, reply, becomes) = match (given, is_reply) {
-            (Some(original), _) if original.protocol != now.protocol => {
-                (original, inverse(&original), None)
-            }
+            (Some(original), _) if is_about_another => (original, inverse(&original), None),
             (Some(original), false) => (original, inverse(&self.after), Some(self.after)),
             (Some(original), true) => (original, now, Some(inverse(&original))),
             (None, false) => (now, inverse(&now), None),
@@ -106,6 +107,7 @@ impl Walker<'_> {
             mark_open: None,
             original,
             reply,
+            is_told: given.is_some() || !is_about_another,
             becomes,
         }
     }

@@ -140,14 +140,18 @@ impl<'r> Walker<'r> {
         // The same comparison of the same value in another rule has the same answer, but for sets that
         // the packet may have changed in between.
         let changes = self.changes.len();
-        let key = match &found.test {
-            Test::In(set) | Test::NotIn(set) if !is_small(set) => format!("{at:?} {seen:?}"),
-            Test::In(SetRef::Named(_)) | Test::NotIn(SetRef::Named(_)) => {
-                format!("{}{found:?} {seen:?} {changes}", at.rule.chain.table)
+        let what = match &found.test {
+            Test::In(set) | Test::NotIn(set) if !is_small(set) => format!("{at:?}"),
+            Test::In(set @ SetRef::Named(_)) | Test::NotIn(set @ SetRef::Named(_)) => {
+                format!("{set:?} {changes}")
             }
-            _ => format!("{}{found:?} {seen:?}", at.rule.chain.table),
+            Test::In(set) | Test::NotIn(set) => format!("{set:?}"),
+            Test::AnyBit(mask) | Test::NoBit(mask) => format!("bits {mask}"),
         };
-        self.ask_as(&text, Some(at), about, None, key)
+        let key = format!("{} {:?} {what} {seen:?}", at.rule.chain.table, found.left);
+        let question = Question { text: &text, rule: Some(at.rule), about, presumed: None };
+        let is_negated = matches!(found.test, Test::NotIn(_) | Test::NoBit(_));
+        self.asker.ask(&question, key, is_negated)
     }
 
     /// Whether it comes in, or leaves, by one of these, where no interface was given: each name is asked for.
@@ -216,7 +220,7 @@ impl<'r> Walker<'r> {
         key: String,
     ) -> bool {
         let question = Question { text, rule: at.map(|at| at.rule), about, presumed };
-        self.asker.ask(&question, key)
+        self.asker.ask(&question, key, false)
     }
 
     /// A rule's text, for questions about it.

@@ -206,39 +206,37 @@ impl Walker<'_> {
                 Some(rule) => Seen::Open(format!("the ct mark that {rule:?} set").into()),
                 None => Seen::Number(tracked.mark.into()),
             },
-            Field::CtTuple(Direction::Original, side) => self.side(&tracked.original, side),
+            Field::CtTuple(..) if !tracked.is_told => {
+                Seen::Open("the connection that an ICMP error is about".into())
+            }
+            Field::CtTuple(Direction::Original, side) => side_of(&tracked.original, side),
             Field::CtTuple(Direction::Reply, side) => {
                 let is_vague = self.vague != Vague::default() && side != TupleSide::Protocol;
-                if is_vague {
-                    Seen::Open("ct reply".into())
-                } else {
-                    self.side(&tracked.reply, side)
-                }
+                if is_vague { Seen::Open("ct reply".into()) } else { side_of(&tracked.reply, side) }
             }
             _ => Seen::Number(tracked.state),
         }
     }
+}
 
-    fn side(&self, tuple: &Tuple, side: TupleSide) -> Seen<'_> {
-        let is_icmp = matches!(tuple.protocol, 1 | 58);
-        let address = |address: IpAddr, wants_v6: bool| match address.is_ipv6() == wants_v6 {
-            true => Seen::Number(number_of(address)),
-            false => Seen::Missing,
-        };
-        match side {
-            TupleSide::Source4 => address(tuple.source, false),
-            TupleSide::Destination4 => address(tuple.destination, false),
-            TupleSide::Source6 => address(tuple.source, true),
-            TupleSide::Destination6 => address(tuple.destination, true),
-            TupleSide::Protocol => Seen::Number(tuple.protocol.into()),
-            // An ICMP tuple has the identifier for a source port, type and code for a destination port.
-            TupleSide::SourcePort if is_icmp => Seen::Open("the ICMP identifier".into()),
-            TupleSide::DestinationPort if is_icmp => Seen::Number(
-                u128::from(self.packet.icmp.kind) << 8 | u128::from(self.packet.icmp.code),
-            ),
-            TupleSide::SourcePort => Seen::Number(tuple.source_port.into()),
-            TupleSide::DestinationPort => Seen::Number(tuple.destination_port.into()),
-        }
+fn side_of(tuple: &Tuple, side: TupleSide) -> Seen<'static> {
+    let address = |address: IpAddr, wants_v6: bool| match address.is_ipv6() == wants_v6 {
+        true => Seen::Number(number_of(address)),
+        false => Seen::Missing,
+    };
+    // Of ICMP there stand an identifier, type and code, of GRE a key, of others 0 (nf_conntrack_proto_*.c).
+    let port = |port: u16| match crate::firewall::packet::has_ports(tuple.protocol) {
+        true => Seen::Number(port.into()),
+        false => Seen::Open("what its connection has for ports".into()),
+    };
+    match side {
+        TupleSide::Source4 => address(tuple.source, false),
+        TupleSide::Destination4 => address(tuple.destination, false),
+        TupleSide::Source6 => address(tuple.source, true),
+        TupleSide::Destination6 => address(tuple.destination, true),
+        TupleSide::Protocol => Seen::Number(tuple.protocol.into()),
+        TupleSide::SourcePort => port(tuple.source_port),
+        TupleSide::DestinationPort => port(tuple.destination_port),
     }
 }
 

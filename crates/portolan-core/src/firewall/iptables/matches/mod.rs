@@ -30,6 +30,8 @@ pub(super) struct Context<'s> {
     pub(super) notes: Vec<String>,
     /// The protocol of the rule, where `-p` says one.
     pub(super) protocol: Option<u8>,
+    /// Whether legacy iptables evaluates the rule.
+    pub(super) is_legacy: bool,
 }
 
 /// The statements of one match.
@@ -41,11 +43,22 @@ pub(super) fn statements(found: &Extension<'_>, context: &mut Context<'_>) -> Ve
 fn exact(found: &Extension<'_>, context: &mut Context<'_>) -> Option<Vec<Statement>> {
     let options = &found.options[..];
     match found.name {
-        "tcp" | "udp" | "udplite" | "sctp" | "dccp" => {
+        // These two alone are written in nf_tables' own language (measured with iptables 1.8.9).
+        "tcp" | "udp" if !context.is_legacy => {
             transport::ports(found.name, options, context.protocol)
         }
-        "multiport" => transport::multiport(options, context.protocol),
-        "icmp" | "icmp6" => transport::icmp(found.name, options, context.protocol),
+        "tcp" | "udp" | "udplite" | "sctp" | "dccp" => {
+            let ports = transport::ports(found.name, options, context.protocol)?;
+            Some(transport::whole(ports, context.is_v6))
+        }
+        "multiport" => {
+            let ports = transport::multiport(options, context.protocol)?;
+            Some(transport::whole(ports, context.is_v6))
+        }
+        "icmp" | "icmp6" => {
+            let messages = transport::icmp(found.name, options, context.protocol)?;
+            Some(transport::whole(messages, context.is_v6))
+        }
         "state" | "conntrack" => conntrack::statements(options),
         "mark" => each(options, |o| company::mark(o, Field::Mark)),
         "connmark" => each(options, |o| company::mark(o, Field::CtMark)),

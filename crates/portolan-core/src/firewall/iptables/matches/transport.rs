@@ -8,6 +8,19 @@ use crate::firewall::{Element, Expression, Field, SetRef, Span, Statement};
 /// Every value of 16 bits, and of 8.
 const ANY_PORT: Span = Span::Numbers { low: 0, high: 0xffff };
 const ANY_BYTE: Span = Span::Numbers { low: 0, high: 0xff };
+/// The header of IPv6 fragments (RFC 8200 §4.5).
+const FRAGMENT: u128 = 44;
+
+/// The same for packets that begin with a transport header: no match of one holds for a later fragment,
+/// negated or not (`fragoff` in xt_tcpudp.c, xt_multiport.c, xt_sctp.c, xt_dccp.c, ip_tables.c; measured).
+pub(super) fn whole(statements: Vec<Statement>, is_v6: bool) -> Vec<Statement> {
+    let guard = if is_v6 {
+        field(Field::NextHeader6, true, SetRef::number(FRAGMENT))
+    } else {
+        compare(masked(Field::FragmentOffset, 0x1fff), false, SetRef::number(0))
+    };
+    [vec![guard], statements].concat()
+}
 
 /// `tcp`, `udp` and the like. Where `-p` is missing the protocol is asked first: the kernel refuses
 /// such a rule, a file may hold it.

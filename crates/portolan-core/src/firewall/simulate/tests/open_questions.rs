@@ -74,6 +74,33 @@ fn the_same_words_have_the_same_answer() {
 }
 
 #[test]
+fn a_source_is_in_a_set_nobody_could_read_or_it_is_not() {
+    let (source, set) = (field(Field::Source4), SetRef::Named("unread".into()));
+    let inside = matches(source.clone(), Test::In(set.clone()));
+    let outside = matches(source, Test::NotIn(set));
+    let both = rule(vec![inside.clone(), outside.clone(), ACCEPT]);
+    assert_eq!(outcome(&inet(vec![dropping(input(vec![both]))]), &syn(22)), Drop);
+    let either = vec![rule(vec![outside, ACCEPT]), rule(vec![inside, ACCEPT])];
+    assert_eq!(outcome(&inet(vec![dropping(input(either))]), &syn(22)), Accept);
+}
+
+#[test]
+fn what_connection_an_icmp_error_is_about_only_the_asker_tells() {
+    let port = field(Field::CtTuple(Direction::Original, TupleSide::DestinationPort));
+    let asks = matches(port, Test::In(SetRef::number(80)));
+    let rules = inet(vec![dropping(input(vec![rule(vec![asks, ACCEPT])]))]);
+    let ends = syn(22);
+    let mut error = Packet::new(1, ends.source, ends.destination);
+    error.icmp = IcmpMessage { kind: 3, code: 1 };
+    (error.state, error.direction) = (Some(bits::RELATED), Direction::Reply);
+    assert!(!walk(&rules, &error).is_certain());
+    let (source, destination) = (ends.destination, ends.source);
+    let about = Tuple { source, destination, protocol: 17, source_port: 9, destination_port: 80 };
+    error.original = Some(about);
+    assert_eq!(outcome(&rules, &error), Accept);
+}
+
+#[test]
 fn a_statement_nobody_understands_may_do_anything() {
     let opaque = Statement::Opaque { text: "queue num 0".into(), effect: Effect::Decides };
     let rules = inet(vec![input(vec![rule(vec![opaque.clone()]), rule(vec![ACCEPT])])]);

@@ -108,10 +108,11 @@ impl World {
         ports.map(|port| &*port.name)
     }
 
-    /// The route a packet to `address` takes, where it is not for this machine.
+    /// The route a packet to `address` takes, where it is not for this machine; of several alike, as
+    /// those of each link to its own addresses, the first.
     #[must_use]
     pub fn route(&self, address: IpAddr) -> Option<&Route> {
         let fits = self.routes.iter().filter(|route| route.destination.contains(address));
-        fits.max_by_key(|route| (route.destination.length(), std::cmp::Reverse(route.metric)))
+        fits.min_by_key(|route| (std::cmp::Reverse(route.destination.length()), route.metric))
     }
 }

@@ -118,6 +118,8 @@ pub enum By {
     NotForwarding,
     /// Packets for loopback do not come in from outside.
     Martian,
+    /// It would have to be passed on, and packets from addresses of a link are not (ip6_forward).
+    OfLink,
     /// Rules could not be read; by what sockets are bound to, it could be reached.
     RulesUnseen,
 }
@@ -142,9 +144,10 @@ impl fmt::Display for By {
             Self::Martian => {
                 f.write_str("translated to loopback, where packets from outside are not let")
             }
-            Self::RulesUnseen => {
-                f.write_str("the rules were not seen; where it is bound, nothing is in the way")
+            Self::OfLink => {
+                f.write_str("packets from addresses of a link are not passed on to others")
             }
+            Self::RulesUnseen => f.write_str("the rules for it were not seen"),
         }
     }
 }
@@ -264,7 +267,7 @@ impl Group {
     }
 }
 
-/// The answer of all groups together. Senders that no way leads to count only where there are no others,
+/// The answer of all groups together; where some do not and of others nobody knows, nobody knows. Senders that no way leads to count only where there are no others,
 /// and a family in which nothing listens only where nothing listens in the other.
 pub(super) fn together(groups: &[Group]) -> Answer {
     let is_served = |is_v6| {
@@ -275,7 +278,11 @@ pub(super) fn together(groups: &[Group]) -> Answer {
     let counts = |group: &&Group| {
         group.has_way() && (served == [false, false] || served[usize::from(group.is_v6)])
     };
-    let mut answers = groups.iter().filter(counts).map(|group| group.answer);
-    let Some(first) = answers.next() else { return Answer::No };
-    if answers.all(|answer| answer == first) { first } else { Answer::Depends }
+    let answers = || groups.iter().filter(counts).map(|group| group.answer);
+    let (Some(best), Some(worst)) = (answers().min(), answers().max()) else { return Answer::No };
+    match (best, worst) {
+        (Answer::Unknown, Answer::No) => Answer::Unknown,
+        _ if best == worst => best,
+        _ => Answer::Depends,
+    }
 }

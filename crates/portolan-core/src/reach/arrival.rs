@@ -5,11 +5,12 @@
 
 use std::net::IpAddr;
 
-use crate::firewall::{Addresses, RouteKind, Ruleset, World};
+use crate::firewall::{Addresses, LocalAddress, RouteKind, Ruleset, World};
 use crate::net::Scope;
 
-use super::Whence;
-use super::hints;
+use super::question::{Asking, Rules};
+use super::source::prefixes;
+use super::{Whence, hints};
 
 /// Senders that come by the same interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(super) struct Arrival {
 }
 
 /// The name of an interface that no rule names: where nothing is known of the interfaces.
-pub(super) const SOME_INTERFACE: &str = "(any other)";
+pub const SOME_INTERFACE: &str = "(any other)";
 
 /// How packets of a source come in.
 pub(super) fn arrivals(
@@ -39,9 +40,48 @@ pub(super) fn arrivals(
     }
     match interface {
         Some(interface) => by(interface, &addresses, world),
-        None if world.is_known() => by_route(addresses, world, is_v6),
+        None if world.is_known() => {
+            let (link, beyond) = apart(&addresses);
+            [by_route(beyond, world, is_v6), by_link(&link, world)].concat()
+        }
         None => by_rules(&addresses, ruleset),
     }
+}
+
+/// Addresses of a link (RFC 4291 §2.5.6), and the others.
+fn apart(addresses: &Addresses) -> (Addresses, Addresses) {
+    let link = prefixes(&[LINK]);
+    (addresses.and(&link), addresses.without(&link))
+}
+
+/// Senders with addresses of a link, which are the same on every link: they may be on each one that this
+/// machine has such an address on.
+fn by_link(addresses: &Addresses, world: &World) -> Vec<Arrival> {
+    if addresses.is_empty() {
+        return Vec::new();
+    }
+    let mut links: Vec<Box<str>> = Vec::new();
+    for own in world.addresses.iter().filter(|own| is_of_link(own.address)) {
+        // What comes by the port of a bridge comes in by the bridge.
+        let is_port = world.interface(&own.interface).is_some_and(|i| i.master.is_some());
+        if &*own.interface != "lo" && !is_port && !links.contains(&own.interface) {
+            links.push(own.interface.clone());
+        }
+    }
+    let arrival = |interface: Option<Box<str>>| Arrival {
+        addresses: addresses.clone(),
+        is_neighbour: interface.is_some(),
+        interface,
+    };
+    match links.is_empty() {
+        true => vec![arrival(None)],
+        false => links.into_iter().map(|link| arrival(Some(link))).collect(),
+    }
+}
+
+/// Whether an address is one of a link, of IPv6.
+pub(super) const fn is_of_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// Whether a source is nothing but addresses of this machine.
@@ -61,7 +101,7 @@ fn own(world: &World) -> Addresses {
 /// Senders on the link of an interface, and those beyond.
 fn by(interface: &str, addresses: &Addresses, world: &World) -> Vec<Arrival> {
     let own = world.addresses.iter().filter(|own| *own.interface == *interface);
-    let link = Addresses::of(own.map(|own| own.network));
+    let link = Addresses::of(own.map(|own| own.network)).with(&prefixes(&[LINK]));
     let arrival = |addresses: Addresses, is_neighbour| Arrival {
         addresses,
         interface: Some(interface.into()),
@@ -118,27 +158,27 @@ fn join(found: &mut Vec<Arrival>, arrival: Arrival) {
     }
 }
 
-/// The addresses of this machine that such senders can send to, likeliest first.
-pub(super) fn destinations(
-    arrival: &Arrival,
-    world: &World,
-    ruleset: Option<&Ruleset>,
-    is_v6: bool,
-) -> Vec<IpAddr> {
+/// The addresses of this machine that such senders can send to, likeliest first. Those of a link are for
+/// those who are on it.
+pub(super) fn destinations(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) -> Vec<IpAddr> {
+    let world = asking.scene.world;
     if !world.is_known() {
-        return hints::destinations(ruleset, is_v6);
+        return hints::destinations(asking.scene.rules.map(Rules::ruleset), is_v6);
     }
-    let is_theirs = |own: &&crate::firewall::LocalAddress| {
-        let scope = Scope::of(own.address);
-        let is_at_interface = arrival.interface.as_deref() == Some(&*own.interface);
+    let is_at = |own: &LocalAddress| arrival.interface.as_deref() == Some(&*own.interface);
+    let is_theirs = |own: &&LocalAddress| {
         own.address.is_ipv6() == is_v6
-            && !matches!(scope, Scope::Loopback | Scope::LinkLocal)
-            && (is_at_interface || arrival.is_neighbour || scope == Scope::Global)
+            && match Scope::of(own.address) {
+                Scope::Loopback => false,
+                Scope::LinkLocal => is_at(own) && arrival.is_neighbour,
+                Scope::Global => true,
+                _ => is_at(own) || arrival.is_neighbour,
+            }
     };
-    let mut found: Vec<_> = world.addresses.iter().filter(is_theirs).collect();
-    found.sort_by_key(|own| arrival.interface.as_deref() != Some(&*own.interface));
-    found.into_iter().map(|own| own.address).take(MOST).collect()
+    let mut found: Vec<_> = asking.kinds.addresses(world).filter(is_theirs).collect();
+    found.sort_by_key(|own| (!is_at(own), Scope::of(own.address) == Scope::LinkLocal));
+    found.into_iter().map(|own| own.address).collect()
 }
 
-/// More addresses of one machine are not asked one by one.
-const MOST: usize = 16;
+/// The addresses of links.
+const LINK: &str = "fe80::/10";

@@ -16,6 +16,7 @@ mod classes;
 mod fix;
 mod follow;
 mod hints;
+mod kinds;
 mod listener;
 mod own;
 mod question;
@@ -26,6 +27,7 @@ mod translations;
 mod travel;
 
 pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Taker, Translated};
+pub use arrival::SOME_INTERFACE;
 pub use fix::{Fix, fixes};
 pub use follow::{End, Followed, FollowedStep, followed};
 pub use own::OwnRefusal;

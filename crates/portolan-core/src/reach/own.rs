@@ -107,7 +107,9 @@ impl Travel<'_> {
     }
 
     fn own_fate(&self, packet: &Packet, mut group: Group, listens: bool) -> Group {
-        let (Some(with), Some(without)) = (&self.asking.with, &self.asking.without) else {
+        let told = self.asking.scene.rules.filter(|rules| !rules.is_untold(packet.is_v6()));
+        let (Some(_), Some(with), Some(without)) = (told, &self.asking.with, &self.asking.without)
+        else {
             if listens {
                 (group.answer, group.by) = (Answer::Unknown, By::RulesUnseen);
             }

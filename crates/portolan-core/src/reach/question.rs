@@ -8,6 +8,7 @@ use crate::firewall::{Chain, Ruleset, World};
 use crate::net::{Port, Transport};
 use crate::socket::SocketTable;
 
+use super::kinds::{Edges, Kinds};
 use super::survey::Survey;
 use super::translations::{Translation, translations};
 use super::{PortReach, Source, hints};
@@ -18,6 +19,8 @@ pub struct Rules {
     pub(super) ruleset: Ruleset,
     pub(super) untranslated: Ruleset,
     pub(super) world: World,
+    /// Of which family nothing was read, IPv4 and IPv6.
+    untold: [bool; 2],
 }
 
 impl Rules {
@@ -30,7 +33,18 @@ impl Rules {
                 chain.base = None;
             }
         }
-        Self { ruleset, untranslated, world }
+        Self { ruleset, untranslated, world, untold: [false; 2] }
+    }
+
+    /// The same where nothing was read of the rules of IPv4, of IPv6: saved rules are often of one alone.
+    #[must_use]
+    pub const fn untold(mut self, untold: [bool; 2]) -> Self {
+        self.untold = untold;
+        self
+    }
+
+    pub(super) const fn is_untold(&self, is_v6: bool) -> bool {
+        self.untold[is_v6 as usize]
     }
 
     /// The rules.
@@ -82,6 +96,8 @@ impl<'a> Scene<'a> {
             with: rules.map(|rules| Prepared::new(&rules.ruleset, &rules.world)),
             without: rules.map(|rules| Prepared::new(&rules.untranslated, &rules.world)),
             after: rules.map_or_else(|| Some(Vec::new()), |r| hints::ports_after(&r.ruleset)),
+            kinds: Kinds::of(self.world, rules.map(|r| &r.ruleset), self.sockets),
+            edges: OnceCell::new(),
             translations: OnceCell::new(),
         }
     }
@@ -94,6 +110,9 @@ pub struct Asking<'a> {
     pub(super) without: Option<Prepared<'a>>,
     /// Ports that rules translate to; `None` where they cannot be listed.
     pub(super) after: Option<Vec<u16>>,
+    /// The addresses of this machine that are asked about.
+    pub(super) kinds: Kinds,
+    edges: OnceCell<Edges>,
     translations: OnceCell<Vec<Translation>>,
 }
 
@@ -154,6 +173,18 @@ impl Asking<'_> {
             self.translations().iter().filter(leads).map(|found| found.port).collect();
         found.dedup();
         found
+    }
+
+    /// How many addresses of this machine are not asked about: rules and sockets tell too many apart.
+    #[must_use]
+    pub const fn addresses_left_out(&self) -> usize {
+        self.kinds.left_out
+    }
+
+    /// What rules compare IPv6 addresses with.
+    pub(super) fn edges(&self) -> &Edges {
+        let edges = |rules: &Rules| Edges::of(&rules.ruleset, true);
+        self.edges.get_or_init(|| self.scene.rules.map(edges).unwrap_or_default())
     }
 
     pub(super) fn translations(&self) -> &[Translation] {

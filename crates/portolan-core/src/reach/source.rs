@@ -57,6 +57,13 @@ impl Source {
         Self::outside(name, senders(), Some(name.into()))
     }
 
+    /// An address of a link, with the interface that the link is at: `fe80::1%eth0`.
+    #[must_use]
+    pub fn on_link(prefix: Prefix, interface: &str) -> Self {
+        let name = format!("{prefix}%{interface}");
+        Self::outside(&name, Addresses::of([prefix]).and(&senders()), Some(interface.into()))
+    }
+
     /// The addresses of a network.
     #[must_use]
     pub fn prefix(prefix: Prefix) -> Self {
@@ -90,8 +97,8 @@ impl Source {
 }
 
 /// Every address a packet of another machine may have as its source: of IPv4 all but some (RFC 1122
-/// §3.2.1.3), of IPv6 the global and the local ones that IANA has given a use (RFC 4291 §2.4, RFC 4193).
-/// Those of a link have no meaning beyond it.
+/// §3.2.1.3), of IPv6 the global and the local ones that IANA has given a use (RFC 4291 §2.4, RFC 4193),
+/// and those of a link, which have no meaning beyond it.
 #[must_use]
 pub fn senders() -> Addresses {
     let v4 = Addresses::all().family(false).without(&prefixes(&NO_SENDERS));
@@ -104,14 +111,15 @@ pub(super) fn prefixes(texts: &[&str]) -> Addresses {
 
 /// This network, loopback, multicast, reserved.
 const NO_SENDERS: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"];
-const SENDERS_V6: [&str; 2] = ["2000::/3", "fc00::/7"];
+const SENDERS_V6: [&str; 3] = ["2000::/3", "fc00::/7", "fe80::/10"];
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
-/// RFC 1918, RFC 6598, RFC 3927, RFC 4193.
-const PRIVATE: [&str; 6] = [
+/// RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 §2.5.6.
+const PRIVATE: [&str; 7] = [
     "10.0.0.0/8",
     "172.16.0.0/12",
     "192.168.0.0/16",
     "100.64.0.0/10",
     "169.254.0.0/16",
     "fc00::/7",
+    "fe80::/10",
 ];

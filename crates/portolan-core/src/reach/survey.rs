@@ -43,9 +43,8 @@ impl<'a> Survey<'a> {
         let arrivals: Vec<[Vec<Arrival>; 2]> = sources.iter().map(of).collect();
         let to = [false, true].map(|is_v6| {
             let of_family = arrivals.iter().flat_map(|of| &of[usize::from(is_v6)]);
-            let mut all: Vec<IpAddr> = of_family
-                .flat_map(|arrival| destinations(arrival, world, ruleset, is_v6))
-                .collect();
+            let mut all: Vec<IpAddr> =
+                of_family.flat_map(|arrival| destinations(arrival, asking, is_v6)).collect();
             all.sort();
             all.dedup();
             all

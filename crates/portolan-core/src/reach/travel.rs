@@ -13,7 +13,7 @@ use crate::net::{Endpoint, Port, Transport};
 use crate::socket::SocketTable;
 
 use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
-use super::arrival::{Arrival, SOME_INTERFACE, destinations};
+use super::arrival::{Arrival, SOME_INTERFACE, destinations, is_of_link};
 use super::question::Asking;
 use super::survey::Exact;
 use super::{hints, listener};
@@ -77,7 +77,7 @@ impl<'a> Travel<'a> {
     pub(super) fn destinations(&self, arrival: &Arrival, is_v6: bool) -> Vec<IpAddr> {
         match &self.straight {
             Some(straight) => vec![straight.to],
-            None => destinations(arrival, self.asking.scene.world, self.ruleset(), is_v6),
+            None => destinations(arrival, self.asking, is_v6),
         }
     }
 
@@ -189,6 +189,9 @@ impl<'a> Travel<'a> {
         let (Some(with), Some(without)) = (&self.asking.with, &self.asking.without) else {
             return Ok(Fate { group: self.unseen(packet, group), answers: Vec::new() });
         };
+        if self.asking.scene.rules.is_some_and(|rules| rules.is_untold(packet.is_v6())) {
+            return Ok(Fate { group: self.unseen(packet, group), answers: Vec::new() });
+        }
         let mut sent = packet.clone();
         let mut walk = with.walk(&sent, Way::ByRoute, &Presumed);
         let moved = translated(&walk);
@@ -306,6 +309,10 @@ impl<'a> Travel<'a> {
             None => !is_same_host(packet, &at),
         };
         if is_onward {
+            if is_of_link(packet.source) {
+                (group.answer, group.by) = (Answer::No, By::OfLink);
+                return;
+            }
             let interface = last.and_then(|(decision, _)| decision.interface.clone());
             let container = self.container();
             group.taker = Some(Taker::Behind { to: at, interface, container });
@@ -352,7 +359,9 @@ impl<'a> Travel<'a> {
         answer.original = Some(packet.tuple());
         answer.mark = 0;
         answer.ct_mark = there.ct_mark;
-        let is_by_route = self.is_world_known();
+        // Answers to addresses of a link leave by it; of the routes there is one for each link.
+        let is_sure = !is_of_link(packet.source);
+        let is_by_route = self.is_world_known() && is_sure;
         answer.interface_out = (!is_by_route).then(|| packet.interface_in.clone());
         let way = match taker {
             Taker::Socket(socket) => {
@@ -365,14 +374,19 @@ impl<'a> Travel<'a> {
             }
         };
         let back = with.walk(&answer, way, &Presumed);
-        if let Some((regions, _)) = exact.known() {
+        let exact = exact.known().filter(|_| is_sure);
+        if !is_sure {
+            group.is_exact &= self.asking.edges().is_one(OF_LINK.0, OF_LINK.1);
+        }
+        let is_known = exact.is_some();
+        if let Some((regions, _)) = exact {
             regions.check_answer(&answer, way, &back)?;
         }
         let is_ended = back.outcome != Outcome::Accept && back.is_certain();
         if let Some(place) = self.place(&back).filter(|_| is_ended) {
             (group.answer, group.by) = (Answer::No, By::AnswerRefused(place));
         }
-        Ok(Some((answer, way)))
+        Ok(is_known.then_some((answer, way)))
     }
 
     /// The user whose socket it is.
@@ -457,7 +471,7 @@ fn questions(walk: &Walk) -> Vec<String> {
 fn rank(group: &Group) -> (Answer, u8) {
     let by = match group.by {
         By::Refused { .. } | By::AnswerRefused(_) => 0,
-        By::NotForwarding | By::Martian => 1,
+        By::NotForwarding | By::Martian | By::OfLink => 1,
         By::NoListener(_) => 2,
         _ => 3,
     };
@@ -474,5 +488,7 @@ pub(super) fn join(groups: &mut Vec<Group>, group: Group) {
 
 /// Some port of those that clients send from.
 pub(super) const SENDER_PORT: u16 = 50_123;
+/// The addresses of links, fe80::/10.
+const OF_LINK: (u128, u128) = (0xfe80 << 112, (0xfec0 << 112) - 1);
 /// No machine has so many addresses in a row.
 const MOST_OWN: usize = 64;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 use portolan_core::firewall::Ruleset;
-use portolan_core::net::{Endpoint, Port, TransportSet};
+use portolan_core::net::{Endpoint, Port, TransportSet, Why};
 use portolan_core::reach::{Answer, Rules};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::{self, PortSelection};
@@ -39,6 +39,10 @@ pub(crate) fn run(arguments: &Reach, global: &Global) -> Result<Exit> {
     } else {
         render::reach::text(&mut screen, &report)?;
         render::gap::print(&report.gaps, global.color);
+        for gap in report.gaps.iter().filter(|gap| gap.why == Why::NotLooked) {
+            let told = format!("not looked at: {}; {}", gap.what, gap.hint);
+            render::gap::hint(told.trim_end_matches("; "), global.color);
+        }
     }
     Ok(end(&report))
 }
@@ -117,6 +121,9 @@ fn ports(word: &str, registry: &Registry) -> Result<PortSelection> {
 fn end(report: &Report) -> Exit {
     if report.is_around() || report.is_straight() {
         return Exit::No;
+    }
+    if report.table.is_none() && report.rows.is_empty() {
+        return Exit::Partial;
     }
     match (report.is_asked, report.answer()) {
         (true, Answer::Yes) => Exit::Yes,

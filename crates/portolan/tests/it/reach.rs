@@ -220,6 +220,96 @@ fn rules_of_nft_that_close_ipv4_and_forget_ipv6_are_told_apart() {
     assert_eq!(any["ports"][0]["reach"][0]["answer"], "depends");
 }
 
+/// The address of its link that a namespace has on an interface, and that interface's number there.
+fn of_link(netns: &Netns, interface: &str) -> (String, u32) {
+    let told = || netns.output(&format!("ip -o -6 addr show dev {interface} scope link"));
+    eventually("it has one", || told().contains("fe80") && !told().contains("tentative"));
+    let told = told();
+    let index = told.split(':').next().expect("a number").trim().parse().expect("a number");
+    let address = told.split_whitespace().find(|word| word.starts_with("fe80")).expect("one");
+    (address.split('/').next().expect("an address").to_owned(), index)
+}
+
+#[test]
+fn addresses_of_a_link_are_asked_about_on_each_link() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let (near, _) = of_link(&lab.rtr, "near");
+    let (far, _) = of_link(&lab.rtr, "far");
+    let _server = lab.rtr.python(&format!(
+        "listener('[::]:22')\nlistener('[::]:23')\nlistener('[{near}%near]:7000')\n\
+         listener('[{far}%far]:7001')\nlistener('[::]:24')"
+    ));
+    lab.rtr.rules(
+        "table inet t { chain in { type filter hook input priority 0; policy drop
+         icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+         ip6 saddr fe80::/10 tcp dport 22 accept
+         ip6 daddr fe80::/10 tcp dport { 7000, 7001 } accept
+         iifname far ip6 saddr fe80::/10 tcp dport 23 accept
+         tcp dport { 24, 8080 } accept
+ }
+ chain out { type filter hook output priority 0
+         oifname far ip6 daddr fe80::/10 tcp sport 24 drop
+ }
+ chain pre { type nat hook prerouting priority -100
+         tcp dport 8080 dnat ip6 to [fd78::2]:81
+ }\n}",
+    );
+    let comes = |from: &Netns, by: &str, to: &str, port: u16| {
+        let (_, index) = of_link(from, by);
+        let to: std::net::Ipv6Addr = to.parse().expect("an address");
+        let to = std::net::SocketAddrV6::new(to, port, 0, index);
+        let limit = Duration::from_millis(900);
+        from.enter(|| TcpStream::connect_timeout(&to.into(), limit).is_ok())
+    };
+    let (from_near, from_far) = (of_link(&lab.src, "eth0").0, of_link(&lab.dst, "eth0").0);
+    for (port, of_near, of_far) in [
+        (22, true, true),
+        (23, false, true),
+        (24, true, false),
+        (7000, true, false),
+        (7001, false, true),
+    ] {
+        assert_eq!(comes(&lab.src, "eth0", &near, port), of_near, "{port} from near");
+        assert_eq!(comes(&lab.dst, "eth0", &far, port), of_far, "{port} from far");
+        let said = |from: String| told(&lab.rtr, port, &from).0 == "yes";
+        assert_eq!(said(format!("{from_near}%near")), of_near, "{port} from near");
+        assert_eq!(said(format!("{from_far}%far")), of_far, "{port} from far");
+    }
+    // Without a zone every link is asked.
+    assert_eq!(told(&lab.rtr, 7000, "fe80::9").0, "yes");
+    let any = asked(&lab.rtr, "23/tcp --from any").to_string();
+    assert!(any.contains("fe80::/10"), "{any}");
+    // What is translated to others is not passed on for them.
+    assert!(connects(&lab.src, RTR6, 8080), "the lab passes on");
+    assert!(!comes(&lab.src, "eth0", &near, 8080));
+    let told = told(&lab.rtr, 8080, &format!("{from_near}%near"));
+    assert_eq!(told, ("no".into(), "link-local".into()));
+}
+
+#[test]
+fn own_addresses_that_no_rule_tells_apart_are_asked_about_by_one_of_them() {
+    require_root!();
+    let (lab, _inside) = lab();
+    for n in 100..160 {
+        lab.rtr.ip(&format!("address add 10.77.0.{n}/24 dev near"));
+    }
+    let _server = lab.rtr.python("listener('10.77.0.157:7000')\nlistener('0.0.0.0:22')");
+    lab.rtr.filter_input(
+        "ip daddr 10.77.0.158 tcp dport 22 accept
+         tcp dport 7000 accept
+         iifname near drop",
+    );
+    let to = |n: u8| IpAddr::from([10, 77, 0, n]);
+    assert!(connects(&lab.src, to(157), 7000) && connects(&lab.src, to(158), 22));
+    assert!(!connects(&lab.src, to(156), 22));
+    assert_eq!(told(&lab.rtr, 7000, "10.77.0.1"), ("yes".into(), "rule-accepts".into()));
+    assert_eq!(told(&lab.rtr, 22, "10.77.0.1"), ("yes".into(), "rule-accepts".into()));
+    let group =
+        asked(&lab.rtr, "22/tcp --from 10.77.0.1")["ports"][0]["reach"][0]["groups"][0].clone();
+    assert_eq!(group["to"], "10.77.0.158", "{group:#}");
+}
+
 #[test]
 fn an_answer_that_cannot_leave_is_no_connection() {
     require_root!();
@@ -325,6 +415,28 @@ fn saved_rules_tell_of_a_host_port_that_leads_to_a_database() {
         "{}",
         text.stdout
     );
+}
+
+#[test]
+fn saved_rules_of_ipv4_alone_say_nothing_of_ipv6_and_tell_by_which_interface() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("saved");
+    let rules = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                 -A INPUT -i eth1 -p tcp -m tcp --dport 5432 -j ACCEPT\nCOMMIT\n";
+    fs::write(&file, rules).expect("the folder is ours");
+    let asked = |words: &str| Program::line(&format!("reach {words} --rules")).arg(&file).run();
+    let ran = asked("5432 --from internet");
+    let text = ran.expect_code(0);
+    for told in
+        ["internet (IPv4) by eth1", "unknown from internet (IPv6)", "by any interface no rule"]
+    {
+        assert!(text.stdout.contains(told), "{}", text.stdout);
+    }
+    assert!(text.stderr.contains("name what ip6tables-save prints, too"), "{}", text.stderr);
+    assert_eq!(asked("22 --from internet --json").expect_code(3).json()["answer"], "unknown");
+    assert_eq!(asked("22 --from 192.0.2.1 --json").expect_code(1).json()["answer"], "no");
+    let none = asked("").expect_code(3).stdout;
+    assert!(none.contains("rules do not tell"), "{none}");
 }
 
 #[test]

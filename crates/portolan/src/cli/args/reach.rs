@@ -12,8 +12,8 @@ pub(crate) struct Reach {
     /// A port or a set of them: 5432, 53/udp, 80,443 [default: every open one]
     #[arg(value_name = "PORT")]
     pub(crate) port: Option<String>,
-    /// From there only: an address, a network, a name of the inventory, iface:eth0, any, internet,
-    /// private, loopback, or caller (whoever came in by SSH)
+    /// From there only: an address (fe80::7%eth0, too), a network, a name of the inventory, iface:eth0,
+    /// any, internet, private, loopback, or caller (whoever came in by SSH)
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: Vec<String>,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use portolan_core::firewall::analyse::{self, AnalyseError, Answer, DEFAULT_BUDGET, Found, Space};
 use portolan_core::firewall::simulate::{Prepared, Way};
-use portolan_core::firewall::{Addresses, Origin, Ruleset, World};
+use portolan_core::firewall::{Addresses, Ruleset, World};
 use portolan_core::net::{Gap, Prefix, Transport, TransportSet, Why};
 use portolan_core::reach::{Source, Whence};
 use portolan_core::registry::Registry;
@@ -67,7 +67,7 @@ pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Res
         (None, Whence::Here) => Way::Output,
         (None, Whence::Outside { .. }) => Way::ByRoute,
     };
-    gaps.extend([false, true].into_iter().filter(|v6| is_of_one_family(&rules, *v6)).map(unknown));
+    gaps.extend([false, true].into_iter().filter_map(|is_v6| rules.untold(is_v6)));
     let is_of_everything = wanted.is_of_everything && ports.is_none();
     let asked =
         Question { rules: &rules, source: &source, ports: ports.as_ref(), is_of_everything, way };
@@ -106,22 +106,6 @@ fn together(found: &[Found]) -> Answer {
     }
 }
 
-/// Whether files say nothing of a family: they are what iptables-save printed for the other one.
-fn is_of_one_family(rules: &Rules, is_v6: bool) -> bool {
-    let tables = &rules.ruleset.tables;
-    let is_saved = tables.iter().all(|table| table.origin != Origin::Nft);
-    !rules.is_live
-        && is_saved
-        && !tables.is_empty()
-        && !tables.iter().any(|table| table.family.passes(is_v6))
-}
-
-fn unknown(is_v6: bool) -> Gap {
-    let (family, tool) = if is_v6 { ("IPv6", "ip6tables-save") } else { ("IPv4", "iptables-save") };
-    let hint = format!("name what {tool} prints, too");
-    Gap::aside(format!("the rules of {family}"), Why::NotLooked, hint)
-}
-
 struct Question<'a> {
     rules: &'a Rules,
     source: &'a Source,
@@ -158,7 +142,7 @@ impl Question<'_> {
             Whence::Outside { addresses, .. } => !addresses.family(is_v6).is_empty(),
         };
         let world = &self.rules.world;
-        let is_told = !is_of_one_family(self.rules, is_v6);
+        let is_told = !self.rules.is_untold(is_v6);
         has_source && is_told && (!world.is_known() || !own(world, is_v6).is_empty())
     }
 

@@ -8,7 +8,7 @@ pub(crate) mod witness;
 use anyhow::{Context as _, Result};
 use portolan_core::audit::Listening;
 use portolan_core::firewall::{Addresses, World};
-use portolan_core::net::{Gap, Port, Transport};
+use portolan_core::net::{Gap, Port, Transport, Why};
 use portolan_core::reach::{self, Answer, Asking, Fix, PortReach, Reached, Rules, Source, Whence};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::PortSelection;
@@ -137,7 +137,8 @@ pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
     if is_live && witness.scene(None).prepare().translates() {
         witness.ask_runtimes();
     }
-    let mut rows = rows(&request, &witness, table.as_ref(), &sources)?;
+    let (mut rows, left_out) = rows(&request, &witness, table.as_ref(), &sources)?;
+    gaps.extend(left_out);
     let mut asking = behind::Asking::default();
     for row in &mut rows {
         tell(row, table.as_ref(), registry, &mut asking);
@@ -156,7 +157,7 @@ fn rows(
     witness: &Witness,
     table: Option<&SocketTable>,
     sources: &[Source],
-) -> Result<Vec<Row>> {
+) -> Result<(Vec<Row>, Option<Gap>)> {
     let asking = witness.scene(table).prepare();
     let asked = asked(request, &asking, table);
     let ports: Vec<(Port, Transport)> = asked.iter().map(|(port, _)| *port).collect();
@@ -169,7 +170,14 @@ fn rows(
         stand_in: None,
         fixes: Vec::new(),
     });
-    Ok(rows.collect())
+    Ok((rows.collect(), left_out(&asking)))
+}
+
+/// Addresses of this machine that were not asked about, where they are too many.
+fn left_out(asking: &Asking<'_>) -> Option<Gap> {
+    let many = asking.addresses_left_out();
+    let what = format!("who reaches {many} more addresses of this machine");
+    (many > 0).then(|| Gap::new(what, Why::NotLooked, "the rules tell them all apart"))
 }
 
 /// A port that is asked about, with the one that it leads to where that is meant.

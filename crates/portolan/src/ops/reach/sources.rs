@@ -1,6 +1,6 @@
 //! Who is asked about: what `--from` names, or everybody worth asking about.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::Result;
 use portolan_core::firewall::{Addresses, Interface, World};
@@ -38,6 +38,18 @@ impl Directory<'_> {
         };
         if let Ok(prefix) = word.parse::<Prefix>() {
             return Ok(Source::prefix(prefix));
+        }
+        if let Some((address, zone)) = word.split_once('%')
+            && let Ok(address) = address.parse::<Ipv6Addr>()
+        {
+            let interface = self.world.interface(zone).map(|interface| &*interface.name);
+            let known = interface.filter(|_| address.is_unicast_link_local()).ok_or_else(|| {
+                Fault::new(
+                    format!("there is no source `{word}`"),
+                    "an address of a link: fe80::7%eth0",
+                )
+            })?;
+            return Ok(Source::on_link(Prefix::from(IpAddr::from(address)), known));
         }
         if inventory.network(word).is_some() || word == "private" {
             return Ok(extent(&Declared::Network(word.to_owned())));

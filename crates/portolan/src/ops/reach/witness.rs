@@ -26,8 +26,12 @@ pub(crate) struct Witness {
 impl Witness {
     /// Takes rules that were read from files.
     pub(crate) fn of(read: source::Rules) -> Self {
-        let source::Rules { ruleset, world, gaps, .. } = read;
-        let rules = Some(Rules::new(ruleset, world.clone()));
+        let families = [false, true];
+        let untold = families.map(|is_v6| read.is_untold(is_v6));
+        let missing: Vec<Gap> = families.into_iter().filter_map(|v6| read.untold(v6)).collect();
+        let source::Rules { ruleset, world, mut gaps, .. } = read;
+        gaps.extend(missing);
+        let rules = Some(Rules::new(ruleset, world.clone()).untold(untold));
         Self { rules, world, publications: Vec::new(), gaps }
     }
 

@@ -1,11 +1,43 @@
 //! Names for senders: `any`, `any but 10.0.0.0/8`, `office`, `10.0.0.0/8 and 2 more networks`.
 
+use std::net::Ipv6Addr;
+
 use portolan_core::firewall::Addresses;
 use portolan_core::net::Prefix;
-use portolan_core::reach::{Answer, Group, PortReach, Reached, Whence};
+use portolan_core::reach::{Answer, Group, PortReach, Reached, SOME_INTERFACE, Whence};
 
-/// The senders of some groups of a source, as one phrase.
+/// The senders of some groups of a source, as one phrase; with the interface they come by where others
+/// with the same addresses meet with something else.
 pub(super) fn label(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) -> String {
+    let who = senders(reached, groups, names);
+    match by_interface(reached, groups) {
+        Some(by) => format!("{who} by {by}"),
+        None => who,
+    }
+}
+
+/// The interfaces of some groups, where those tell them from the other groups.
+fn by_interface(reached: &Reached, groups: &[&Group]) -> Option<String> {
+    let is_among = |other: &Group| groups.iter().any(|group| std::ptr::eq(*group, other));
+    let mut others = reached.groups.iter().filter(|other| other.has_way() && !is_among(other));
+    let is_shared = others.any(|other| {
+        let is_elsewhere = |group: &&Group| group.interface != other.interface;
+        groups.iter().filter(|g| is_elsewhere(g)).any(|g| g.senders.meets(&other.senders))
+    });
+    if !is_shared {
+        return None;
+    }
+    let mut names: Vec<&str> = groups.iter().filter_map(|g| g.interface.as_deref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let told = |name: &str| match name {
+        SOME_INTERFACE => "any interface no rule names".to_owned(),
+        name => name.to_owned(),
+    };
+    Some(names.into_iter().map(told).collect::<Vec<_>>().join(", "))
+}
+
+fn senders(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) -> String {
     let name = &reached.source.name;
     if reached.source.whence == Whence::Here {
         return with_families(name, reached, groups);
@@ -34,7 +66,7 @@ fn part(
     is_v6: bool,
     names: &[(String, Addresses)],
 ) -> String {
-    let family = if is_v6 { "IPv6" } else { "IPv4" };
+    let family = family(is_v6, own);
     if own == all {
         return format!("{name} ({family})");
     }
@@ -61,10 +93,22 @@ fn with_families(name: &str, reached: &Reached, groups: &[&Group]) -> String {
     let has = |groups: &[&Group], is_v6| groups.iter().any(|group| group.is_v6 == is_v6);
     let all: Vec<&Group> = reached.groups.iter().filter(|group| group.has_way()).collect();
     let is_both = has(&all, false) && has(&all, true);
+    let of = |is_v6| family(is_v6, &union(groups.iter().copied()).family(is_v6));
     match (is_both, has(groups, false), has(groups, true)) {
-        (true, true, false) => format!("{name} (IPv4)"),
-        (true, false, true) => format!("{name} (IPv6)"),
+        (true, true, false) => format!("{name} ({})", of(false)),
+        (true, false, true) => format!("{name} ({})", of(true)),
         _ => name.to_owned(),
+    }
+}
+
+/// A family in words; whether it is only those on a link that are meant.
+fn family(is_v6: bool, own: &Addresses) -> &'static str {
+    let link = Prefix::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
+    let is_of_link = || link.is_ok_and(|link| own.without(&Addresses::of([link])).is_empty());
+    match is_v6 {
+        false => "IPv4",
+        true if !own.is_empty() && is_of_link() => "IPv6 of the link",
+        true => "IPv6",
     }
 }
 

@@ -59,7 +59,11 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
         }
     }
     if report.rows.is_empty() {
-        writeln!(screen, "No port is open.")?;
+        let told = match report.table {
+            Some(_) => "No port is open.",
+            None => "Which ports are open there, rules do not tell: name one, or several.",
+        };
+        writeln!(screen, "{told}")?;
         return Ok(());
     }
     let (width, style) = (screen.width, screen.style);

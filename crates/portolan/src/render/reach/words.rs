@@ -18,6 +18,7 @@ pub(super) const fn by_word(by: &By) -> &'static str {
         By::NoAddress => "no-address",
         By::NotForwarding => "not-forwarding",
         By::Martian => "martian",
+        By::OfLink => "link-local",
         By::RulesUnseen => "rules-unseen",
     }
 }

@@ -4,9 +4,9 @@ mod files;
 mod world;
 
 use anyhow::Result;
-use portolan_core::firewall::{ReadError, Ruleset, World};
+use portolan_core::firewall::{Origin, ReadError, Ruleset, World};
 use portolan_core::inventory::{Location, Problem, Refused, SourceFile};
-use portolan_core::net::Gap;
+use portolan_core::net::{Gap, Why};
 use portolan_host::clock;
 use portolan_host::firewall::{self, ReadFault};
 
@@ -43,6 +43,27 @@ impl Rules {
             self.ruleset.answer_time(clock::now());
         }
         self
+    }
+}
+
+impl Rules {
+    /// Whether files say nothing of a family: they are what iptables-save printed for the other one.
+    pub(crate) fn is_untold(&self, is_v6: bool) -> bool {
+        let tables = &self.ruleset.tables;
+        let is_saved = tables.iter().all(|table| table.origin != Origin::Nft);
+        !self.is_live
+            && is_saved
+            && !tables.is_empty()
+            && !tables.iter().any(|table| table.family.passes(is_v6))
+    }
+
+    /// That as a gap.
+    pub(crate) fn untold(&self, is_v6: bool) -> Option<Gap> {
+        let (family, tool) =
+            if is_v6 { ("IPv6", "ip6tables-save") } else { ("IPv4", "iptables-save") };
+        let hint = format!("name what {tool} prints, too");
+        let gap = || Gap::aside(format!("the rules of {family}"), Why::NotLooked, hint);
+        self.is_untold(is_v6).then(gap)
     }
 }
 

@@ -25,6 +25,14 @@ pub struct Rule {
     pub statements: Vec<Statement>,
 }
 
+impl Rule {
+    /// Whether any of its statements changes what later ones and later rules see.
+    #[must_use]
+    pub fn changes_the_rest(&self) -> bool {
+        self.statements.iter().any(Statement::changes_the_rest)
+    }
+}
+
 /// One step of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
@@ -71,6 +79,15 @@ pub enum Statement {
         /// What it might do.
         effect: Effect,
     },
+}
+
+impl Statement {
+    /// Whether it changes what later statements and rules see: the packet, its marks, its connection, a
+    /// set.
+    #[must_use]
+    pub const fn changes_the_rest(&self) -> bool {
+        matches!(self, Self::Assign { .. } | Self::Nat(_) | Self::NoTrack | Self::Update { .. })
+    }
 }
 
 /// What a statement that is not evaluated may do to the packet's way.

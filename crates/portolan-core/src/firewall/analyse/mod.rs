@@ -38,7 +38,7 @@ mod witness;
 pub use chain::{Decision, Did};
 pub use confirm::{Claim, confirm};
 pub use diff::{Difference, Differences, diff};
-pub use lint::{Code, Finding, lint};
+pub use lint::{Code, Finding, Linted, lint};
 pub use parity::{Disparity, Openness, parity};
 pub use path::{Arrival, Detail, deciding, fates, fates_among};
 pub use search::{Allowed, Answer, Found, Search, search};

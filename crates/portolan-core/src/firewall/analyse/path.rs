@@ -50,6 +50,7 @@ pub fn fates_among<'a>(
     detail: Detail,
     relevant: &'a dyn Fn(RuleId) -> bool,
 ) -> Result<Fates, Undecided> {
+    let start = space.of_way(start, way)?;
     let run = Run { relevant: Some(relevant), ..begun(space, prepared, way, detail) };
     Ok(followed(run, prepared, way, start)?.0)
 }
@@ -57,17 +58,19 @@ pub fn fates_among<'a>(
 /// How packets come to each chain.
 pub(super) type Entries = HashMap<ChainId, Vec<Entry>>;
 
-/// The fates with their decisions, and how packets come to each chain where that is asked for.
+/// The fates of all packets with their decisions, and how packets come to each chain where that is asked
+/// for. Among them are such as there cannot be, or not on this way ([`Space::possible`],
+/// [`Space::of_way`]): nothing said of one hangs on another, and leaving them in is cheaper than cutting
+/// every rule's packets.
 pub(super) fn fates_and_entries(
     space: &mut Space,
     prepared: &Prepared<'_>,
     way: Way,
-    start: Region,
     wants_entries: bool,
 ) -> Result<(Fates, Entries), Undecided> {
     let mut run = begun(space, prepared, way, Detail::Decisions);
     run.entered = wants_entries.then(HashMap::new);
-    followed(run, prepared, way, start)
+    followed(run, prepared, way, Region::ALL)
 }
 
 fn followed(
@@ -77,7 +80,6 @@ fn followed(
     start: Region,
 ) -> Result<(Fates, Entries), Undecided> {
     let is_own = run.around.is_own;
-    let start = run.space.of_way(start, way)?;
     let passed =
         if is_own { run.leave(prepared, start)? } else { run.arrive(prepared, way, start)? };
     let accepted = passed.packets(&mut run.space.bdd)?;

@@ -56,8 +56,22 @@ pub(crate) fn lint(sources: &Sources) -> Result<Report<Linted>> {
         let (mut v4, mut v6) = spaces(&[&rules.ruleset], &nothing);
         analyse::lint(&mut [&mut v4, &mut v6], &prepared)
     };
-    let found = found.map(|findings| Linted::of(&rules.ruleset, findings));
-    report(rules, found)
+    let skipped = found.as_ref().ok().map(|linted| skipped(linted, &rules.ruleset));
+    let found = found.map(|linted| Linted::of(&rules.ruleset, linted.findings));
+    let mut report = report(rules, found)?;
+    report.gaps.extend(skipped.unwrap_or_default());
+    Ok(report)
+}
+
+/// What was not looked for.
+fn skipped(linted: &analyse::Linted, ruleset: &Ruleset) -> Vec<Gap> {
+    let gaps = linted.skipped.iter().map(|(chain, code)| {
+        let table = ruleset.tables.get(chain.table).map_or("", |table| &*table.name);
+        let chain = ruleset.chain(*chain).map_or("", |chain| &*chain.name);
+        let what = format!("findings \"{}\" in chain {table} {chain}", code.as_str());
+        Gap::new(what, Why::Unsupported, "the rules are too large to decide")
+    });
+    gaps.collect()
 }
 
 /// Compares the families.

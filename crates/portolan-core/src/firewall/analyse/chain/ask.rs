@@ -8,7 +8,7 @@ use crate::firewall::analyse::effect::Effect;
 use crate::firewall::analyse::stream::{Stream, Streams};
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{asks_of, by_name, circular, turned};
-use crate::firewall::{ChainId, Origin, RejectWith, Rule, Ruleset, Statement};
+use crate::firewall::{ChainId, Origin, RejectWith, Rule, Ruleset};
 
 /// How deep the kernel lets chains nest: one less than NFT_JUMP_STACK_SIZE (measured).
 const DEEPEST: usize = 15;
@@ -151,7 +151,7 @@ impl Traits {
             traits.watched.extend(watched(table).into_iter().map(|set| (t, set)));
             // A chain that asks one that changes packets changes them too.
             let askers = turned(&asks);
-            let own = |at: &usize| table.chains[*at].rules.iter().any(changes);
+            let own = |at: &usize| table.chains[*at].rules.iter().any(Rule::changes_the_rest);
             let mut open: Vec<usize> = (0..table.chains.len()).filter(own).collect();
             while let Some(at) = open.pop() {
                 if traits.changes.insert(id(at)) {
@@ -163,18 +163,6 @@ impl Traits {
         }
         traits
     }
-}
-
-fn changes(rule: &Rule) -> bool {
-    rule.statements.iter().any(|statement| {
-        matches!(
-            statement,
-            Statement::Assign { .. }
-                | Statement::Nat(_)
-                | Statement::NoTrack
-                | Statement::Update { .. }
-        )
-    })
 }
 
 /// The chains a chain asks.

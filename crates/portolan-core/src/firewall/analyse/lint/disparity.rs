@@ -1,0 +1,91 @@
+//! Ports that are open wider in one family than in the other.
+
+use super::family::Family;
+use super::{Code, Finding};
+use crate::firewall::analyse::AnalyseError;
+use crate::firewall::analyse::chain::Did;
+use crate::firewall::analyse::parity::{Disparity, parity};
+use crate::firewall::analyse::space::Space;
+use crate::firewall::bdd::Region;
+use crate::firewall::simulate::{Prepared, Way};
+use crate::firewall::{Hook, RuleId};
+
+/// Ports that one family lets in and the other does not, with the rule that does.
+pub(super) fn disparities(
+    spaces: &mut [&mut Space],
+    families: &[Family],
+    prepared: &Prepared<'_>,
+) -> Result<Vec<Finding>, AnalyseError> {
+    let [v4, v6] = spaces else { return Ok(Vec::new()) };
+    let mut findings: Vec<Finding> = Vec::new();
+    let accepted_by: Vec<_> = families.iter().map(accepted).collect();
+    for disparity in parity(v4, v6, prepared)? {
+        let is_v6_wider = disparity.v6.rank() > disparity.v4.rank();
+        let wider = usize::from(is_v6_wider);
+        let space: &mut Space = if is_v6_wider { v6 } else { v4 };
+        if is_of_one_family(&disparity, is_v6_wider) {
+            continue;
+        }
+        let of = space.protocol(disparity.protocol)?;
+        let fresh = space.from_outside()?;
+        let to = space.to_ports(&[disparity.ports])?;
+        let region = space.bdd.intersection([of, fresh, to])?;
+        let region = space.of_way(region, Way::Input)?;
+        let hits = accepted_by.get(wider).map_or(&[][..], Vec::as_slice);
+        let Some(rule) = accepting(space, hits, region) else { continue };
+        let (wide, narrow) = if is_v6_wider { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+        let message = format!(
+            "{} is open wider with {wide} than with {narrow}",
+            ports_words(disparity.protocol, disparity.ports)
+        );
+        match findings.iter_mut().find(|finding| finding.rule == rule) {
+            Some(known) => {
+                known.message =
+                    format!("what it lets in is open wider with {wide} than with {narrow}");
+            }
+            None => findings.push(Finding {
+                code: Code::Disparity,
+                rule,
+                blockers: Vec::new(),
+                message,
+                witness: None,
+            }),
+        }
+    }
+    Ok(findings)
+}
+
+/// Whether a port belongs to a protocol of that family alone: DHCP of IPv4 (RFC 2131) and of IPv6
+/// (RFC 8415).
+fn is_of_one_family(disparity: &Disparity, is_v6: bool) -> bool {
+    let own = if is_v6 { 546..=547 } else { 67..=68 };
+    let (from, to) = disparity.ports;
+    disparity.protocol == 17 && own.contains(&from) && own.contains(&to)
+}
+
+fn ports_words(protocol: u8, (from, to): (u16, u16)) -> String {
+    let word = if protocol == 6 { "tcp" } else { "udp" };
+    if from == to { format!("{from}/{word}") } else { format!("{from}-{to}/{word}") }
+}
+
+/// The first rule, or policy, that accepts packets of a region at the hook input.
+fn accepting(
+    space: &mut Space,
+    hits: &[((bool, RuleId), Region)],
+    region: Region,
+) -> Option<RuleId> {
+    let mut hits = hits.iter();
+    hits.find(|(_, packets)| space.bdd.meets(*packets, region)).map(|((_, rule), _)| *rule)
+}
+
+/// What rules and policies accept at the hook input; policies last.
+fn accepted(family: &Family) -> Vec<((bool, RuleId), Region)> {
+    let hits = family.hits.iter().flat_map(|(rule, hits)| hits.iter().map(move |hit| (rule, hit)));
+    let accepting = hits.filter(|(_, hit)| {
+        (hit.way, hit.hook, hit.did) == (Way::Input, Hook::Input, Did::Accepted)
+    });
+    let mut all: Vec<_> =
+        accepting.map(|(rule, hit)| ((rule.rule.is_none(), *rule), hit.packets)).collect();
+    all.sort_unstable();
+    all
+}

@@ -4,7 +4,7 @@
 //! nothing is judged here.
 
 use crate::firewall::Addresses;
-use crate::inventory::{Inventory, Never, Source, SourceExtent};
+use crate::inventory::{Inventory, Location, Never, Source, SourceExtent};
 use crate::net::{Port, PortRange, Prefix, Transport};
 
 use super::case::{Case, Entry, Words};
@@ -26,6 +26,9 @@ pub struct Opening {
     pub refused: Vec<(Addresses, String)>,
     /// Those who get in around the input rules, what lets them, and the rule they go around.
     pub around: Vec<(Addresses, String, String)>,
+    /// Those who do not get in by the port but to what stands behind it, at its own address: who, to
+    /// where, and what lets them.
+    pub straight: Vec<(Addresses, String, String)>,
 }
 
 impl Opening {
@@ -40,8 +43,21 @@ impl Opening {
         (!admitted.is_empty() || !self.refused.is_empty()).then(|| Reach::of_addresses(&admitted))
     }
 
+    fn straight(&self) -> Addresses {
+        union(self.straight.iter().map(|(senders, _, _)| senders))
+    }
+
     fn subject(&self) -> Subject {
         Subject::Ports(PortRange::from(self.port), self.transport)
+    }
+
+    /// The same about those who get behind the port.
+    fn straight_lines(&self, senders: &Addresses) -> impl Iterator<Item = String> {
+        let about = self.straight.iter().filter(|(some, _, _)| some.meets(senders));
+        let line = |(some, to, by): &(Addresses, String, String)| {
+            format!("{}: straight to {to}, {by}", told(&some.and(senders)))
+        };
+        about.map(line).take(SHOWN)
     }
 
     /// The lines about those who are among `senders`.
@@ -58,43 +74,103 @@ impl Opening {
 pub(super) fn judge(case: &mut Case<'_>) {
     for opening in case.scene.openings {
         around(case, opening);
+        straight(case, opening);
         forbidden(case, opening);
-        for entry in case.entries_at(opening.port, opening.transport) {
-            if case.entries[entry].is_live() && case.entries[entry].is_remote() {
-                stray(case, opening, entry);
-                missing(case, opening, entry);
+        let entries = case.entries_at(opening.port, opening.transport);
+        for entry in &entries {
+            if case.entries[*entry].is_live() {
+                stray(case, opening, *entry);
             }
+            if case.entries[*entry].is_live() && case.entries[*entry].is_remote() {
+                missing(case, opening, *entry);
+            }
+        }
+        if entries.is_empty() {
+            stray_at_management(case, opening);
         }
     }
 }
 
-/// P115: somebody gets in whom `from` does not name.
+/// P115: somebody gets in whom `from` does not name. What is bound wider than a service without `from`
+/// needs is P104; those who get behind it are told of here.
 fn stray(case: &mut Case<'_>, opening: &Opening, entry: usize) {
     let Entry { service, sources, .. } = &case.entries[entry];
     if sources.iter().any(|extent| extent.any || !extent.unresolved.is_empty()) {
         return;
     }
     let service = *service;
-    let stray = opening.admitted().without(&sum(sources));
-    if stray.is_empty() {
+    let by_port = match case.entries[entry].is_remote() {
+        true => opening.admitted(),
+        false => Addresses::NONE,
+    };
+    let meant = sum(&case.entries[entry].sources);
+    let name = &service.name;
+    let remedy = format!(
+        "let the firewall keep them out: portolan firewall apply; or name them in `from` of \
+         [services.{name}]"
+    );
+    let of = Meant { who: name, service: Some(name), meant, remedy, at: &service.at };
+    find_stray(case, opening, &by_port, of);
+}
+
+/// The same of a port that `[management]` alone names.
+fn stray_at_management(case: &mut Case<'_>, opening: &Opening) {
+    let inventory: &Inventory = case.scene.inventory;
+    let Some(management) = &inventory.management else { return };
+    if !management.names(opening.port, opening.transport) {
         return;
     }
-    let name = &service.name;
-    let subject = opening.subject();
+    let extents: Vec<SourceExtent> = management
+        .from
+        .iter()
+        .map(|source| inventory.extent_of(&source.value, case.scene.machine))
+        .collect();
+    if extents.iter().any(|extent| extent.any || !extent.unresolved.is_empty()) {
+        return;
+    }
+    let of = Meant {
+        who: "[management]",
+        service: None,
+        meant: sum(&extents),
+        remedy:
+            "let the firewall keep them out: portolan firewall apply; or name them in `from` of \
+                 [management]"
+                .to_owned(),
+        at: &management.at,
+    };
+    find_stray(case, opening, &opening.admitted(), of);
+}
+
+/// Who is meant to come to a port, and what says so.
+struct Meant<'a> {
+    who: &'a str,
+    service: Option<&'a str>,
+    meant: Addresses,
+    remedy: String,
+    at: &'a Location,
+}
+
+fn find_stray<'a>(case: &mut Case<'a>, opening: &Opening, by_port: &Addresses, of: Meant<'a>) {
+    let stray = by_port.without(&of.meant);
+    let behind = opening.straight().without(&of.meant);
+    let all = stray.with(&behind);
+    if all.is_empty() {
+        return;
+    }
+    let (who, subject) = (of.who, opening.subject());
+    let mut evidence = Opening::evidence(&opening.admitted, &stray);
+    evidence.extend(opening.straight_lines(&behind));
     let words = Words {
         message: format!(
-            "{name} on {subject} can be reached from {}, which its `from` does not name",
-            told(&stray)
+            "{who} on {subject} can be reached from {}, which its `from` does not name",
+            told(&all)
         ),
-        evidence: Opening::evidence(&opening.admitted, &stray),
-        remedy: format!(
-            "let the firewall keep them out: portolan firewall apply; or name them in `from` of \
-             [services.{name}]"
-        ),
-        at: &service.at,
+        evidence,
+        remedy: of.remedy,
+        at: of.at,
         sockets: Vec::new(),
     };
-    case.find(Rule::P115, severity(&stray), subject, Some(name), words);
+    case.find(Rule::P115, severity(&all), subject, of.service, words);
 }
 
 /// P114: a source that `from` names is kept out, all of it.
@@ -158,6 +234,35 @@ fn around(case: &mut Case<'_>, opening: &Opening) {
     case.find(Rule::P108, severity, subject, service, words);
 }
 
+/// P108 too: neighbours get to what stands behind a port, for whom the port itself is closed.
+fn straight(case: &mut Case<'_>, opening: &Opening) {
+    let senders = opening.straight();
+    let Some((_, to, _)) = opening.straight.first() else { return };
+    let claims = case.claims.at(opening.port, opening.transport);
+    let declared = claims.first().map(|claim| case.claims.declared[*claim]);
+    let entries = case.entries_at(opening.port, opening.transport);
+    let meant = sum(entries.iter().flat_map(|entry| &case.entries[*entry].sources));
+    let is_meant = senders.without(&meant).is_empty();
+    let subject = opening.subject();
+    let words = Words {
+        message: format!(
+            "what stands behind {subject} can be reached from {} at its own address, {to}, although the \
+             port is not for them: this machine passes it on",
+            told(&senders)
+        ),
+        evidence: opening.straight_lines(&senders).collect(),
+        remedy: format!(
+            "portolan reach {}/{} tells what closes it",
+            opening.port, opening.transport
+        ),
+        at: declared.map_or(&case.scene.host.at, crate::inventory::Declared::at),
+        sockets: Vec::new(),
+    };
+    let severity = if is_meant { Severity::Note } else { severity(&senders) };
+    let service = declared.map(crate::inventory::Declared::name);
+    case.find(Rule::P108, severity, subject, service, words);
+}
+
 /// P122: somebody gets in whom a `[[never]]` forbids it.
 fn forbidden(case: &mut Case<'_>, opening: &Opening) {
     let inventory: &Inventory = case.scene.inventory;
@@ -165,7 +270,7 @@ fn forbidden(case: &mut Case<'_>, opening: &Opening) {
         if !is_forbidden(inventory, never, case.scene.host, opening.transport, opening.port) {
             continue;
         }
-        let hit = opening.admitted().and(&whom(case, never));
+        let hit = opening.admitted().with(&opening.straight()).and(&whom(case, never));
         if hit.is_empty() {
             continue;
         }
@@ -176,7 +281,10 @@ fn forbidden(case: &mut Case<'_>, opening: &Opening) {
                 "{subject} must never be reachable from {}{why}, and the rules let them in",
                 told(&hit)
             ),
-            evidence: Opening::evidence(&opening.admitted, &hit),
+            evidence: Opening::evidence(&opening.admitted, &hit)
+                .into_iter()
+                .chain(opening.straight_lines(&hit))
+                .collect(),
             remedy: "close it now: stop it, bind it to loopback, or let the firewall drop it"
                 .to_owned(),
             at: &never.at,
@@ -264,6 +372,7 @@ mod tests {
             perhaps: Addresses::NONE,
             refused: lines(refused),
             around: Vec::new(),
+            straight: Vec::new(),
         }
     }
 

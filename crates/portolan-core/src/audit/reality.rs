@@ -41,6 +41,10 @@ fn judge_listening<'a>(case: &mut Case<'a>, listening: &Listening<'a>) {
     if declared.iter().any(listens_itself) || !listening.is_deliberate() {
         return;
     }
+    let management = case.scene.inventory.management.as_ref();
+    if management.is_some_and(|m| m.names(listening.port, listening.transport)) {
+        return;
+    }
     undeclared(case, listening);
     if let Some(pool) = declared.iter().find(|d| matches!(d, Declared::Pool(_))) {
         pool_is_taken(case, listening, *pool);

@@ -3,7 +3,7 @@
 //! Names are the only indirection in the file; what they stand for is said by `extent`.
 
 use super::{Located, Location, PortSpec};
-use crate::net::Prefix;
+use crate::net::{Port, Prefix, Transport};
 
 /// `[networks]`: a name for some addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,4 +56,13 @@ pub struct Management {
     pub ports: Vec<Located<PortSpec>>,
     /// The table.
     pub at: Location,
+}
+
+impl Management {
+    /// Whether it names this port.
+    #[must_use]
+    pub fn names(&self, port: Port, transport: Transport) -> bool {
+        let mut pairs = self.ports.iter().flat_map(|spec| spec.value.pairs());
+        pairs.any(|(range, of)| of == transport && range.contains(port))
+    }
 }

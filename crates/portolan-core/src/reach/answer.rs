@@ -260,6 +260,15 @@ impl Group {
             && self.is_exact == other.is_exact
     }
 
+    /// What takes the packets at another address than this machine's: address and port.
+    #[must_use]
+    pub fn behind(&self) -> Option<String> {
+        match &self.taker {
+            Some(Taker::Behind { to, .. }) => Some(to.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether there is a way at all between such senders and this machine.
     #[must_use]
     pub const fn has_way(&self) -> bool {

@@ -145,10 +145,12 @@ impl Asking<'_> {
         Survey::new(self, ports, sources).all()
     }
 
-    /// The ports that rules send to another place, beside those that sockets hold.
+    /// The ports that rules send to another place, beside those that sockets hold; those of loopback
+    /// addresses only where the machine is known.
     #[must_use]
     pub fn translated_ports(&self) -> Vec<(Port, Transport)> {
-        let outer = self.translations().iter().filter(|found| !found.is_of_loopback);
+        let is_known = self.scene.world.is_known();
+        let outer = self.translations().iter().filter(|found| is_known || !found.is_of_loopback);
         let mut found: Vec<_> = outer.map(|found| (found.port, found.transport)).collect();
         found.dedup();
         found

@@ -121,7 +121,9 @@ impl Row<'_> {
     /// The widest reach of its sockets, narrowed by the rules where they were seen.
     pub(crate) fn reach(&self) -> Reach {
         let bound = Reach::of_sockets(self.sockets.iter().copied());
-        self.let_through().map_or(bound, |reach| reach.min(bound))
+        let by_port = self.let_through().map_or(bound, |reach| reach.min(bound));
+        let behind = self.reachable.iter().flat_map(PortReach::straight);
+        behind.map(|group| Reach::of_addresses(&group.senders)).fold(by_port, Reach::max)
     }
 
     /// How far away those are whom the rules let through; `None` where they were not seen.
@@ -249,7 +251,8 @@ fn bound(sockets: &[&Held]) -> Vec<Bound> {
     bound
 }
 
-/// Writes into each row what declares its port: services first, then in the file's order.
+/// Writes into each row what declares its port: services first, then in the file's order, and
+/// `[management]` where nothing else does.
 fn declare<'a>(rows: &mut [Row<'a>], inventory: &'a Inventory, host: &Host) {
     let open = |row: &Row<'_>| (row.transport, row.port);
     rows.sort_by_key(open);
@@ -263,6 +266,10 @@ fn declare<'a>(rows: &mut [Row<'a>], inventory: &'a Inventory, host: &Host) {
             claimed.for_each(|row| row.declared = row.declared.or(Some(name)));
         }
     }
+    let Some(management) = &inventory.management else { return };
+    let name = DeclaredAs { service: "[management]", status: Status::Active };
+    let named = rows.iter_mut().filter(|row| management.names(row.port, row.transport));
+    named.for_each(|row| row.declared = row.declared.or(Some(name)));
 }
 
 /// A pool holds numbers and says of none what is to listen there.

@@ -679,7 +679,8 @@ fn the_audit_holds_the_rules_against_the_inventory() {
         let of_rule = findings.iter().filter(|f| f["rule"] == rule);
         of_rule.filter_map(|f| f["subject"].as_str()).collect()
     };
-    assert_eq!(of("P108"), ["8080/tcp"], "{report:#}");
+    // The one is published around ufw, the other for this machine alone: neighbours get behind it.
+    assert_eq!(of("P108"), ["8080/tcp", "8081/tcp"], "{report:#}");
     assert_eq!(of("P114"), ["9000/tcp"]);
     assert_eq!(of("P115"), ["22/tcp"]);
     assert_eq!(of("P122"), ["22/tcp"]);
@@ -689,6 +690,59 @@ fn the_audit_holds_the_rules_against_the_inventory() {
     };
     assert!(evidence("P108").contains("ufw-user-input"), "{}", evidence("P108"));
     assert!(evidence("P114").contains("policy drop"), "{}", evidence("P114"));
+}
+
+const MANAGED: &str = r#"portolan = 1
+[management]
+from = ["10.50.0.0/16"]
+ports = ["22/tcp"]
+[networks]
+office = "10.77.0.0/24"
+[hosts.here]
+address = ["10.77.0.254"]
+[services.near]
+on = ["here"]
+ports = ["8081/tcp"]
+"#;
+
+#[test]
+fn audit_and_chart_tell_of_neighbours_who_get_behind_a_port_and_know_management() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:22')\nlistener('127.0.0.1:8081')");
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    lab.rtr.output("iptables-nft -t nat -D DOCKER 2");
+    assert!(connects(&lab.src, "10.78.0.2".parse().expect("an address"), 80));
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("portolan.toml"), MANAGED).expect("the folder is ours");
+    let ask = |words: &str| Program::line(words).inside(&lab.rtr).folder(folder.path()).run();
+    let report = ask("audit --json --host here").expect_code(1).json();
+    let findings = report["findings"].as_array().expect("findings");
+    let told: Vec<(&str, &str)> = findings
+        .iter()
+        .filter_map(|f| Some((f["rule"].as_str()?, f["subject"].as_str()?)))
+        .collect();
+    for finding in [("P108", "8081/tcp"), ("P115", "8081/tcp"), ("P115", "22/tcp")] {
+        assert!(told.contains(&finding), "{finding:?} of {report:#}");
+    }
+    assert!(!told.contains(&("P101", "22/tcp")), "{report:#}");
+    let of = |rule: &str| findings.iter().find(|f| f["rule"] == rule).expect("it is there");
+    assert!(of("P108")["message"].to_string().contains("10.78.0.2:80"), "{report:#}");
+
+    let chart = ask("status --json --host here").expect_code(0).json();
+    let row = |port: u16| {
+        let ports = chart["ports"].as_array().expect("ports");
+        ports.iter().find(|row| row["port"] == port).expect("it is open").clone()
+    };
+    assert_eq!(row(22)["declared"]["service"], "[management]");
+    let reach = row(8081)["reach"].clone();
+    let behind = reach.as_array().expect("a list").last().expect("an answer").clone();
+    assert_eq!((&behind["source"], &behind["answer"]), (&"office".into(), &"yes".into()));
+    let by = behind["by"].as_str().unwrap_or_default();
+    assert!(by.starts_with("straight to 10.78.0.2:80"), "{reach:#}");
+    let text = ask("status --host here").expect_code(0).stdout;
+    assert!(text.contains("what stands behind 8081/tcp"), "{text}");
+    assert!(text.contains("[manage"), "{text}");
 }
 
 #[test]

@@ -73,6 +73,9 @@ fn opening(reach: &PortReach) -> Opening {
         let around = g.around.as_ref()?;
         Some((g.senders.clone(), g.by.to_string(), around.rule.to_string()))
     });
+    let straight = reach.straight().map(|group| {
+        (group.senders.clone(), group.behind().unwrap_or_default(), group.by.to_string())
+    });
     Opening {
         port: reach.port,
         transport: reach.transport,
@@ -80,5 +83,6 @@ fn opening(reach: &PortReach) -> Opening {
         perhaps: perhaps.fold(Addresses::NONE, |all, group| all.with(&group.senders)),
         refused: refused.collect(),
         around: around.collect(),
+        straight: straight.collect(),
     }
 }

@@ -122,6 +122,19 @@ pub(crate) fn fates(
     reached: &Reached,
     names: &[(String, Addresses)],
 ) -> Vec<(String, Answer, String)> {
+    let mut fates = by_port_fates(reached, names);
+    fates.extend(reached.straight.iter().map(|group| {
+        let to = group.behind().unwrap_or_default();
+        let by = format!("straight to {to}, not by the port; {}", group.by);
+        (neighbours(reached, group, names), group.answer, by)
+    }));
+    fates
+}
+
+fn by_port_fates(
+    reached: &Reached,
+    names: &[(String, Addresses)],
+) -> Vec<(String, Answer, String)> {
     let has_way = reached.groups.iter().any(Group::has_way);
     let told: Vec<&Group> = reached.groups.iter().filter(|g| !has_way || g.has_way()).collect();
     let Some(first) = told.first() else { return Vec::new() };
@@ -143,8 +156,30 @@ pub(crate) fn fates(
     fates.into_iter().map(told).collect()
 }
 
-/// Who reaches a port, in a few words for a column: of everybody else those who do, else this machine.
+/// Who reaches a port, in a few words for a column: of everybody else those who do, else this machine;
+/// and those who get to what stands behind it.
 pub(crate) fn summary(reach: &PortReach, names: &[(String, Addresses)]) -> String {
+    let by_port = by_port(reach, names);
+    let mut behind: Vec<String> = reach
+        .sources
+        .iter()
+        .flat_map(|reached| reached.straight.iter().map(|group| neighbours(reached, group, names)))
+        .collect();
+    behind.sort();
+    behind.dedup();
+    match behind.is_empty() {
+        true => by_port,
+        false => format!("{by_port}; {} behind it", behind.join(", ")),
+    }
+}
+
+/// Those of a source who get behind a port.
+fn neighbours(reached: &Reached, group: &Group, names: &[(String, Addresses)]) -> String {
+    let all = reached.groups.iter().filter(|other| other.is_v6 == group.is_v6);
+    part(&reached.source.name, &group.senders, &union(all), group.is_v6, names)
+}
+
+fn by_port(reach: &PortReach, names: &[(String, Addresses)]) -> String {
     let outside = reach.sources.iter().find(|r| r.source.whence != Whence::Here);
     let of = |wanted: Answer| -> Option<String> {
         let reached = outside?;

@@ -9,4 +9,4 @@ mod words;
 pub(crate) use json::json;
 pub(crate) use label::{fates, summary};
 pub(crate) use live::{invitation, live_json, live_text, plan};
-pub(crate) use text::text;
+pub(crate) use text::{straight, text};

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::firewall::Addresses;
-use portolan_core::reach::{Answer, By, Group, Reached};
+use portolan_core::reach::{Answer, By, Group, PortReach, Reached};
 
 use super::label::{label, summary};
 use super::words;
@@ -54,7 +54,7 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
             let note = format!("{}: {}", words::who_goes_around(around.kind), around.rule);
             table.push_text(4, Cell::new(Role::Bad, note));
         }
-        for note in straight(row) {
+        for note in straight(&row.reach) {
             table.push_text(4, Cell::new(Role::Bad, note));
         }
     }
@@ -107,7 +107,7 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
             hanging(screen, "          ", &line)?;
         }
     }
-    for note in straight(row) {
+    for note in straight(&row.reach) {
         writeln!(screen)?;
         let mut lines = wrap(&sanitize(&note), screen.width.saturating_sub(10)).into_iter();
         let first = lines.next().unwrap_or_default();
@@ -161,9 +161,9 @@ fn stories<'a>(row: &'a Row, names: &[(String, Addresses)]) -> Vec<Story<'a>> {
 }
 
 /// What is told of neighbours who get to what stands behind a port, once for each way.
-fn straight(row: &Row) -> Vec<String> {
+pub(crate) fn straight(reach: &PortReach) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
-    for group in row.reach.straight() {
+    for group in reach.straight() {
         let note = words::straight(group);
         if !told.contains(&note) {
             told.push(note);

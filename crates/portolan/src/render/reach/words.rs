@@ -55,11 +55,7 @@ pub(super) fn more(group: &Group) -> Vec<String> {
 
 /// How neighbours get to what stands behind a port.
 pub(super) fn straight(group: &Group) -> String {
-    let to = group.taker.as_ref().and_then(|taker| match taker {
-        Taker::Behind { to, .. } => Some(to.to_string()),
-        Taker::Socket(_) => None,
-    });
-    let to = to.unwrap_or_default();
+    let to = group.behind().unwrap_or_default();
     let by = group.interface.as_deref().unwrap_or("its interface");
     format!(
         "straight to {to}, not by this port: whoever is on the link of {by} may send packets for that \

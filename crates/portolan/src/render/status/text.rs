@@ -246,6 +246,10 @@ fn notes(row: &Row<'_>) -> Vec<(Role, String)> {
         let text = format!("{} {}: {}", finding.rule, finding.severity, finding.message);
         notes.push((role(finding.severity), text));
     }
+    if !row.findings.iter().any(|finding| finding.rule == Rule::P108) {
+        let straight = row.reachable.iter().flat_map(render::reach::straight);
+        notes.extend(straight.map(|note| (Role::Bad, note)));
+    }
     if !row.findings.iter().any(is_told) && Area::of(row) != Area::Here {
         notes.extend(risk(row));
     }

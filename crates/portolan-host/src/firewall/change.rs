@@ -17,6 +17,7 @@ use crate::{clock, random};
 
 use super::boot::{self, BootState};
 use super::caller::{CallerInfo, has_come_in};
+use super::edits::{self, EDITS, Edit};
 use super::keep::{self, CONFIRMED, KEPT_FILES};
 use super::place::{Lock, Place};
 use super::record::{self, LogEntry, Purpose, Trial, boot, entry, since_boot_ms, tell};
@@ -61,6 +62,9 @@ pub enum ChangeError {
     /// There is no table of ours.
     #[error("there is no table inet portolan")]
     NoTable,
+    /// A file cannot be edited.
+    #[error("edit the inventory")]
+    Edit(#[source] io::Error),
 }
 
 /// What is to be loaded.
@@ -72,6 +76,8 @@ pub struct Loading<'l> {
     pub policy: &'l str,
     /// The inventory it was made of.
     pub inventory: &'l str,
+    /// Files that are edited with it, and back as they were unless it is confirmed.
+    pub edits: &'l [Edit],
     /// How long it may stay unconfirmed.
     pub timeout: Duration,
     /// Who asks.
@@ -81,7 +87,8 @@ pub struct Loading<'l> {
 impl Loading<'_> {
     /// No rules at all.
     const fn nothing(caller: CallerInfo) -> Self {
-        Self { script: "", policy: "", inventory: "", timeout: Duration::ZERO, caller }
+        let edits = &[];
+        Self { script: "", policy: "", inventory: "", edits, timeout: Duration::ZERO, caller }
     }
 }
 
@@ -132,6 +139,8 @@ pub struct Standing {
     pub difference: Option<String>,
     /// Whether what is loaded was on trial, and nothing remembers that.
     pub is_orphan: bool,
+    /// Whether files are as a trial edited them that ended with the machine.
+    pub has_left_edits: bool,
     /// Whether rules are loaded at boot.
     pub boot: BootState,
     /// The last lines of the log.
@@ -152,8 +161,8 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
     let difference =
         settled.filter(|_| confirmed.is_some()).and_then(|live| keep::difference(place, live));
     let is_orphan = settled.and_then(gate_token).is_some();
-    let boot = boot::state(place);
-    Ok(Standing { table, trial, confirmed, difference, is_orphan, boot, log })
+    let (boot, has_left_edits) = (boot::state(place), has_left_edits(place));
+    Ok(Standing { table, trial, confirmed, difference, is_orphan, has_left_edits, boot, log })
 }
 
 /// Loads rules on trial: what is loaded is kept, a watchdog started, and the table replaced in one
@@ -169,8 +178,12 @@ pub fn apply(place: &Place, loading: &Loading<'_>) -> Result<Applied, ChangeErro
     place.write(NEW, loading.script.as_bytes()).map_err(|source| unusable(place, source))?;
     watch(place, &mut trial)?;
     let lasts = loading.timeout.saturating_add(KERNEL_WAITS);
-    let loaded = table::put_on_trial(loading.script, live.as_deref(), &trial.token, lasts)
-        .map_err(ChangeError::from)
+    let loaded = edits::make(loading.edits)
+        .map_err(ChangeError::Edit)
+        .and_then(|()| {
+            let token = &trial.token;
+            Ok(table::put_on_trial(loading.script, live.as_deref(), token, lasts)?)
+        })
         // The time counts from when the rules are there.
         .and_then(|()| begun(place, &mut trial, loading.timeout));
     if let Err(error) = loaded {
@@ -333,6 +346,8 @@ pub enum Back {
     Confirmed,
     /// No table of ours: nothing was ever confirmed.
     Nothing,
+    /// Files that a trial edited which ended with the machine; what was confirmed was loaded already.
+    Edits,
 }
 
 /// Brings back what was before the trial; where none is known, what was confirmed, or no table of ours.
@@ -347,11 +362,13 @@ pub fn roll_back(place: &Place, caller: &CallerInfo) -> Result<Back, ChangeError
     }
     let live = table::listing()?;
     let kept = keep::rules(place).map_err(|source| unusable(place, source))?;
+    let no_more = match has_left_edits(place) && edits::undo(place) {
+        true => Ok(Back::Edits),
+        false => Err(ChangeError::NoTrial),
+    };
     let back = match (&live, &kept) {
-        (None, None) => return Err(ChangeError::NoTrial),
-        (Some(live), Some(_)) if keep::difference(place, live).is_none() => {
-            return Err(ChangeError::NoTrial);
-        }
+        (None, None) => return no_more,
+        (Some(live), Some(_)) if keep::difference(place, live).is_none() => return no_more,
         (_, Some(kept)) => {
             keep::reload(place, kept, live.as_deref())?;
             Back::Confirmed
@@ -402,6 +419,7 @@ fn for_good(place: &Place, caller: &CallerInfo) -> Result<(), ChangeError> {
     let record = draft(Purpose::Off, &Loading::nothing(*caller), since_boot_ms(), false);
     // Who watches must not bring anything back.
     watchdog::dismiss(place);
+    edits::undo(place);
     table::delete()?;
     let remove = || -> io::Result<()> {
         boot::disable(place)?;
@@ -436,24 +454,33 @@ pub fn abandoned(place: &Place) -> Result<Option<Trial>, ChangeError> {
     Ok(trial.filter(|trial| !trial.is_watched()))
 }
 
+/// Whether files are as a trial edited them that ended with the machine, unconfirmed: nobody was left to
+/// take that back.
+#[must_use]
+pub fn has_left_edits(place: &Place) -> bool {
+    let is_over = Trial::read(place).is_ok_and(|trial| trial.is_none());
+    is_over && edits::are_kept(place) && !keep::is_anything_committed(place)
+}
+
 /// Ends a trial that nobody watches any more: what was before comes back, or it is kept where it was
-/// confirmed already.
+/// confirmed already. Whether files that it edited are as they were again.
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub fn recover(place: &Place) -> Result<(), ChangeError> {
+pub fn recover(place: &Place) -> Result<bool, ChangeError> {
     if abandoned(place)?.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let _lock = lock(place)?;
-    let Some(trial) = abandoned(place)? else { return Ok(()) };
+    let Some(trial) = abandoned(place)? else { return Ok(false) };
     if keep::is_committed(place, &trial.token)
         && keep::complete(place, &trial, &trial.caller).is_ok()
     {
-        return Ok(());
+        return Ok(false);
     }
-    let before = before(place, &trial);
-    Ok(bring_back(place, &trial, before.as_deref(), &trial.caller, "the watchdog is gone")?)
+    let (before, has_edits) = (before(place, &trial), edits::are_kept(place));
+    bring_back(place, &trial, before.as_deref(), &trial.caller, "the watchdog is gone")?;
+    Ok(has_edits)
 }
 
 /// Loads what was `before` the trial, and ends it. Called with the lock held. What cannot be loaded any
@@ -479,6 +506,7 @@ pub(super) fn bring_back(
             entry("failed", trial, caller, &format!("{why}; {error}; our table is removed instead"))
         }
     };
+    edits::undo(place);
     // Whoever waits for the end of the trial looks into the log then.
     let _ = tell(place, &entry);
     let _ = Trial::end(place);
@@ -516,7 +544,9 @@ fn begin(
     loading: &Loading<'_>,
 ) -> Result<Trial, ChangeError> {
     let keep = || -> io::Result<Trial> {
-        let trial = match Trial::read(place)? {
+        let earlier = Trial::read(place)?;
+        edits::keep(place, loading.edits, earlier.is_none())?;
+        let trial = match earlier {
             Some(earlier) => draft(purpose, loading, earlier.before_ms, earlier.has_before),
             None => {
                 let kept = keep::rules(place)?;
@@ -611,7 +641,7 @@ const NEW: &str = "trial.nft";
 /// The same as nft listed it.
 const NEW_LISTED: &str = "trial.list";
 /// What a trial leaves behind.
-const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, NEW_LISTED, "watchdog", "watchdog-2"];
+const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, NEW_LISTED, EDITS, "watchdog", "watchdog-2"];
 
 /// Why what was before comes back when the folder was emptied.
 pub(super) const RECORD_LOST: &str = "the record of the trial was lost";

@@ -14,6 +14,7 @@ use portolan_core::firewall::{Outline, first_difference};
 use super::boot;
 use super::caller::CallerInfo;
 use super::change::{ChangeError, unusable};
+use super::edits::EDITS;
 use super::load::relisted;
 use super::place::Place;
 use super::record::{Trial, entry, tell};
@@ -30,6 +31,11 @@ pub(super) fn commit(place: &Place, trial: &Trial, rules: &str) -> io::Result<()
 /// Whether the trial was confirmed, and something is left to do.
 pub(super) fn is_committed(place: &Place, token: &str) -> bool {
     place.read(CONFIRMING).is_ok_and(|text| text.is_some_and(|t| t.starts_with(&first_line(token))))
+}
+
+/// Whether some trial was confirmed, and something is left to do.
+pub(super) fn is_anything_committed(place: &Place) -> bool {
+    place.read(CONFIRMING).is_ok_and(|text| text.is_some())
 }
 
 /// Whether what was confirmed last is what this trial was of.
@@ -67,6 +73,8 @@ fn finish(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), Chang
     let _ = tell(place, &entry("confirmed", trial, caller, &trial.inventory));
     let listed = table::listing().ok().flatten();
     let _ = listed.map_or_else(|| place.remove(LISTED), |l| place.write(LISTED, l.as_bytes()));
+    // What was edited with it stays.
+    let _ = place.remove(EDITS);
     let _ = Trial::end(place);
     Ok(())
 }

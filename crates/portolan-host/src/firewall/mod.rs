@@ -13,6 +13,7 @@
 mod boot;
 mod caller;
 mod change;
+mod edits;
 mod keep;
 mod load;
 mod place;
@@ -26,8 +27,9 @@ pub use boot::BootState;
 pub use caller::{CallerInfo, caller};
 pub use change::{
     Applied, Back, ChangeError, Confirmed, Loading, Outcome, Standing, abandoned, apply, confirm,
-    off, purge, recover, roll_back, standing,
+    has_left_edits, off, purge, recover, roll_back, standing,
 };
+pub use edits::Edit;
 pub use load::{LoadFault, load};
 pub use place::Place;
 pub use read::{ReadFault, live};

@@ -4,13 +4,17 @@ use anyhow::Result;
 use jiff::Timestamp;
 use portolan_core::net::{Port, Transport};
 
-use crate::cli::args::firewall::Apply;
-use crate::cli::args::{Allow, Deny, Global, Until};
+use crate::cli::args::firewall::Apply as ApplyArguments;
+use crate::cli::args::{Allow, Change, Deny, Global, Until};
 use crate::cli::firewall::apply;
 use crate::exit::Exit;
 use crate::fault::{Fault, Hinted as _};
-use crate::ops::firewall::allow::{self, Edited, Wish};
+use crate::ops::firewall::allow::{self, Wish};
+use crate::ops::firewall::change::{self, Edit};
+use crate::ops::firewall::outlook::{Outlook, outlook};
+use crate::ops::inventory::edit::Changed;
 use crate::render;
+use crate::render::firewall::allow::{Fate, Shown};
 use crate::render::screen::Screen;
 
 /// Lets somebody in.
@@ -19,7 +23,8 @@ pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
     let until = arguments.until.map(moment).transpose()?;
     let wish = Wish { port, transport, source: Some(arguments.from.clone()), until };
     let edited = allow::allow(&global.asked(), &wish)?;
-    told(&edited, arguments.apply, arguments.yes, global)
+    let outlook = outlook(&global.asked(), &edited, &wish, true)?;
+    go_on(&Shown { wish, edited, outlook: &outlook }, &outlook, &arguments.change, global)
 }
 
 /// Lets somebody in no more.
@@ -28,26 +33,48 @@ pub(crate) fn deny(arguments: &Deny, global: &Global) -> Result<Exit> {
     let until = arguments.until.map(moment).transpose()?;
     let wish = Wish { port, transport, source: arguments.from.clone(), until };
     let edited = allow::deny(&global.asked(), &wish)?;
-    told(&edited, arguments.apply, arguments.yes, global)
+    let outlook = outlook(&global.asked(), &edited, &wish, false)?;
+    go_on(&Shown { wish, edited, outlook: &outlook }, &outlook, &arguments.change, global)
 }
 
-/// Says what was edited, and goes on to put it on trial where that is wanted.
-fn told(edited: &Edited, then_apply: bool, yes: bool, global: &Global) -> Result<Exit> {
+/// Says what changes, writes it, and goes on to put it on trial where that is wanted: then both or neither
+/// is done.
+fn go_on(shown: &Shown<'_>, outlook: &Outlook, how: &Change, global: &Global) -> Result<Exit> {
+    if !outlook.violations.is_empty() {
+        told(shown, Fate::Refused, global)?;
+        return Ok(Exit::No);
+    }
+    if how.apply {
+        return apply(shown, outlook, how, global);
+    }
+    if !how.dry_run {
+        shown.edited.draft.write()?;
+    }
+    told(shown, if how.dry_run { Fate::Planned } else { Fate::Written }, global)?;
+    let is_so = shown.edited.done.still.is_empty() && !outlook.is_held_shut();
+    Ok(if is_so { Exit::Yes } else { Exit::No })
+}
+
+fn apply(shown: &Shown<'_>, outlook: &Outlook, how: &Change, global: &Global) -> Result<Exit> {
+    let edit = |file: &Changed| Edit {
+        path: file.path.clone(),
+        before: file.before.clone(),
+        after: file.after.clone(),
+    };
+    let edits = shown.edited.draft.changed().map(edit).collect();
+    let plan = change::plan_of(&global.asked(), outlook.intended.clone(), edits)?;
+    if !global.json {
+        told(shown, Fate::Planned, global)?;
+    }
+    apply::go_on(&plan, &ApplyArguments::of_edit(how.yes, how.dry_run), global)
+}
+
+fn told(shown: &Shown<'_>, fate: Fate, global: &Global) -> Result<()> {
     let mut screen = Screen::open(global);
-    if then_apply {
-        if !global.json {
-            render::firewall::allow::edited(&mut screen, edited)?;
-        }
-        drop(screen);
-        return apply::run(&Apply::of_edit(yes), global);
+    match global.json {
+        true => render::firewall::allow::json(&mut screen, shown, fate),
+        false => render::firewall::allow::text(&mut screen, shown, fate, global.color),
     }
-    if global.json {
-        render::firewall::allow::json(&mut screen, edited)?;
-    } else {
-        render::firewall::allow::edited(&mut screen, edited)?;
-        render::firewall::allow::next(&mut screen, edited)?;
-    }
-    Ok(if edited.still.is_empty() { Exit::Yes } else { Exit::No })
 }
 
 /// When a time that was typed is over: not before now.

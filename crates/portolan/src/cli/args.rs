@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use allow::{Allow, Deny, Until};
+pub(crate) use allow::{Allow, Change, Deny, Until};
 pub(crate) use check::Check;
 pub(crate) use explain::Explain;
 pub(crate) use firewall::Firewall;

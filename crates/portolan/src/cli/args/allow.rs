@@ -10,8 +10,12 @@ use super::duration::duration;
 pub(crate) const ALLOW_HELP: &str = "\
 Writes it into the inventory: into `from` of the service that has this port on
 this host and nothing else, or as a new service. Comments and all else stay as
-they are. The firewall changes with `portolan firewall apply`; --apply puts it
-on trial at once, to be confirmed.
+they are. It says who gets in to the port before and after, what a [[block]] or
+another tool's rule still refuses; what a [[never]] forbids is not written.
+
+The firewall changes with `portolan firewall apply`; --apply puts it on trial at
+once. Then both are done or neither: what is refused, rolled back or not
+confirmed stands in the inventory no more.
 
 --until writes the moment it ends (approved.until). The kernel lets nobody in
 from then on, without anybody doing anything, after a reboot too; connections
@@ -21,7 +25,8 @@ own is written beside it.
 Examples: portolan allow 443/tcp --from any
           portolan allow 5432/tcp --from 192.0.2.0/24 --until 2h
 
-Exit code 0 when the inventory says so now.";
+Exit code 0 when the inventory says so now, 1 when a [[never]] forbids it or a
+[[block]] refuses them all the same; with --apply as `firewall apply`.";
 
 pub(crate) const DENY_HELP: &str = "\
 Takes the source out of `from` of the service that has this port on this host
@@ -34,7 +39,11 @@ ends by itself. It cuts open connections too, but nobody of [management].
 Examples: portolan deny 80/tcp
           portolan deny 443/tcp --from 198.51.100.7 --until 2h
 
-Exit code 0 when the inventory lets them in no more.";
+It says who gets in to the port before and after. With --apply the rules are put
+on trial at once, and the inventory is as it was unless they are confirmed.
+
+Exit code 0 when the inventory lets them in no more, 1 when something else in it
+still does; with --apply as `firewall apply`.";
 
 /// When something ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +71,8 @@ pub(crate) struct Allow {
     /// For how long, such as 2h, or until when: 2027-03-01, 2027-03-01T16:00Z
     #[arg(long, value_name = "TIME", value_parser = until)]
     pub(crate) until: Option<Until>,
-    /// Put the rules on trial at once
-    #[arg(long)]
-    pub(crate) apply: bool,
-    /// With --apply: do not ask
-    #[arg(short, long, requires = "apply")]
-    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
 }
 
 #[derive(Debug, Args)]
@@ -81,9 +86,19 @@ pub(crate) struct Deny {
     /// Only for so long, such as 2h, or until then: 2027-03-01, 2027-03-01T16:00Z
     #[arg(long, value_name = "TIME", value_parser = until)]
     pub(crate) until: Option<Until>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
+/// How far it goes.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
     /// Put the rules on trial at once
     #[arg(long)]
     pub(crate) apply: bool,
+    /// Say what would change, change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// With --apply: do not ask
     #[arg(short, long, requires = "apply")]
     pub(crate) yes: bool,

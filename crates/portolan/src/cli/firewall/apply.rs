@@ -18,31 +18,35 @@ use crate::render::screen::Screen;
 
 /// Puts the inventory's rules on trial: 0 they were confirmed, 1 refused or rolled back.
 pub(crate) fn run(arguments: &Apply, global: &Global) -> Result<Exit> {
-    let plan = change::plan(&global.asked())?;
+    go_on(&change::plan(&global.asked())?, arguments, global)
+}
+
+/// The same with a plan that was made already.
+pub(crate) fn go_on(plan: &Plan, arguments: &Apply, global: &Global) -> Result<Exit> {
     let mut screen = Screen::open(global);
     if !global.json {
-        render::firewall::apply::plan(&mut screen, &plan)?;
+        render::firewall::apply::plan(&mut screen, plan)?;
         render::gap::print(&plan.precheck.gaps, global.color);
     }
     if plan.precheck.is_refused() && !arguments.force {
-        return told(&mut screen, &plan, &End::Refused, global);
+        return told(&mut screen, plan, &End::Refused, global);
     }
     if arguments.dry_run {
-        return told(&mut screen, &plan, &End::Planned, global);
+        return told(&mut screen, plan, &End::Planned, global);
     }
     let question = render::firewall::apply::question(arguments.timeout);
     confirm(&question, arguments.yes, global.color)?;
     // From here on ^C takes back what was done, whenever it comes.
     let caught = catch()?;
-    let applied = change::apply(&plan, arguments.timeout, arguments.drop_flows)?;
+    let applied = change::apply(plan, arguments.timeout, arguments.drop_flows)?;
     if !global.json {
-        render::firewall::apply::on_trial(&mut screen, &applied.trial)?;
+        render::firewall::apply::on_trial(&mut screen, plan, &applied.trial)?;
     }
     if arguments.detach && caught.load(Ordering::Relaxed) == 0 {
-        return told(&mut screen, &plan, &End::OnTrial(applied.trial), global);
+        return told(&mut screen, plan, &End::OnTrial(applied.trial), global);
     }
     let end = follow(&applied, &caught)?;
-    told(&mut screen, &plan, &end, global)
+    told(&mut screen, plan, &end, global)
 }
 
 /// Waits until the trial has ended, or a signal ends it.

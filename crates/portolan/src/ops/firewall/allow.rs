@@ -14,6 +14,7 @@ use portolan_core::registry::Registry;
 use portolan_host::{clock, machine};
 
 use crate::fault::Fault;
+use crate::ops::inventory::edit::{Draft, Set};
 use crate::ops::inventory::{self, Asked};
 
 /// Who is to be let in where.
@@ -29,13 +30,22 @@ pub(crate) struct Wish {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// What was changed in the inventory.
+/// What is to be changed in the inventory; nothing is written yet.
 #[derive(Debug)]
 pub(crate) struct Edited {
+    /// The host.
+    pub(crate) host: String,
+    /// The change, with the inventory as it is going to be.
+    pub(crate) draft: Draft,
+    /// What becomes of it.
+    pub(crate) done: Done,
+}
+
+/// What becomes of a service.
+#[derive(Debug)]
+pub(crate) struct Done {
     /// The file.
     pub(crate) path: PathBuf,
-    /// The inventory that the file is a part of.
-    pub(crate) root: PathBuf,
     /// The service; for a block the port.
     pub(crate) service: String,
     /// What became of it.
@@ -46,7 +56,7 @@ pub(crate) struct Edited {
     pub(crate) still: Vec<String>,
 }
 
-/// What became of a service.
+/// The same in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It was written.
@@ -68,17 +78,19 @@ pub(crate) enum Change {
 /// # Errors
 /// An inventory that cannot be changed so; it is as it was.
 pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
-    let (inventory, host, root) = here(asked)?;
-    Ok(Edited { root, ..allow_in(asked, &inventory, &host, wish)? })
+    let (inventory, host) = here(asked)?;
+    let mut draft = Draft::open(asked)?;
+    let done = allow_in(&mut draft, &inventory, &host, wish)?;
+    Ok(Edited { host: host.name, draft, done })
 }
 
-fn allow_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Edited> {
+fn allow_in(draft: &mut Draft, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Done> {
     let source = wish.source.as_deref().unwrap_or("any");
     let service = the_service(inventory, host, wish)?;
     if let Some(until) = wish.until {
-        return allow_for_a_while(asked, (inventory, host), service, wish, (source, until));
+        return allow_for_a_while(draft, (inventory, host), service, wish, (source, until));
     }
-    let Some(service) = service else { return write(asked, inventory, host, wish, source) };
+    let Some(service) = service else { return write(draft, inventory, host, wish, source) };
     if !matches!(service.status, Status::Active | Status::Observed) {
         let status = service.status.as_str();
         let message = format!("service {} is {status}: nobody is let in", service.name);
@@ -87,15 +99,15 @@ fn allow_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> R
     }
     let from = key(service, "from");
     if service.status == Status::Observed {
-        return approve(asked, service, &from, source);
+        return approve(draft, service, &from, source);
     }
-    let set = inventory::edit::change(asked, &from, |text| edit::add_to_list(text, &from, source))?;
+    let set = draft.change(&from, |text| edit::add_to_list(text, &from, source))?;
     Ok(edited(service, set))
 }
 
 /// What was only observed let nobody in, whatever its `from` says; approved is the one source.
-fn approve(asked: &Asked, service: &Service, from: &str, source: &str) -> Result<Edited> {
-    let set = inventory::edit::change(asked, from, |text| {
+fn approve(draft: &mut Draft, service: &Service, from: &str, source: &str) -> Result<Done> {
+    let set = draft.change(from, |text| {
         let others = service.from.iter().map(|from| from.value.to_string());
         let text = others
             .filter(|other| other != source)
@@ -103,17 +115,17 @@ fn approve(asked: &Asked, service: &Service, from: &str, source: &str) -> Result
         let text = edit::add_to_list(&text, from, source)?;
         edit::set(&text, &key(service, "status"), "active")
     })?;
-    Ok(Edited { change: Change::Approved, ..edited(service, set) })
+    Ok(Done { change: Change::Approved, ..edited(service, set) })
 }
 
 /// Lets somebody in until a moment: by a service of its own, so that what stands there does not end.
 fn allow_for_a_while(
-    asked: &Asked,
+    draft: &mut Draft,
     (inventory, host): (&Inventory, &Host),
     service: Option<&Service>,
     wish: &Wish,
     (source, until): (&str, Timestamp),
-) -> Result<Edited> {
+) -> Result<Done> {
     let names = |service: &Service| service.from.iter().any(|s| s.value.to_string() == source);
     if let Some(service) = service.filter(|s| s.status == Status::Active && names(s)) {
         let message = format!("service {} lets {source} in already, without an end", service.name);
@@ -122,26 +134,25 @@ fn allow_for_a_while(
     }
     let mut known = for_a_while(inventory, host, wish).into_iter();
     let Some(known) = known.find(|s| s.from.len() == 1 && names(s)) else {
-        return write(asked, inventory, host, wish, source);
+        return write(draft, inventory, host, wish, source);
     };
     let key = key(known, "approved.until");
-    let set =
-        inventory::edit::change(asked, &key, |text| edit::set(text, &key, &until.to_string()))?;
-    Ok(Edited { until: Some(until), ..edited(known, set) })
+    let set = draft.change(&key, |text| edit::set(text, &key, &until.to_string()))?;
+    Ok(Done { until: Some(until), ..edited(known, set) })
 }
 
 fn write(
-    asked: &Asked,
+    draft: &mut Draft,
     inventory: &Inventory,
     host: &Host,
     wish: &Wish,
     source: &str,
-) -> Result<Edited> {
+) -> Result<Done> {
     let name = free_name(inventory, wish);
     let block = block(&name, host, wish, source);
-    let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
+    let path = draft.add(|text| edit::append_text(text, &block))?;
     let until = wish.until;
-    Ok(Edited { until, ..changed(path, name, Change::Written) })
+    Ok(Done { until, ..changed(path, name, Change::Written) })
 }
 
 /// No longer lets somebody in; with an end, refuses them until then.
@@ -149,10 +160,11 @@ fn write(
 /// # Errors
 /// As for [`allow`], and where the source is let in by another word that means more.
 pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
-    let (inventory, host, root) = here(asked)?;
+    let (inventory, host) = here(asked)?;
+    let mut draft = Draft::open(asked)?;
     let done = match wish.until {
-        Some(until) => refuse(asked, &host, wish, until)?,
-        None => deny_in(asked, &inventory, &host, wish)?,
+        Some(until) => refuse(&mut draft, &host, wish, until)?,
+        None => deny_in(&mut draft, &inventory, &host, wish)?,
     };
     let management = inventory.management.iter().filter(|management| {
         let mut ports = management.ports.iter().flat_map(|spec| spec.value.pairs());
@@ -163,15 +175,15 @@ pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
         format!("[management] lets {} in", from.join(", "))
     });
     let still = management.chain(done.still).collect();
-    Ok(Edited { root, still, ..done })
+    Ok(Edited { host: host.name, draft, done: Done { still, ..done } })
 }
 
-fn deny_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Edited> {
+fn deny_in(draft: &mut Draft, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Done> {
     let service = the_service(inventory, host, wish)?;
     let services: Vec<&Service> =
         service.into_iter().chain(for_a_while(inventory, host, wish)).collect();
     let Some(first) = services.first() else {
-        let path = inventory::require(asked)?.path;
+        let path = draft.root.clone();
         return Ok(changed(path, String::new(), Change::NotDeclared));
     };
     let from: Vec<String> =
@@ -186,7 +198,7 @@ fn deny_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> Re
     }
     let mut told = None;
     for service in &services {
-        let set = without(asked, service, wish.source.as_deref())?;
+        let set = without(draft, service, wish.source.as_deref())?;
         let told = told.get_or_insert_with(|| edited(service, set.clone()));
         if set.changed {
             *told = edited(service, set);
@@ -196,15 +208,15 @@ fn deny_in(asked: &Asked, inventory: &Inventory, host: &Host, wish: &Wish) -> Re
         |from: &&String| *from == "any" && wish.source.as_ref().is_some_and(|s| s != *from);
     let still = from.iter().find(is_left).map(|_| format!("service {} is for any", first.name));
     let told = told.ok_or_else(|| Fault::new("nothing to deny", ""))?;
-    Ok(Edited { still: still.into_iter().collect(), ..told })
+    Ok(Done { still: still.into_iter().collect(), ..told })
 }
 
 /// Takes a source, or all, out of `from` of a service.
-fn without(asked: &Asked, service: &Service, source: Option<&str>) -> Result<inventory::edit::Set> {
+fn without(draft: &mut Draft, service: &Service, source: Option<&str>) -> Result<Set> {
     let from = service.from.iter().map(|from| from.value.to_string());
     let gone: Vec<String> =
         from.filter(|from| source.is_none_or(|source| source == from)).collect();
-    inventory::edit::change(asked, &key(service, "from"), |text| {
+    draft.change(&key(service, "from"), |text| {
         gone.iter().try_fold(text.to_owned(), |text, source| {
             edit::remove_from_list(&text, &key(service, "from"), source)
         })
@@ -212,7 +224,7 @@ fn without(asked: &Asked, service: &Service, source: Option<&str>) -> Result<inv
 }
 
 /// Writes a block of this port that ends by itself.
-fn refuse(asked: &Asked, host: &Host, wish: &Wish, until: Timestamp) -> Result<Edited> {
+fn refuse(draft: &mut Draft, host: &Host, wish: &Wish, until: Timestamp) -> Result<Done> {
     let (port, transport) = (wish.port, wish.transport);
     let source = wish.source.as_deref().unwrap_or("any");
     let what = format!("{port}/{transport}");
@@ -220,8 +232,8 @@ fn refuse(asked: &Asked, host: &Host, wish: &Wish, until: Timestamp) -> Result<E
         "[[block]]\non    = [{:?}]\nfrom  = [{source:?}]\nports = [\"{what}\"]\nuntil = {until}\n",
         host.name
     );
-    let (path, _) = inventory::edit::add(asked, |text| edit::append_text(text, &block))?;
-    Ok(Edited { until: Some(until), ..changed(path, what, Change::Refused) })
+    let path = draft.add(|text| edit::append_text(text, &block))?;
+    Ok(Done { until: Some(until), ..changed(path, what, Change::Refused) })
 }
 
 /// The services that let somebody in to exactly this port of this host for a while.
@@ -234,22 +246,29 @@ fn for_a_while<'i>(inventory: &'i Inventory, host: &Host, wish: &Wish) -> Vec<&'
     services.filter(|service| !is_more(inventory, service, wish)).collect()
 }
 
-fn edited(service: &Service, set: inventory::edit::Set) -> Edited {
+fn edited(service: &Service, set: Set) -> Done {
     let change = if set.changed { Change::Changed } else { Change::Unchanged };
     changed(set.path, service.name.clone(), change)
 }
 
-fn changed(path: PathBuf, service: String, change: Change) -> Edited {
-    Edited { root: path.clone(), path, service, change, until: None, still: Vec::new() }
+fn changed(path: PathBuf, service: String, change: Change) -> Done {
+    Done { path, service, change, until: None, still: Vec::new() }
 }
 
-fn here(asked: &Asked) -> Result<(Inventory, Host, PathBuf)> {
+fn here(asked: &Asked) -> Result<(Inventory, Host)> {
+    let observed = inventory::load(asked)?;
+    if observed.value.is_none() && observed.gaps.is_empty() {
+        return Err(Fault::new("there is no inventory here: nothing was changed", DRAFT_ONE));
+    }
     let loaded = inventory::require(asked)?;
     let machine = machine::read().value;
     let host = loaded.inventory.identify(&machine, asked.host.as_deref());
     let host = host.map_err(|error| Fault::new(error.to_string(), error.hint()))?.clone();
-    Ok((loaded.inventory, host, loaded.path))
+    Ok((loaded.inventory, host))
 }
+
+const DRAFT_ONE: &str = "draft one of what listens now, look through it, then allow: sudo portolan \
+                         inventory init --inventory /etc/portolan/portolan.toml";
 
 /// The service that has this port here; refused where it is more than that.
 fn the_service<'i>(

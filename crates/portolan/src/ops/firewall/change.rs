@@ -13,8 +13,8 @@ use portolan_host::firewall::{self as host, ChangeError, Loading};
 use portolan_host::{conntrack, machine};
 
 pub(crate) use portolan_host::firewall::{
-    Applied, Back, BootState, CallerInfo, Confirmed, LogEntry, Outcome, Place, Purpose, Standing,
-    Trial,
+    Applied, Back, BootState, CallerInfo, Confirmed, Edit, LogEntry, Outcome, Place, Purpose,
+    Standing, Trial,
 };
 
 use crate::fault::{Fault, Hinted as _};
@@ -41,6 +41,10 @@ pub(crate) struct Plan {
     pub(crate) place: Place,
     /// A trial that nobody watches any more: it ends before this begins.
     pub(crate) abandoned: Option<Trial>,
+    /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
+    pub(crate) has_left_edits: bool,
+    /// What is written into the inventory with it.
+    pub(crate) edits: Vec<Edit>,
 }
 
 /// What is loaded.
@@ -57,7 +61,14 @@ pub(crate) enum LoadedPolicy {
 /// # Errors
 /// An inventory that cannot be read or must not be trusted, rules that nft does not take.
 pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
-    let intended = intended(asked)?;
+    plan_of(asked, intended(asked)?, Vec::new())
+}
+
+/// The same for an inventory with `edits` that are written with it.
+///
+/// # Errors
+/// As for [`plan`].
+pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Result<Plan> {
     inventory::trust(asked, &intended.loaded)?;
     let place = Place::here();
     let abandoned = host::abandoned(&place).map_err(fault)?;
@@ -85,7 +96,8 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
     let loaded = loaded.as_deref().map(identity);
-    Ok(Plan { intended, script, loaded, precheck, caller, place, abandoned })
+    let has_left_edits = host::has_left_edits(&place);
+    Ok(Plan { intended, script, loaded, precheck, caller, place, abandoned, has_left_edits, edits })
 }
 
 /// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done
@@ -123,9 +135,13 @@ pub(crate) fn apply(plan: &Plan, timeout: Duration, drop_flows: bool) -> Result<
     let inventory = plan.intended.loaded.path.display().to_string();
     let policy = plan.script.hash();
     let caller = plan.caller;
-    let loading =
-        Loading { script: &script, policy: &policy, inventory: &inventory, timeout, caller };
-    host::recover(&plan.place).map_err(fault)?;
+    let (script, policy, inventory, edits) = (&*script, &*policy, &*inventory, &*plan.edits);
+    let loading = Loading { script, policy, inventory, edits, timeout, caller };
+    if host::recover(&plan.place).map_err(fault)? {
+        let message = "the inventory was edited by a trial that nobody watches any more, and is as it \
+                       was before that again";
+        return Err(Fault::new(message, "run it again, to have its plan"));
+    }
     let applied = host::apply(&plan.place, &loading).map_err(fault)?;
     if drop_flows {
         forget(&plan.precheck.refused, &applied)?;

@@ -7,6 +7,7 @@ pub(crate) mod flows;
 pub(crate) mod groups;
 pub(crate) mod judge;
 pub(crate) mod life;
+pub(crate) mod outlook;
 pub(crate) mod packet;
 pub(crate) mod policy;
 pub(crate) mod precheck;

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::panic;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::firewall::Policy;
-use portolan_core::inventory::Resolutions;
+use portolan_core::inventory::{Inventory, Resolutions};
 use portolan_core::net::{Gap, Why};
+use portolan_core::socket::Machine;
 use portolan_core::wire::dns::RecordKind;
 use portolan_core::wire::resolver::ResolvConf;
 use portolan_host::lookup::{self, Wish};
@@ -18,7 +21,7 @@ use crate::fault::Fault;
 use crate::ops::inventory::{self, Asked, Loaded};
 
 /// A policy, and where it comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Intended {
     /// The inventory.
     pub(crate) loaded: Loaded,
@@ -34,35 +37,79 @@ pub(crate) struct Intended {
 /// No inventory, a broken one, or one that does not know this machine.
 pub(crate) fn intended(asked: &Asked) -> Result<Intended> {
     let loaded = inventory::require(asked)?;
-    let mut gaps = Vec::new();
-    let machine = machine::read().into_value(&mut gaps);
-    let host = loaded.inventory.identify(&machine, asked.host.as_deref()).map_err(|error| {
-        let hint = error.hint();
-        Fault::new(error.to_string(), hint)
-    })?;
-    let is_here = loaded.inventory.identify(&machine, None).is_ok_and(|own| own.name == host.name);
-    let resolutions = Resolutions {
-        names: resolve(loaded.inventory.names_to_resolve()),
-        resolvers: resolvers(),
-        now: Some(clock::now()),
-        machine,
-    };
-    let policy = loaded.inventory.policy(host, &resolutions);
-    if !is_here && !policy.resolved.is_empty() {
-        let what = format!("names and DNS servers were looked up here, not on {}", policy.host);
-        gaps.push(Gap::aside(what, Why::NotLooked, "compile it there, to be sure"));
-    }
-    gaps.extend(policy.notes.iter().map(|note| Gap::aside(note.as_str(), Why::NotLooked, "")));
-    Ok(Intended { policy, gaps, loaded })
+    let asking = Asking::of(&loaded.inventory);
+    asking.intended(asked, loaded)
 }
 
-fn resolve(names: Vec<String>) -> BTreeMap<String, Vec<IpAddr>> {
+/// What this machine and its resolvers said, for inventories that differ in nothing but edits.
+pub(crate) struct Asking {
+    resolutions: Resolutions,
+    gaps: Vec<Gap>,
+}
+
+impl Asking {
+    /// Asks for what the policies of `inventory` need to know.
+    pub(crate) fn of(inventory: &Inventory) -> Self {
+        let mut gaps = Vec::new();
+        let machine = machine::read().into_value(&mut gaps);
+        let resolutions = Resolutions {
+            names: resolve(&inventory.names_to_resolve()),
+            resolvers: resolvers(),
+            now: Some(clock::now()),
+            machine,
+        };
+        Self { resolutions, gaps }
+    }
+
+    /// This machine, as it was asked.
+    pub(crate) const fn machine(&self) -> &Machine {
+        &self.resolutions.machine
+    }
+
+    /// What follows from an inventory for this host.
+    ///
+    /// # Errors
+    /// One that does not know this machine.
+    pub(crate) fn intended(&self, asked: &Asked, loaded: Loaded) -> Result<Intended> {
+        let (machine, mut gaps) = (self.machine(), self.gaps.clone());
+        let host = loaded.inventory.identify(machine, asked.host.as_deref()).map_err(|error| {
+            let hint = error.hint();
+            Fault::new(error.to_string(), hint)
+        })?;
+        let is_here =
+            loaded.inventory.identify(machine, None).is_ok_and(|own| own.name == host.name);
+        let policy = loaded.inventory.policy(host, &self.resolutions);
+        if !is_here && !policy.resolved.is_empty() {
+            let what = format!("names and DNS servers were looked up here, not on {}", policy.host);
+            gaps.push(Gap::aside(what, Why::NotLooked, "compile it there, to be sure"));
+        }
+        gaps.extend(policy.notes.iter().map(|note| Gap::aside(note.as_str(), Why::NotLooked, "")));
+        Ok(Intended { policy, gaps, loaded })
+    }
+}
+
+/// All at once: where no resolver answers, they are waited for together.
+fn resolve(names: &[String]) -> BTreeMap<String, Vec<IpAddr>> {
     let ask = |name: &str| {
         let kinds = &[RecordKind::A, RecordKind::Aaaa];
         lookup::look_up(&Wish { name, kinds, limit: PATIENCE, netns: None }).addresses
     };
-    names.into_iter().map(|name| (name.clone(), ask(&name))).collect()
+    let mut found = BTreeMap::new();
+    for names in names.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let asked: Vec<_> =
+                names.iter().map(|name| (name, scope.spawn(|| ask(name)))).collect();
+            for (name, answer) in asked {
+                let answer = answer.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+                found.insert(name.clone(), answer);
+            }
+        });
+    }
+    found
 }
+
+/// Names that are looked up at the same time.
+const AT_ONCE: usize = 16;
 
 /// How long a name is waited for.
 const PATIENCE: Duration = Duration::from_secs(4);

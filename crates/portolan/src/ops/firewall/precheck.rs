@@ -101,7 +101,7 @@ pub(crate) enum Who {
 }
 
 /// A `[[never]]` that does not hold.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     /// Its reason.
     pub(crate) never: Box<str>,
@@ -247,7 +247,7 @@ pub(super) fn borders(addresses: &Addresses) -> Vec<IpAddr> {
 }
 
 /// What is let in from whom `[[never]]` names. What stands behind a door is closed to them.
-fn violations(policy: &Policy) -> Vec<Violation> {
+pub(super) fn violations(policy: &Policy) -> Vec<Violation> {
     let blocked = policy.blocks.iter().flat_map(|b| &b.peers).filter(|p| p.interface.is_none());
     let blocked = blocked.fold(Addresses::NONE, |all, peers| all.with(&peers.addresses));
     let mut found = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use portolan_core::inventory::Inventory;
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_host::files;
@@ -40,31 +40,169 @@ pub(crate) fn change(
     edit: impl FnOnce(&str) -> Result<String, EditError>,
 ) -> Result<Set> {
     let _alone = load::alone(asked)?;
-    let (root, text) = load::to_change(asked)?;
-    let (path, text) = holder(asked, key, root.clone(), text)?;
-    let edited = edit(&text).map_err(|e| fault(&path, &e))?;
-    if edited == text {
-        return Ok(Set { path, changed: false });
-    }
-    load::with_change(&root, &path, &edited).context(NOT_VALID)?;
-    files::replace(&path, edited.as_bytes()).hinted("nothing was changed", NOT_WRITTEN)?;
-    Ok(Set { path, changed: true })
+    let mut draft = Draft::open(asked)?;
+    let set = draft.change(key, edit)?;
+    draft.put()?;
+    Ok(set)
 }
 
-/// Adds to the root file what `add` makes of its text, and says what the inventory then is.
+/// Adds to the root file what `add` makes of its text.
 ///
 /// # Errors
 /// As for [`set`].
 pub(crate) fn add(
     asked: &Asked,
     add: impl FnOnce(&str) -> Result<String, EditError>,
-) -> Result<(PathBuf, Inventory)> {
+) -> Result<()> {
     let _alone = load::alone(asked)?;
-    let (root, text) = load::to_change(asked)?;
-    let edited = add(&text).map_err(|e| fault(&root, &e))?;
-    let inventory = load::with_change(&root, &root, &edited).context(NOT_VALID)?;
-    files::replace(&root, edited.as_bytes()).hinted("nothing was changed", NOT_WRITTEN)?;
-    Ok((root, inventory))
+    let mut draft = Draft::open(asked)?;
+    draft.add(add)?;
+    draft.put()
+}
+
+/// Changes of the inventory that are not written yet: all of them are, or none.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// The first file.
+    pub(crate) root: PathBuf,
+    asked: Asked,
+    files: Vec<Changed>,
+}
+
+/// A file as it is and as it is going to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// As it is.
+    pub(crate) before: String,
+    /// As it is going to be.
+    pub(crate) after: String,
+}
+
+impl Draft {
+    /// Begins with no change.
+    ///
+    /// # Errors
+    /// Where there is no inventory, or it is no file that can be replaced.
+    pub(crate) fn open(asked: &Asked) -> Result<Self> {
+        let (root, text) = load::to_change(asked)?;
+        let first = Changed { path: root.clone(), before: text.clone(), after: text };
+        Ok(Self { root, asked: asked.clone(), files: vec![first] })
+    }
+
+    /// Changes the file that has `key`, the first one where none has, as `edit` does.
+    ///
+    /// # Errors
+    /// A text that cannot be edited so, or would not be valid then; nothing is changed by that.
+    pub(crate) fn change(
+        &mut self,
+        key: &str,
+        edit: impl FnOnce(&str) -> Result<String, EditError>,
+    ) -> Result<Set> {
+        let file = self.holder(key)?;
+        self.edit(file, edit)
+    }
+
+    /// Adds to the first file what `add` makes of its text.
+    ///
+    /// # Errors
+    /// As for [`Draft::change`].
+    pub(crate) fn add(
+        &mut self,
+        add: impl FnOnce(&str) -> Result<String, EditError>,
+    ) -> Result<PathBuf> {
+        self.edit(0, add).map(|set| set.path)
+    }
+
+    fn edit(
+        &mut self,
+        file: usize,
+        edit: impl FnOnce(&str) -> Result<String, EditError>,
+    ) -> Result<Set> {
+        let Changed { path, after, .. } = &self.files[file];
+        let path = path.clone();
+        let edited = edit(after).map_err(|e| fault(&path, &e))?;
+        if edited == *after {
+            return Ok(Set { path, changed: false });
+        }
+        let earlier = std::mem::replace(&mut self.files[file].after, edited);
+        if let Err(error) = self.inventory() {
+            self.files[file].after = earlier;
+            return Err(error.context(NOT_VALID));
+        }
+        Ok(Set { path, changed: true })
+    }
+
+    /// What the inventory is going to say.
+    ///
+    /// # Errors
+    /// A `Refused` with everything that would be wrong.
+    pub(crate) fn inventory(&self) -> Result<Inventory> {
+        let changes = self.files.iter().map(|file| (file.path.as_path(), file.after.as_str()));
+        load::with_changes(&self.root, &changes.collect::<Vec<_>>())
+    }
+
+    /// The files that are not what they are going to be.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &Changed> {
+        self.files.iter().filter(|file| file.before != file.after)
+    }
+
+    /// Writes all of it. Where a file was changed meanwhile, or one cannot be written, none is.
+    ///
+    /// # Errors
+    /// Which one.
+    pub(crate) fn write(&self) -> Result<()> {
+        let _alone = load::alone(&self.asked)?;
+        self.put()
+    }
+
+    /// The same for who holds the folder already.
+    fn put(&self) -> Result<()> {
+        for file in self.changed() {
+            let now = std::fs::read(&file.path).unwrap_or_default();
+            if now != file.before.as_bytes() {
+                let message = format!("{} was changed meanwhile", file.path.display());
+                return Err(Fault::new(message, "nothing was changed: run it again"));
+            }
+        }
+        let mut done: Vec<&Changed> = Vec::new();
+        for file in self.changed() {
+            if let Err(error) = files::replace(&file.path, file.after.as_bytes()) {
+                done.iter().for_each(|done| {
+                    let _ = files::replace(&done.path, done.before.as_bytes());
+                });
+                return Err(error).hinted("nothing was changed", NOT_WRITTEN);
+            }
+            done.push(file);
+        }
+        Ok(())
+    }
+
+    /// The file that holds the most of `key`, of those with the thing it is about.
+    fn holder(&mut self, key: &str) -> Result<usize> {
+        let first = &self.files[0];
+        // An inventory that cannot be loaded may be mended by this very edit: then it is the root's.
+        let Ok(inventory) = self.inventory() else { return Ok(0) };
+        let mut depth = edit::holds(&first.after, key).map_err(|e| fault(&first.path, &e))?;
+        let mut best = None;
+        for file in inventory.files.into_iter().skip(1) {
+            // Everybody has a `services` table; a file owns a key from the entry's name on.
+            match edit::holds(&file.text, key) {
+                Ok(held) if held > depth && held > 1 => {
+                    depth = held;
+                    best = Some((PathBuf::from(file.path), file.text));
+                }
+                _ => {}
+            }
+        }
+        let Some((path, text)) = best else { return Ok(0) };
+        if let Some(known) = self.files.iter().position(|file| file.path == path) {
+            return Ok(known);
+        }
+        self.files.push(Changed { path, before: text.clone(), after: text });
+        Ok(self.files.len() - 1)
+    }
 }
 
 const NOT_VALID: &str = "nothing was changed, since it would not be valid any more";
@@ -118,25 +256,6 @@ pub(crate) fn format(asked: &Asked, form: Form) -> Result<Vec<Formatted>> {
         changed: file.text != *text,
     };
     Ok(formatted.iter().map(report).collect())
-}
-
-/// The file of the inventory that holds the most of `key`, of those with the thing it is about.
-fn holder(asked: &Asked, key: &str, root: PathBuf, text: String) -> Result<(PathBuf, String)> {
-    // An inventory that cannot be loaded may be mended by this very edit: then it is the root's.
-    let Ok(loaded) = load::require(asked) else { return Ok((root, text)) };
-    let mut best = (root, text);
-    let mut depth = edit::holds(&best.1, key).map_err(|e| fault(&best.0, &e))?;
-    for file in loaded.inventory.files.into_iter().skip(1) {
-        // Everybody has a `services` table; a file owns a key from the entry's name on.
-        match edit::holds(&file.text, key) {
-            Ok(held) if held > depth && held > 1 => {
-                depth = held;
-                best = (PathBuf::from(file.path), file.text);
-            }
-            _ => {}
-        }
-    }
-    Ok(best)
 }
 
 fn fault(path: &Path, error: &EditError) -> anyhow::Error {

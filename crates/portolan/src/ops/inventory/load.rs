@@ -158,40 +158,39 @@ pub(crate) fn to_change(asked: &Asked) -> Result<(PathBuf, String)> {
     Ok((path, text))
 }
 
-/// What the inventory at `root` says once `changed` has another `text`; nothing is written.
+/// What the inventory at `root` says once files have other texts; nothing is written.
 ///
 /// # Errors
 /// A `Refused` with everything that would be wrong.
-pub(crate) fn with_change(root: &Path, changed: &Path, text: &str) -> Result<Inventory> {
-    let change = Change { identity: identity(changed), text };
+pub(crate) fn with_changes(root: &Path, changed: &[(&Path, &str)]) -> Result<Inventory> {
+    let change = |(path, text): &(&Path, &'_ str)| (identity(path), (*text).to_owned());
+    let changes: Vec<Change> = changed.iter().map(change).collect();
     let bytes = bytes_of(root, Kind::Regular)?;
     let found = Found { path: root.to_owned(), bytes };
-    Ok(read_with(found, Some(&change))?.inventory)
+    Ok(read_with(found, &changes)?.inventory)
 }
 
-/// A file's text as it is going to be.
-struct Change<'a> {
-    identity: String,
-    text: &'a str,
-}
+/// A file, and its text as it is going to be.
+type Change = (String, String);
 
 fn read(found: Found) -> Result<Loaded> {
-    read_with(found, None)
+    read_with(found, &[])
 }
 
-fn read_with(found: Found, change: Option<&Change<'_>>) -> Result<Loaded> {
-    let shown = shown(&found.path);
-    let root = file::Path::new(identity(&found.path), shown);
-    let of_root = change.filter(|c| c.identity == identity(&found.path));
-    let bytes = of_root.map_or(found.bytes.as_slice(), |c| c.text.as_bytes());
-    let mut loading = Loading::new(root, bytes);
+fn read_with(found: Found, changes: &[Change]) -> Result<Loaded> {
+    let changed = |path: &Path| {
+        let identity = identity(path);
+        changes.iter().find(|(known, _)| *known == identity).map(|(_, text)| text.as_bytes())
+    };
+    let root = file::Path::new(identity(&found.path), shown(&found.path));
+    let mut loading = Loading::new(root, changed(&found.path).unwrap_or(&found.bytes));
     while let Some(want) = loading.next_want() {
-        match (&want, change) {
-            (Want::File { path, .. }, Some(change))
-                if identity(Path::new(&path.shown)) == change.identity =>
-            {
-                loading.supply(&want, &path.shown, change.text.as_bytes());
-            }
+        let text = match &want {
+            Want::File { path, .. } if !changes.is_empty() => changed(Path::new(&path.shown)),
+            _ => None,
+        };
+        match (&want, text) {
+            (Want::File { path, .. }, Some(text)) => loading.supply(&want, &path.shown, text),
             _ => answer(&mut loading, &want),
         }
     }

@@ -1,55 +1,204 @@
-//! What `allow` and `deny` wrote, for reading and as JSON.
+//! What `allow` and `deny` write, and who gets in before and after, for reading and as JSON.
 
 use std::io::Write as _;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::ops::firewall::allow::{Change, Edited};
+use super::place::PlaceJson;
+use super::status::duration;
+use crate::cli::args::Color;
+use crate::ops::firewall::allow::{Change, Edited, Wish};
+use crate::ops::firewall::outlook::{Guest, Outlook, Shut};
+use crate::ops::firewall::precheck::Violation;
+use crate::ops::inventory::edit::Changed;
+use crate::render::gap;
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
-/// Says what stands in the inventory now.
-pub(crate) fn edited(screen: &mut Screen, edited: &Edited) -> Result<()> {
-    let path = sanitize(&edited.path.display().to_string()).to_string();
-    let service = sanitize(&edited.service).to_string();
-    match edited.change {
-        Change::Written => writeln!(screen, "{path}: service {service} is written")?,
-        Change::Changed => writeln!(screen, "{path}: `from` of service {service} is changed")?,
-        Change::Approved => writeln!(
-            screen,
-            "{path}: service {service}, only observed so far, is approved for this source alone"
-        )?,
-        Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
-        Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} is written")?,
-        Change::NotDeclared => writeln!(screen, "{path}: no service lets anybody in there")?,
+/// What is told.
+pub(crate) struct Shown<'s> {
+    /// What was asked for.
+    pub(crate) wish: Wish,
+    /// What follows for the inventory.
+    pub(crate) edited: Edited,
+    /// What follows for the port.
+    pub(crate) outlook: &'s Outlook,
+}
+
+/// What became of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stands there.
+    Written,
+    /// It is only told, or still to be put on trial.
+    Planned,
+    /// It is forbidden.
+    Refused,
+}
+
+/// Says all of it.
+pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Color) -> Result<()> {
+    edit(screen, &shown.edited, fate)?;
+    let (port, transport, host) = (shown.wish.port, shown.wish.transport, &shown.edited.host);
+    let head = format!("{port}/{transport} on {} lets in", sanitize(host));
+    writeln!(screen, "{head}")?;
+    screen.hanging("  before: ", &guests(&shown.outlook.before, shown.outlook.is_open))?;
+    screen.hanging("  after:  ", &guests(&shown.outlook.after, shown.outlook.is_open))?;
+    for still in &shown.edited.done.still {
+        screen.hanging("  still open: ", still)?;
     }
-    if let Some(until) = edited.until {
-        writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
-    }
-    for still in &edited.still {
-        let word = screen.style.paint(Role::Warning, "still open:").to_string();
-        writeln!(screen, "  {word} {}", sanitize(still))?;
+    shut(screen, shown.outlook)?;
+    violations(screen, &shown.outlook.violations)?;
+    screen.flush()?;
+    gap::print(&shown.outlook.gaps, color);
+    match fate {
+        Fate::Written => next(screen, &shown.edited)?,
+        Fate::Planned => {}
+        Fate::Refused => {
+            gap::warning("nothing was written", color);
+            gap::hint("name others, or change that [[never]] of the inventory", color);
+        }
     }
     Ok(screen.flush()?)
+}
+
+/// What stands in the inventory now, or would.
+fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
+    let done = &edited.done;
+    let path = sanitize(&done.path.display().to_string()).to_string();
+    let service = sanitize(&done.service).to_string();
+    let is = if fate == Fate::Written { "is" } else { "would be" };
+    match done.change {
+        Change::Written => writeln!(screen, "{path}: service {service} {is} written")?,
+        Change::Changed => writeln!(screen, "{path}: `from` of service {service} {is} changed")?,
+        Change::Approved => writeln!(
+            screen,
+            "{path}: service {service}, only observed so far, {is} approved for this source alone"
+        )?,
+        Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
+        Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} {is} written")?,
+        Change::NotDeclared => writeln!(screen, "{path}: no service lets anybody in there")?,
+    }
+    for file in edited.draft.changed() {
+        lines(screen, file)?;
+    }
+    if let Some(until) = done.until {
+        writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
+    }
+    Ok(())
+}
+
+/// The lines that go and those that come.
+fn lines(screen: &mut Screen, file: &Changed) -> Result<()> {
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        (file.before.lines().collect(), file.after.lines().collect());
+    let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+    let rest = before.len().min(after.len()) - same;
+    let ends = before.iter().rev().zip(after.iter().rev()).take(rest);
+    let end = ends.take_while(|(a, b)| a == b).count();
+    let parts = [("-", &before[same..before.len() - end]), ("+", &after[same..after.len() - end])];
+    for (sign, part) in parts {
+        for line in part.iter().filter(|line| !line.trim().is_empty()).take(MOST_LINES) {
+            writeln!(screen, "  {sign} {}", sanitize(line))?;
+        }
+        if part.len() > MOST_LINES {
+            writeln!(screen, "  {sign} and {} more lines", part.len() - MOST_LINES)?;
+        }
+    }
+    Ok(())
+}
+
+const MOST_LINES: usize = 12;
+
+fn guests(guests: &[Guest], is_open: bool) -> String {
+    if is_open {
+        return "everybody whom nothing refuses: `firewall.input` of this host is \"accept\""
+            .to_owned();
+    }
+    if guests.is_empty() {
+        return "nobody".to_owned();
+    }
+    let shown = guests.iter().take(MOST_GUESTS).map(guest).collect::<Vec<_>>().join("; ");
+    match guests.len().saturating_sub(MOST_GUESTS) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
+const MOST_GUESTS: usize = 12;
+
+fn guest(guest: &Guest) -> String {
+    let mut words = format!("{} by {}", guest.who, guest.by);
+    if let Some(limit) = guest.limit {
+        words.push_str(&format!(", at most {} in {}", limit.count, duration(limit.per)));
+    }
+    if let Some(door) = &guest.door {
+        words.push_str(&format!(", after knocking at {door}"));
+    }
+    if let Some(until) = guest.until {
+        words.push_str(&format!(", until {until}"));
+    }
+    words
+}
+
+/// What refuses them all the same.
+fn shut(screen: &mut Screen, outlook: &Outlook) -> Result<()> {
+    for Shut { block, addresses, is_whole, until } in &outlook.shut {
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let some = if *is_whole { "" } else { " of them" };
+        let whom = shortened(&addresses.to_string());
+        let text = format!("[[block]] {block} refuses {whom}{some}{until}");
+        screen.hanging(STILL_SHUT, &text)?;
+    }
+    for (source, place) in &outlook.refused {
+        let place = place.as_ref().map_or_else(|| "another table".to_owned(), ToString::to_string);
+        let text = format!("{source} is refused by {place}, which no rule of ours can open");
+        screen.hanging(STILL_SHUT, &text)?;
+    }
+    Ok(())
+}
+
+const STILL_SHUT: &str = "  still shut: ";
+
+fn violations(screen: &mut Screen, rows: &[Violation]) -> Result<()> {
+    for row in rows {
+        let whom = shortened(&row.sources.to_string());
+        let text = format!("{whom} let in by {}: [[never]] {}", row.pass, row.never);
+        screen.hanging("  must never be: ", &text)?;
+    }
+    Ok(())
+}
+
+/// The first few of a list of addresses.
+fn shortened(addresses: &str) -> String {
+    let all: Vec<&str> = addresses.split(", ").collect();
+    match all.len() {
+        0..=4 => addresses.to_owned(),
+        many => format!("{} and {} more", all[..3].join(", "), many - 3),
+    }
 }
 
 /// Says what makes it so.
-pub(crate) fn next(screen: &mut Screen, edited: &Edited) -> Result<()> {
-    let path = sanitize(&edited.root.display().to_string()).to_string();
+fn next(screen: &mut Screen, edited: &Edited) -> Result<()> {
+    let path = sanitize(&edited.draft.root.display().to_string()).to_string();
     let next = screen.style.paint(Role::Hint, "Next:").to_string();
     writeln!(screen, "{next} sudo portolan firewall apply --inventory {path}")?;
-    Ok(screen.flush()?)
+    Ok(())
 }
 
 /// The same as one document.
-pub(crate) fn json(screen: &mut Screen, edited: &Edited) -> Result<()> {
+pub(crate) fn json(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result<()> {
+    let (done, outlook) = (&shown.edited.done, shown.outlook);
     let body = Body {
-        file: edited.path.display().to_string(),
-        service: Some(edited.service.as_str()).filter(|name| !name.is_empty()),
-        change: match edited.change {
+        host: &shown.edited.host,
+        port: shown.wish.port.0,
+        transport: shown.wish.transport.as_str(),
+        file: done.path.display().to_string(),
+        service: Some(done.service.as_str()).filter(|name| !name.is_empty()),
+        change: match done.change {
             Change::Written => "written",
             Change::Changed => "changed",
             Change::Approved => "approved",
@@ -57,19 +206,114 @@ pub(crate) fn json(screen: &mut Screen, edited: &Edited) -> Result<()> {
             Change::Refused => "refused",
             Change::NotDeclared => "not-declared",
         },
-        until: edited.until.map(|day| day.to_string()),
-        still: &edited.still,
+        outcome: match fate {
+            Fate::Written => "written",
+            Fate::Planned => "planned",
+            Fate::Refused => "refused",
+        },
+        until: done.until.map(|day| day.to_string()),
+        still: &done.still,
+        is_open: outlook.is_open,
+        before: outlook.before.iter().map(GuestJson::from).collect(),
+        after: outlook.after.iter().map(GuestJson::from).collect(),
+        violations: outlook.violations.iter().map(NeverJson::from).collect(),
+        blocks: outlook.shut.iter().map(BlockJson::from).collect(),
+        refused_by: outlook
+            .refused
+            .iter()
+            .map(|(source, place)| RefusedJson {
+                source: source.to_string(),
+                by: place.as_ref().map(PlaceJson::from),
+            })
+            .collect(),
     };
-    screen.json(&Document::new("firewall-edit", body, &[]))?;
+    screen.json(&Document::new("firewall-edit", body, &outlook.gaps))?;
     Ok(screen.flush()?)
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
+    host: &'a str,
+    port: u16,
+    transport: &'static str,
     file: String,
     service: Option<&'a str>,
     change: &'static str,
+    /// Whether it stands there: `written`, `planned`, `refused`.
+    outcome: &'static str,
     until: Option<String>,
     /// What lets the denied in all the same.
     still: &'a [String],
+    /// Whether this host lets in whatever nothing refuses.
+    is_open: bool,
+    /// Who gets in to the port as the inventory was.
+    before: Vec<GuestJson<'a>>,
+    /// Who gets in as it is then.
+    after: Vec<GuestJson<'a>>,
+    /// What a `[[never]]` forbids of it.
+    violations: Vec<NeverJson<'a>>,
+    /// Blocks that refuse some of them all the same.
+    blocks: Vec<BlockJson<'a>>,
+    /// Rules of other tools that refuse some of them all the same.
+    refused_by: Vec<RefusedJson>,
+}
+
+#[derive(Serialize)]
+struct GuestJson<'a> {
+    source: &'a str,
+    by: &'a str,
+    limit: Option<String>,
+    door: Option<&'a str>,
+    until: Option<String>,
+}
+
+impl<'a> From<&'a Guest> for GuestJson<'a> {
+    fn from(guest: &'a Guest) -> Self {
+        Self {
+            source: &guest.who,
+            by: &guest.by,
+            limit: guest.limit.map(|l| format!("{}/{}", l.count, duration(l.per))),
+            door: guest.door.as_deref(),
+            until: guest.until.map(|until| until.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct NeverJson<'a> {
+    never: &'a str,
+    by: &'a str,
+    sources: String,
+}
+
+impl<'a> From<&'a Violation> for NeverJson<'a> {
+    fn from(row: &'a Violation) -> Self {
+        Self { never: &row.never, by: &row.pass, sources: row.sources.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+struct BlockJson<'a> {
+    block: &'a str,
+    sources: String,
+    /// Whether these are all whom the change lets in.
+    whole: bool,
+    until: Option<String>,
+}
+
+impl<'a> From<&'a Shut> for BlockJson<'a> {
+    fn from(row: &'a Shut) -> Self {
+        Self {
+            block: &row.block,
+            sources: row.addresses.to_string(),
+            whole: row.is_whole,
+            until: row.until.map(|until| until.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RefusedJson {
+    source: String,
+    by: Option<PlaceJson>,
 }

@@ -62,6 +62,11 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
         let policy = sanitize(&trial.policy).to_string();
         writeln!(screen, "  first a trial that nobody watches any more is rolled back: {policy}")?;
     }
+    if plan.has_left_edits {
+        let note = "  ";
+        screen.hanging(note, "the inventory has a change of a trial that ended with the machine, \
+                              unconfirmed: `portolan firewall rollback` takes it back, `apply` takes it on")?;
+    }
     if !plan.place.has_boot() {
         writeln!(screen, "  not at boot: this network namespace is not the machine's")?;
     }
@@ -223,8 +228,11 @@ pub(crate) fn question(timeout: Duration) -> String {
 }
 
 /// Says how to keep what is loaded now.
-pub(crate) fn on_trial(screen: &mut Screen, trial: &Trial) -> Result<()> {
+pub(crate) fn on_trial(screen: &mut Screen, plan: &Plan, trial: &Trial) -> Result<()> {
     writeln!(screen, "on trial until {}", until(trial))?;
+    if !plan.edits.is_empty() {
+        writeln!(screen, "the inventory says so too, and no more unless it is confirmed")?;
+    }
     writeln!(screen, "keep it from a new session: portolan firewall confirm")?;
     Ok(screen.flush()?)
 }
@@ -237,13 +245,21 @@ pub(crate) fn end(screen: &mut Screen, plan: &Plan, end: &End, color: Color) -> 
             if plan.precheck.cuts_ssh() {
                 gap::warning("nobody at all would reach the SSH server of this machine", color);
             }
-            gap::warning("not applied", color);
-            gap::hint("mend the inventory, or say --force: it rolls back by itself", color);
+            let too = if plan.edits.is_empty() { "" } else { ", and nothing was written" };
+            gap::warning(&format!("not applied{too}"), color);
+            let hint = match plan.edits.is_empty() {
+                true => "mend the inventory, or say --force: it rolls back by itself",
+                false => "mend the inventory first; without --apply it is written alone",
+            };
+            gap::hint(hint, color);
             management(screen, &plan.precheck)?;
         }
         End::Confirmed(_) => writeln!(screen, "confirmed")?,
         End::RolledBack(_, why) => {
             writeln!(screen, "rolled back: {}", sanitize(why))?;
+            if !plan.edits.is_empty() {
+                writeln!(screen, "the inventory is as it was, too")?;
+            }
             gap::hint("portolan firewall status shows what is loaded and the log", color);
         }
         End::TakenOver(_) => writeln!(screen, "another apply has taken over")?,
@@ -289,6 +305,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
         flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
+        edited: plan.edits.iter().map(|edit| edit.path.display().to_string()).collect(),
         outcome,
         detail,
         token: trial.map(|trial| trial.token.as_str()),
@@ -320,6 +337,8 @@ struct Body<'a> {
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,
     flows: Vec<FlowJson>,
+    /// Files of the inventory that are written with it, and back as they were unless it is confirmed.
+    edited: Vec<String>,
     outcome: &'static str,
     detail: Option<&'a str>,
     token: Option<&'a str>,

@@ -122,6 +122,12 @@ pub(crate) fn rolled_back(screen: &mut Screen, back: Option<&Back>, color: Color
         Some(Back::Nothing) => {
             writeln!(screen, "table inet portolan is removed: nothing was ever confirmed")?;
         }
+        Some(Back::Edits) => {
+            writeln!(
+                screen,
+                "the inventory is as it was before a trial that ended with the machine"
+            )?;
+        }
         None => gap::warning("nothing is on trial", color),
     }
     Ok(screen.flush()?)
@@ -139,6 +145,7 @@ pub(crate) fn rolled_back_json(screen: &mut Screen, back: Option<&Back>) -> Resu
             Back::Before(_) => "before",
             Back::Confirmed => "confirmed",
             Back::Nothing => "nothing",
+            Back::Edits => "edits",
         }),
         policy: trial.map(|trial| trial.policy.as_str()).filter(|policy| !policy.is_empty()),
     };
@@ -149,7 +156,8 @@ pub(crate) fn rolled_back_json(screen: &mut Screen, back: Option<&Back>) -> Resu
 #[derive(Serialize)]
 struct RolledBack<'a> {
     rolled_back: bool,
-    /// What is loaded now: what was `before` the trial, what was `confirmed`, or `nothing` of ours.
+    /// What is there now: what was `before` the trial, what was `confirmed`, `nothing` of ours, or the
+    /// inventory without the `edits` of a trial that ended with the machine.
     to: Option<&'static str>,
     policy: Option<&'a str>,
 }

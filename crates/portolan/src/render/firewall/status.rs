@@ -57,6 +57,13 @@ fn unsettled(screen: &mut Screen, status: &Status, color: Color) -> Result<()> {
             color,
         );
     }
+    if standing.has_left_edits {
+        gap::warning(
+            "the inventory has a change of a trial that ended with the machine, unconfirmed",
+            color,
+        );
+        gap::hint("portolan firewall rollback takes it back, apply takes it on", color);
+    }
     if let Some(difference) = &standing.difference {
         writeln!(screen, "  {}", sanitize(difference))?;
     }
@@ -102,6 +109,7 @@ pub(crate) fn json(screen: &mut Screen, status: &Status) -> Result<()> {
         loaded: status.loaded.as_ref().map(words),
         confirmed: status.confirmed.as_ref().map(words),
         difference: status.standing.difference.as_deref(),
+        left_edits: status.standing.has_left_edits,
         boot: boot_word(status.standing.boot),
         trial: status.standing.trial.as_ref().map(TrialJson::from),
         log: status.standing.log.iter().map(LogJson::from).collect(),
@@ -117,6 +125,8 @@ struct Body<'a> {
     confirmed: Option<String>,
     /// How what is loaded differs from what was confirmed.
     difference: Option<&'a str>,
+    /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
+    left_edits: bool,
     boot: &'static str,
     trial: Option<TrialJson<'a>>,
     log: Vec<LogJson<'a>>,

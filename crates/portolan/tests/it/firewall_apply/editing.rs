@@ -1,8 +1,12 @@
 //! `allow` and `deny`: edits of the inventory, and what follows from them.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
-use crate::support::{Program, require_root};
+use serde_json::{Value, json};
+
+use crate::support::{Program, eventually, require_root};
 
 use super::stage::{SSH, Stage};
 
@@ -124,6 +128,195 @@ fn more_than_was_asked_for_is_never_changed() {
     assert_eq!(text, SITE, "what would not be valid is not written");
 }
 
+/// Whom `line` says that 443/tcp lets in before and after, and its whole answer.
+fn told(site: &str, line: &str, code: i32) -> (Value, Value, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("site.toml");
+    fs::write(&path, site).unwrap();
+    let line = format!("{line} --json --host box --inventory {}", path.display());
+    let said = Program::line(&line).run().expect_code(code).json();
+    let who = |list: &Value| {
+        let all = list.as_array().unwrap().iter();
+        all.map(|guest| guest["source"].as_str().unwrap().to_owned()).collect::<Vec<_>>().into()
+    };
+    let is_written = said["outcome"] == "written" && said["change"] != "unchanged";
+    assert_eq!(is_written, fs::read_to_string(&path).unwrap() != site, "{said}");
+    (who(&said["before"]), who(&said["after"]), said)
+}
+
+#[test]
+fn who_gets_in_before_and_after_is_told() {
+    let (before, after, said) = told(SITE, "allow 443/tcp --from 198.51.100.7", 0);
+    assert_eq!((before, after), (json!([]), json!(["198.51.100.7"])));
+    assert_eq!(said["after"][0]["by"], "https");
+    let (before, after, _) = told(SITE, "deny 80/tcp --from any", 0);
+    assert_eq!((before, after), (json!(["192.0.2.0/24, any"]), json!(["192.0.2.0/24"])));
+    let (_, after, said) = told(SITE, "allow 443/tcp --from any --until 2h --dry-run", 0);
+    assert!(after == json!(["any"]) && said["after"][0]["until"].is_string(), "{said}");
+    let (_, said) = edited("allow 443/tcp --from 198.51.100.7 --dry-run", 0);
+    for line in [
+        "service https would be written",
+        "  + from  = [\"198.51.100.7\"]",
+        "443/tcp on box lets in",
+        "  before: nobody",
+        "  after:  198.51.100.7 by https",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}
+
+#[test]
+fn what_must_never_be_is_not_written() {
+    let never =
+        "[[never]]\nports = [\"443/tcp\"]\nfrom = [\"198.51.100.0/24\"]\nreason = \"audit 7\"\n";
+    let site = format!("{SITE}{never}");
+    let (_, _, said) = told(&site, "allow 443/tcp --from 198.51.100.7", 1);
+    assert_eq!(
+        (&said["outcome"], &said["violations"][0]["never"]),
+        (&json!("refused"), &json!("audit 7"))
+    );
+    told(&site, "allow 443/tcp --from 198.51.100.7 --apply --yes", 1);
+    told(&site, "allow 443/tcp --from 192.0.2.7", 0);
+    // What was so before is not this change's doing.
+    let known = format!(
+        "{site}[services.https]\non = [\"box\"]\nports = [\"443/tcp\"]\nfrom = [\"198.51.100.0/24\"]\n"
+    );
+    told(&known, "deny 443/tcp --from 198.51.100.0/24", 0);
+}
+
+#[test]
+fn what_a_block_still_holds_shut_is_told() {
+    let block = "[[block]]\nfrom = [\"198.51.100.0/25\"]\nreason = \"abuse\"\n";
+    let site = format!("{SITE}{block}");
+    let (_, _, said) = told(&site, "allow 443/tcp --from 198.51.100.7", 1);
+    assert_eq!(
+        said["blocks"],
+        json!([{"block": "abuse", "sources": "198.51.100.7", "whole": true, "until": null}])
+    );
+    let (_, _, said) = told(&site, "allow 443/tcp --from 198.51.100.0/24", 0);
+    assert_eq!(
+        (&said["blocks"][0]["sources"], &said["blocks"][0]["whole"]),
+        (&json!("198.51.100.0/25"), &json!(false))
+    );
+    // Also where a wider word lets them in already.
+    let (_, _, said) = told(&site, "allow 80/tcp --from 198.51.100.9", 1);
+    assert_eq!(said["blocks"][0]["sources"], "198.51.100.9");
+    let (_, _, said) = told(&site, "allow 443/tcp --from 203.0.113.7", 0);
+    assert_eq!(said["blocks"], json!([]));
+}
+
+#[test]
+fn what_another_tool_still_refuses_is_told() {
+    require_root!();
+    let stage = Stage::new();
+    stage.nft(
+        "table ip strict { chain in { type filter hook input priority 0; tcp dport 443 drop; }; }",
+    );
+    let path = stage.inventory(SITE);
+    let line = format!("allow 443/tcp --from 192.0.2.1 --host box --inventory {}", path.display());
+    let said = stage.program(&line, SSH).run().expect_code(0).stdout;
+    assert!(said.contains("still shut: 192.0.2.1 is refused by ip strict in rule 1"), "{said}");
+}
+
+#[test]
+fn without_an_inventory_nothing_is_done_and_the_way_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = Program::line("allow 443/tcp --from any --apply --yes").folder(folder.path()).run();
+    let said = ran.expect_code(2).stderr;
+    assert!(said.contains("there is no inventory here: nothing was changed"), "{said}");
+    assert!(said.contains("portolan inventory init --inventory /etc/portolan"), "{said}");
+}
+
+/// A site that lets its caller in, and what else is to be let in.
+const OURS: &str = "portolan = 1\n[hosts.box]\naddress = [\"192.0.2.2\"]\n[management]\n\
+                    from = [\"192.0.2.0/24\"]\nports = [\"22/tcp\"]\n";
+
+impl Stage {
+    /// `allow 80/tcp --apply` of [`OURS`], and where that is.
+    fn allowing(&self, line: &str) -> (Program, PathBuf) {
+        let path = self.inventory(OURS);
+        let line = format!("{line} --host box --inventory {}", path.display());
+        (self.program(&line, SSH), path)
+    }
+}
+
+const ALLOW: &str = "allow 80/tcp --from any --apply --yes";
+
+#[test]
+fn what_cannot_be_applied_is_not_written() {
+    require_root!();
+    let stage = Stage::new();
+    let text = |path: &PathBuf| fs::read_to_string(path).unwrap();
+    // A caller from elsewhere would be shut out.
+    let (program, path) = stage.allowing(ALLOW);
+    let ran = program.env("SSH_CONNECTION", "198.51.100.1 4000 192.0.2.2 22").run().expect_code(1);
+    assert!(ran.stderr.contains("not applied, and nothing was written"), "{}", ran.stderr);
+    assert_eq!(text(&path), OURS);
+    // Root takes no file that it was not told.
+    let (_, path) = stage.allowing(ALLOW);
+    let line = format!("{ALLOW} --host box");
+    let ran = stage.program(&line, SSH).folder(path.parent().unwrap()).run().expect_code(2);
+    assert!(ran.stderr.contains("was not named"), "{}", ran.stderr);
+    assert_eq!(text(&path), OURS);
+    // Nobody is asked, and nobody says yes.
+    let (program, path) = stage.allowing("allow 80/tcp --from any --apply");
+    program.run().expect_code(2);
+    assert_eq!(text(&path), OURS);
+    let (program, path) = stage.allowing("allow 80/tcp --from any --apply --dry-run");
+    program.run().expect_code(0);
+    assert_eq!(text(&path), OURS);
+    assert!(!stage.has_table());
+}
+
+#[test]
+fn an_edit_that_is_not_confirmed_is_taken_back_with_its_rules() {
+    require_root!();
+    let stage = Stage::new();
+    let begin = |stage: &Stage| {
+        let (program, path) = stage.allowing(ALLOW);
+        let child = program.command().spawn().unwrap();
+        eventually("it is on trial", || stage.log().last().is_some_and(|last| last == "applied"));
+        assert!(fs::read_to_string(&path).unwrap().contains("[services.http]"));
+        (child, path)
+    };
+    let is_back = |path: &PathBuf| fs::read_to_string(path).unwrap() == OURS;
+    // Rolled back.
+    let (mut child, path) = begin(&stage);
+    stage.firewall("rollback", SSH).run().expect_code(0);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(is_back(&path) && !stage.has_table());
+    // Interrupted.
+    let (mut child, path) = begin(&stage);
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    child.wait().unwrap();
+    eventually("it is over", || !stage.state().join("trial").exists());
+    assert!(is_back(&path));
+    // Killed: whoever watches does it.
+    let (mut child, path) = begin(&stage);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let watchdogs = stage.watchdogs();
+    Command::new("kill").args(["-TERM", &watchdogs[0].to_string()]).status().unwrap();
+    eventually("it is over", || !stage.state().join("trial").exists());
+    assert!(is_back(&path));
+    // All killed: the next command does it, and plans anew.
+    let (mut child, path) = begin(&stage);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    stage.kill(&stage.watchdogs());
+    let line = format!("apply --yes --detach --host box --inventory {}", path.display());
+    let ran = stage.firewall(&line, SSH).run().expect_code(2);
+    assert!(ran.stderr.contains("run it again"), "{}", ran.stderr);
+    assert!(is_back(&path) && !stage.has_table());
+    // Confirmed, it stays.
+    let (mut child, path) = begin(&stage);
+    stage.confirm();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!is_back(&path) && !stage.state().join("edits").exists());
+    stage.firewall("rollback", SSH).run().expect_code(1);
+    assert!(!is_back(&path));
+}
+
 #[test]
 fn an_edit_goes_on_trial_where_that_is_wanted() {
     require_root!();
@@ -135,7 +328,7 @@ fn an_edit_goes_on_trial_where_that_is_wanted() {
     let line =
         format!("allow 22/tcp --from any --apply --yes --host box --inventory {}", path.display());
     let mut applying = stage.program(&line, SSH).command().spawn().unwrap();
-    crate::support::eventually("it is on trial", || stage.log() == ["applied"]);
+    eventually("it is on trial", || stage.log() == ["applied"]);
     stage.confirm();
     assert_eq!(applying.wait().unwrap().code(), Some(0));
     assert!(stage.table().contains("22 : jump"), "{}", stage.table());

@@ -52,13 +52,13 @@ pub(crate) struct Apply {
 
 impl Apply {
     /// What `allow --apply` and `deny --apply` go on with.
-    pub(crate) fn of_edit(yes: bool) -> Self {
+    pub(crate) const fn of_edit(yes: bool, dry_run: bool) -> Self {
         Self {
             timeout: Duration::from_secs(60),
             force: false,
             drop_flows: false,
             detach: false,
-            dry_run: false,
+            dry_run,
             yes,
         }
     }

@@ -1,0 +1,222 @@
+//! What an edit of the inventory changes for one port of this host: who gets in before and after, what
+//! forbids it, and what holds it shut all the same.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use portolan_core::firewall::{
+    Addresses, Pass, PassTraffic, Policy, RateLimit, RulePlace, Stance, Tuple, protocol_of,
+};
+use portolan_core::net::Gap;
+use portolan_core::socket::Machine;
+
+use crate::ops::inventory::{self, Asked, Loaded};
+
+use super::allow::{Edited, Wish};
+use super::judge::{Judge, Scene, Verdict, surroundings};
+use super::policy::{Asking, Intended};
+use super::precheck::{Violation, borders, violations};
+
+/// What becomes of a port.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    /// Who gets in as the inventory is.
+    pub(crate) before: Vec<Guest>,
+    /// Who gets in as it is going to be.
+    pub(crate) after: Vec<Guest>,
+    /// Whether this host's policy lets in whatever nothing refuses.
+    pub(crate) is_open: bool,
+    /// What must never be reachable, and would be by this change.
+    pub(crate) violations: Vec<Violation>,
+    /// Blocks that refuse some of those who would be let in.
+    pub(crate) shut: Vec<Shut>,
+    /// Rules of other tools that refuse some of them, today and afterwards.
+    pub(crate) refused: Vec<(IpAddr, Option<RulePlace>)>,
+    /// What could not be looked at.
+    pub(crate) gaps: Vec<Gap>,
+    /// The policy that follows.
+    pub(crate) intended: Intended,
+}
+
+/// Somebody who gets in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// What the inventory calls them.
+    pub(crate) who: Box<str>,
+    /// By which service, forward or door; `management` by that table.
+    pub(crate) by: Box<str>,
+    /// Only so often.
+    pub(crate) limit: Option<RateLimit>,
+    /// Only after knocking at this door.
+    pub(crate) door: Option<Box<str>>,
+    /// Only until then.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// A block that refuses some of those who would be let in.
+#[derive(Debug)]
+pub(crate) struct Shut {
+    /// Its reason.
+    pub(crate) block: Box<str>,
+    /// Whom of them.
+    pub(crate) addresses: Addresses,
+    /// Whether these are all of them.
+    pub(crate) is_whole: bool,
+    /// Until when.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Outlook {
+    /// Whether nobody who would be let in gets in.
+    pub(crate) fn is_held_shut(&self) -> bool {
+        self.shut.iter().any(|shut| shut.is_whole)
+    }
+}
+
+/// Looks at what `edited` changes. `is_allowed` says that somebody is to be let in.
+///
+/// # Errors
+/// An inventory that cannot be read any more.
+pub(crate) fn outlook(
+    asked: &Asked,
+    edited: &Edited,
+    wish: &Wish,
+    is_allowed: bool,
+) -> Result<Outlook> {
+    let loaded = inventory::require(asked)?;
+    let after = Loaded { inventory: edited.draft.inventory()?, path: loaded.path.clone() };
+    let asking = Asking::of(&after.inventory);
+    let before = asking.intended(asked, loaded)?.policy;
+    let intended = asking.intended(asked, after)?;
+    let port = Called { port: wish.port.0, protocol: protocol_of(wish.transport) };
+    let mut found = Outlook {
+        before: port.guests(&before),
+        after: port.guests(&intended.policy),
+        is_open: intended.policy.input != Stance::Drop,
+        violations: port.new_violations(&before, &intended.policy),
+        shut: Vec::new(),
+        refused: Vec::new(),
+        gaps: intended.gaps.clone(),
+        intended,
+    };
+    if is_allowed {
+        let asked_for = port.asked_for(&found.intended, wish, asking.machine());
+        found.shut = port.shut(&found.intended.policy, &asked_for);
+        found.refused = refused_by_others(&mut found, &asking, &port, &asked_for);
+    }
+    Ok(found)
+}
+
+/// A port that is called.
+struct Called {
+    port: u16,
+    protocol: u8,
+}
+
+impl Called {
+    fn tuple(&self, source: IpAddr, destination: IpAddr) -> Tuple {
+        let (protocol, destination_port) = (self.protocol, self.port);
+        Tuple { source, destination, protocol, source_port: 50_000, destination_port }
+    }
+
+    fn is_of(&self, traffic: PassTraffic) -> bool {
+        let nobody = IpAddr::from([0, 0, 0, 0]);
+        traffic.covers(&self.tuple(nobody, nobody))
+    }
+
+    fn passes<'p>(&self, policy: &'p Policy) -> impl Iterator<Item = &'p Pass> {
+        let is_here = |pass: &&Pass| pass.way.has_input() || pass.way.has_translated();
+        let passes = policy.passes.iter().filter(is_here);
+        let all: Vec<&Pass> =
+            policy.management.iter().chain(passes).filter(|p| self.is_of(p.traffic)).collect();
+        all.into_iter()
+    }
+
+    fn guests(&self, policy: &Policy) -> Vec<Guest> {
+        let mut found = Vec::new();
+        for pass in self.passes(policy) {
+            for peers in &pass.peers {
+                let who = match &peers.interface {
+                    Some(interface) => format!("{} by {interface}", peers.label).into(),
+                    None => peers.label.clone(),
+                };
+                let (by, door) = (pass.name.clone(), pass.door.clone());
+                found.push(Guest { who, by, limit: pass.limit, door, until: pass.until });
+            }
+        }
+        found
+    }
+
+    fn admitted(&self, policy: &Policy) -> Addresses {
+        let peers = self.passes(policy).flat_map(|pass| &pass.peers);
+        peers.fold(Addresses::NONE, |all, peers| all.with(&peers.addresses))
+    }
+
+    /// Whom the wish is about; where that is not known from the inventory alone, everybody who gets in.
+    fn asked_for(&self, intended: &Intended, wish: &Wish, machine: &Machine) -> Addresses {
+        let inventory = &intended.loaded.inventory;
+        let mut from = inventory.services.iter().flat_map(|service| &service.from);
+        let source = from.find(|from| Some(from.value.to_string()) == wish.source);
+        let Some(source) = source else { return self.admitted(&intended.policy) };
+        let extent = inventory.extent_of(&source.value, machine);
+        let inside = if extent.any { Addresses::all() } else { Addresses::of(extent.prefixes) };
+        match inside.is_empty() {
+            true => self.admitted(&intended.policy),
+            false => inside.without(&Addresses::of(extent.except)),
+        }
+    }
+
+    /// Those of this port that were none before.
+    fn new_violations(&self, before: &Policy, after: &Policy) -> Vec<Violation> {
+        let is_here = |found: &Violation| {
+            let range = found.ports;
+            range.is_none_or(|range| range.contains(portolan_core::net::Port(self.port)))
+        };
+        let known = violations(before);
+        let mut found = violations(after);
+        found.retain(|new| is_here(new) && !known.contains(new));
+        found
+    }
+
+    fn shut(&self, policy: &Policy, asked_for: &Addresses) -> Vec<Shut> {
+        let mut found = Vec::new();
+        for block in &policy.blocks {
+            let is_meant = block.traffic.is_empty() || block.traffic.iter().any(|t| self.is_of(*t));
+            let peers = block.peers.iter().filter(|p| is_meant && p.interface.is_none());
+            let blocked = peers.fold(Addresses::NONE, |all, p| all.with(&p.addresses));
+            let left = asked_for.without(&blocked);
+            let addresses = asked_for.without(&left);
+            if !addresses.is_empty() {
+                let (block, until) = (block.name.clone(), block.until);
+                found.push(Shut { block, addresses, is_whole: left.is_empty(), until });
+            }
+        }
+        found
+    }
+}
+
+/// Rules of other tools that refuse callers, asked of some of them; nothing where they cannot be read.
+fn refused_by_others(
+    found: &mut Outlook,
+    asking: &Asking,
+    port: &Called,
+    asked_for: &Addresses,
+) -> Vec<(IpAddr, Option<RulePlace>)> {
+    let surroundings = surroundings(&mut found.gaps);
+    let scene = Scene::of(&found.intended.policy, surroundings);
+    let judge = Judge::new(&scene, asking.machine());
+    let mut refused: Vec<(IpAddr, Option<RulePlace>)> = Vec::new();
+    for source in borders(asked_for).into_iter().take(MOST_ASKED) {
+        let verdicts = judge.callable_by(source).map(|own| judge.call(&port.tuple(source, own)));
+        if let Some(Verdict::Refused(place)) = verdicts.min()
+            && !refused.iter().any(|(_, known)| *known == place)
+        {
+            refused.push((source, place));
+        }
+    }
+    refused
+}
+
+/// Callers of whom it is asked what other tools do with them.
+const MOST_ASKED: usize = 8;

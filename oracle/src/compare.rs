@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 
 use portolan_core::firewall::simulate::{
-    Answers, Outcome as Said, Prepared, Presumed, Question, Step, Walk, Way,
+    Answers, NoWay, Outcome as Said, Prepared, Presumed, Question, Station, Step, Walk, Way,
 };
 use portolan_core::firewall::{Hook, NatKind, Packet, RejectWith, RuleId, TcpFlags};
 
-use crate::rig::{Headers, Outcome, Reply};
+use crate::rig::{self, Headers, Outcome, Reply};
 
 /// What the simulator says.
 #[derive(Clone, Debug)]
@@ -93,27 +93,42 @@ pub fn agrees(packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
         let on = saying.walk.depends_on.iter();
         let mut ends =
             on.flat_map(|d| d.if_yes.iter().chain(&d.if_no)).chain([&saying.walk.outcome]);
-        return is_beyond(packet, saying) || ends.any(|end| is_kind(packet, *end, seen));
+        return is_beyond(saying) || ends.any(|end| is_kind(packet, *end, seen));
     };
-    is_beyond(packet, saying) || walks.iter().any(|walk| is_end(packet, walk, walk.outcome, seen))
+    is_beyond(saying) || walks.iter().any(|walk| is_end(packet, walk, walk.outcome, seen))
 }
 
 /// Whether the packet may go where the rig cannot follow it.
 #[must_use]
-pub fn is_beyond(packet: &Packet, saying: &Saying) -> bool {
+pub fn is_beyond(saying: &Saying) -> bool {
     let walks = saying.walks.iter().flatten();
-    walks.chain([&saying.walk]).any(|walk| goes_beyond(packet, walk))
+    walks.chain([&saying.walk]).any(goes_beyond)
 }
 
-fn goes_beyond(packet: &Packet, walk: &Walk) -> bool {
+fn goes_beyond(walk: &Walk) -> bool {
     // Conntrack waits for the other parts, which do not come.
     let is_waiting = walk.steps.contains(&Step::Defragmented);
     // It comes in again, which is another walk.
     let comes_back = out(walk) == Some("lo");
-    // Translated to a place where routing does not pass it on.
-    let is_moved = walk.packet.destination != packet.destination;
-    let is_stuck = is_moved && (packet.packet_type != 0 || packet.ttl < 2);
-    is_waiting || comes_back || is_stuck
+    is_waiting || comes_back
+}
+
+/// Whether routing may refuse the packet whatever the rules say, which the analysis is not asked about.
+#[must_use]
+pub fn is_refused(saying: &Saying) -> bool {
+    let walks = saying.walks.iter().flatten();
+    let refused = [NoWay::Source, NoWay::ReversePath, NoWay::NotPassedOn];
+    let mut steps = walks.chain([&saying.walk]).flat_map(|walk| &walk.steps);
+    steps.any(|step| is_nowhere(step, &refused))
+}
+
+fn is_nowhere(step: &Step, ways: &[NoWay]) -> bool {
+    match step {
+        Step::Routed { decision, .. } => {
+            ways.iter().any(|way| decision.station == Station::Nowhere(*way))
+        }
+        _ => false,
+    }
 }
 
 /// Whether the kernel's answer is of this kind, whatever the packet looked like in the end.
@@ -130,6 +145,11 @@ pub fn is_kind(packet: &Packet, said: Said, seen: &Outcome) -> bool {
 }
 
 fn is_end(packet: &Packet, walk: &Walk, said: Said, seen: &Outcome) -> bool {
+    // Its sender is told that its time to live is over.
+    let told = Reply::Icmp { kind: if packet.is_v6() { 3 } else { 11 }, code: 0 };
+    if *seen == Outcome::Refused(told) && walk.packet.ttl < 2 {
+        return walk.steps.iter().any(|step| is_nowhere(step, &[NoWay::NotPassedOn]));
+    }
     if !is_kind(packet, said, seen) {
         return false;
     }
@@ -181,9 +201,11 @@ fn is_answered(packet: &Packet) -> bool {
         6 => packet.tcp_flags.contains(TcpFlags::RST),
         _ => false,
     };
+    // An answer to its own address does not leave the firewall.
+    let is_heard = packet.interface_in.is_empty() || !rig::is_own(packet.source);
     // Translation does not mend the checksum of OSPF, and who asks for it finds it wrong.
     let has_checksum = packet.protocol != 89;
-    is_to_one && !is_error && has_checksum && !packet.is_later_fragment
+    is_to_one && !is_error && is_heard && has_checksum && !packet.is_later_fragment
 }
 
 fn is_reply(packet: &Packet, with: RejectWith, reply: Reply) -> bool {

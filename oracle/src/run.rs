@@ -225,7 +225,7 @@ impl Runner {
         ruleset: &Ruleset,
     ) -> io::Result<Option<Difference>> {
         let world = self.rig.world();
-        let prepared = Prepared::new(ruleset, &world);
+        let prepared = Prepared::new(ruleset, &world).minding_senders();
         let mut judge = Judge::new(&prepared, ruleset, &world);
         let lines: Vec<&Line> = lines(sketch).filter(|line| !line.edges.is_empty()).collect();
         let mut used = Used::default();
@@ -290,7 +290,7 @@ impl Runner {
         self.rig.forget()?;
         let ruleset = self.read(sketch)?;
         let world = self.rig.world();
-        let prepared = Prepared::new(&ruleset, &world);
+        let prepared = Prepared::new(&ruleset, &world).minding_senders();
         let saying = compare::simulate(&prepared, &probe.packet);
         let seen = self.rig.send(probe)?;
         let mut judge = Judge::new(&prepared, &ruleset, &world);
@@ -339,7 +339,7 @@ impl Runner {
         let ruleset = self.read(&sketch)?;
         let world = self.rig.world();
         let probe = &of.probe;
-        let prepared = Prepared::new(&ruleset, &world);
+        let prepared = Prepared::new(&ruleset, &world).minding_senders();
         let saying = compare::simulate(&prepared, &probe.packet);
         let walk = &saying.walk;
         let seen = self.rig.send(probe)?;

@@ -192,20 +192,16 @@ fn fragment(mut packet: Packet) -> Option<Probe> {
     (is_through && is_sendable(&packet)).then_some(Probe { packet, flow: None })
 }
 
-/// Whether the kernel passes such a packet on to its rules: others are dropped by the routing or the
-/// headers' checks, whatever the rules say.
+/// Whether the kernel takes such a packet from its sender: others are dropped by the headers' checks, or
+/// translated by nobody.
 #[must_use]
 pub fn is_sendable(packet: &Packet) -> bool {
     let (from, to) = (packet.source, packet.destination);
     let is_out = packet.interface_in.is_empty();
-    let is_passed = !is_out && !rig::is_own(to) && !to.is_multicast();
     if from == to || !is_usual(from) || from.is_multicast() || packet.length > 1400 {
         return false;
     }
-    if is_passed && packet.ttl < 2 || packet.ttl == 0 {
-        return false;
-    }
-    if !is_out && rig::is_own(from) {
+    if packet.ttl == 0 {
         return false;
     }
     match to {

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use portolan_core::firewall::{Interface, LocalAddress, Route, RouteKind, World};
+use portolan_core::firewall::{Interface, LocalAddress, ReversePath, Route, RouteKind, World};
 use portolan_core::net::Prefix;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -80,8 +80,14 @@ pub fn world() -> World {
     let mut routes: Vec<_> = connected.map(|a| route(a.network, &a.interface)).collect();
     routes.extend(["0.0.0.0/0", "::/0"].map(|all| route(parse(all).1, DEFAULT)));
     let names = LINKS.into_iter().chain(["lo"]);
-    let interfaces =
-        names.map(|name| Interface { name: name.into(), ..Interface::default() }).collect();
+    let interface = |name: &str| Interface {
+        name: name.into(),
+        route_localnet: Some(false),
+        accept_local: Some(false),
+        reverse_path: Some(ReversePath::Unchecked),
+        ..Interface::default()
+    };
+    let interfaces = names.map(interface).collect();
     World { addresses, interfaces, routes, forwards_v4: true, forwards_v6: true }
 }
 

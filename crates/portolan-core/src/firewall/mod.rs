@@ -71,4 +71,4 @@ pub use script::{Part, PartKind, STAMP, Script, ScriptChain, TABLE};
 pub use tampering::first_difference;
 pub use trial::{Caller, Doubt, confirms};
 pub use value::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span, Value, bits};
-pub use world::{Interface, LocalAddress, Route, RouteKind, World};
+pub use world::{Interface, LocalAddress, ReversePath, Route, RouteKind, World};

@@ -43,6 +43,22 @@ pub struct Interface {
     pub forwards_v4: Option<bool>,
     /// Whether packets to and from 127.0.0.0/8 may come in by it (`route_localnet` of all or of it).
     pub route_localnet: Option<bool>,
+    /// Whether packets from addresses of this machine may come in by it (`accept_local` of all or of it).
+    pub accept_local: Option<bool>,
+    /// How the way back to the sender is checked (`rp_filter`, the greater of all's and its own).
+    pub reverse_path: Option<ReversePath>,
+}
+
+/// Which IPv4 packets are dropped because of the way back to their sender (RFC 3704;
+/// `__fib_validate_source` in net/ipv4/fib_frontend.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReversePath {
+    /// `rp_filter` 0: none.
+    Unchecked,
+    /// 1: those to whose sender the route leaves by another interface.
+    Strict,
+    /// 2: those to whose sender there is no route.
+    Loose,
 }
 
 /// One route.

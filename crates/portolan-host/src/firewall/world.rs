@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 
-use portolan_core::firewall::{Interface, LocalAddress, Route, RouteKind, World};
+use portolan_core::firewall::{Interface, LocalAddress, ReversePath, Route, RouteKind, World};
 use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::wire::route::GET_ROUTE;
 use portolan_core::wire::route_table::{GET_RULES, MAIN, RouteEntry, RoutingRule};
@@ -60,6 +60,7 @@ fn interfaces(links: &[Link]) -> Vec<Interface> {
     let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, &*link.name)).collect();
     let master = |link: &Link| names.get(&link.master?).map(|name| Box::from(*name));
     let is_let_everywhere = setting("all", "route_localnet");
+    let is_own_accepted_everywhere = setting("all", "accept_local");
     let interface = |link: &Link| Interface {
         name: (*link.name).into(),
         master: master(link),
@@ -68,6 +69,11 @@ fn interfaces(links: &[Link]) -> Vec<Interface> {
             Some(true) => Some(true),
             _ => setting(&link.name, "route_localnet"),
         },
+        accept_local: match is_own_accepted_everywhere {
+            Some(true) => Some(true),
+            _ => setting(&link.name, "accept_local"),
+        },
+        reverse_path: reverse_path(&link.name),
     };
     links.iter().map(interface).collect()
 }
@@ -112,10 +118,24 @@ fn route(entry: &RouteEntry, names: &HashMap<u32, &str>) -> Option<Route> {
     })
 }
 
+/// `rp_filter`: the greater of all's and the interface's own holds (ip-sysctl).
+fn reverse_path(interface: &str) -> Option<ReversePath> {
+    let number = |of: &str| written(of, "rp_filter")?.parse::<u8>().ok();
+    Some(match number(interface)?.max(number("all")?) {
+        0 => ReversePath::Unchecked,
+        1 => ReversePath::Strict,
+        _ => ReversePath::Loose,
+    })
+}
+
 /// A setting of IPv4 of an interface (ip-sysctl). Names hold no slash (net/core/dev.c, dev_valid_name).
 fn setting(interface: &str, name: &str) -> Option<bool> {
+    written(interface, name).map(|text| text != "0")
+}
+
+fn written(interface: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{interface}/{name}")).ok()?;
-    Some(text.trim() != "0")
+    Some(text.trim().to_owned())
 }
 
 /// /proc/sys/net shows the namespace of whoever reads it.

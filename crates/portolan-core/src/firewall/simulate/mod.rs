@@ -28,6 +28,7 @@ mod path;
 mod prepared;
 mod roughly;
 mod rule_run;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod translate;

@@ -68,7 +68,7 @@ pub(super) struct Ended {
 }
 
 /// How the way ended before its end: an outcome, and the rule that says so.
-type Stop = (Outcome, Option<RuleId>);
+pub(super) type Stop = (Outcome, Option<RuleId>);
 
 /// Sends a packet on its way with these answers to open questions; the steps are written down on request.
 pub(super) fn walk<'r>(
@@ -147,14 +147,18 @@ impl<'r> Walker<'r> {
     /// A packet that comes in.
     fn arrive(&mut self) -> Option<Stop> {
         self.link_in = self.came_by();
-        let stop = self.pass(Hook::Ingress).or_else(|| self.pass(Hook::Prerouting));
+        let stop = self.pass(Hook::Ingress).or_else(|| self.refused_at_once());
+        let stop = stop.or_else(|| self.pass(Hook::Prerouting));
         if stop.is_some() {
             return stop;
         }
         if self.way == Way::Prerouting {
             return None;
         }
-        let (decision, because) = self.route();
+        let (mut decision, because) = self.route();
+        if let Some(why) = self.refused(&decision) {
+            decision = nowhere(why);
+        }
         let station = decision.station;
         self.note(Step::Routed { decision: decision.clone(), because });
         match station {
@@ -398,11 +402,7 @@ impl<'r> Walker<'r> {
         if !self.packet.destination.is_loopback() || self.packet.is_v6() || &**name == "lo" {
             return false;
         }
-        if let Some(is_let) = self.prepared.world.interface(name).and_then(|i| i.route_localnet) {
-            return !is_let;
-        }
-        let setting = format!("net.ipv4.conf.{name}.route_localnet = 1");
-        !self.ask(&setting, None, About::Setting, Some(false))
+        !self.is_localnet_routed()
     }
 
     /// On to others, by the interface given or the one of the route.
@@ -463,6 +463,6 @@ impl<'r> Walker<'r> {
     }
 }
 
-fn nowhere(why: NoWay) -> Decision {
+pub(super) fn nowhere(why: NoWay) -> Decision {
     Decision { station: Station::Nowhere(why), interface: None }
 }

@@ -29,6 +29,8 @@ pub struct Prepared<'r> {
     pub(super) translates: [bool; 2],
     /// Whether conntrack, and with it the putting together of fragments, is on for IPv4 and IPv6.
     pub(super) tracks: [bool; 2],
+    /// Whether packets are dropped that routing refuses whatever the rules say.
+    pub(super) minds_senders: bool,
 }
 
 /// A table ready.
@@ -82,6 +84,7 @@ impl<'r> Prepared<'r> {
             bridges: [Hook::Ingress, Hook::Egress].map(|hook| ruleset.bridge_tables(hook)),
             translates: [false, true].map(|is_v6| has_nat(ruleset, is_v6)),
             tracks: [false, true].map(|is_v6| tracking_since(ruleset, is_v6).is_some()),
+            minds_senders: false,
         };
         prepared.stations = Hook::ALL
             .iter()
@@ -93,6 +96,14 @@ impl<'r> Prepared<'r> {
             }
         }
         prepared
+    }
+
+    /// The same, where a packet also ends that the kernel refuses whatever the rules say: from a group, from
+    /// nobody, from an address of this machine or by another way than the one back (`rp_filter`), or for
+    /// others and not to be passed on. The exact analysis asks about the rules, and has all of those come.
+    #[must_use]
+    pub fn minding_senders(self) -> Self {
+        Self { minds_senders: true, ..self }
     }
 
     /// What becomes of a packet, with the whole way.

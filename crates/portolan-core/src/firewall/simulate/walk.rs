@@ -192,6 +192,12 @@ pub enum NoWay {
     Martian,
     /// A redirect found no address on the interface.
     NoAddress,
+    /// Its source is nobody's, a group's, or this machine's own.
+    Source,
+    /// The way back to its source is another one (`net.ipv4.conf.*.rp_filter`).
+    ReversePath,
+    /// It is for others, and may be passed on no more: its time to live is over, or it came to a group.
+    NotPassedOn,
 }
 
 /// Why a packet goes where it goes.

@@ -26,7 +26,8 @@ pub(crate) struct Simulator<'r> {
 impl<'r> Simulator<'r> {
     /// Makes rules ready.
     pub(crate) fn new(rules: &'r Rules) -> Self {
-        Self { rules, prepared: Prepared::new(&rules.ruleset, &rules.world) }
+        let prepared = Prepared::new(&rules.ruleset, &rules.world);
+        Self { rules, prepared: prepared.minding_senders() }
     }
 
     /// What becomes of a packet.

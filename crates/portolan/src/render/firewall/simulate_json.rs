@@ -170,6 +170,9 @@ const fn station_json(station: Station) -> &'static str {
         Station::Nowhere(NoWay::Prohibited) => "prohibited",
         Station::Nowhere(NoWay::Martian) => "martian",
         Station::Nowhere(NoWay::NoAddress) => "no-address",
+        Station::Nowhere(NoWay::Source) => "source",
+        Station::Nowhere(NoWay::ReversePath) => "reverse-path",
+        Station::Nowhere(NoWay::NotPassedOn) => "not-passed-on",
     }
 }
 

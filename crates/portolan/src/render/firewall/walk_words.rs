@@ -117,6 +117,13 @@ pub(super) const fn no_way_words(why: NoWay) -> &'static str {
         NoWay::Prohibited => "before any rule: the route is prohibited",
         NoWay::Martian => "loopback addresses do not come from outside (route_localnet is 0)",
         NoWay::NoAddress => "the redirect found no address on the interface",
+        NoWay::Source => {
+            "before the rules of input and forward: nobody else sends from such an address"
+        }
+        NoWay::ReversePath => {
+            "before the rules of input and forward: answers would leave by another interface (rp_filter)"
+        }
+        NoWay::NotPassedOn => "before the rules of forward: such a packet is not passed on",
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn settle(mut case: Case<'_>) -> Judgement {
     divide(&scene, std::mem::take(&mut case.verdicts), &mut judgement);
     sort(&mut judgement.findings);
     let ended = scene.inventory.ignores.iter().filter(|i| is_here(i, &scene));
-    let ended = ended.filter(|i| has_ended(i, scene.today)).filter_map(|i| {
+    let ended = ended.filter(|i| has_ended(i, scene.today())).filter_map(|i| {
         let until = i.until.as_ref()?.value;
         Some(format!("the [[ignore]] at {} ended on {until} ({})", case.place(&i.at), i.reason))
     });
@@ -49,7 +49,7 @@ pub(super) fn settle(mut case: Case<'_>) -> Judgement {
 pub(super) fn divide(scene: &Scene<'_>, verdicts: Vec<Verdict<'_>>, judgement: &mut Judgement) {
     let ignores = scene.inventory.ignores.iter();
     let counting: Vec<&Ignore> =
-        ignores.filter(|i| is_here(i, scene) && !has_ended(i, scene.today)).collect();
+        ignores.filter(|i| is_here(i, scene) && !has_ended(i, scene.today())).collect();
     for verdict in each_once(verdicts) {
         match counting.iter().find(|ignore| covers(scene, &ignore.matches, &verdict)) {
             Some(ignore) => judgement.accepted.push(Accepted {

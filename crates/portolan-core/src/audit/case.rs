@@ -3,10 +3,12 @@
 //! Each listener is attributed to the entries that declare its port before any rule speaks, so that
 //! all rules agree on whose it is.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::inventory::{
-    Declared, ForwardTarget, ForwardVia, Host, Inventory, Location, Service, SourceExtent, Status,
+    Declared, End, ForwardTarget, ForwardVia, Host, Inventory, Location, Service, SourceExtent,
+    Status,
 };
 use crate::net::{Gap, Port, PortRange, Severity, Transport};
 use crate::registry::Registry;
@@ -35,8 +37,15 @@ pub struct Scene<'a> {
     /// Where the loaded table of ours differs from the inventory; empty where it does not, or is not
     /// there.
     pub drifts: &'a [Drift],
-    /// The day of the audit.
-    pub today: Date,
+    /// The time of the audit.
+    pub now: Timestamp,
+}
+
+impl Scene<'_> {
+    /// The day of the audit, in UTC.
+    pub(super) fn today(&self) -> Date {
+        End::Moment(self.now).day()
+    }
 }
 
 /// What an audit found.

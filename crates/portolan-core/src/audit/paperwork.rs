@@ -1,9 +1,9 @@
 //! What the file itself owes: P112, reviews and approvals, and P117, what `init` left to do.
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
-use crate::inventory::{Declared, Documentation, Host, Location, Review, Service, Status};
+use crate::inventory::{Declared, Documentation, End, Host, Location, Review, Service, Status};
 use crate::net::Severity;
 
 use super::case::{Case, Words};
@@ -82,7 +82,7 @@ fn never_reviewed(undated: &[String]) -> Option<String> {
 }
 
 fn overdue<'a>(case: &mut Case<'a>, docs: &'a Documentation, item: &Item<'a>) {
-    let today = case.scene.today;
+    let today = case.scene.today();
     let warn = case.scene.inventory.review.map_or(DEFAULT_WARNING, |rule| rule.warn);
     let mut told: Vec<(Severity, String, &Location)> = Vec::new();
     if let Some(due) = docs.review_due(case.scene.inventory.review.as_ref()) {
@@ -94,27 +94,67 @@ fn overdue<'a>(case: &mut Case<'a>, docs: &'a Documentation, item: &Item<'a>) {
         );
     }
     if let Some(until) = docs.approved.as_ref().and_then(|a| a.until.as_ref()) {
-        let told_so =
-            at_time(today, until.value.day(), warn, ("approval ended on", "approval ends on"));
+        let told_so = match near(until.value, case.scene.now) {
+            Some(told) => Some(told),
+            None => {
+                at_time(today, until.value.day(), warn, ("approval ended on", "approval ends on"))
+            }
+        };
         let severity = |late| if late { Severity::Medium } else { Severity::Note };
         told.extend(told_so.map(|(late, text)| (severity(late), text, &until.at)));
     }
     told.sort_by_key(|(severity, ..)| std::cmp::Reverse(*severity));
     let Some((severity, _, at)) = told.first() else { return };
     let texts: Vec<&str> = told.iter().map(|(_, text, _)| text.as_str()).collect();
+    let path = item.path();
+    let remedy = match has_ended(docs, case.scene.now) {
+        true => format!(
+            "nobody is let in by it any more: delete [{path}] from the file, or approve it again: \
+             portolan inventory set {path}.approved '{{ by = \"…\", on = {today} }}'"
+        ),
+        false => format!(
+            "look at it again, then: portolan inventory set {path}.approved '{{ by = \"…\", on = {today} }}'"
+        ),
+    };
     let words = Words {
         message: format!("{}: {}", item.shown, texts.join("; ")),
         evidence: approval(docs),
-        remedy: format!(
-            "look at it again, then: portolan inventory set {}.approved '{{ by = \"…\", on = {today} }}'",
-            item.path()
-        ),
+        remedy,
         at,
         sockets: Vec::new(),
     };
     let (severity, subject) = (*severity, item.subject());
     case.find(Rule::P112, severity, subject, item.service_name(), words);
 }
+
+/// Whether it was approved until a time that is over.
+fn has_ended(docs: &Documentation, now: Timestamp) -> bool {
+    let until = docs.approved.as_ref().and_then(|approved| approved.until.as_ref());
+    until.is_some_and(|until| until.value.is_over(now))
+}
+
+/// The end of an approval to the moment, where that is near: in hours and minutes.
+fn near(end: End, now: Timestamp) -> Option<(bool, String)> {
+    let End::Moment(moment) = end else { return None };
+    let left = moment.duration_since(now);
+    if left.abs() >= NEAR {
+        return None;
+    }
+    let minutes = left.abs().as_secs() / 60;
+    let words = match (minutes / 60, minutes % 60) {
+        (0, 0) => "less than a minute".to_owned(),
+        (0, minutes) => format!("{minutes}m"),
+        (hours, 0) => format!("{hours}h"),
+        (hours, minutes) => format!("{hours}h {minutes}m"),
+    };
+    Some(match end.is_over(now) {
+        true => (true, format!("approval ended {words} ago ({end}): it is closed")),
+        false => (false, format!("approval ends in {words} ({end})")),
+    })
+}
+
+/// Nearer than this, hours are told.
+const NEAR: SignedDuration = SignedDuration::from_hours(48);
 
 /// Whether a day has come, or will within `warn`, in words.
 fn at_time(

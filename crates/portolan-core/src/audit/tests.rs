@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use jiff::civil::date;
-
 use crate::inventory::{Inventory, file};
 use crate::net::{Endpoint, Port, PortRange, PortSet, Prefix, Severity};
 use crate::registry::Registry;
@@ -115,7 +113,7 @@ impl World {
             registry: &Registry::embedded(),
             openings: &[],
             drifts: &[],
-            today: date(2026, 3, 9),
+            now: "2026-03-09T12:00:00Z".parse().unwrap(),
         })
     }
 
@@ -485,6 +483,29 @@ fn an_approval_counts_on_its_last_day_and_not_after() {
     assert_eq!(world(&until("2026-03-08")).one(Rule::P112).severity, Severity::Medium);
     assert_eq!(world(&until("2026-03-09")).one(Rule::P112).severity, Severity::Note);
     world(&until("2026-12-31")).silent(Rule::P112);
+}
+
+/// It is noon, 9 March.
+#[test]
+fn an_approval_for_hours_counts_in_hours() {
+    let until = |time: &str| {
+        let approved = format!("approved = {{ until = 2026-03-{time}Z }}");
+        world(&service(&approved)).one(Rule::P112)
+    };
+    let soon = until("09T13:20:00");
+    assert_eq!(
+        (soon.severity, &*soon.message),
+        (Severity::Note, "app: approval ends in 1h 20m (2026-03-09T13:20:00Z)")
+    );
+    let over = until("09T11:59:30");
+    assert_eq!(over.severity, Severity::Medium);
+    assert_eq!(
+        over.message,
+        "app: approval ended less than a minute ago (2026-03-09T11:59:30Z): it is closed"
+    );
+    assert!(over.remedy.contains("delete [services.app]"), "{}", over.remedy);
+    assert!(until("07T10:00:00").message.contains("ended on 2026-03-07"));
+    assert_eq!(until("12T10:00:00").message, "app: approval ends on 2026-03-12");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::{Documentation, Inventory, Location};
+
 /// The end of something: a day that still counts, or a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -42,6 +44,43 @@ impl End {
     #[must_use]
     pub fn is_over(self, now: Timestamp) -> bool {
         self.moment() <= now
+    }
+}
+
+/// Something of an inventory that has ended: it has no effect any more, and can be taken out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended<'a> {
+    /// The table: `[services.https-2]`, `[[block]]`.
+    pub table: String,
+    /// When it ended.
+    pub end: End,
+    /// Where the table stands.
+    pub at: &'a Location,
+}
+
+impl Inventory {
+    /// What has ended by `now`, in the order of the files.
+    #[must_use]
+    pub fn ended(&self, now: Timestamp) -> Vec<Ended<'_>> {
+        let approved = |docs: &Documentation| Some(docs.approved.as_ref()?.until.as_ref()?.value);
+        let named = |kind: &str, name: &str| format!("[{kind}.{}]", super::edit::quoted_key(name));
+        let services =
+            self.services.iter().map(|s| (named("services", &s.name), approved(&s.docs), &s.at));
+        let forwards =
+            self.forwards.iter().map(|f| (named("forwards", &f.name), approved(&f.docs), &f.at));
+        let doors = self.doors.iter().map(|d| (named("doors", &d.name), approved(&d.docs), &d.at));
+        let blocks = self.blocks.iter().map(|b| ("[[block]]".to_owned(), b.until, &b.at));
+        let ignores = self.ignores.iter().map(|i| {
+            ("[[ignore]]".to_owned(), i.until.as_ref().map(|until| End::Day(until.value)), &i.at)
+        });
+        let all = services.chain(forwards).chain(doors).chain(blocks).chain(ignores);
+        let ended = all.filter_map(|(table, end, at)| {
+            let end = end.filter(|end| end.is_over(now))?;
+            Some(Ended { table, end, at })
+        });
+        let mut ended: Vec<Ended<'_>> = ended.collect();
+        ended.sort_by_key(|ended| (ended.at.file, ended.at.span.start));
+        ended
     }
 }
 

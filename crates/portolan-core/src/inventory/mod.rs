@@ -29,7 +29,7 @@ mod verdict;
 mod word;
 
 pub use documentation::{Approval, Criticality, Documentation, Review, ReviewRule};
-pub use end::End;
+pub use end::{End, Ended};
 pub use extent::{BUILT_IN_NETWORKS, SourceExtent};
 pub use forward::{Door, DoorMethod, Forward, ForwardTarget, ForwardVia, Pool};
 pub use host::{

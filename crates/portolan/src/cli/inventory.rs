@@ -38,10 +38,10 @@ fn validate(global: &Global) -> Result<Exit> {
     };
     let mut screen = Screen::open(global);
     if global.json {
-        render::inventory::validate::json(&mut screen, &outcome)?;
+        render::inventory::validate::json(&mut screen, &outcome, clock::now())?;
         return Ok(if outcome.is_ok() { Exit::Yes } else { Exit::Failed });
     }
-    render::inventory::validate::text(&mut screen, &outcome?)?;
+    render::inventory::validate::text(&mut screen, &outcome?, clock::now())?;
     Ok(Exit::Yes)
 }
 
@@ -51,8 +51,12 @@ fn show(global: &Global) -> Result<Exit> {
     let matrix = ops::inventory::show::matrix(&loaded.inventory, global.host.as_deref())?;
     let mut screen = Screen::open(global);
     match global.json {
-        true => render::inventory::matrix::json(&mut screen, &loaded.inventory, &matrix)?,
-        false => render::inventory::matrix::text(&mut screen, &loaded.inventory, &matrix)?,
+        true => {
+            render::inventory::matrix::json(&mut screen, &loaded.inventory, &matrix, clock::now())?;
+        }
+        false => {
+            render::inventory::matrix::text(&mut screen, &loaded.inventory, &matrix, clock::now())?;
+        }
     }
     Ok(Exit::Yes)
 }

@@ -96,3 +96,40 @@ fn escapes_in_a_name_are_shown_not_obeyed() {
     let ran = of_text(text, "").expect_code(0);
     assert!(ran.stdout.contains("[container \\x1b[2Jy]"), "{}", ran.stdout);
 }
+
+/// One that is over, one that goes on, and a block of each.
+const ENDING: &str = "portolan = 1\n[hosts.box]\naddress = \"192.0.2.1\"\n\
+    [services.a]\non = \"box\"\nports = \"1000/tcp\"\nfrom = [\"any\"]\napproved = { until = 2020-01-01T10:00:00Z }\n\
+    [services.b]\non = \"box\"\nports = \"2000/tcp\"\nfrom = [\"any\"]\napproved = { until = 2999-01-01 }\n\
+    [[block]]\nfrom = [\"10.0.0.1\"]\nuntil = 2020-01-01\n[[block]]\nfrom = [\"10.0.0.2\"]\nuntil = 2999-01-01\n";
+
+#[test]
+fn the_end_of_a_row_is_shown_and_what_is_over_is_marked() {
+    let shown = of_text(ENDING, "").expect_code(0).stdout;
+    for told in [
+        "a [ended 2020-01-01T10:00:00Z: closed]",
+        "b [until 2999-01-01]",
+        "Refused everything until 2020-01-01, which is over: 10.0.0.1",
+        "Refused everything until 2999-01-01: 10.0.0.2",
+    ] {
+        assert!(shown.contains(told), "{shown}");
+    }
+    let document = of_text(ENDING, "--json").expect_code(0).json();
+    assert_eq!(
+        (&document["ended"], &document["rows"][0]["until"]),
+        (&1.into(), &"2020-01-01T10:00:00Z".into())
+    );
+}
+
+#[test]
+fn what_has_ended_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("portolan.toml"), ENDING).unwrap();
+    let run = |line: &str| Program::line(line).folder(folder.path()).run().expect_code(0);
+    let said = run("inventory validate").stdout;
+    assert!(said.contains("portolan.toml:4: [services.a] ended on 2020-01-01T10:00:00Z"), "{said}");
+    assert!(said.contains("portolan.toml:14: [[block]] ended on 2020-01-01"), "{said}");
+    assert!(!said.contains("services.b"), "{said}");
+    let ended = run("inventory validate --json").json()["ended"].clone();
+    assert_eq!(ended.as_array().unwrap().len(), 2, "{ended}");
+}

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
 
 use super::case::{Scene, Verdict, file_line, is_live};
 use super::{Finding, Judgement, Reach, Rule, Subject, accepted};
@@ -55,8 +55,8 @@ pub struct WireScene<'a> {
     pub here: Option<&'a Host>,
     /// What it saw.
     pub sights: &'a [Sight],
-    /// The day.
-    pub today: Date,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// Judges what was seen of all hosts.
@@ -366,7 +366,7 @@ fn settle<'a>(
     judgement: &mut Judgement,
 ) {
     let (sockets, registry) = (SocketTable::default(), Registry::embedded());
-    let WireScene { inventory, machine, today, .. } = *scene;
+    let WireScene { inventory, machine, now, .. } = *scene;
     let there = Scene {
         inventory,
         host,
@@ -375,7 +375,7 @@ fn settle<'a>(
         registry: &registry,
         openings: &[],
         drifts: &[],
-        today,
+        now,
     };
     accepted::divide(&there, verdicts, judgement);
 }

@@ -1,8 +1,6 @@
 //! What the wire says, where it speaks and where it is silent. The vantage is 10.0.0.9, the host
 //! `bastion`; what is asked is `db` with 10.0.0.2.
 
-use jiff::civil::date;
-
 use super::*;
 use crate::inventory::file;
 use crate::scan::{Icmp, PortState, Reason};
@@ -61,7 +59,7 @@ fn judged(inventory: &Inventory, records: Vec<Record>) -> Judgement {
         machine: &Machine::default(),
         here: inventory.host("bastion"),
         sights: &sights,
-        today: date(2026, 3, 9),
+        now: "2026-03-09T12:00:00Z".parse().unwrap(),
     })
 }
 
@@ -239,7 +237,7 @@ fn a_service_on_one_of_several_hosts_is_missed_where_none_has_it() {
             machine: &Machine::default(),
             here: None,
             sights: &sights,
-            today: date(2026, 3, 9),
+            now: "2026-03-09T12:00:00Z".parse().unwrap(),
         })
     };
     silent(&judge([("db", closed(5432)), ("db2", open(5432))]));

@@ -107,7 +107,7 @@ fn report(
         let hosts = hosts(inventory, probing)?;
         let probed = probe::look(inventory, here, &hosts, &machine)?.into_value(&mut gaps);
         let sights = &probed.sights;
-        let scene = WireScene { inventory, machine: &machine, here, sights, today: clock::today() };
+        let scene = WireScene { inventory, machine: &machine, here, sights, now: clock::now() };
         report.judgement.merge(audit::judge_wire(&scene));
         report.probed = Some(probed);
     }
@@ -187,8 +187,8 @@ pub(crate) fn judge(
     registry: &Registry,
     (openings, drifts): (&[Opening], &[Drift]),
 ) -> Judgement {
-    let today = clock::today();
-    audit::judge(&Scene { inventory, host, sockets, machine, registry, openings, drifts, today })
+    let now = clock::now();
+    audit::judge(&Scene { inventory, host, sockets, machine, registry, openings, drifts, now })
 }
 
 /// A finding that was accepted just now.

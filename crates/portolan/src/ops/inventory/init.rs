@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use portolan_core::audit::{self, Rule};
@@ -65,7 +66,7 @@ struct Scene {
     sockets: SocketTable,
     machine: Machine,
     registry: Registry,
-    today: Date,
+    now: Timestamp,
 }
 
 impl Scene {
@@ -75,8 +76,12 @@ impl Scene {
             sockets: ops::sockets::observe(&request)?.into_value(gaps),
             machine: portolan_host::machine::read().into_value(gaps),
             registry: ops::registry::load().into_value(gaps),
-            today: clock::now().to_zoned(TimeZone::UTC).date(),
+            now: clock::now(),
         })
+    }
+
+    fn today(&self) -> Date {
+        self.now.to_zoned(TimeZone::UTC).date()
     }
 
     const fn seen(&self) -> Observation<'_> {
@@ -85,7 +90,7 @@ impl Scene {
 
     fn create(&self, asked: &Asked, path: PathBuf) -> Result<Report> {
         let draft = Draft::of(&self.seen(), asked.host.as_deref());
-        let text = draft.file(self.today);
+        let text = draft.file(self.today());
         // Only a name from the command line can make it another than valid.
         file::parse(&path.to_string_lossy(), text.as_bytes()).map_err(|refused| {
             let why = refused.problems.first().map_or("", |p| p.message.as_str()).to_owned();
@@ -103,7 +108,7 @@ impl Scene {
         if draft.is_empty() {
             return Ok(Report { path, outcome: Outcome::Unchanged, draft });
         }
-        let added = |text: &str| edit::append_text(text, &draft.addition(self.today));
+        let added = |text: &str| edit::append_text(text, &draft.addition(self.today()));
         super::edit::add(&here, added)?;
         Ok(Report { path, outcome: Outcome::Added, draft })
     }
@@ -158,7 +163,7 @@ impl Scene {
             registry: &self.registry,
             openings: &[],
             drifts: &[],
-            today: self.today,
+            now: self.now,
         };
         let findings = audit::judge(&scene).findings;
         let mut unexpected: BTreeMap<Transport, PortSet> = BTreeMap::new();

@@ -3,10 +3,11 @@
 use std::io::Write as _;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use portolan_core::inventory::matrix::{
     BaseRow, BaseTraffic, Matrix, Origin, Outgoing, Reason, Row, Subject, Traffic,
 };
-use portolan_core::inventory::{Block, Inventory, Status};
+use portolan_core::inventory::{Block, End, Inventory, Status};
 use portolan_core::net::Transport;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
@@ -18,11 +19,16 @@ use crate::render::style::Role;
 use crate::render::table::{Cell, Column, Table, wrap};
 
 /// Prints the matrix for reading: what is declared, what may be left for, what is always there.
-pub(crate) fn text(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'_>) -> Result<()> {
-    declared(screen, inventory, matrix)?;
+pub(crate) fn text(
+    screen: &mut Screen,
+    inventory: &Inventory,
+    matrix: &Matrix<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    declared(screen, inventory, matrix, now)?;
     for block in &inventory.blocks {
         writeln!(screen)?;
-        for line in wrap(&sanitize(&refused(inventory, block)), screen.width) {
+        for line in wrap(&sanitize(&refused(inventory, block, now)), screen.width) {
             writeln!(screen, "{line}")?;
         }
     }
@@ -31,12 +37,18 @@ pub(crate) fn text(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'
     Ok(screen.flush()?)
 }
 
-fn declared(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'_>) -> Result<()> {
+fn declared(
+    screen: &mut Screen,
+    inventory: &Inventory,
+    matrix: &Matrix<'_>,
+    now: Timestamp,
+) -> Result<()> {
     if matrix.rows.is_empty() {
         writeln!(screen, "Nothing is declared to be reachable.")?;
         return Ok(());
     }
-    let rows: Vec<[String; 4]> = matrix.rows.iter().map(|row| columns(inventory, row)).collect();
+    let rows: Vec<[String; 4]> =
+        matrix.rows.iter().map(|row| columns(inventory, row, now)).collect();
     let widest = |i: usize| rows.iter().map(|row| row[i].width()).max().unwrap_or(0);
     let fixed = widest(0).max("HOST".len()) + widest(1).max("PORT".len()) + 3 * GAP;
     let (from, why) = shares(widest(2), widest(3), screen.width.saturating_sub(fixed));
@@ -47,7 +59,9 @@ fn declared(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'_>) -> 
         Column::left("SERVICE (IMPLIED BY)"),
     ]);
     for (row, [host, port, sources, service]) in matrix.rows.iter().zip(&rows) {
-        let role = if row.is_compiled() { Role::Plain } else { Role::Warning };
+        let has_ended = end(row).is_some_and(|end| end.is_over(now));
+        let is_open = row.is_compiled() && !has_ended;
+        let role = if is_open { Role::Plain } else { Role::Warning };
         let (sources, service) = (wrap(sources, from), wrap(service, why));
         for line in 0..sources.len().max(service.len()) {
             let of = |lines: &[String]| lines.get(line).cloned().unwrap_or_default();
@@ -83,8 +97,19 @@ fn shares(first: usize, second: usize, room: usize) -> (usize, usize) {
     }
 }
 
-fn columns(inventory: &Inventory, row: &Row<'_>) -> [String; 4] {
-    [row.host.name.clone(), row.traffic.to_string(), from(inventory, row), service(inventory, row)]
+fn columns(inventory: &Inventory, row: &Row<'_>, now: Timestamp) -> [String; 4] {
+    let mut service = service(inventory, row);
+    service.push_str(&match end(row) {
+        None => String::new(),
+        Some(end) if end.is_over(now) => format!(" [ended {end}: closed]"),
+        Some(end) => format!(" [until {end}]"),
+    });
+    [row.host.name.clone(), row.traffic.to_string(), from(inventory, row), service]
+}
+
+/// When the approval of a row ends.
+fn end(row: &Row<'_>) -> Option<End> {
+    Some(row.subject.docs()?.approved.as_ref()?.until.as_ref()?.value)
 }
 
 /// `web, bastion`, `door internet`, `this machine`.
@@ -123,9 +148,13 @@ fn reason(inventory: &Inventory, origin: &Origin<'_>) -> Option<String> {
     Some(format!("+{} via forward {}", inventory.source_name(&origin.source), forward.name))
 }
 
-fn refused(inventory: &Inventory, block: &Block) -> String {
+fn refused(inventory: &Inventory, block: &Block, now: Timestamp) -> String {
     let from: Vec<String> = block.from.iter().map(|s| inventory.source_name(&s.value)).collect();
-    let until = block.until.map(|day| format!(" until {day}")).unwrap_or_default();
+    let until = match block.until {
+        None => String::new(),
+        Some(end) if end.is_over(now) => format!(" until {end}, which is over"),
+        Some(end) => format!(" until {end}"),
+    };
     let reason = block.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
     let ports: Vec<String> = block.ports.iter().map(|port| port.value.to_string()).collect();
     let what = if ports.is_empty() { "everything".to_owned() } else { ports.join(", ") };
@@ -233,10 +262,20 @@ fn numbers(types: &[(u8, &str)]) -> String {
 }
 
 /// Prints the matrix as one document.
-pub(crate) fn json(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'_>) -> Result<()> {
+pub(crate) fn json(
+    screen: &mut Screen,
+    inventory: &Inventory,
+    matrix: &Matrix<'_>,
+    now: Timestamp,
+) -> Result<()> {
     let body = Show {
         title: inventory.title.as_deref(),
         rows: matrix.rows.iter().map(|row| RowJson::of(inventory, row)).collect(),
+        ended: matrix
+            .rows
+            .iter()
+            .filter(|row| end(row).is_some_and(|end| end.is_over(now)))
+            .count(),
         outgoing: matrix.outgoing.iter().map(OutgoingJson::of).collect(),
         base: matrix.base.iter().map(BaseJson::of).collect(),
         blocked: inventory.blocks.iter().map(|b| BlockJson::of(inventory, b)).collect(),
@@ -249,6 +288,8 @@ pub(crate) fn json(screen: &mut Screen, inventory: &Inventory, matrix: &Matrix<'
 struct Show<'a> {
     title: Option<&'a str>,
     rows: Vec<RowJson<'a>>,
+    /// So many of the rows are over: `until` has come, and they let nobody in.
+    ended: usize,
     outgoing: Vec<OutgoingJson<'a>>,
     base: Vec<BaseJson<'a>>,
     blocked: Vec<BlockJson<'a>>,
@@ -271,6 +312,8 @@ pub(crate) struct RowJson<'a> {
     implied: Vec<ImpliedJson<'a>>,
     container: Option<&'a str>,
     compiled: bool,
+    /// When it ends.
+    until: Option<String>,
     location: PlaceJson<'a>,
 }
 
@@ -317,6 +360,7 @@ impl<'a> RowJson<'a> {
             implied: implied.collect(),
             container,
             compiled: row.is_compiled(),
+            until: end(row).map(|end| end.to_string()),
             location: PlaceJson { file: place.file, line: place.line },
         }
     }

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use portolan_core::inventory::{Inventory, Refused};
+use jiff::Timestamp;
+use portolan_core::inventory::{Ended, Inventory, Refused};
 use serde::Serialize;
 
 use crate::render::inventory::problem::{self, ProblemJson};
@@ -17,9 +18,28 @@ struct Body<'a> {
     valid: bool,
     files: Vec<&'a str>,
     contains: Option<Counts>,
+    /// What has no effect any more.
+    ended: Vec<EndedJson<'a>>,
     problems: Vec<ProblemJson<'a>>,
     /// How many more problems there are than stand in `problems`.
     omitted: usize,
+}
+
+/// Something that has ended.
+#[derive(Debug, Serialize)]
+struct EndedJson<'a> {
+    table: String,
+    until: String,
+    file: &'a str,
+    line: usize,
+}
+
+impl<'a> EndedJson<'a> {
+    fn of(inventory: &'a Inventory, ended: &Ended<'a>) -> Self {
+        let place = inventory.line_of(ended.at);
+        let (table, until) = (ended.table.clone(), ended.end.to_string());
+        Self { table, until, file: place.file, line: place.line }
+    }
 }
 
 /// How much of what a file contains.
@@ -76,7 +96,7 @@ fn many(count: usize, noun: &str) -> String {
 }
 
 /// A file without a mistake.
-pub(crate) fn text(screen: &mut Screen, inventory: &Inventory) -> Result<()> {
+pub(crate) fn text(screen: &mut Screen, inventory: &Inventory, now: Timestamp) -> Result<()> {
     let (root, others) = match inventory.files.split_first() {
         Some((root, others)) => (root.path.as_str(), others.len()),
         None => ("", 0),
@@ -86,17 +106,44 @@ pub(crate) fn text(screen: &mut Screen, inventory: &Inventory) -> Result<()> {
     let good = screen.style.paint(Role::Good, "valid");
     writeln!(screen, "{}{with}: {good}", sanitize(root))?;
     writeln!(screen, "{}", Counts::of(inventory).words())?;
+    ended(screen, inventory, now)?;
     screen.flush()?;
     Ok(())
 }
 
+/// What has no effect any more.
+fn ended(screen: &mut Screen, inventory: &Inventory, now: Timestamp) -> Result<()> {
+    let ended = inventory.ended(now);
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let title = "ended, without effect since then; delete what is not needed any more:";
+    let title = screen.style.paint(Role::Warning, title).to_string();
+    writeln!(screen, "{title}")?;
+    for Ended { table, end, at } in ended {
+        let place = inventory.line_of(at);
+        let (file, table) = (sanitize(place.file).to_string(), sanitize(&table).to_string());
+        writeln!(screen, "  {file}:{}: {table} ended on {end}", place.line)?;
+    }
+    Ok(())
+}
+
 /// The same as a document.
-pub(crate) fn json(screen: &mut Screen, outcome: &Result<Inventory, Refused>) -> Result<()> {
+pub(crate) fn json(
+    screen: &mut Screen,
+    outcome: &Result<Inventory, Refused>,
+    now: Timestamp,
+) -> Result<()> {
     let body = match outcome {
         Ok(inventory) => Body {
             valid: true,
             files: inventory.files.iter().map(|f| f.path.as_str()).collect(),
             contains: Some(Counts::of(inventory)),
+            ended: inventory
+                .ended(now)
+                .iter()
+                .map(|ended| EndedJson::of(inventory, ended))
+                .collect(),
             problems: Vec::new(),
             omitted: 0,
         },
@@ -104,6 +151,7 @@ pub(crate) fn json(screen: &mut Screen, outcome: &Result<Inventory, Refused>) ->
             valid: false,
             files: refused.files.iter().map(|f| f.path.as_str()).collect(),
             contains: None,
+            ended: Vec::new(),
             problems: problem::json(refused),
             omitted: refused.omitted,
         },

@@ -75,6 +75,7 @@ impl World {
             cgroup: None,
             reuse: None,
             timer: None,
+            transparent: None,
         };
         let mut held = Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) };
         change(&mut held);

@@ -81,6 +81,9 @@ pub struct Group {
     pub taker: Option<Taker>,
     /// How its destination is translated on the way.
     pub translated: Option<Translated>,
+    /// To which socket it is handed as it is (`tproxy`), by port and address, unspecified where the rule
+    /// names none.
+    pub handed: Option<Translated>,
     /// What refuses the same packet when it is not translated: the rules it goes around.
     pub around: Option<Around>,
     /// What it hangs on, in the words of the rules, limits that are kept among it.
@@ -254,6 +257,7 @@ impl Group {
             && self.to == other.to
             && self.taker == other.taker
             && self.translated == other.translated
+            && self.handed == other.handed
             && self.around == other.around
             && self.depends_on == other.depends_on
             && self.other_rules == other.other_rules

@@ -7,6 +7,9 @@ use crate::firewall::{
     Chain, ChainKind, Direction, Effect, Element, ElementValue, Expression, Field, Hook, Match,
     Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide, Value,
 };
+use crate::net::{Port, Transport};
+
+use super::handed::{Handing, transports};
 
 /// The interfaces that packets of other machines might come in by, as far as rules name them. Bridges of
 /// containers and guests are not among them: nobody comes from the Internet by those.
@@ -155,6 +158,21 @@ pub(super) fn translated_ports(ruleset: &Ruleset) -> Vec<(Option<u8>, u16)> {
     found
 }
 
+/// The ports whose packets rules hand to a socket as they are.
+pub(super) fn handed_ports(ruleset: &Ruleset, handings: &[Handing]) -> Vec<(Transport, Port)> {
+    let mut found = Vec::new();
+    for handing in handings {
+        let table = ruleset.tables.get(handing.rule.chain.table);
+        let Some((table, rule)) = table.zip(ruleset.rule(handing.rule)) else { continue };
+        let ports: Vec<u16> = rule.statements.iter().flat_map(|s| ports_in(table, s)).collect();
+        // Of a proxy for everything no list is made.
+        for port in ports.iter().filter(|_| ports.len() <= MOST_HANDED) {
+            found.extend(transports(table, rule).into_iter().map(|t| (t, Port(*port))));
+        }
+    }
+    found
+}
+
 /// Destination ports a statement asks for: in a match, alone or in a concatenation, or as a map's key.
 fn ports_in(table: &Table, statement: &Statement) -> Vec<u16> {
     let (key, set) = match statement {
@@ -291,7 +309,7 @@ pub(super) fn rules(ruleset: &Ruleset) -> impl Iterator<Item = (&Table, &Chain, 
     })
 }
 
-fn matches(rule: &Rule) -> impl Iterator<Item = &Match> {
+pub(super) fn matches(rule: &Rule) -> impl Iterator<Item = &Match> {
     rule.statements.iter().filter_map(|statement| match statement {
         Statement::Match(m) => Some(m),
         _ => None,
@@ -322,3 +340,4 @@ const UNNAMED_4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77));
 const UNNAMED_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77));
 const MOST: usize = 8;
 const MOST_PORTS: usize = 1024;
+const MOST_HANDED: usize = 64;

@@ -36,7 +36,7 @@ fn is_on(held: &Held, transport: Transport, port: Port) -> bool {
         && held.socket.transport.with_ports() == Some(transport)
 }
 
-fn covers(held: &Held, own: IpAddr, to: IpAddr) -> bool {
+pub(super) fn covers(held: &Held, own: IpAddr, to: IpAddr) -> bool {
     if own.is_unspecified() {
         return own.is_ipv4() == to.is_ipv4() || (to.is_ipv4() && held.socket.is_dual_stack());
     }

@@ -15,6 +15,7 @@ mod arrival;
 mod classes;
 mod fix;
 mod follow;
+mod handed;
 mod hints;
 mod kinds;
 mod listener;

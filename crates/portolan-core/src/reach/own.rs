@@ -93,6 +93,7 @@ impl Travel<'_> {
             to: Some(to),
             taker: None,
             translated: None,
+            handed: None,
             around: None,
             depends_on: Vec::new(),
             other_rules: 0,
@@ -124,6 +125,13 @@ impl Travel<'_> {
             to,
         });
         let at = Endpoint::new(out.packet.destination, Port(out.packet.destination_port));
+        // What comes in by loopback may be handed to another port's socket.
+        let arriving = Packet { destination_port: out.packet.destination_port, ..packet.clone() };
+        let listens = listens || {
+            let is_handing = self.asking.scene.rules.is_some_and(|r| !r.handings.is_empty());
+            let walk = is_handing.then(|| without.walk(&arriving, Way::Input, &Presumed));
+            walk.is_some_and(|walk| self.handed(&arriving, &walk).is_some())
+        };
         let is_away = group.translated.is_some() && !self.is_own(at.address);
         if !is_away && !listens && group.translated.is_none() {
             return group;

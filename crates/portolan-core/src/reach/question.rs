@@ -8,6 +8,7 @@ use crate::firewall::{Chain, Ruleset, World};
 use crate::net::{Port, Transport};
 use crate::socket::SocketTable;
 
+use super::handed::{Handing, settle};
 use super::kinds::{Edges, Kinds};
 use super::survey::Survey;
 use super::translations::{Translation, translations};
@@ -21,6 +22,8 @@ pub struct Rules {
     pub(super) world: World,
     /// Of which family nothing was read, IPv4 and IPv6.
     untold: [bool; 2],
+    /// Rules that hand packets to a socket as they are, and it waits.
+    pub(super) handings: Vec<Handing>,
 }
 
 impl Rules {
@@ -33,7 +36,7 @@ impl Rules {
                 chain.base = None;
             }
         }
-        Self { ruleset, untranslated, world, untold: [false; 2] }
+        Self { ruleset, untranslated, world, untold: [false; 2], handings: Vec::new() }
     }
 
     /// The same where nothing was read of the rules of IPv4, of IPv6: saved rules are often of one alone.
@@ -45,6 +48,14 @@ impl Rules {
 
     pub(super) const fn is_untold(&self, is_v6: bool) -> bool {
         self.untold[is_v6 as usize]
+    }
+
+    /// The same where sockets are known: whether one waits for what is handed over is answered.
+    #[must_use]
+    pub fn with_sockets(mut self, sockets: &SocketTable) -> Self {
+        self.handings = settle(&mut self.ruleset, sockets);
+        settle(&mut self.untranslated, sockets);
+        self
     }
 
     /// The rules.
@@ -145,13 +156,16 @@ impl Asking<'_> {
         Survey::new(self, ports, sources).all()
     }
 
-    /// The ports that rules send to another place, beside those that sockets hold; those of loopback
+    /// The ports that rules send to another place or hand to another port's socket, beside those that sockets hold; those of loopback
     /// addresses only where the machine is known.
     #[must_use]
     pub fn translated_ports(&self) -> Vec<(Port, Transport)> {
         let is_known = self.scene.world.is_known();
         let outer = self.translations().iter().filter(|found| is_known || !found.is_of_loopback);
         let mut found: Vec<_> = outer.map(|found| (found.port, found.transport)).collect();
+        let handed = self.scene.rules.map(|r| hints::handed_ports(&r.ruleset, &r.handings));
+        found.extend(handed.into_iter().flatten().map(|(transport, port)| (port, transport)));
+        found.sort();
         found.dedup();
         found
     }

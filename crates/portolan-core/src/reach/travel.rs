@@ -16,7 +16,7 @@ use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
 use super::arrival::{Arrival, SOME_INTERFACE, destinations, is_of_link};
 use super::question::Asking;
 use super::survey::Exact;
-use super::{hints, listener};
+use super::{handed, hints, listener};
 
 /// Questions about one port.
 pub(super) struct Travel<'a> {
@@ -118,6 +118,7 @@ impl<'a> Travel<'a> {
             to: None,
             taker: None,
             translated: None,
+            handed: None,
             around: None,
             depends_on: Vec::new(),
             other_rules: 0,
@@ -207,7 +208,9 @@ impl<'a> Travel<'a> {
             to,
         });
         let mut answers = Vec::new();
-        if group.translated.is_none() && !self.is_straight() && self.is_nobody_at(packet) {
+        group.handed = self.handed(packet, &walk).map(|(handed, _)| handed);
+        let is_taken = group.translated.is_some() || group.handed.is_some();
+        if !is_taken && !self.is_straight() && self.is_nobody_at(packet) {
             // What ends before it is translated might have been sent on to somebody.
             let is_early = walk.outcome != Outcome::Accept && walk.hook == Some(Hook::Prerouting);
             if !is_early {
@@ -240,8 +243,9 @@ impl<'a> Travel<'a> {
     ) -> Result<(), AnalyseError> {
         let is_let_in = group.answer == Answer::Yes;
         let is_refused = group.answer == Answer::No && matches!(group.by, By::Refused { .. });
-        let is_somebody = self.is_straight() || !self.is_nobody_at(packet);
-        let may_change = is_let_in || (is_refused && (is_somebody || group.translated.is_some()));
+        let is_taken = group.translated.is_some() || group.handed.is_some();
+        let is_somebody = is_taken || self.is_straight() || !self.is_nobody_at(packet);
+        let may_change = is_let_in || (is_refused && is_somebody);
         let Some((regions, cell)) = exact.known().filter(|_| may_change) else { return Ok(()) };
         let mut other = regions.hangs_on(cell, sent, is_let_in)?;
         if !other.is_empty() {
@@ -249,6 +253,27 @@ impl<'a> Travel<'a> {
             group.depends_on.append(&mut other);
         }
         Ok(())
+    }
+
+    /// The socket that a packet was handed to as it is, and its place among the sockets.
+    pub(super) fn handed(
+        &self,
+        packet: &Packet,
+        walk: &Walk,
+    ) -> Option<(Translated, Option<usize>)> {
+        let rules = self.asking.scene.rules?;
+        let handing = walk.steps.iter().rev().find_map(|step| match step {
+            Step::Matched { rule, .. } => rules.handings.iter().find(|h| h.rule == *rule),
+            _ => None,
+        })?;
+        let anywhere: IpAddr = match packet.destination {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let to = Endpoint::new(handing.address.unwrap_or(anywhere), handing.port);
+        let table = self.asking.scene.sockets;
+        let socket = table.and_then(|table| handed::taker(table, handing, self.transport));
+        Some((Translated { rule: rules.ruleset.place(handing.rule), to }, socket))
     }
 
     fn place(&self, walk: &Walk) -> Option<RulePlace> {
@@ -301,6 +326,10 @@ impl<'a> Travel<'a> {
 
     /// Who takes what was let through.
     pub(super) fn deliver(&self, packet: &Packet, walk: &Walk, group: &mut Group) {
+        if let Some((handed, socket)) = self.handed(packet, walk) {
+            (group.handed, group.taker) = (Some(handed), Some(Taker::Socket(socket)));
+            return;
+        }
         let at = Endpoint::new(walk.packet.destination, Port(walk.packet.destination_port));
         let last = decision(walk);
         let is_onward = match last {

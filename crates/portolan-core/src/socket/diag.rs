@@ -9,7 +9,7 @@ use super::{
     Address, Backlog, Family, PortChoice, Queues, Socket, SocketTransport, State, Timer, TimerKind,
 };
 use crate::net::{Port, PortRange};
-use crate::wire::sock_diag::{InetFamily, InetMessage, PacketMessage, UnixMessage};
+use crate::wire::sock_diag::{InetFamily, InetMessage, Options, PacketMessage, UnixMessage};
 
 impl Socket {
     /// An IP socket of network namespace `netns`.
@@ -41,6 +41,7 @@ impl Socket {
             cgroup: message.cgroup,
             reuse: None,
             timer: timer(message),
+            transparent: message.options.map(Options::transparent),
         }
     }
 
@@ -106,6 +107,7 @@ impl Socket {
             cgroup: None,
             reuse: None,
             timer: None,
+            transparent: None,
         }
     }
 }

@@ -76,6 +76,8 @@ pub struct Socket {
     pub reuse: Option<Reuse>,
     /// The timer that runs on it.
     pub timer: Option<Timer>,
+    /// Whether it takes what is addressed to others (IP_TRANSPARENT); `None` where that is not known.
+    pub transparent: Option<bool>,
 }
 
 impl Socket {

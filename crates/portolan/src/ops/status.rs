@@ -321,6 +321,7 @@ mod tests {
             cgroup: None,
             reuse: None,
             timer: None,
+            transparent: None,
         };
         Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) }
     }

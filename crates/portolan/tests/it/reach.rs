@@ -339,6 +339,86 @@ fn a_redirected_port_leads_to_the_one_that_listens() {
 }
 
 #[test]
+fn a_port_published_to_where_nothing_listens_is_let_through_and_no_more() {
+    require_root!();
+    let lab = Lab::new();
+    // An address that no other lab has.
+    let inside =
+        format!("10.78.{}.{}", std::process::id() / 250 % 250 + 1, std::process::id() % 250 + 1);
+    lab.dst.ip(&format!("address add {inside}/32 dev eth0"));
+    lab.rtr.ip(&format!("route add {inside} via 10.78.0.2"));
+    lab.rtr.rules(&format!(
+        "table ip r {{ chain pre {{ type nat hook prerouting priority -100
+         tcp dport 8080 dnat to {inside}:80
+ }}\n}}"
+    ));
+    assert!(!connects(&lab.src, RTR, 8080));
+    let listens = || {
+        let report = asked(&lab.rtr, "8080/tcp --from 10.77.0.1");
+        let group = &report["ports"][0]["reach"][0]["groups"][0];
+        (report["answer"].clone(), group["taker"]["listens"].clone())
+    };
+    assert_eq!(listens(), ("yes".into(), false.into()), "the firewall is open all the same");
+    let text = Program::line("reach 8080/tcp --from 10.77.0.1").inside(&lab.rtr).run().stdout;
+    assert!(text.contains("through from 10.77.0.1"), "{text}");
+    assert!(text.contains(&format!("nothing listens at {inside}:80 now")), "{text}");
+    let _server = lab.dst.listen("0.0.0.0:80");
+    assert!(connects(&lab.src, RTR, 8080));
+    assert_eq!(listens(), ("yes".into(), true.into()));
+}
+
+/// A listener that takes what is addressed to others.
+const TRANSPARENT: &str = "[(socket.SOL_IP, 19, 1)]";
+
+#[test]
+fn what_is_handed_to_a_transparent_socket_is_taken_by_it() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _servers = lab.rtr.python(&format!(
+        "listener('0.0.0.0:8443', 8, {TRANSPARENT})\nlistener('0.0.0.0:8444')\n\
+         listener('127.0.0.1:8445', 8, {TRANSPARENT})"
+    ));
+    lab.rtr.ip("rule add fwmark 1 lookup 100");
+    lab.rtr.ip("route add local 0.0.0.0/0 dev lo table 100");
+    lab.rtr.rules(
+        "table ip m { chain pre { type filter hook prerouting priority -150
+         tcp dport { 443, 444 } tproxy to :8443 meta mark set 1 accept
+         tcp dport 445 tproxy to :8444 meta mark set 1 accept
+         tcp dport 446 tproxy to 127.0.0.1:8445 meta mark set 1 accept
+         tcp dport 447 tproxy to :9999 meta mark set 1 accept
+ }\n}
+         table ip f { chain in { type filter hook input priority 0
+         tcp dport 444 drop
+ }\n}",
+    );
+    let stranger = (&lab.src, "10.77.0.1");
+    let ports = [(443, true), (444, false), (445, false), (446, true), (447, false), (8443, true)];
+    agrees(&lab.rtr, stranger, RTR, &ports);
+    let report = asked(&lab.rtr, "443/tcp --from 10.77.0.1");
+    let group = &report["ports"][0]["reach"][0]["groups"][0];
+    assert_eq!(group["handed"]["to"], "0.0.0.0:8443", "{group:#}");
+    assert_eq!(report["ports"][0]["bound"], serde_json::json!(["0.0.0.0"]));
+    let all = asked(&lab.rtr, "");
+    let listed = all["ports"].as_array().expect("ports").iter().any(|row| row["port"] == 443);
+    assert!(listed, "it is open, though no socket has the number: {all:#}");
+}
+
+#[test]
+fn what_tproxy_of_iptables_hands_over_is_taken_by_a_transparent_socket() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _servers = lab.rtr.python(&format!("listener('0.0.0.0:8443', 8, {TRANSPARENT})"));
+    iptables(
+        &lab.rtr,
+        "*mangle\n:PREROUTING ACCEPT [0:0]\n\
+         -A PREROUTING -p tcp --dport 443 -j TPROXY --on-port 8443 --tproxy-mark 0x1/0x1\n\
+         -A PREROUTING -p tcp --dport 447 -j TPROXY --on-port 9999 --tproxy-mark 0x1/0x1\nCOMMIT\n",
+    );
+    let stranger = (&lab.src, "10.77.0.1");
+    agrees(&lab.rtr, stranger, RTR, &[(443, true), (447, false), (8443, true)]);
+}
+
+#[test]
 fn a_host_that_does_not_forward_reaches_no_container() {
     require_root!();
     let (lab, _inside) = lab();

@@ -31,6 +31,7 @@ pub(crate) fn chart(
     gaps: &mut Vec<Gap>,
 ) -> Reaches {
     let mut witness = Witness::live();
+    witness.know(table);
     gaps.append(&mut witness.gaps);
     gaps.push(upstream());
     let names = Directory { machine, world: &witness.world, intent }.names();

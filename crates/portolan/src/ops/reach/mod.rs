@@ -1,6 +1,7 @@
 //! Who can reach a port of this machine, and what decides it: sockets, rules, translation, containers.
 
 pub(crate) mod chart;
+pub(crate) mod inside;
 pub(crate) mod live;
 pub(crate) mod sources;
 pub(crate) mod witness;
@@ -9,7 +10,9 @@ use anyhow::{Context as _, Result};
 use portolan_core::audit::Listening;
 use portolan_core::firewall::{Addresses, World};
 use portolan_core::net::{Gap, Port, Transport, Why};
-use portolan_core::reach::{self, Answer, Asking, Fix, PortReach, Reached, Rules, Source, Whence};
+use portolan_core::reach::{
+    self, Answer, Asking, Fix, PortReach, Reached, Rules, Source, Taker, Whence,
+};
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::PortSelection;
 use portolan_core::socket::{Machine, SocketTable};
@@ -21,6 +24,7 @@ use crate::ops::behind::{self, Behind};
 use crate::ops::firewall::source;
 use crate::ops::inventory::Asked;
 use crate::ops::sockets::Request as Sockets;
+use inside::Inside;
 use sources::Directory;
 use witness::{Witness, upstream};
 
@@ -54,6 +58,8 @@ pub(crate) struct Report {
     pub(crate) world: World,
     /// Names of the inventory for addresses.
     pub(crate) names: Vec<(String, Addresses)>,
+    /// What is known of the places that rules send packets to.
+    pub(crate) inside: Inside,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -126,6 +132,9 @@ pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
     };
     let intent = ops::inventory::intent(&request.asked, &machine, &mut gaps)?;
     let mut witness = saved.map_or_else(Witness::live, Witness::of);
+    if let Some(table) = &table {
+        witness.know(table);
+    }
     // It is the very thing that is asked for.
     witness.gaps.iter_mut().for_each(|gap| gap.asked = true);
     let directory = Directory { machine: &machine, world: &witness.world, intent: &intent };
@@ -147,9 +156,13 @@ pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
     gaps.append(&mut witness.gaps);
     gaps.append(&mut asking.gaps);
     gaps.push(upstream());
+    let inside = match is_live {
+        true => Inside::look(&rows.iter().map(|row| &row.reach).collect::<Vec<_>>()),
+        false => Inside::default(),
+    };
     let Witness { rules, world, .. } = witness;
     let (is_asked, from) = (request.ports.is_some(), request.from);
-    Ok(Report { rows, is_asked, from, table, rules, world, names, gaps })
+    Ok(Report { rows, is_asked, from, table, rules, world, names, inside, gaps })
 }
 
 fn rows(
@@ -239,5 +252,22 @@ fn tell(
             && held.socket.transport.with_ports() == Some(transport)
     });
     row.sockets = of_port.map(|(place, _)| place).collect();
+    if row.sockets.is_empty() {
+        row.sockets = handed(&row.reach);
+    }
     row.stand_in = row.sockets.iter().find_map(|place| asking.about(table, &table.sockets[*place]));
+}
+
+/// The sockets that packets of a port are handed to as they are.
+fn handed(reach: &PortReach) -> Vec<usize> {
+    let groups = reach.groups().filter(|group| group.handed.is_some());
+    let mut found: Vec<usize> = groups
+        .filter_map(|group| match group.taker {
+            Some(Taker::Socket(place)) => place,
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }

@@ -55,6 +55,11 @@ impl Witness {
         Self { rules, world, publications: Vec::new(), gaps }
     }
 
+    /// Takes note of the sockets: rules that hand packets to one ask whether it waits.
+    pub(crate) fn know(&mut self, sockets: &SocketTable) {
+        self.rules = self.rules.take().map(|rules| rules.with_sockets(sockets));
+    }
+
     /// Asks the container runtimes, where rules translate something that they may have asked for.
     pub(crate) fn ask_runtimes(&mut self) {
         let runtimes = containers::read().into_value(&mut self.gaps);

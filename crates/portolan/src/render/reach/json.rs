@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::net::Prefix;
-use portolan_core::reach::{Around, Fix, Group, Reached, Taker, Whence};
+use portolan_core::reach::{Around, Fix, Group, Reached, Taker, Translated, Whence};
 use portolan_core::socket::SocketTable;
 use serde::Serialize;
 
 use super::words;
 use crate::ops::behind::Behind;
+use crate::ops::reach::inside::Inside;
 use crate::ops::reach::{Report, Row};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::json::Document;
@@ -23,7 +24,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         answer: report.answer().as_str(),
         bypass: report.rows.iter().find_map(bypass),
         from: &report.from,
-        ports: report.rows.iter().map(|row| PortJson::new(row, table)).collect(),
+        ports: report.rows.iter().map(|row| PortJson::new(row, table, &report.inside)).collect(),
     };
     screen.json(&Document::new("reach", body, &report.gaps))?;
     Ok(screen.flush()?)
@@ -60,7 +61,7 @@ struct PortJson<'a> {
 }
 
 impl<'a> PortJson<'a> {
-    fn new(row: &'a Row, table: Option<&'a SocketTable>) -> Self {
+    fn new(row: &'a Row, table: Option<&'a SocketTable>, inside: &Inside) -> Self {
         let held: Vec<_> = table
             .into_iter()
             .flat_map(|table| row.sockets.iter().filter_map(|place| table.sockets.get(*place)))
@@ -83,7 +84,14 @@ impl<'a> PortJson<'a> {
                 Some(Behind::Published { by, .. }) => Some(by.program),
                 _ => None,
             },
-            reach: row.reach.sources.iter().map(ReachJson::from).collect(),
+            reach: row
+                .reach
+                .sources
+                .iter()
+                .map(|reached| {
+                    ReachJson::new(reached, |group| inside.listens(group, row.reach.transport))
+                })
+                .collect(),
             bypass: bypass(row),
             fixes: row.fixes.iter().map(FixJson::from).collect(),
         }
@@ -103,8 +111,8 @@ struct ReachJson<'a> {
     straight: Vec<GroupJson<'a>>,
 }
 
-impl<'a> From<&'a Reached> for ReachJson<'a> {
-    fn from(reached: &'a Reached) -> Self {
+impl<'a> ReachJson<'a> {
+    fn new(reached: &'a Reached, listens: impl Fn(&Group) -> Option<bool>) -> Self {
         let told = reached.groups.iter().find(|g| g.has_way()).or(reached.groups.first());
         let whence = &reached.source.whence;
         Self {
@@ -112,8 +120,12 @@ impl<'a> From<&'a Reached> for ReachJson<'a> {
             answer: reached.answer.as_str(),
             by: told.map(|group| group.by.to_string()).unwrap_or_default(),
             unresolved: &reached.source.unresolved,
-            groups: reached.groups.iter().map(|g| GroupJson::new(g, whence)).collect(),
-            straight: reached.straight.iter().map(|g| GroupJson::new(g, whence)).collect(),
+            groups: reached.groups.iter().map(|g| GroupJson::new(g, whence, listens(g))).collect(),
+            straight: reached
+                .straight
+                .iter()
+                .map(|g| GroupJson::new(g, whence, listens(g)))
+                .collect(),
         }
     }
 }
@@ -132,6 +144,8 @@ struct GroupJson<'a> {
     to: Option<String>,
     taker: Option<TakerJson<'a>>,
     translated: Option<TranslatedJson>,
+    /// To which socket of another port packets are handed as they are (tproxy).
+    handed: Option<TranslatedJson>,
     bypass: Option<BypassJson>,
     depends_on: &'a [String],
     /// How many more rules decide the same about some of the senders.
@@ -140,7 +154,7 @@ struct GroupJson<'a> {
 }
 
 impl<'a> GroupJson<'a> {
-    fn new(group: &'a Group, whence: &Whence) -> Self {
+    fn new(group: &'a Group, whence: &Whence, listens: Option<bool>) -> Self {
         use portolan_core::reach::By::{Allowed, AnswerRefused, Refused};
         let rule = match &group.by {
             Allowed(rule) | AnswerRefused(rule) | Refused { rule, .. } => {
@@ -163,11 +177,9 @@ impl<'a> GroupJson<'a> {
                 .collect(),
             interface: group.interface.as_deref(),
             to: group.to.map(|to| to.to_string()),
-            taker: group.taker.as_ref().map(TakerJson::from),
-            translated: group.translated.as_ref().map(|t| TranslatedJson {
-                to: t.to.to_string(),
-                rule: t.rule.as_ref().map(PlaceJson::from),
-            }),
+            taker: group.taker.as_ref().map(|taker| TakerJson::new(taker, listens)),
+            translated: group.translated.as_ref().map(TranslatedJson::from),
+            handed: group.handed.as_ref().map(TranslatedJson::from),
             bypass: group.around.as_ref().map(BypassJson::from),
             depends_on: &group.depends_on,
             other_rules: group.other_rules,
@@ -183,17 +195,26 @@ struct TakerJson<'a> {
     to: Option<String>,
     interface: Option<&'a str>,
     container: Option<&'a str>,
+    /// Whether something listens there now; null where that is not known.
+    listens: Option<bool>,
 }
 
-impl<'a> From<&'a Taker> for TakerJson<'a> {
-    fn from(taker: &'a Taker) -> Self {
+impl<'a> TakerJson<'a> {
+    fn new(taker: &'a Taker, listens: Option<bool>) -> Self {
         match taker {
-            Taker::Socket(_) => Self { kind: "socket", to: None, interface: None, container: None },
+            Taker::Socket(socket) => Self {
+                kind: "socket",
+                to: None,
+                interface: None,
+                container: None,
+                listens: socket.map(|_| true),
+            },
             Taker::Behind { to, interface, container } => Self {
                 kind: "address",
                 to: Some(to.to_string()),
                 interface: interface.as_deref(),
                 container: container.as_deref(),
+                listens,
             },
         }
     }
@@ -203,6 +224,13 @@ impl<'a> From<&'a Taker> for TakerJson<'a> {
 struct TranslatedJson {
     to: String,
     rule: Option<PlaceJson>,
+}
+
+impl From<&Translated> for TranslatedJson {
+    fn from(translated: &Translated) -> Self {
+        let rule = translated.rule.as_ref().map(PlaceJson::from);
+        Self { to: translated.to.to_string(), rule }
+    }
 }
 
 /// The rule of the input path that refuses it and is never asked.

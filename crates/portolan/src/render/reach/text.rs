@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::firewall::Addresses;
+use portolan_core::net::Transport;
 use portolan_core::reach::{Answer, By, Group, PortReach, Reached};
 
 use super::label::{label, summary};
@@ -54,6 +55,10 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
             let note = format!("{}: {}", words::who_goes_around(around.kind), around.rule);
             table.push_text(4, Cell::new(Role::Bad, note));
         }
+        let silent = decisive.and_then(|group| silent(report, group, row.reach.transport));
+        if let Some(note) = silent {
+            table.push_text(4, Cell::new(Role::Warning, note));
+        }
         for note in straight(&row.reach) {
             table.push_text(4, Cell::new(Role::Bad, note));
         }
@@ -69,6 +74,15 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
     let (width, style) = (screen.width, screen.style);
     table.write(screen, width, style)?;
     Ok(())
+}
+
+/// That nothing listens where packets of a group are sent on to, though rules let them through.
+fn silent(report: &Report, group: &Group, transport: Transport) -> Option<String> {
+    if report.inside.listens(group, transport)? {
+        return None;
+    }
+    let to = group.behind()?;
+    Some(format!("nothing listens at {to} now: the rules let it through, and nobody answers"))
 }
 
 /// The group that stands for a row: the best of those from outside.
@@ -94,7 +108,11 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
     for story in stories(row, &report.names) {
         writeln!(screen)?;
         let answer = story.group.answer;
-        let head = format!("  {:<8}", answer.as_str());
+        let silent = silent(report, story.group, row.reach.transport);
+        // Let through is not yet reached.
+        let word =
+            if silent.is_some() && answer == Answer::Yes { "through" } else { answer.as_str() };
+        let head = format!("  {word:<8}");
         let who = format!("from {}", story.who.join(", "));
         let mut lines = wrap(&sanitize(&who), screen.width.saturating_sub(head.len())).into_iter();
         let first = lines.next().unwrap_or_default();
@@ -103,7 +121,7 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
             writeln!(screen, "          {line}")?;
         }
         hanging(screen, "          ", &story.group.by.to_string())?;
-        for line in words::more(story.group) {
+        for line in words::more(story.group).into_iter().chain(silent) {
             hanging(screen, "          ", &line)?;
         }
     }
@@ -181,6 +199,7 @@ fn is_same(a: &Group, b: &Group) -> bool {
     let told = |group: &Group| -> (Answer, By) { (group.answer, group.by.clone()) };
     told(a) == told(b)
         && a.translated == b.translated
+        && a.handed == b.handed
         && a.around == b.around
         && a.depends_on == b.depends_on
         && a.is_exact == b.is_exact

@@ -37,6 +37,10 @@ pub(super) fn more(group: &Group) -> Vec<String> {
             None => format!("sent on to {to}{container}"),
         });
     }
+    if let Some(handed) = &group.handed {
+        let by = handed.rule.as_ref().map(|rule| format!(" by {rule}")).unwrap_or_default();
+        lines.push(format!("handed as it is to what listens on port {}{by}", handed.to.port));
+    }
     if let Some(around) = &group.around {
         lines.push(format!("the input path refuses this port and is never asked: {}", around.rule));
     }

@@ -25,6 +25,7 @@ fn listener(address: &str, pid: u32) -> Held {
         cgroup: None,
         reuse: None,
         timer: None,
+        transparent: None,
     };
     Held { socket, holders: vec![Holder { pid, fd: Some(3), via: Via::Fd }], unowned: None }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::nft::symbol;
 use super::value::bits;
 
 /// A packet and its company: what a rule can ask of it.
@@ -121,6 +122,30 @@ pub struct IcmpMessage {
     pub kind: u8,
     /// What precisely.
     pub code: u8,
+}
+
+impl IcmpMessage {
+    /// The type of a name of nft(8).
+    #[must_use]
+    pub fn named(word: &str, is_v6: bool) -> Option<u8> {
+        symbol::number(Self::symbols(is_v6), word).and_then(|number| u8::try_from(number).ok())
+    }
+
+    /// The name of a type.
+    #[must_use]
+    pub fn name_of(kind: u8, is_v6: bool) -> Option<&'static str> {
+        let known = Self::symbols(is_v6).iter().find(|(_, number)| *number == u128::from(kind));
+        known.map(|(name, _)| *name)
+    }
+
+    /// All names of types.
+    pub fn names(is_v6: bool) -> impl Iterator<Item = &'static str> {
+        Self::symbols(is_v6).iter().map(|(name, _)| *name)
+    }
+
+    const fn symbols(is_v6: bool) -> symbol::Symbols {
+        if is_v6 { symbol::ICMP6_TYPE } else { symbol::ICMP_TYPE }
+    }
 }
 
 impl Packet {

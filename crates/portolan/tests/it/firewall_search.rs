@@ -80,8 +80,14 @@ fn rules_that_translate_to_elsewhere_are_not_called_equal() {
     let (one, other) = (write("one", "172.30.0.2:80"), write("other", "172.30.0.3:80"));
     let diff =
         |after: &str| Program::line(&format!("firewall diff v4:{one} v4:{after} --json")).run();
-    let told = diff(&other).expect_code(3).json();
-    assert!(told["equal"].is_null(), "{told}");
+    let told = diff(&other).expect_code(1).json();
+    assert_eq!(told["equal"], false, "{told}");
+    let region = &told["regions"][0];
+    assert_eq!((&region["before"], &region["after"]), (&"accept".into(), &"accept".into()));
+    let to = |side: &str| region[side]["translated_to"].clone();
+    assert_eq!(to("before_detail"), serde_json::json!({"dst": "172.30.0.2", "dport": 80}));
+    assert_eq!(to("after_detail"), serde_json::json!({"dst": "172.30.0.3", "dport": 80}));
+    assert_eq!(region["after_detail"]["translated_by"]["index"], 0);
     assert_eq!(diff(&one).expect_code(0).json()["equal"], true);
 }
 

@@ -24,6 +24,11 @@ pub(super) struct Place<'a> {
     pub(super) around: Around<'a>,
 }
 
+/// What tells the rule that chooses from others, also of another ruleset.
+fn identity(at: Place<'_>) -> String {
+    format!("{:?}", at.ruleset.identity(at.rule))
+}
+
 /// A value that depends on the packet.
 pub(super) enum Evaluated {
     /// One number, or several for a concatenation.
@@ -219,7 +224,7 @@ impl Space {
             }
             Expression::Lookup { key, map } => self.looked_up(key, map, at, memo)?,
             Expression::Constant(value) => Evaluated::Numbers(vec![self.constant(value)]),
-            Expression::OneOf(span) => self.one_of(span, at)?,
+            Expression::OneOf(span) => self.one_of(span, &|| identity(at))?,
             Expression::Unknown(text) => Evaluated::Open(text.to_string()),
         })
     }
@@ -237,8 +242,20 @@ impl Space {
         }
     }
 
-    /// A number by chance: as many free bits as it takes, bent into the span.
-    fn one_of(&mut self, span: &Span, at: Place<'_>) -> Result<Evaluated, Undecided> {
+    fn choice_words(&self, low: u128, high: u128) -> String {
+        match high > 0xffff {
+            true => format!("one of {}-{}", self.address(low), self.address(high)),
+            false => format!("one of {low}-{high}"),
+        }
+    }
+
+    /// A number by chance: as many free bits as it takes, bent into the span. Chosen `by` the same it is
+    /// the same.
+    pub(super) fn one_of(
+        &mut self,
+        span: &Span,
+        by: &dyn Fn() -> String,
+    ) -> Result<Evaluated, Undecided> {
         let Span::Numbers { low, high } = span else {
             return Ok(Evaluated::Open(format!("{span:?}")));
         };
@@ -246,11 +263,12 @@ impl Space {
             return Ok(Evaluated::Numbers(vec![self.constant(&Value::Number(*low))]));
         }
         let width = 128 - high.leading_zeros();
+        let by = by();
         let mut chosen = Vec::new();
         for bit in 0..width {
-            let text = format!("a choice between {low} and {high}");
-            let key = format!("choice {:?} {low} {high} {bit}", at.rule);
-            let question = Question { text, rule: Some(at.rule), presumed: None, is_choice: true };
+            let text = self.choice_words(*low, *high);
+            let key = format!("choice {by} {low} {high} {bit}");
+            let question = Question { text, rule: None, presumed: None, is_choice: true };
             chosen.push(self.question(key, question)?);
         }
         let inside = in_ranges(&mut self.bdd, &chosen, &[(*low, *high)])?;
@@ -310,7 +328,7 @@ impl Space {
                 let value = self.constant(&Value::Name(text.clone()));
                 Ok(Evaluated::Numbers(vec![value]))
             }
-            Span::Numbers { .. } => self.one_of(span, at),
+            Span::Numbers { .. } => self.one_of(span, &|| identity(at)),
         }
     }
 

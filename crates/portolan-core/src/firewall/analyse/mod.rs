@@ -11,11 +11,13 @@
 //! "never" only if it is so whatever the open questions' answers are. Every packet named as a witness is
 //! sent through the simulator before it is shown; if that says otherwise, it is an error of ours and said so.
 
+mod cells;
 mod chain;
 mod confirm;
 mod diff;
 mod effect;
 mod evaluate;
+mod feature;
 mod interfaces;
 mod layout;
 mod lint;
@@ -26,6 +28,7 @@ mod pitfall;
 mod record;
 mod search;
 mod senders;
+mod sent;
 mod space;
 mod stream;
 mod surroundings;
@@ -37,12 +40,14 @@ mod witness;
 
 pub use chain::{Decision, Did};
 pub use confirm::{Claim, confirm};
-pub use diff::{Difference, Differences, diff};
+pub use diff::{Beside, Difference, Differences, Fate, diff};
+pub use feature::{Feature, Quantity};
 pub use lint::{Code, Finding, Linted, lint};
 pub use parity::{Disparity, Openness, parity};
 pub use path::{Arrival, Detail, deciding, fates, fates_among};
 pub use search::{Allowed, Answer, Found, Search, search};
 pub use senders::{Alike, Like, Shadow};
+pub use sent::{End, Ends, Side};
 pub use space::{DEFAULT_BUDGET, Question, Space};
 pub use told::{Block, SourceSet};
 pub use witness::Witness;

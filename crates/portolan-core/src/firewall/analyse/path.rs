@@ -9,7 +9,7 @@ use super::space::{Question, Space};
 use super::stream::Streams;
 use super::surroundings::Around;
 use super::{Decision, Fates};
-use crate::firewall::bdd::{Region, Undecided};
+use crate::firewall::bdd::{Bits, Region, Undecided};
 use crate::firewall::device::{Device, Devices, asks_port};
 use crate::firewall::simulate::{Event, Prepared, Way};
 use crate::firewall::{ChainId, ChainPolicy, Hook, Interface, RouteKind, RuleId};
@@ -73,17 +73,42 @@ pub(super) fn fates_and_entries(
     followed(run, prepared, way, Region::ALL)
 }
 
+/// The fates, and the ends that those accepted have then: packets with the same ends together.
+pub(super) fn fates_and_ends(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    way: Way,
+    start: Region,
+) -> Result<(Fates, Vec<Sent>), Undecided> {
+    let start = space.of_way(start, way)?;
+    let mut run = begun(space, prepared, way, Detail::Fates);
+    let passed = run.sent_on(prepared, way, start)?;
+    let mut sent: Vec<Sent> = Vec::new();
+    for stream in &passed.0 {
+        let ends = run.space.ends_now(&stream.effect)?;
+        match sent.iter_mut().find(|known| known.ends == ends) {
+            Some(known) => {
+                known.packets = run.space.bdd.or(known.packets, stream.packets)?;
+            }
+            None => sent.push(Sent { packets: stream.packets, ends }),
+        }
+    }
+    Ok((concluded(run, &passed)?.0, sent))
+}
+
 fn followed(
     mut run: Run<'_>,
     prepared: &Prepared<'_>,
     way: Way,
     start: Region,
 ) -> Result<(Fates, Entries), Undecided> {
-    let is_own = run.around.is_own;
-    let passed =
-        if is_own { run.leave(prepared, start)? } else { run.arrive(prepared, way, start)? };
+    let passed = run.sent_on(prepared, way, start)?;
+    concluded(run, &passed)
+}
+
+fn concluded(mut run: Run<'_>, passed: &Streams) -> Result<(Fates, Entries), Undecided> {
     let accepted = passed.packets(&mut run.space.bdd)?;
-    let arrivals = run.arrivals(&passed)?;
+    let arrivals = run.arrivals(passed)?;
     let Run { ends, decisions, entered, space, .. } = run;
     let mut rejected = Vec::new();
     for (with, regions) in ends.rejected {
@@ -126,6 +151,15 @@ pub(super) fn begun<'a>(
         relevant: None,
         entered: None,
     }
+}
+
+/// Accepted packets, and the ends that they have then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// They, as they came.
+    pub(super) packets: Region,
+    /// Destination, its port, source, its port: each bit by bit.
+    pub(super) ends: [Vec<Region>; 4],
 }
 
 /// Accepted packets whose destination was translated, and what it is then.
@@ -195,7 +229,50 @@ impl Space {
     }
 }
 
+impl Space {
+    /// Packets to loopback addresses that come in by another interface than that.
+    fn loopback_from_outside(&mut self, effect: &Effect) -> Result<Region, Undecided> {
+        let address = self.bits_now(self.layout.destination, effect)?;
+        let loopback = self.loopback(&address)?;
+        let by_lo = self.comes_by("lo")?;
+        self.bdd.minus(loopback, by_lo)
+    }
+
+    /// The same, as they come.
+    pub(super) fn strangers_to_loopback(&mut self) -> Result<Region, Undecided> {
+        self.loopback_from_outside(&Effect::default())
+    }
+
+    fn ends_now(&mut self, effect: &Effect) -> Result<[Vec<Region>; 4], Undecided> {
+        let [destination, port, source, source_port] = self.ends();
+        Ok([
+            self.bits_now(destination, effect)?,
+            self.bits_now(port, effect)?,
+            self.bits_now(source, effect)?,
+            self.bits_now(source_port, effect)?,
+        ])
+    }
+
+    /// Destination, its port, source, its port.
+    pub(super) const fn ends(&self) -> [Bits; 4] {
+        let layout = &self.layout;
+        [layout.destination, layout.destination_port, layout.source, layout.source_port]
+    }
+}
+
 impl Run<'_> {
+    fn sent_on(
+        &mut self,
+        prepared: &Prepared<'_>,
+        way: Way,
+        start: Region,
+    ) -> Result<Streams, Undecided> {
+        match self.around.is_own {
+            true => self.leave(prepared, start),
+            false => self.arrive(prepared, way, start),
+        }
+    }
+
     fn arrivals(&mut self, passed: &Streams) -> Result<Vec<Arrival>, Undecided> {
         let layout = self.space.layout;
         let mut arrivals = Vec::new();
@@ -228,6 +305,7 @@ impl Run<'_> {
             return Ok(streams);
         }
         let (here, onward) = self.route(way, streams)?;
+        let here = self.put_together(here)?;
         let mut passed = self.pass(prepared, Hook::Input, here)?;
         let onward = self.pass(prepared, Hook::Forward, onward)?;
         let onward = self.pass(prepared, Hook::Postrouting, onward)?;
@@ -314,6 +392,16 @@ impl Run<'_> {
         if !prepared.tracks(self.space.is_v6) {
             return Ok(streams);
         }
+        self.whole(streams)
+    }
+
+    /// Fragments for this machine, which IPv4 puts together before it asks who takes them
+    /// (`ip_local_deliver`).
+    fn put_together(&mut self, streams: Streams) -> Result<Streams, Undecided> {
+        if self.space.is_v6 { Ok(streams) } else { self.whole(streams) }
+    }
+
+    fn whole(&mut self, streams: Streams) -> Result<Streams, Undecided> {
         let mut whole = Streams::default();
         for mut stream in streams.0 {
             stream.effect.set_number(self.space.layout.later_fragment, 0);
@@ -421,10 +509,7 @@ impl Run<'_> {
             return Ok(packets);
         }
         let space = &mut *self.space;
-        let address = space.bits_now(space.layout.destination, effect)?;
-        let loopback = space.loopback(&address)?;
-        let by_lo = space.comes_by("lo")?;
-        let strange = space.bdd.minus(loopback, by_lo)?;
+        let strange = space.loopback_from_outside(effect)?;
         if !space.bdd.meets(packets, strange) {
             return Ok(packets);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::cells::Among;
 use super::chain::{Decision, Did};
 use super::confirm::{Claim, confirm};
 use super::path::{Detail, fates};
@@ -93,7 +94,7 @@ pub fn search(
         let walk = confirm(prepared, asked.way, witness, claim)?;
         space.confirm_rules(&walk, &witness.packet, &fates.decisions)?;
     }
-    let (allowed, is_whole) = allowed(space, &fates, certain)?;
+    let (allowed, is_whole) = allowed(space, &fates, certain, packets)?;
     Ok(Found { answer, allowed, is_whole, witness, is_witness_certain })
 }
 
@@ -140,7 +141,10 @@ fn allowed(
     space: &mut Space,
     fates: &Fates,
     certain: Region,
+    asked: Region,
 ) -> Result<(Vec<Allowed>, bool), Undecided> {
+    // What a block hangs on is told with the rules that ask for it.
+    let among = Among { care: asked, tells_answers: false, may_overlap: false, most: MOST_BLOCKS };
     let open = space.bdd.minus(fates.accepted, certain)?;
     let mut translated = Vec::new();
     let mut groups: Vec<(Region, Option<(std::net::IpAddr, u16)>)> = Vec::new();
@@ -160,7 +164,7 @@ fn allowed(
     for (group, becomes) in groups {
         for part in [certain, open] {
             let region = space.bdd.and(group, part)?;
-            let (blocks, whole) = space.blocks(region, MOST_BLOCKS)?;
+            let (blocks, whole) = space.blocks(region, among)?;
             is_whole &= whole;
             for block in blocks {
                 let depends_on =

@@ -1,5 +1,6 @@
 //! Against the simulator: random rules, every packet asked of both.
 
+mod differences;
 mod draw;
 mod questions;
 

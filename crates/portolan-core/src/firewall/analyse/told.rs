@@ -1,7 +1,9 @@
 //! Regions as people write them: interfaces, transports, ports, networks.
 
+use super::cells::{Among, Axis, Cell};
+use super::feature::Feature;
 use super::space::Space;
-use crate::firewall::bdd::{Bits, Part, Region, Undecided};
+use crate::firewall::bdd::{Bits, Region, Undecided};
 use crate::net::Prefix;
 
 /// Packets that differ in these fields only, each of which may be anything listed.
@@ -9,6 +11,8 @@ use crate::net::Prefix;
 pub struct Block {
     /// The interfaces they come in by; empty: any.
     pub interfaces: Vec<Box<str>>,
+    /// Those they do not come in by, where they are all but these.
+    pub all_but_interfaces: Vec<Box<str>>,
     /// IANA's numbers, as ranges.
     pub protocols: Vec<(u8, u8)>,
     /// The ports they go to, as ranges; the whole range for any.
@@ -17,6 +21,10 @@ pub struct Block {
     pub destinations: SourceSet,
     /// Who sends them.
     pub sources: SourceSet,
+    /// What else they have in common.
+    pub features: Vec<Feature>,
+    /// Everything of which the above is true.
+    pub(super) shape: Region,
     /// The packets themselves: with everything these fields do not say.
     pub region: Region,
 }
@@ -28,18 +36,24 @@ pub struct SourceSet {
     pub networks: Vec<Prefix>,
     /// Whether they are every address.
     pub is_any: bool,
+    /// The networks they are not, ascending, where these are fewer; else empty.
+    pub all_but: Vec<Prefix>,
 }
 
 /// So many ranges are told of one field of one region; a region that needs more is cut.
 const MOST_RANGES: usize = 200_000;
 
+/// So many blocks are made wider until they overlap: of more nobody reads all.
+const MOST_WIDENED: usize = 1_000;
+
 impl Space {
-    /// A region in blocks, and whether that is all of it. Fields other than those of a block are
-    /// quantified away: a block holds whatever is in the region with some value of them.
-    ///
-    /// # Errors
-    /// When the node budget is used up.
-    pub fn blocks(&mut self, region: Region, most: usize) -> Result<(Vec<Block>, bool), Undecided> {
+    /// A region in blocks, and whether that is all of it. What of it lies outside of `among.care` does not
+    /// matter. A block holds whatever is in the region with its values.
+    pub(super) fn blocks(
+        &mut self,
+        region: Region,
+        among: Among,
+    ) -> Result<(Vec<Block>, bool), Undecided> {
         let layout = self.layout;
         let kept = [
             layout.interface_in,
@@ -48,57 +62,109 @@ impl Space {
             layout.destination,
             layout.source,
         ];
-        let shadow = self.projected(region, &kept)?;
-        let mut told = Told { blocks: Vec::new(), most, is_whole: true };
-        for part in told.split(self, shadow, layout.interface_in) {
-            let interfaces = self.interface_names(&part);
-            let by = self.bdd.ranges(layout.interface_in, &part.values)?;
-            for part in told.split(self, part.rest, layout.protocol) {
-                let protocols = narrowed(&part.values, |n| n as u8);
-                let of = self.bdd.ranges(layout.protocol, &part.values)?;
-                let of = self.bdd.and(by, of)?;
-                for part in told.split(self, part.rest, layout.destination_port) {
-                    let ports = narrowed(&part.values, |n| n as u16);
-                    let at = self.bdd.ranges(layout.destination_port, &part.values)?;
-                    let at = self.bdd.and(of, at)?;
-                    self.ends(&mut told, part.rest, region, at, (&interfaces, &protocols, &ports))?;
-                }
-            }
+        let told = if among.tells_answers { region } else { self.whatever_answers(region)? };
+        let mut told = self.reduced(told, among.care)?;
+        if among.may_overlap {
+            told = self.simplified(told, among.care)?;
+            told = self.reduced(told, among.care)?;
         }
-        Ok((told.blocks, told.is_whole))
+        let shadow = self.projected(told, &kept)?;
+        let mut heads = Heads { cells: Vec::new(), most: among.most, is_whole: true };
+        heads.below(self, shadow, &Cell::new(), &HEAD);
+        let Heads { cells: heads, mut is_whole, .. } = heads;
+        let has_features = self.bdd.support(told).into_iter().any(|v| !self.axis(v).0.is_head());
+        let cells = match has_features {
+            true => {
+                let mut cells = Vec::new();
+                for head in heads {
+                    is_whole &= self.with_features(told, among, &head, &mut cells)?;
+                }
+                self.merged(cells)
+            }
+            false => heads,
+        };
+        let cells = match among.may_overlap && cells.len() <= MOST_WIDENED {
+            true => self.widened(cells, told, among.care)?,
+            false => cells,
+        };
+        let mut blocks = Vec::with_capacity(cells.len());
+        for cell in cells {
+            blocks.push(self.block(region, &cell)?);
+        }
+        Ok((blocks, is_whole))
     }
 
-    fn ends(
+    /// The packets of a head by what they have in common beside it.
+    fn with_features(
         &mut self,
-        told: &mut Told,
-        rest: Region,
         region: Region,
-        at: Region,
-        head: Head<'_>,
-    ) -> Result<(), Undecided> {
+        among: Among,
+        head: &Cell,
+        found: &mut Vec<Cell>,
+    ) -> Result<bool, Undecided> {
+        let shape = self.of_cell(head)?;
+        let care = self.bdd.and(among.care, shape)?;
+        let here = self.bdd.and(region, shape)?;
+        let reduced = self.reduced(here, care)?;
         let layout = self.layout;
-        for part in told.split(self, rest, layout.destination) {
-            let destinations = self.address_set(&part.values);
-            let to = self.bdd.ranges(layout.destination, &part.values)?;
-            let to = self.bdd.and(at, to)?;
-            for part in told.split(self, part.rest, layout.source) {
-                if told.blocks.len() >= told.most {
-                    told.is_whole = false;
-                    return Ok(());
-                }
-                let from = self.bdd.ranges(layout.source, &part.values)?;
-                let inside = self.bdd.and(to, from)?;
-                told.blocks.push(Block {
-                    interfaces: head.0.to_vec(),
-                    protocols: head.1.to_vec(),
-                    ports: head.2.to_vec(),
-                    destinations: destinations.clone(),
-                    sources: self.address_set(&part.values),
-                    region: self.bdd.and(region, inside)?,
-                });
-            }
+        let others: Vec<u32> = self.bdd.support(reduced).into_iter().collect();
+        let others: Vec<u32> =
+            others.into_iter().filter(|variable| !self.axis(*variable).0.is_head()).collect();
+        let asks_bytes = others.iter().any(|v| layout.source_port.variables().contains(v));
+        let beside = self.beside(reduced)?;
+        let both = self.bdd.and(beside, care)?;
+        if both == self.bdd.and(here, care)? && !(asks_bytes && is_mixed(head)) {
+            return self.cells(beside, Among { care, ..among }, head, found);
         }
-        Ok(())
+        // Not the same beside every value of the head: they are told apart.
+        let pieces = pieces(head, asks_bytes);
+        if pieces.is_empty() {
+            return self.cells(here, Among { care, ..among }, head, found);
+        }
+        let mut is_whole = true;
+        for piece in pieces {
+            is_whole &= self.with_features(here, among, &piece, found)?;
+        }
+        Ok(is_whole)
+    }
+
+    /// A region with the fields of every block quantified away.
+    fn beside(&mut self, region: Region) -> Result<Region, Undecided> {
+        let support = self.bdd.support(region);
+        let heads: Vec<u32> = support.into_iter().filter(|v| self.axis(*v).0.is_head()).collect();
+        let cube = self.bdd.cube(heads)?;
+        self.bdd.exists(region, cube)
+    }
+
+    /// The packets of a region, for some answers to what is open.
+    fn whatever_answers(&mut self, region: Region) -> Result<Region, Undecided> {
+        let end = self.layout.end;
+        let asked: Vec<u32> = self.bdd.support(region).range(end..).copied().collect();
+        let cube = self.bdd.cube(asked)?;
+        self.bdd.exists(region, cube)
+    }
+
+    fn block(&mut self, region: Region, cell: &Cell) -> Result<Block, Undecided> {
+        let all = |bits: Bits| vec![(0, bits.greatest())];
+        let values = |axis: Axis, bits: Bits| cell.get(&axis).cloned().unwrap_or_else(|| all(bits));
+        let layout = self.layout;
+        let interfaces = values(Axis::InterfaceIn, layout.interface_in);
+        let protocols = values(Axis::Protocol, layout.protocol);
+        let ports = values(Axis::DestinationPort, layout.destination_port);
+        let destinations = values(Axis::Destination, layout.destination);
+        let sources = values(Axis::Source, layout.source);
+        let inside = self.of_cell(cell)?;
+        Ok(Block {
+            interfaces: self.interface_names(&interfaces),
+            all_but_interfaces: self.other_interfaces(&interfaces),
+            protocols: narrowed(&protocols, |n| n as u8),
+            ports: narrowed(&ports, |n| n as u16),
+            destinations: self.address_set(&destinations),
+            sources: self.address_set(&sources),
+            features: self.features(cell),
+            shape: inside,
+            region: self.bdd.and(region, inside)?,
+        })
     }
 
     /// A region with every field but these quantified away; open questions too.
@@ -110,10 +176,21 @@ impl Space {
         self.bdd.exists(region, cube)
     }
 
+    /// A region with these fields quantified away, and open questions.
+    pub(super) fn without(&mut self, region: Region, fields: &[Bits]) -> Result<Region, Undecided> {
+        let end = self.layout.end;
+        let is_gone = |variable: &u32| {
+            *variable >= end || fields.iter().any(|f| f.variables().contains(variable))
+        };
+        let gone: Vec<u32> = self.bdd.support(region).into_iter().filter(is_gone).collect();
+        let cube = self.bdd.cube(gone)?;
+        self.bdd.exists(region, cube)
+    }
+
     /// The names in a part; none where it is every name there is, loopback's aside.
-    fn interface_names(&self, part: &Part) -> Vec<Box<str>> {
+    fn interface_names(&self, values: &[(u128, u128)]) -> Vec<Box<str>> {
         let count = self.interfaces.count() as u128;
-        let numbers = part.values.iter().flat_map(|(from, to)| *from..=(*to).min(count - 1));
+        let numbers = values.iter().flat_map(|(from, to)| *from..=(*to).min(count - 1));
         let numbers: Vec<u128> = numbers.filter(|number| *number != 0).collect();
         let is_outside = |number: &&u128| **number != self.interfaces.number("lo");
         if numbers.iter().filter(is_outside).count() as u128 + 2 >= count {
@@ -122,9 +199,21 @@ impl Space {
         numbers.into_iter().map(|number| self.interfaces.shown(number)).collect()
     }
 
+    /// The names that are not among these, where every name unknown is.
+    pub(super) fn other_interfaces(&self, values: &[(u128, u128)]) -> Vec<Box<str>> {
+        let count = self.interfaces.count() as u128;
+        let has = |number: u128| values.iter().any(|(from, to)| (*from..=*to).contains(&number));
+        if !has(count - 1) {
+            return Vec::new();
+        }
+        (1..count)
+            .filter(|number| !has(*number))
+            .map(|number| self.interfaces.shown(number))
+            .collect()
+    }
+
     /// Ranges of addresses as networks; every address but those of loopback is every address.
     pub(super) fn address_set(&self, ranges: &[(u128, u128)]) -> SourceSet {
-        let width = self.layout.source.width;
         let greatest = self.layout.source.greatest();
         let (first, last) = match self.is_v6 {
             true => (1, 1),
@@ -132,31 +221,117 @@ impl Space {
         };
         let is_any = ranges == [(0, greatest)] || ranges == [(0, first - 1), (last + 1, greatest)];
         let all = [(0, greatest)];
-        let told = if is_any { &all[..] } else { ranges };
-        let networks = told.iter().flat_map(|range| cover(*range, width));
+        let networks = self.networks_of(if is_any { &all[..] } else { ranges });
+        let loopback = self.networks_of(&[(first, last)]);
+        let others = if is_any { Vec::new() } else { self.networks_of(&gaps(ranges, greatest)) };
+        let all_but: Vec<Prefix> =
+            others.into_iter().filter(|network| !loopback.contains(network)).collect();
+        let is_shorter = all_but.len() < networks.len();
+        SourceSet { networks, is_any, all_but: if is_shorter { all_but } else { Vec::new() } }
+    }
+
+    fn networks_of(&self, ranges: &[(u128, u128)]) -> Vec<Prefix> {
+        let width = self.layout.source.width;
+        let networks = ranges.iter().flat_map(|range| cover(*range, width));
         let prefix = |(first, length): (u128, u32)| Prefix::new(self.address(first), length as u8);
-        SourceSet {
-            networks: networks.filter_map(|network| prefix(network).ok()).collect(),
-            is_any,
-        }
+        networks.filter_map(|network| prefix(network).ok()).collect()
     }
 }
 
-/// What is told of a block before its addresses: interfaces, protocols, ports.
-type Head<'h> = (&'h [Box<str>], &'h [(u8, u8)], &'h [(u16, u16)]);
+/// What lies between ranges that are ascending and apart.
+fn gaps(ranges: &[(u128, u128)], greatest: u128) -> Vec<(u128, u128)> {
+    let mut found = Vec::new();
+    let mut next = Some(0);
+    for (from, to) in ranges {
+        if let Some(begin) = next.filter(|begin| begin < from) {
+            found.push((begin, from - 1));
+        }
+        next = to.checked_add(1);
+    }
+    found.extend(next.filter(|begin| *begin <= greatest).map(|begin| (begin, greatest)));
+    found
+}
 
-struct Told {
-    blocks: Vec<Block>,
+/// The fields of every block, in the order of the variables.
+const HEAD: [Axis; 5] =
+    [Axis::InterfaceIn, Axis::Protocol, Axis::DestinationPort, Axis::Destination, Axis::Source];
+
+/// Blocks by the fields that all of them have.
+struct Heads {
+    cells: Vec<Cell>,
     most: usize,
     is_whole: bool,
 }
 
-impl Told {
-    fn split(&mut self, space: &Space, region: Region, field: Bits) -> Vec<Part> {
-        let parts = space.bdd.split(region, field, MOST_RANGES);
-        self.is_whole &= parts.is_some();
-        parts.unwrap_or_default()
+impl Heads {
+    fn below(&mut self, space: &Space, region: Region, known: &Cell, axes: &[Axis]) {
+        let Some((axis, rest)) = axes.split_first() else {
+            if self.cells.len() < self.most {
+                self.cells.push(known.clone());
+            } else {
+                self.is_whole = false;
+            }
+            return;
+        };
+        let bits = space.bits_of(*axis);
+        let Some(parts) = space.bdd.split(region, bits, MOST_RANGES) else {
+            self.is_whole = false;
+            return;
+        };
+        for part in parts {
+            if self.cells.len() >= self.most {
+                self.is_whole = false;
+                return;
+            }
+            let mut cell = known.clone();
+            if part.values != [(0, bits.greatest())] {
+                cell.insert(*axis, part.values);
+            }
+            self.below(space, part.rest, &cell, rest);
+        }
     }
+}
+
+/// Whether the bytes in which ports and messages stand are both among the packets of a head.
+fn is_mixed(head: &Cell) -> bool {
+    kinds(head).len() > 1
+}
+
+/// The protocols of a head: ICMP, ICMPv6, and those that are neither.
+fn kinds(head: &Cell) -> Vec<Vec<(u128, u128)>> {
+    let all = vec![(0, 255)];
+    let protocols = head.get(&Axis::Protocol).unwrap_or(&all);
+    let within = |low: u128, high: u128| {
+        protocols.iter().filter_map(move |(from, to)| {
+            let (from, to) = (low.max(*from), high.min(*to));
+            (from <= to).then_some((from, to))
+        })
+    };
+    let others = within(0, 0).chain(within(2, 57)).chain(within(59, 255)).collect();
+    let kinds: Vec<Vec<(u128, u128)>> =
+        vec![within(1, 1).collect(), within(58, 58).collect(), others];
+    kinds.into_iter().filter(|kind| !kind.is_empty()).collect()
+}
+
+/// A head in pieces: by kind of protocol, else by range of ports. None where it is one already.
+fn pieces(head: &Cell, by_kind: bool) -> Vec<Cell> {
+    let divided = |axis: Axis, values: Vec<Vec<(u128, u128)>>| -> Vec<Cell> {
+        let piece = |values| {
+            let mut piece = head.clone();
+            piece.insert(axis, values);
+            piece
+        };
+        values.into_iter().map(piece).collect()
+    };
+    if by_kind && is_mixed(head) {
+        return divided(Axis::Protocol, kinds(head));
+    }
+    for axis in [Axis::Protocol, Axis::DestinationPort] {
+        if let Some(ranges) = head.get(&axis).filter(|ranges| ranges.len() > 1) {
+            return divided(axis, ranges.iter().map(|range| vec![*range]).collect());
+        }
+    }
+    Vec::new()
 }
 
 fn narrowed<T>(values: &[(u128, u128)], narrow: impl Fn(u128) -> T) -> Vec<(T, T)> {

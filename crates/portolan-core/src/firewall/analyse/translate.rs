@@ -2,14 +2,14 @@
 
 use super::chain::{Did, Run, Step, write};
 use super::effect::{Effect, Translated};
-use super::evaluate::Evaluated;
+use super::evaluate::{Evaluated, Memo, Place};
 use super::number::{Number, in_ranges};
 use super::space::{Question, Space};
 use super::stream::{Stream, Streams};
 use super::surroundings::first_address;
 use crate::firewall::bdd::{Bits, Region, Undecided};
 use crate::firewall::nat_order::orders;
-use crate::firewall::{ChainId, Hook, Nat, NatKind, bits};
+use crate::firewall::{ChainId, Expression, Hook, Nat, NatKind, Span, bits};
 
 use super::layout::State;
 
@@ -171,10 +171,10 @@ impl Run<'_> {
             let Some(expression) = expression else { continue };
             let at = self.place(step.id, &stream.effect);
             let width = if is_port { 16 } else { self.space.layout.source.width };
-            let parts = match self.space.evaluate(expression, at, &mut self.memo)? {
+            let parts = match self.space.chosen_end(expression, at, &mut self.memo)? {
                 Evaluated::Numbers(parts) => parts,
                 Evaluated::Open(_) => {
-                    let what = if is_port { "port" } else { "address" };
+                    let what = if is_port { "a port" } else { "an address" };
                     vec![self.any_number(width, step.id, what)?]
                 }
             };
@@ -192,15 +192,19 @@ impl Run<'_> {
         let mut effect = stream.effect;
         match nat.kind {
             NatKind::Redirect => address = self.redirected(&mut effect)?,
-            NatKind::Masquerade => address = Some(self.masqueraded(&effect, step.id)?),
+            NatKind::Masquerade => address = Some(self.masqueraded(&effect)?),
             NatKind::Dnat | NatKind::Snat | NatKind::Tproxy => {}
         }
         if nat.flags.iter().any(|flag| matches!(&**flag, "prefix" | "netmap")) {
-            let width = self.space.layout.source.width;
-            address = Some(self.any_number(width, step.id, "address")?);
+            address = Some(match nat.address.as_ref() {
+                Some(Expression::OneOf(Span::Numbers { low, high })) => {
+                    self.space.within_network((*low, *high), is_source, &effect)?
+                }
+                _ => self.any_number(self.space.layout.source.width, step.id, "an address")?,
+            });
         }
         if is_source && port.is_none() && nat.flags.iter().any(|flag| flag.contains("random")) {
-            port = Some(self.any_number(16, step.id, "port")?);
+            port = Some(self.space.any_number(16, "random source port", "a port by chance")?);
         }
         let addressed = address.as_ref().map_or(Region::ALL, |number| number.known);
         let lost = self.space.bdd.minus(packets, addressed)?;
@@ -293,13 +297,10 @@ impl Run<'_> {
     }
 
     /// The address of the interface it leaves by; any, where that is not known.
-    fn masqueraded(
-        &mut self,
-        effect: &Effect,
-        rule: crate::firewall::RuleId,
-    ) -> Result<Number, Undecided> {
+    fn masqueraded(&mut self, effect: &Effect) -> Result<Number, Undecided> {
         let layout = self.space.layout;
-        let any = self.any_number(layout.source.width, rule, "address")?;
+        // Of whatever rule, it is the same for the same packet.
+        let any = self.space.any_number(layout.source.width, "masquerade", OWN_ADDRESS)?;
         if !self.around.world.is_known() {
             return Ok(any);
         }
@@ -358,8 +359,8 @@ impl Run<'_> {
             true => (layout.source, layout.source_port),
             false => (layout.destination, layout.destination_port),
         };
-        let new_address = self.any_number(address.width, rule, "address")?;
-        let new_port = self.any_number(port.width, rule, "port")?;
+        let new_address = self.any_number(address.width, rule, "an address")?;
+        let new_port = self.any_number(port.width, rule, "a port")?;
         write(effect, address, &new_address);
         write(effect, port, &new_port);
         effect.is_translated = true;
@@ -380,7 +381,59 @@ impl Run<'_> {
     }
 }
 
+/// What a masqueraded packet's source becomes, where that is not known.
+pub(super) const OWN_ADDRESS: &str = "this machine's address";
+
 impl Space {
+    /// A number nobody knows: a question a bit. The same key is the same number.
+    pub(super) fn any_number(
+        &mut self,
+        width: u32,
+        key: &str,
+        what: &str,
+    ) -> Result<Number, Undecided> {
+        let mut number = Number::constant(0, width);
+        for (place, bit) in number.bits.iter_mut().enumerate() {
+            let key = format!("unknown {key} {place}");
+            let text = what.to_owned();
+            let question = Question { text, rule: None, presumed: None, is_choice: true };
+            *bit = self.question(key, question)?;
+        }
+        Ok(number)
+    }
+
+    /// What a translation says an end becomes. Of several the kernel chooses by the packet's ends, the same
+    /// in whichever rule they stand.
+    fn chosen_end(
+        &mut self,
+        end: &Expression,
+        at: Place<'_>,
+        memo: &mut Memo,
+    ) -> Result<Evaluated, Undecided> {
+        match end {
+            Expression::OneOf(span) => self.one_of(span, &|| "an end".to_owned()),
+            other => self.evaluate(other, at, memo),
+        }
+    }
+
+    /// The address with the same host part in another network (NETMAP, `dnat ip prefix to`).
+    fn within_network(
+        &mut self,
+        (low, high): (u128, u128),
+        is_source: bool,
+        effect: &Effect,
+    ) -> Result<Number, Undecided> {
+        let field = if is_source { self.layout.source } else { self.layout.destination };
+        let before = self.bits_now(field, effect)?;
+        let mut number = Number::constant(low, field.width);
+        for ((variable, before), bit) in field.variables().zip(before).zip(&mut number.bits) {
+            if field.bit(low ^ high, variable) == Some(true) {
+                *bit = before;
+            }
+        }
+        Ok(number)
+    }
+
     /// Writes the variables of one field into another.
     fn bind(
         &mut self,

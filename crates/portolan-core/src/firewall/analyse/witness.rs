@@ -172,9 +172,12 @@ impl Space {
                 region = self.bdd.and(region, wish)?;
             }
         }
+        let (by_lo, to_lo) = (self.comes_by("lo")?, self.leaves_by("lo")?);
         let known = self.bdd.range(layout.interface_out, 1, u128::MAX)?;
-        if self.bdd.meets(region, known) {
-            region = self.bdd.and(region, known)?;
+        for wish in [!by_lo, known, !to_lo] {
+            if self.bdd.meets(region, wish) {
+                region = self.bdd.and(region, wish)?;
+            }
         }
         Ok(region)
     }

@@ -17,7 +17,7 @@ mod operand;
 mod scope;
 mod set;
 mod statement;
-mod symbol;
+pub(super) mod symbol;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -3,10 +3,10 @@
 use crate::firewall::bits;
 
 /// Words and their numbers.
-pub(super) type Symbols = &'static [(&'static str, u128)];
+pub(in crate::firewall) type Symbols = &'static [(&'static str, u128)];
 
 /// The number of a word.
-pub(super) fn number(symbols: Symbols, word: &str) -> Option<u128> {
+pub(in crate::firewall) fn number(symbols: Symbols, word: &str) -> Option<u128> {
     symbols.iter().find(|(name, _)| *name == word).map(|(_, number)| *number)
 }
 
@@ -46,7 +46,7 @@ pub(super) const TCP_FLAGS: Symbols = &[
 ];
 
 /// `icmp type` (RFC 792 and others).
-pub(super) const ICMP_TYPE: Symbols = &[
+pub(in crate::firewall) const ICMP_TYPE: Symbols = &[
     ("echo-reply", 0),
     ("destination-unreachable", 3),
     ("source-quench", 4),
@@ -77,7 +77,7 @@ pub(super) const ICMP_CODE: Symbols = &[
 ];
 
 /// `icmpv6 type` (RFC 4443 and others).
-pub(super) const ICMP6_TYPE: Symbols = &[
+pub(in crate::firewall) const ICMP6_TYPE: Symbols = &[
     ("destination-unreachable", 1),
     ("packet-too-big", 2),
     ("time-exceeded", 3),

@@ -32,7 +32,7 @@ pub(crate) fn diff(arguments: &Diff, global: &Global) -> Result<Exit> {
         render::firewall::diff::text(&mut screen, &report)?;
         render::gap::print(&report.gaps, global.color);
     }
-    let is_equal = report.found.as_ref().map(|all| all.iter().all(|one| one.regions.is_empty()));
+    let is_equal = report.found.as_ref().and_then(ops::firewall::compare::Compared::is_equal);
     Ok(exit(is_equal, &report.gaps))
 }
 

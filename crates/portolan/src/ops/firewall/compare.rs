@@ -3,7 +3,7 @@
 use anyhow::Result;
 use portolan_core::firewall::TABLE;
 use portolan_core::firewall::analyse::{
-    self, AnalyseError, DEFAULT_BUDGET, Differences, Disparity, Finding, Space,
+    self, AnalyseError, DEFAULT_BUDGET, Difference, Differences, Disparity, Finding, Space,
 };
 use portolan_core::firewall::simulate::{Prepared, Way};
 use portolan_core::firewall::{Family, Hook, Rule, Ruleset, Statement, Table, World};
@@ -89,39 +89,62 @@ pub(crate) fn parity(sources: &Sources) -> Result<Report<Vec<Disparity>>> {
     report(rules, found)
 }
 
+/// What two rulesets do differently.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    /// The rules before; those after are the report's.
+    pub(crate) before: Ruleset,
+    /// For each family.
+    pub(crate) found: Vec<Differences>,
+}
+
+impl Compared {
+    /// Whether the same becomes of every packet; `None` where that is not known.
+    pub(crate) fn is_equal(&self) -> Option<bool> {
+        let none =
+            |of: fn(&Differences) -> &[Difference]| self.found.iter().all(|f| of(f).is_empty());
+        match (none(|found| &found.regions), none(|found| &found.open)) {
+            (false, _) => Some(false),
+            (true, true) => Some(true),
+            (true, false) => None,
+        }
+    }
+}
+
 /// Compares two rulesets; for each family what differs.
 ///
 /// # Errors
 /// Rules that cannot be read, an analysis that contradicts the simulator.
-pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Vec<Differences>>> {
+pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Compared>> {
     let (old, new) = (source::one(before)?, source::one(after)?);
     let nothing = World::default();
     let found = compared(&old, &new, &nothing);
-    let is_as_written = translations(&old) == translations(&new);
+    let writes_alike = writing(&old) == writing(&new);
     let rules = Rules { ruleset: new, world: World::default(), gaps: Vec::new(), is_live: false };
+    let found = found.map(|found| Compared { before: old, found });
     let mut report = report(rules, found)?;
-    if !is_as_written {
+    if report.found.as_ref().is_some_and(|found| found.is_equal().is_none()) {
         let hint = "portolan firewall simulate shows where one packet is sent";
-        let what = "where packets are translated to: the rules about it are not the same";
+        let what = "whether some packets are sent to the same end";
         report.gaps.push(Gap::new(what, Why::Unsupported, hint));
-        // That the same is let through is not yet that the same becomes of it.
-        let is_equal = |found: &Vec<Differences>| found.iter().all(|one| one.regions.is_empty());
-        report.found = report.found.filter(|found| !is_equal(found));
+    }
+    if !writes_alike {
+        let what = "what rules write into packets (marks, DSCP, TTL); these rules are not the same";
+        report.gaps.push(Gap::aside(what, Why::NotLooked, ""));
     }
     Ok(report)
 }
 
-/// A rule that translates: its chain, where packets enter that, and the rule as written.
-type Translating<'r> = (&'r str, Option<(Hook, i32)>, &'r str);
+/// A rule that writes into packets: its chain, where packets enter that, and the rule as written.
+type Writing<'r> = (&'r str, Option<(Hook, i32)>, &'r str);
 
-/// The rules that translate, with where they stand.
-fn translations(ruleset: &Ruleset) -> Vec<Translating<'_>> {
-    let translates = |rule: &&Rule| {
-        rule.statements.iter().any(|statement| matches!(statement, Statement::Nat(_)))
+fn writing(ruleset: &Ruleset) -> Vec<Writing<'_>> {
+    let writes = |rule: &&Rule| {
+        rule.statements.iter().any(|statement| matches!(statement, Statement::Assign { .. }))
     };
     let all = ruleset.chains().flat_map(|(_, chain)| {
         let place = chain.base.as_ref().map(|base| (base.hook, base.priority));
-        let rules = chain.rules.iter().filter(translates);
+        let rules = chain.rules.iter().filter(writes);
         rules.map(move |rule| (&*chain.name, place, &*rule.text))
     });
     all.collect()

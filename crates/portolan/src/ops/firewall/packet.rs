@@ -189,7 +189,8 @@ fn state(word: &str) -> Result<u128> {
     })
 }
 
-const FLAGS: [(&str, TcpFlags); 8] = [
+/// The words for flags of TCP.
+pub(crate) const FLAGS: [(&str, TcpFlags); 8] = [
     ("fin", TcpFlags::FIN),
     ("syn", TcpFlags::SYN),
     ("rst", TcpFlags::RST),
@@ -214,43 +215,14 @@ fn flags(words: &str) -> Result<TcpFlags> {
     Ok(all)
 }
 
-/// Names of nft(8) for the types people ask about; all others by number.
-const ICMP: [(&str, u8); 8] = [
-    ("echo-reply", 0),
-    ("destination-unreachable", 3),
-    ("redirect", 5),
-    ("echo-request", 8),
-    ("time-exceeded", 11),
-    ("parameter-problem", 12),
-    ("timestamp-request", 13),
-    ("timestamp-reply", 14),
-];
-
-const ICMPV6: [(&str, u8); 13] = [
-    ("destination-unreachable", 1),
-    ("packet-too-big", 2),
-    ("time-exceeded", 3),
-    ("parameter-problem", 4),
-    ("echo-request", 128),
-    ("echo-reply", 129),
-    ("mld-listener-query", 130),
-    ("mld-listener-report", 131),
-    ("nd-router-solicit", 133),
-    ("nd-router-advert", 134),
-    ("nd-neighbor-solicit", 135),
-    ("nd-neighbor-advert", 136),
-    ("mld2-listener-report", 143),
-];
-
 fn icmp_type(word: &str, protocol: u8) -> Result<u8> {
-    let names: &[(&str, u8)] = match protocol {
-        1 => &ICMP,
-        58 => &ICMPV6,
-        _ => return Err(Fault::new("only ICMP has types", "leave --type away")),
-    };
-    let named = names.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
+    if !matches!(protocol, 1 | 58) {
+        return Err(Fault::new("only ICMP has types", "leave --type away"));
+    }
+    let is_v6 = protocol == 58;
+    let named = IcmpMessage::named(word, is_v6);
     named.or_else(|| word.parse().ok()).ok_or_else(|| {
-        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        let known: Vec<&str> = IcmpMessage::names(is_v6).collect();
         Fault::new(
             format!("`{word}` is no ICMP type known here"),
             format!("write its number, or {}", known.join(", ")),

@@ -8,7 +8,8 @@ use portolan_core::firewall::analyse::{Allowed, Block, SourceSet};
 use serde_json::{Value, json};
 
 use super::block::{address_words, networks, places};
-use super::walk_words::protocol_word;
+use super::feature::{features_json, message_words, other_words, state_words};
+use super::walk_words::{has_ports, protocol_word};
 use crate::ops::firewall::search::Report;
 use crate::render::json::Document;
 use crate::render::screen::Screen;
@@ -70,7 +71,10 @@ impl<'r> Line<'r> {
 fn is_alike(one: &Allowed, other: &Allowed) -> bool {
     let ends = |allowed: &Allowed| (allowed.block.destinations.is_any, allowed.becomes);
     let (a, b) = (&one.block, &other.block);
-    let is_same = a.interfaces == b.interfaces && a.protocols == b.protocols && a.ports == b.ports;
+    let is_same = a.interfaces == b.interfaces
+        && a.protocols == b.protocols
+        && a.ports == b.ports
+        && a.features == b.features;
     // A chain has a rule for each family.
     let chains =
         |allowed: &Allowed| allowed.rules.iter().map(|rule| rule.chain).collect::<Vec<_>>();
@@ -118,10 +122,6 @@ fn traffic(block: Option<&Block>) -> String {
         (_, [any]) if *any == "0-65535" => format!("any/{protocols}"),
         _ => format!("{}/{protocols}", ports.join(", ")),
     }
-}
-
-const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
 fn protocols(block: &Block) -> String {
@@ -186,6 +186,9 @@ fn notes(line: &Line<'_>) -> Vec<String> {
     if let Some((address, port)) = first.becomes {
         notes.push(format!("translated to {}", std::net::SocketAddr::new(address, port)));
     }
+    notes.extend(state_words(&first.block.features));
+    notes.extend(message_words(&first.block.features, is_v6(&first.block.sources)));
+    notes.extend(other_words(&first.block.features));
     notes.extend(first.depends_on.iter().map(|open| format!("only if {}", open.text)));
     notes
 }
@@ -219,6 +222,7 @@ fn line_json(line: &Line<'_>, report: &Report) -> Value {
         "sources": both(|block| &block.sources),
         "destinations": both(|block| &block.destinations),
         "interfaces": line.block().map(|block| &block.interfaces),
+        "features": line.block().map(|block| features_json(&block.features)),
         "depends_on": open,
         "translated_to": to.map(|(address, port)| json!({"address": address, "port": port})),
         "rules": places(line.rules(), &report.ruleset),

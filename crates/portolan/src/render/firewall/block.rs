@@ -1,17 +1,18 @@
 //! Blocks of packets and witnesses, the same wherever they are told.
 
 use portolan_core::firewall::analyse::{Block, SourceSet, Witness};
-use portolan_core::firewall::{Packet, RuleId, Ruleset};
+use portolan_core::firewall::{RuleId, Ruleset};
 use portolan_core::net::Prefix;
 use serde_json::{Value, json};
 
+use super::feature::{features_json, interface_words, message_words, other_words, state_words};
 use super::place::PlaceJson;
 use super::simulate_json::packet_json;
-use super::walk_words::protocol_word;
+use super::walk_words::{has_ports, protocol_word};
 use crate::render::sanitize::sanitize;
 
 /// So many networks are told in a line of text.
-const SHOWN: usize = 4;
+const SHOWN: usize = 6;
 
 /// A block as JSON; `transport` is null where it is more than one.
 pub(super) fn block_json(block: &Block) -> Value {
@@ -21,6 +22,7 @@ pub(super) fn block_json(block: &Block) -> Value {
         "ports": ports(block),
         "transport": transport(block),
         "interfaces": block.interfaces.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "features": features_json(&block.features),
     })
 }
 
@@ -29,11 +31,15 @@ pub(super) fn networks(set: &SourceSet) -> Vec<String> {
 }
 
 fn ports(block: &Block) -> Vec<String> {
+    ranges(&block.ports)
+}
+
+fn ranges(ports: &[(u16, u16)]) -> Vec<String> {
     let word = |(from, to): &(u16, u16)| match from == to {
         true => from.to_string(),
         false => format!("{from}-{to}"),
     };
-    block.ports.iter().map(word).collect()
+    ports.iter().map(word).collect()
 }
 
 fn transport(block: &Block) -> Option<String> {
@@ -45,11 +51,6 @@ fn transport(block: &Block) -> Option<String> {
 
 /// A block in a line; sources that are those asked for by that name.
 pub(super) fn block_words(block: &Block, asked: Option<&(String, Vec<Prefix>)>) -> String {
-    let ports = match block.ports.as_slice() {
-        [(0, u16::MAX)] => "any port".to_owned(),
-        _ => cut(&ports(block)),
-    };
-    let transport = transport(block).unwrap_or_else(|| "any protocol".to_owned());
     let is_asked = |(_, networks): &&(String, Vec<Prefix>)| {
         let is_v6 = |prefix: &Prefix| prefix.address().is_ipv6();
         let family = block.sources.networks.first().map(is_v6);
@@ -60,23 +61,83 @@ pub(super) fn block_words(block: &Block, asked: Option<&(String, Vec<Prefix>)>) 
         Some((name, _)) => sanitize(name).to_string(),
         None => address_words(&block.sources),
     };
-    let mut words = format!("{transport} {ports} from {sources}");
+    let mut words = format!("{} from {sources}", traffic_words(block));
     if !block.destinations.is_any {
         words.push_str(&format!(" to {}", address_words(&block.destinations)));
     }
     if !block.interfaces.is_empty() {
-        let names: Vec<String> =
-            block.interfaces.iter().map(|name| sanitize(name).to_string()).collect();
-        words.push_str(&format!(" by {}", cut(&names)));
+        let names = interface_words(&block.interfaces, &block.all_but_interfaces);
+        words.push_str(&format!(" by {names}"));
+    }
+    for other in other_words(&block.features) {
+        words.push_str(&format!(", {other}"));
     }
     words
 }
 
-pub(super) fn address_words(set: &SourceSet) -> String {
-    if set.is_any { "any".to_owned() } else { cut(&networks(set)) }
+/// State, transport, ports or message: `new tcp 22`, `icmpv6 type 134 (nd-router-advert)`.
+fn traffic_words(block: &Block) -> String {
+    let state = state_words(&block.features).map(|words| words + " ").unwrap_or_default();
+    let is_any_port = matches!(block.ports.as_slice(), [(0, u16::MAX)]);
+    let with_ports = block.protocols.iter().all(|(from, to)| (*from..=*to).all(has_ports));
+    let is_v6 = block.protocols == [(58, 58)];
+    let what = match message_words(&block.features, is_v6) {
+        Some(messages) => format!(" {messages}"),
+        None if !is_any_port => format!(" {}", port_words(block)),
+        None if with_ports => " any port".to_owned(),
+        None => String::new(),
+    };
+    format!("{state}{}{what}", protocol_words(block))
 }
 
-fn cut(words: &[String]) -> String {
+/// The ports, or those they are not where these are fewer.
+fn port_words(block: &Block) -> String {
+    let gaps = gaps(&block.ports);
+    match gaps.len() < block.ports.len() {
+        true => format!("any port but {}", cut(&ranges(&gaps))),
+        false => cut(&ports(block)),
+    }
+}
+
+fn gaps(ports: &[(u16, u16)]) -> Vec<(u16, u16)> {
+    let mut found = Vec::new();
+    let mut next = Some(0);
+    for (from, to) in ports {
+        if let Some(begin) = next.filter(|begin| begin < from) {
+            found.push((begin, from - 1));
+        }
+        next = to.checked_add(1);
+    }
+    found.extend(next.map(|begin| (begin, u16::MAX)));
+    found
+}
+
+fn protocol_words(block: &Block) -> String {
+    let count: usize = block.protocols.iter().map(|(a, b)| usize::from(b - a) + 1).sum();
+    let all = || block.protocols.iter().flat_map(|(first, last)| *first..=*last);
+    let others = || {
+        let mut others = (0..=u8::MAX).filter(|n| !all().any(|one| one == *n)).map(protocol_word);
+        let first: Vec<String> = others.by_ref().take(SHOWN).collect();
+        others.next().is_none().then(|| first.join(", "))
+    };
+    match (count, others()) {
+        (256, _) => "any protocol".to_owned(),
+        (_, Some(others)) => format!("any protocol but {others}"),
+        _ => cut(&all().map(protocol_word).collect::<Vec<_>>()),
+    }
+}
+
+pub(super) fn address_words(set: &SourceSet) -> String {
+    match (set.is_any, set.all_but.as_slice()) {
+        (true, _) => "any".to_owned(),
+        (false, []) => cut(&networks(set)),
+        (false, but) => {
+            format!("any but {}", cut(&but.iter().map(ToString::to_string).collect::<Vec<_>>()))
+        }
+    }
+}
+
+pub(super) fn cut(words: &[String]) -> String {
     let shown = words.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match words.len().saturating_sub(SHOWN) {
         0 => shown,
@@ -95,20 +156,6 @@ pub(super) fn witness_json(witness: Option<&Witness>) -> Value {
         object.insert("answers".to_owned(), Value::Array(answers));
     }
     value
-}
-
-/// A packet in a few words.
-pub(super) fn packet_words(packet: &Packet) -> String {
-    let end = |address: std::net::IpAddr, port: u16| match packet.protocol {
-        6 | 17 | 33 | 132 | 136 => std::net::SocketAddr::new(address, port).to_string(),
-        _ => address.to_string(),
-    };
-    format!(
-        "{} {} → {}",
-        protocol_word(packet.protocol),
-        end(packet.source, packet.source_port),
-        end(packet.destination, packet.destination_port)
-    )
 }
 
 /// Rules as JSON.

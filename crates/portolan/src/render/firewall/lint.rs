@@ -6,8 +6,9 @@ use anyhow::Result;
 use portolan_core::firewall::analyse::Finding;
 use serde_json::{Value, json};
 
-use super::block::{packet_words, places, rule_text, witness_json};
+use super::block::{places, rule_text, witness_json};
 use super::place::PlaceJson;
+use super::simulate::packet_words;
 use crate::ops::firewall::compare::{Linted, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;

@@ -9,6 +9,7 @@ pub(crate) mod block;
 pub(crate) mod compile;
 pub(crate) mod confirm;
 pub(crate) mod diff;
+mod feature;
 pub(crate) mod lint;
 mod members;
 pub(crate) mod off;

@@ -6,7 +6,8 @@ use anyhow::Result;
 use portolan_core::firewall::analyse::{Allowed, Answer, Block};
 use serde_json::{Value, json};
 
-use super::block::{block_json, block_words, packet_words, places, rule_text, witness_json};
+use super::block::{block_json, block_words, places, rule_text, witness_json};
+use super::simulate::packet_words;
 use crate::ops::firewall::search::Report;
 use crate::render::json::Document;
 use crate::render::screen::Screen;

@@ -62,6 +62,17 @@ pub(super) fn packet_words(packet: &Packet) -> String {
     if matches!(packet.protocol, 1 | 58) {
         words.push_str(&format!(" type {} code {}", packet.icmp.kind, packet.icmp.code));
     }
+    if let Some(state) = packet.state.filter(|state| *state != packet.fresh_state()) {
+        words.push_str(&format!(" {}", state_word(state)));
+    }
+    if packet.is_later_fragment {
+        words.push_str(" later fragment");
+    }
+    for (name, mark) in [("mark", packet.mark), ("ct mark", packet.ct_mark)] {
+        if mark != 0 {
+            words.push_str(&format!(" {name} {mark:#x}"));
+        }
+    }
     if !packet.interface_in.is_empty() {
         words.push_str(&format!(" in {}", sanitize(&packet.interface_in)));
     }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::place::PlaceJson;
 use super::walk_words::{
-    did_word, kind_word, note_words, outcome_word, protocol_word, reject_words, state_word,
-    target_word,
+    did_word, flag_words, kind_word, note_words, outcome_word, protocol_word, reject_words,
+    state_word, target_word,
 };
 use crate::ops::firewall::simulate::Report;
 use crate::render::json::Document;
@@ -96,6 +96,16 @@ pub(super) fn packet_json(packet: &Packet) -> Value {
         fields.insert("transport".to_owned(), protocol_word(packet.protocol).into());
         fields.insert("mark".to_owned(), packet.mark.into());
         fields.insert("ct_mark".to_owned(), packet.ct_mark.into());
+        let state = packet.state.unwrap_or_else(|| packet.fresh_state());
+        fields.insert("state".to_owned(), state_word(state).into());
+        fields.insert("in".to_owned(), (*packet.interface_in).into());
+        fields.insert("out".to_owned(), packet.interface_out.as_deref().into());
+        let is_icmp = matches!(packet.protocol, 1 | 58);
+        let flags = (packet.protocol == 6).then(|| flag_words(packet.tcp_flags.0));
+        fields.insert("flags".to_owned(), flags.into());
+        let icmp = is_icmp.then_some(packet.icmp);
+        fields.insert("type".to_owned(), icmp.map(|icmp| icmp.kind).into());
+        fields.insert("code".to_owned(), icmp.map(|icmp| icmp.code).into());
     }
     json
 }

@@ -1,9 +1,9 @@
 //! Words for what a simulated packet meets, the same wherever they are told.
 
 use portolan_core::firewall::simulate::{Decision, Did, NoWay, Note, Outcome, Station, Step, Walk};
-use portolan_core::firewall::{ChainId, NatKind, RejectWith, RuleId, Ruleset, Target};
+use portolan_core::firewall::{ChainId, NatKind, RejectWith, RuleId, Ruleset, Target, TcpFlags};
 
-use crate::ops::firewall::packet::STATES;
+use crate::ops::firewall::packet::{FLAGS, STATES};
 use crate::render::sanitize::sanitize;
 
 pub(super) fn protocol_word(protocol: u8) -> String {
@@ -24,14 +24,19 @@ pub(super) fn protocol_word(protocol: u8) -> String {
     known.to_owned()
 }
 
+/// Whether packets of a protocol have ports.
+pub(super) const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
+}
+
+/// The flags of TCP in a byte, from the lowest bit.
+pub(super) fn flag_names(flags: u8) -> Vec<&'static str> {
+    let all = FLAGS.iter().filter(|(_, flag)| TcpFlags(flags).contains(*flag));
+    all.map(|(name, _)| *name).collect()
+}
+
 pub(super) fn flag_words(flags: u8) -> String {
-    let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
-    let set: Vec<&str> = names
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| flags >> bit & 1 == 1)
-        .map(|(_, name)| *name)
-        .collect();
+    let set = flag_names(flags);
     if set.is_empty() { "without flags".to_owned() } else { set.join(",") }
 }
 

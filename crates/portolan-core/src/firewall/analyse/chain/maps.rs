@@ -118,14 +118,9 @@ impl Run<'_> {
         rule: RuleId,
         what: &str,
     ) -> Result<Number, Undecided> {
-        let mut number = Number::constant(0, width);
-        for (place, bit) in number.bits.iter_mut().enumerate() {
-            let key = format!("unknown {what} {rule:?} {place}");
-            let text = "a value that is not known".to_owned();
-            let question = Question { text, rule: Some(rule), presumed: None, is_choice: true };
-            *bit = self.space.question(key, question)?;
-        }
-        Ok(number)
+        // Not by its number: the same rule of another ruleset takes the same.
+        let key = format!("{what} of {:?}", self.ruleset.identity(rule));
+        self.space.any_number(width, &key, what)
     }
 
     /// `notrack`: nothing where there is a connection already.

@@ -12,7 +12,7 @@ use crate::firewall::{
 const BUDGET: usize = 4_000_000;
 
 /// A filter table with these rules in INPUT.
-fn filter(policy: &str, rules: &[&str]) -> String {
+pub(super) fn filter(policy: &str, rules: &[&str]) -> String {
     let rules: String = rules.iter().map(|rule| format!("-A INPUT {rule}\n")).collect();
     format!(
         "*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
@@ -329,12 +329,13 @@ fn rules_in_another_order_that_mean_the_same_are_equal() {
     assert!(compared(&one, &other).regions.is_empty());
     let found = compared(&one, &narrower);
     let [difference] = found.regions.as_slice() else { panic!("{:?}", found.regions) };
-    assert_eq!((difference.before, difference.after), (Outcome::Accept, Outcome::Drop));
+    assert_eq!(difference.before.outcome, Outcome::Accept);
+    assert_eq!(difference.after.outcome, Outcome::Drop);
     assert_eq!(difference.witness.packet.destination_port, 22);
     assert_eq!(difference.way, Way::Input);
 }
 
-fn compared(one: &str, other: &str) -> Differences {
+pub(super) fn compared(one: &str, other: &str) -> Differences {
     let world = World::default();
     let (one, other) = (read(one), read(other));
     let mut space = Space::new(false, &[&one, &other], &world, BUDGET);

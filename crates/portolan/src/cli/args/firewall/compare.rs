@@ -24,15 +24,18 @@ Examples: portolan firewall lint
 Exit code 0: nothing found, 1: findings, 3: the rules are too large to decide.";
 
 pub(crate) const DIFF_HELP: &str = "\
-Compares what becomes of every packet, not how rules are written: the same
-rules in another order are equal if no packet tells them apart. What differs
-is told as networks and ports, with a packet that shows it. `live` is what
-this machine has loaded.
+Compares what becomes of every packet, not how rules are written: whether it
+is let through, and where it is sent. The same rules in another order are equal
+if no packet tells them apart. What differs is told as networks, ports, states,
+flags and whatever else it needs, with the rules that decide on both sides and
+a packet that shows it. `live` is what this machine has loaded. Marks and other
+fields that rules write are compared only as far as they change that.
 
 Examples: portolan firewall diff saved.nft ruleset.json
           portolan firewall diff live ruleset.json --json
 
-Exit code 0: equal, 1: they differ, 3: too large to decide.";
+Exit code 0: equal, 1: they differ, 3: too large to decide, or some addresses
+that packets are sent to are not known.";
 
 pub(crate) const PARITY_HELP: &str = "\
 Compares what IPv4 and IPv6 let in from outside, port by port, TCP and UDP. A

@@ -6,6 +6,8 @@ use std::io;
 
 use portolan_core::firewall::analyse::AnalyseError;
 
+use crate::render::screen::Unread;
+
 /// An error that tells the way out.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -59,8 +61,18 @@ pub(crate) fn is_internal(error: &anyhow::Error) -> bool {
 }
 
 /// Whether the reader of our output has gone, as `head` does: no error of ours.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|e| {
-        e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
+pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
+    let is_it = |error: &io::Error| matches!(error.get_ref(), Some(inner) if inner.is::<Unread>());
+    error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(is_it))
+}
+
+/// What is told once something is done: whether anybody reads it changes nothing of that.
+///
+/// # Errors
+/// As `told`, unless the reader has gone.
+pub(crate) fn once_done(told: anyhow::Result<()>) -> anyhow::Result<()> {
+    match told {
+        Err(error) if is_unread(&error) => Ok(()),
+        told => told,
+    }
 }

@@ -15,6 +15,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// signal(7); the standard library ignores it.
+const SIGPIPE: u8 = 13;
+
 fn main() -> ExitCode {
     let arguments = match cli::args::Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -22,7 +25,8 @@ fn main() -> ExitCode {
     };
     match cli::run(&arguments) {
         Ok(exit) => exit.into(),
-        Err(error) if fault::is_broken_pipe(&error) => exit::Exit::Yes.into(),
+        // As if the signal had ended it: what it was asked is not answered.
+        Err(error) if fault::is_unread(&error) => exit::Exit::Interrupted(SIGPIPE).into(),
         Err(error) => {
             render::error::print(&error, arguments.global.color);
             let is_internal = fault::is_internal(&error);

@@ -8,7 +8,7 @@ use crate::cli::args::firewall::Apply as ApplyArguments;
 use crate::cli::args::{Allow, Change, Deny, Global, Until};
 use crate::cli::firewall::apply;
 use crate::exit::Exit;
-use crate::fault::{Fault, Hinted as _};
+use crate::fault::{Fault, Hinted as _, once_done};
 use crate::ops::firewall::allow::{self, Wish};
 use crate::ops::firewall::change::{self, Edit};
 use crate::ops::firewall::outlook::{Outlook, outlook};
@@ -50,7 +50,10 @@ fn go_on(shown: &Shown<'_>, outlook: &Outlook, how: &Change, global: &Global) ->
     if !how.dry_run {
         shown.edited.draft.write()?;
     }
-    told(shown, if how.dry_run { Fate::Planned } else { Fate::Written }, global)?;
+    match how.dry_run {
+        true => told(shown, Fate::Planned, global)?,
+        false => once_done(told(shown, Fate::Written, global))?,
+    }
     let is_so = shown.edited.done.still.is_empty() && !outlook.is_held_shut();
     Ok(if is_so { Exit::Yes } else { Exit::No })
 }

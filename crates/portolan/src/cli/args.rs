@@ -55,6 +55,7 @@ Exit codes: 0  yes, clean, open
             1  no, findings, not open
             2  no answer: bad usage, a bad file, a failure
             3  no finding, but not everything could be seen
+            128+N  ended by signal N; 141 when nobody reads its output
 
 Start with: portolan                   the chart of this machine
             portolan who 8080          who holds a port

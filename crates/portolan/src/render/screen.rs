@@ -1,6 +1,8 @@
 //! Where results go: standard output, its width and its colour.
 
 use std::env;
+use std::error::Error;
+use std::fmt;
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use anyhow::Result;
@@ -30,8 +32,8 @@ impl Screen {
 
     /// Prints one JSON document and a newline.
     pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.out, document).map_err(io::Error::from)?;
-        self.out.write_all(b"\n")?;
+        serde_json::to_writer(&mut *self, document).map_err(io::Error::from)?;
+        self.write_all(b"\n")?;
         Ok(())
     }
 
@@ -49,11 +51,31 @@ impl Screen {
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
+        self.out.write(bytes).map_err(told_apart)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.out.flush().map_err(told_apart)
+    }
+}
+
+/// Nobody reads standard output any more.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the output")
+    }
+}
+
+impl Error for Unread {}
+
+/// A pipe of ours that broke, told apart from all others: to a tool that ended, of a socket.
+fn told_apart(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, Unread),
+        _ => error,
     }
 }
 

@@ -284,7 +284,7 @@ fn a_filter_that_cannot_be_read_is_refused_with_what_was_meant() {
 }
 
 #[test]
-fn a_reader_that_stops_reading_is_no_error() {
+fn a_reader_that_stops_reading_ends_it_as_the_signal_would() {
     require_root!();
     let netns = Netns::new();
     let _server = netns.python("for port in range(2000, 4000, 2): listener(f'127.0.0.1:{port}')");
@@ -292,5 +292,5 @@ fn a_reader_that_stops_reading_is_no_error() {
         .through(["bash", "-o", "pipefail", "-c", "\"$@\" | head -c 100 >/dev/null", "bash"])
         .inside(&netns)
         .run();
-    assert_eq!((ran.code, &*ran.stderr), (0, ""));
+    assert_eq!((ran.code, &*ran.stderr), (141, ""));
 }

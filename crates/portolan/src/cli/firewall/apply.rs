@@ -10,7 +10,7 @@ use crate::cli::args::Global;
 use crate::cli::args::firewall::Apply;
 use crate::cli::confirm::confirm;
 use crate::exit::Exit;
-use crate::fault::Hinted as _;
+use crate::fault::{Hinted as _, once_done};
 use crate::ops::firewall::change::{self, Applied, Outcome, Plan};
 use crate::render;
 use crate::render::firewall::apply::End;
@@ -40,7 +40,7 @@ pub(crate) fn go_on(plan: &Plan, arguments: &Apply, global: &Global) -> Result<E
     let caught = catch()?;
     let applied = change::apply(plan, arguments.timeout, arguments.drop_flows)?;
     if !global.json {
-        render::firewall::apply::on_trial(&mut screen, plan, &applied.trial)?;
+        once_done(render::firewall::apply::on_trial(&mut screen, plan, &applied.trial))?;
     }
     if arguments.detach && caught.load(Ordering::Relaxed) == 0 {
         return told(&mut screen, plan, &End::OnTrial(applied.trial), global);
@@ -78,10 +78,13 @@ fn catch() -> Result<Arc<AtomicI32>> {
 }
 
 fn told(screen: &mut Screen, plan: &Plan, end: &End, global: &Global) -> Result<Exit> {
-    if global.json {
-        render::firewall::apply::json(screen, plan, end)?;
-    } else {
-        render::firewall::apply::end(screen, plan, end, global.color)?;
+    let told = match global.json {
+        true => render::firewall::apply::json(screen, plan, end),
+        false => render::firewall::apply::end(screen, plan, end, global.color),
+    };
+    match end {
+        End::Planned | End::Refused => told?,
+        _ => once_done(told)?,
     }
     Ok(match end {
         End::Planned | End::OnTrial(_) | End::Confirmed(_) => Exit::Yes,

@@ -6,6 +6,7 @@ use crate::cli::args::Global;
 use crate::cli::args::firewall::Off;
 use crate::cli::confirm::confirm;
 use crate::exit::Exit;
+use crate::fault::once_done;
 use crate::ops::firewall::change;
 use crate::render;
 use crate::render::screen::Screen;
@@ -25,10 +26,9 @@ pub(crate) fn run(arguments: &Off, global: &Global) -> Result<Exit> {
     }
     confirm(render::firewall::off::QUESTION, arguments.yes, global.color)?;
     let trial = change::off(pause, purge)?;
-    if global.json {
-        render::firewall::off::json(&mut screen, false, trial.as_ref())?;
-    } else {
-        render::firewall::off::done(&mut screen, trial.as_ref())?;
-    }
+    once_done(match global.json {
+        true => render::firewall::off::json(&mut screen, false, trial.as_ref()),
+        false => render::firewall::off::done(&mut screen, trial.as_ref()),
+    })?;
     Ok(Exit::Yes)
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::cli::args::Global;
 use crate::exit::Exit;
+use crate::fault::once_done;
 use crate::ops::firewall::change;
 use crate::render;
 use crate::render::screen::Screen;
@@ -12,10 +13,9 @@ use crate::render::screen::Screen;
 pub(crate) fn run(global: &Global) -> Result<Exit> {
     let ended = change::roll_back()?;
     let mut screen = Screen::open(global);
-    if global.json {
-        render::firewall::confirm::rolled_back_json(&mut screen, ended.as_ref())?;
-    } else {
-        render::firewall::confirm::rolled_back(&mut screen, ended.as_ref(), global.color)?;
-    }
+    once_done(match global.json {
+        true => render::firewall::confirm::rolled_back_json(&mut screen, ended.as_ref()),
+        false => render::firewall::confirm::rolled_back(&mut screen, ended.as_ref(), global.color),
+    })?;
     Ok(if ended.is_some() { Exit::Yes } else { Exit::No })
 }

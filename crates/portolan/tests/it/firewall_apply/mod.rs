@@ -12,3 +12,4 @@ mod session;
 mod stage;
 mod trial;
 mod trust;
+mod unread;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::Program;
+use crate::support::{Program, require_root};
 
 const HEAD: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n";
 
@@ -107,7 +107,74 @@ fn lint_names_the_rule_and_what_hides_it() {
     let (four, six) = (clean.display(), six.display());
     Program::line(&format!("firewall lint --rules v4:{four} v6:{six}")).run().expect_code(0);
     Program::line(&format!("firewall parity --rules v4:{four} v6:{six}")).run().expect_code(0);
-    Program::line(&format!("firewall parity --rules v4:{four}")).run().expect_code(1);
+    let alone = |words: &str| Program::line(&format!("firewall {words} --rules v4:{four}")).run();
+    let untold = alone("parity --json").expect_code(3).json();
+    assert!(
+        untold["equal"].is_null() && untold["disparities"] == serde_json::json!([]),
+        "{untold}"
+    );
+    assert_eq!(untold["gaps"][0]["what"], "the rules of IPv6");
+    let told = alone("lint").expect_code(0);
+    assert!(told.stdout.contains("not seen: the rules of IPv6"), "{}", told.stdout);
+    let search = alone("search --to-port 443");
+    assert!(search.stdout.contains("not seen: the rules of IPv6"), "{}", search.stdout);
+    let packet = alone("simulate tcp 2001:db8::1 [2001:db8::2]:443").expect_code(2);
+    assert!(packet.stderr.contains("ip6tables-save"), "{}", packet.stderr);
+}
+
+#[test]
+fn families_are_compared_on_every_way_and_as_far_as_rules_tell_them_apart() {
+    require_root!();
+    let folder = TempDir::new().unwrap();
+    let nft = |name: &str, input: &str, forward: &str, output: &str| {
+        let rules = |of: &str| of.replace(';', "\n");
+        let text = format!(
+            "table inet f {{
+                chain i {{ type filter hook input priority 0; policy drop; {}
+                }}
+                chain f {{ type filter hook forward priority 0; policy drop; {}
+                }}
+                chain o {{ type filter hook output priority 0; policy drop; {}
+                }}
+            }}",
+            rules(input),
+            rules(forward),
+            rules(output)
+        );
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let parity = |path: &str, words: &str| {
+        Program::line(&format!("firewall parity --rules {path} {words} --json")).run()
+    };
+    let open = "ip saddr 10.0.0.0/8 tcp dport 22 accept; meta nfproto ipv6 tcp dport 22 accept";
+    let input = nft("input", open, "", "");
+    let told = parity(&input, "").expect_code(1).json();
+    let one = &told["disparities"][0];
+    assert_eq!(
+        (&one["hook"], &one["ports"], &one["v6"]["state"]),
+        (&"input".into(), &"22".into(), &"open".into())
+    );
+    assert_eq!(told["disparities"].as_array().unwrap().len(), 1);
+    let forward = nft("forward", "", open, "");
+    assert_eq!(parity(&forward, "").expect_code(1).json()["disparities"][0]["hook"], "forward");
+    assert_eq!(parity(&forward, "--hook input").expect_code(0).json()["equal"], true);
+    let calls = "ip daddr 10.0.0.0/8 udp dport 53 accept; meta nfproto ipv6 udp dport 53 accept";
+    let output = nft("output", "", "", calls);
+    let one = &parity(&output, "").expect_code(1).json()["disparities"][0];
+    assert_eq!((&one["hook"], &one["v4"]["sources"][0]), (&"output".into(), &"10.0.0.0/8".into()));
+    // Networks of one's own in both: to compare by eye. The internet in one of them: a finding.
+    let own = "ip saddr 10.0.0.0/8 tcp dport 22 accept; ip6 saddr fd00::/8 tcp dport 22 accept";
+    let told = parity(&nft("own", own, "", ""), "").expect_code(0).json();
+    assert_eq!(told["restricted_in_both"][0]["v6"]["sources"][0], "fd00::/8");
+    let wide = own.replace("fd00::/8", "2001:db8::/32");
+    parity(&nft("wide", &wide, "", ""), "").expect_code(1);
+    // A block list of one family leaves both open.
+    let blocked = "ip saddr 192.0.2.0/24 drop; tcp dport 443 accept";
+    let told = parity(&nft("blocked", blocked, "", ""), "").expect_code(0).json();
+    assert_eq!(told["restricted_in_both"][0]["ports"], "443");
+    parity(&input, "--hook prerouting").expect_code(2);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub use confirm::{Claim, confirm};
 pub use diff::{Beside, Difference, Differences, Fate, diff};
 pub use feature::{Feature, Quantity};
 pub use lint::{Code, Finding, Linted, lint};
-pub use parity::{Disparity, Openness, parity};
+pub use parity::{Disparity, Openness, parity, unlike};
 pub use path::{Arrival, Detail, deciding, fates, fates_among};
 pub use search::{Allowed, Answer, Found, Search, search};
 pub use senders::{Alike, Like, Shadow};

@@ -269,6 +269,19 @@ impl Space {
         self.bdd.intersection([fresh, !by_lo, !by_none, !from_loopback, !to_loopback])
     }
 
+    /// The first packets of connections that go out to another host: not by the loopback interface, not to
+    /// loopback addresses.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub(super) fn going_outside(&mut self) -> Result<Region, Undecided> {
+        let fresh = self.fresh()?;
+        let by_lo = self.leaves_by("lo")?;
+        let address = self.bits_now(self.layout.destination, &Effect::default())?;
+        let to_loopback = self.loopback(&address)?;
+        self.bdd.intersection([fresh, !by_lo, !to_loopback])
+    }
+
     /// The packets of a transport, by IANA's number.
     ///
     /// # Errors

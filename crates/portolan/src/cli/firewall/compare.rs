@@ -38,7 +38,8 @@ pub(crate) fn diff(arguments: &Diff, global: &Global) -> Result<Exit> {
 
 /// Compares the families; 1 where they differ.
 pub(crate) fn parity(arguments: &Parity, global: &Global) -> Result<Exit> {
-    let report = ops::firewall::compare::parity(&arguments.sources.asked())?;
+    let hook = arguments.hook.as_deref();
+    let report = ops::firewall::compare::parity(&arguments.sources.asked(), hook)?;
     let mut screen = Screen::open(global);
     if global.json {
         render::firewall::parity::json(&mut screen, &report)?;
@@ -46,7 +47,8 @@ pub(crate) fn parity(arguments: &Parity, global: &Global) -> Result<Exit> {
         render::firewall::parity::text(&mut screen, &report)?;
         render::gap::print(&report.gaps, global.color);
     }
-    Ok(exit(report.found.as_ref().map(Vec::is_empty), &report.gaps))
+    let is_alike = report.found.as_ref().and_then(Option::as_ref);
+    Ok(exit(is_alike.map(|found| found.known.is_empty()), &report.gaps))
 }
 
 /// `None`: undecided.

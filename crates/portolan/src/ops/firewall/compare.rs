@@ -3,13 +3,14 @@
 use anyhow::Result;
 use portolan_core::firewall::TABLE;
 use portolan_core::firewall::analyse::{
-    self, AnalyseError, DEFAULT_BUDGET, Difference, Differences, Disparity, Finding, Space,
+    self, AnalyseError, Code, DEFAULT_BUDGET, Difference, Differences, Disparity, Finding, Space,
 };
 use portolan_core::firewall::simulate::{Prepared, Way};
 use portolan_core::firewall::{Family, Hook, Rule, Ruleset, Statement, Table, World};
 use portolan_core::net::{Gap, Why};
 
 use super::source::{self, Rules};
+use crate::fault::Fault;
 use crate::ops::firewall::source::Sources;
 
 /// What was found; `None` where the rules are too large to decide.
@@ -57,8 +58,16 @@ pub(crate) fn lint(sources: &Sources) -> Result<Report<Linted>> {
         analyse::lint(&mut [&mut v4, &mut v6], &prepared)
     };
     let skipped = found.as_ref().ok().map(|linted| skipped(linted, &rules.ruleset));
-    let found = found.map(|linted| Linted::of(&rules.ruleset, linted.findings));
+    let mut found = found.map(|linted| Linted::of(&rules.ruleset, linted.findings));
+    let untold = rules.untold.contains(&true);
+    if let Some(linted) = found.as_mut().ok().filter(|_| untold) {
+        // A family of which nothing is known is not open wider.
+        linted.findings.retain(|finding| finding.code != Code::Disparity);
+    }
+    let aside = |gap: Gap| Gap { asked: false, why: Why::NotLooked, ..gap };
+    let gaps = rules.untold_of_both().into_iter().map(aside).collect::<Vec<_>>();
     let mut report = report(rules, found)?;
+    report.gaps.extend(gaps);
     report.gaps.extend(skipped.unwrap_or_default());
     Ok(report)
 }
@@ -74,19 +83,71 @@ fn skipped(linted: &analyse::Linted, ruleset: &Ruleset) -> Vec<Gap> {
     gaps.collect()
 }
 
-/// Compares the families.
+/// The ways on which the families are compared.
+pub(crate) const WAYS: [(&str, Way); 3] =
+    [("input", Way::Input), ("forward", Way::Forward), ("output", Way::Output)];
+
+/// Where the families differ.
+#[derive(Debug)]
+pub(crate) struct Parity {
+    /// Known to differ.
+    pub(crate) known: Vec<Disparity>,
+    /// Restricted in both, to addresses of which no rule says whether they are the same hosts.
+    pub(crate) restricted: Vec<Disparity>,
+    /// A family whose packets this machine does not pass on, so that forwarding was not compared.
+    pub(crate) unforwarded: Option<&'static str>,
+}
+
+/// Compares the families, on one way or on all. `None` too where the rules of one are not there.
 ///
 /// # Errors
-/// Rules that cannot be read.
-pub(crate) fn parity(sources: &Sources) -> Result<Report<Vec<Disparity>>> {
+/// Rules that cannot be read; a hook that is none.
+pub(crate) fn parity(sources: &Sources, hook: Option<&str>) -> Result<Report<Option<Parity>>> {
+    let only = hook.map(named).transpose()?;
     let rules = source::load(sources)?;
     let nothing = World::default();
-    let found = {
-        let prepared = Prepared::new(&rules.ruleset, &nothing);
-        let (mut v4, mut v6) = spaces(&[&rules.ruleset], &nothing);
-        analyse::parity(&mut v4, &mut v6, &prepared).map_err(AnalyseError::from)
+    let gaps = rules.untold_of_both();
+    let unforwarded = match (rules.is_live, rules.world.forwards_v4, rules.world.forwards_v6) {
+        (false, ..) | (true, true, true) => None,
+        (true, false, _) => Some("IPv4"),
+        (true, true, false) => Some("IPv6"),
     };
-    report(rules, found)
+    let ways = WAYS.into_iter().map(|(_, way)| way);
+    let ways: Vec<Way> = ways
+        .filter(|way| only.is_none_or(|only| only == *way))
+        .filter(|way| *way != Way::Forward || unforwarded.is_none())
+        .collect();
+    let found = match gaps.is_empty() {
+        true => unlike(&rules.ruleset, &nothing, &ways).map(Some),
+        false => Ok(None),
+    };
+    let is_asked = only.is_none_or(|only| only == Way::Forward);
+    let found = found.map(|found| {
+        let (known, restricted) = found?.into_iter().partition(Disparity::is_known);
+        Some(Parity { known, restricted, unforwarded: unforwarded.filter(|_| is_asked) })
+    });
+    let mut report = report(rules, found)?;
+    report.gaps.extend(gaps);
+    Ok(report)
+}
+
+fn named(word: &str) -> Result<Way> {
+    let found = WAYS.iter().find(|(name, _)| *name == word);
+    found.map(|(_, way)| *way).ok_or_else(|| {
+        let hint = "families are compared on input, forward and output";
+        Fault::new(format!("there is no comparison at the hook `{word}`"), hint)
+    })
+}
+
+fn unlike(ruleset: &Ruleset, world: &World, ways: &[Way]) -> Result<Vec<Disparity>, AnalyseError> {
+    let prepared = Prepared::new(ruleset, world);
+    let (mut v4, mut v6) = spaces(&[ruleset], world);
+    let mut found = Vec::new();
+    for way in ways {
+        found.extend(analyse::unlike(&mut v4, &mut v6, &prepared, *way)?);
+    }
+    found.retain(|disparity| !disparity.is_of_one_family());
+    Ok(found)
 }
 
 /// What two rulesets do differently.
@@ -116,13 +177,19 @@ impl Compared {
 /// # Errors
 /// Rules that cannot be read, an analysis that contradicts the simulator.
 pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Compared>> {
-    let (old, new) = (source::one(before)?, source::one(after)?);
+    let (mut old, mut new) = (source::one(before)?, source::one(after)?);
+    // Of a family that one of both does not tell, nothing can be compared.
+    let untold = [0, 1].map(|family| old.untold[family] || new.untold[family]);
+    let is_gap = [0, 1].map(|family| old.untold[family] != new.untold[family]);
     let nothing = World::default();
-    let found = compared(&old, &new, &nothing);
-    let writes_alike = writing(&old) == writing(&new);
-    let rules = Rules { ruleset: new, world: World::default(), gaps: Vec::new(), is_live: false };
-    let found = found.map(|found| Compared { before: old, found });
-    let mut report = report(rules, found)?;
+    let found = compared(&old.ruleset, &new.ruleset, &nothing, untold);
+    let writes_alike = writing(&old.ruleset) == writing(&new.ruleset);
+    new.gaps.append(&mut old.gaps);
+    new.untold = is_gap;
+    let gaps = new.untold_of_both();
+    let found = found.map(|found| Compared { before: old.ruleset, found });
+    let mut report = report(new, found)?;
+    report.gaps.extend(gaps);
     if report.found.as_ref().is_some_and(|found| found.is_equal().is_none()) {
         let hint = "portolan firewall simulate shows where one packet is sent";
         let what = "whether some packets are sent to the same end";
@@ -150,14 +217,20 @@ fn writing(ruleset: &Ruleset) -> Vec<Writing<'_>> {
     all.collect()
 }
 
-fn compared(old: &Ruleset, new: &Ruleset, world: &World) -> Result<Vec<Differences>, AnalyseError> {
+fn compared(
+    old: &Ruleset,
+    new: &Ruleset,
+    world: &World,
+    untold: [bool; 2],
+) -> Result<Vec<Differences>, AnalyseError> {
     let (before, after) = (Prepared::new(old, world), Prepared::new(new, world));
     let (mut v4, mut v6) = spaces(&[old, new], world);
-    let ways = [Way::Input, Way::Forward, Way::Output];
-    [&mut v4, &mut v6]
-        .into_iter()
-        .map(|space| analyse::diff(space, &before, &after, &ways))
-        .collect()
+    let nothing = || Differences { regions: Vec::new(), open: Vec::new(), is_whole: true };
+    let compared = |(space, is_untold): (&mut Space, bool)| match is_untold {
+        true => Ok(nothing()),
+        false => analyse::diff(space, &before, &after, &WAYS.map(|(_, way)| way)),
+    };
+    [&mut v4, &mut v6].into_iter().zip(untold).map(compared).collect()
 }
 
 fn spaces(rulesets: &[&Ruleset], world: &World) -> (Space, Space) {

@@ -36,6 +36,7 @@ impl<'r> Simulator<'r> {
     /// A word of it that is none.
     pub(crate) fn run(&self, written: &Written) -> Result<Report<'r>> {
         let (packet, way) = written.read(&self.rules.world)?;
+        self.rules.refuse_untold(packet.is_v6())?;
         let walk = self.prepared.walk(&packet, way, &Open);
         Ok(Report { ruleset: &self.rules.ruleset, packet, walk })
     }

@@ -7,7 +7,7 @@ use portolan_core::firewall::RuleId;
 use portolan_core::firewall::analyse::{Allowed, Block, SourceSet};
 use serde_json::{Value, json};
 
-use super::block::{address_words, networks, places};
+use super::block::{address_words, networks, places, untold};
 use super::feature::{features_json, message_words, other_words, state_words};
 use super::walk_words::{has_ports, protocol_word};
 use crate::ops::firewall::search::Report;
@@ -40,6 +40,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         let (width, style) = (screen.width, screen.style);
         table.write(screen, width, style)?;
     }
+    untold(screen, &report.gaps)?;
     Ok(screen.flush()?)
 }
 

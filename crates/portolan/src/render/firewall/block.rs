@@ -1,8 +1,9 @@
 //! Blocks of packets and witnesses, the same wherever they are told.
 
+use anyhow::Result;
 use portolan_core::firewall::analyse::{Block, SourceSet, Witness};
 use portolan_core::firewall::{RuleId, Ruleset};
-use portolan_core::net::Prefix;
+use portolan_core::net::{Gap, Prefix, Why};
 use serde_json::{Value, json};
 
 use super::feature::{features_json, interface_words, message_words, other_words, state_words};
@@ -10,6 +11,7 @@ use super::place::PlaceJson;
 use super::simulate_json::packet_json;
 use super::walk_words::{has_ports, protocol_word};
 use crate::render::sanitize::sanitize;
+use crate::render::screen::Screen;
 
 /// So many networks are told in a line of text.
 const SHOWN: usize = 6;
@@ -156,6 +158,14 @@ pub(super) fn witness_json(witness: Option<&Witness>) -> Value {
         object.insert("answers".to_owned(), Value::Array(answers));
     }
     value
+}
+
+/// What files say nothing of, at the end of the results: it is no failure, and decides what they mean.
+pub(super) fn untold(screen: &mut Screen, gaps: &[Gap]) -> Result<()> {
+    for gap in gaps.iter().filter(|gap| gap.why == Why::NotLooked) {
+        screen.hanging("not seen: ", &format!("{} ({})", gap.what, gap.hint))?;
+    }
+    Ok(())
 }
 
 /// Rules as JSON.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::block::{block_json, block_words, rule_text, witness_json};
 use super::place::PlaceJson;
 use super::simulate::packet_words;
-use super::walk_words::{outcome_word, reject_words};
+use super::walk_words::{outcome_word, reject_words, way_word};
 use crate::ops::firewall::compare::{Compared, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
@@ -22,16 +22,6 @@ use crate::render::style::Role;
 
 /// So many blocks of one difference are told; JSON has them all.
 const SHOWN: usize = 10;
-
-const fn way_word(way: Way) -> &'static str {
-    match way {
-        Way::Prerouting => "prerouting",
-        Way::Input => "input",
-        Way::Forward => "forward",
-        Way::Output => "output",
-        Way::ByRoute => "by route",
-    }
-}
 
 /// Prints a paragraph a difference; what differs alike on several ways and in both families, once.
 pub(crate) fn text(screen: &mut Screen, report: &Report<Compared>) -> Result<()> {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use portolan_core::firewall::analyse::Finding;
 use serde_json::{Value, json};
 
-use super::block::{places, rule_text, witness_json};
+use super::block::{places, rule_text, untold, witness_json};
 use super::place::PlaceJson;
 use super::simulate::packet_words;
 use crate::ops::firewall::compare::{Linted, Report};
@@ -29,7 +29,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
             screen.hanging("  by ", &rule_text(*blocker, &report.ruleset))?;
         }
         if let Some(witness) = &finding.witness {
-            writeln!(screen, "  for one: {}", packet_words(&witness.packet))?;
+            screen.hanging("  for one: ", &packet_words(&witness.packet))?;
         }
         writeln!(screen)?;
     }
@@ -42,6 +42,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
         );
         screen.hanging("", &note)?;
     }
+    untold(screen, &report.gaps)?;
     Ok(screen.flush()?)
 }
 

@@ -4,34 +4,58 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::firewall::analyse::{Disparity, Openness};
+use portolan_core::firewall::simulate::Way;
 use serde_json::{Value, json};
 
 use super::block::{address_words, networks};
-use super::walk_words::protocol_word;
-use crate::ops::firewall::compare::Report;
+use super::walk_words::{protocol_word, way_word};
+use crate::ops::firewall::compare::{Parity, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
+use crate::render::style::Role;
 
-/// Prints a line a disparity.
-pub(crate) fn text(screen: &mut Screen, report: &Report<Vec<Disparity>>) -> Result<()> {
+/// Prints a line a disparity, and apart from them what is restricted in both.
+pub(crate) fn text(screen: &mut Screen, report: &Report<Option<Parity>>) -> Result<()> {
     let Some(found) = &report.found else {
         writeln!(screen, "undecided")?;
         return Ok(screen.flush()?);
     };
-    for disparity in found {
-        writeln!(
-            screen,
-            "{}/{}: IPv4 {}, IPv6 {}",
-            protocol_word(disparity.protocol),
-            ports(disparity),
-            words(&disparity.v4),
-            words(&disparity.v6)
-        )?;
+    let Some(Parity { known, restricted, unforwarded }) = found else {
+        // Which one, a gap says.
+        writeln!(screen, "not compared: the rules of one family are not there")?;
+        return Ok(screen.flush()?);
+    };
+    lines(screen, known)?;
+    if known.is_empty() {
+        let told = "alike: every port is open to everybody, to some, or to nobody in both families";
+        screen.hanging("", told)?;
     }
-    if found.is_empty() {
-        writeln!(screen, "alike: every port is open in both families, or closed in both")?;
+    if !restricted.is_empty() {
+        let told = "restricted in both; whether these are the same hosts, no rule says:";
+        writeln!(screen, "\n{}", screen.style.paint(Role::Dim, told))?;
+        lines(screen, restricted)?;
+    }
+    if let Some(family) = unforwarded {
+        let told =
+            format!("{family} packets are not passed on here, so forwarding was not compared");
+        writeln!(screen, "\n{}", screen.style.paint(Role::Dim, told))?;
     }
     Ok(screen.flush()?)
+}
+
+fn lines(screen: &mut Screen, disparities: &[Disparity]) -> Result<()> {
+    for disparity in disparities {
+        let head = format!(
+            "{:7} {}/{}: ",
+            way_word(disparity.way),
+            ports(disparity),
+            protocol_word(disparity.protocol)
+        );
+        let four = words(&disparity.v4, disparity.way);
+        let six = words(&disparity.v6, disparity.way);
+        screen.hanging("", &format!("{head}IPv4 {four}; IPv6 {six}"))?;
+    }
+    Ok(())
 }
 
 fn ports(disparity: &Disparity) -> String {
@@ -41,24 +65,36 @@ fn ports(disparity: &Disparity) -> String {
     }
 }
 
-fn words(openness: &Openness) -> String {
+fn words(openness: &Openness, way: Way) -> String {
+    let peer = if way == Way::Output { "to" } else { "from" };
     match openness {
         Openness::Closed => "closed".to_owned(),
-        Openness::To(sources) => format!("only from {}", address_words(sources)),
-        Openness::Any => "open to any".to_owned(),
+        Openness::To(sources) if sources.all_but.is_empty() => {
+            format!("only {peer} {}", address_words(sources))
+        }
+        Openness::To(sources) => format!("{peer} {}", address_words(sources)),
+        Openness::Any => format!("open {peer} any"),
     }
 }
 
 /// Prints it as one document.
-pub(crate) fn json(screen: &mut Screen, report: &Report<Vec<Disparity>>) -> Result<()> {
-    let all: Vec<Value> = report.found.iter().flatten().map(disparity_json).collect();
-    let is_equal = report.found.as_ref().map(Vec::is_empty);
-    let body = json!({"equal": is_equal, "disparities": all});
+pub(crate) fn json(screen: &mut Screen, report: &Report<Option<Parity>>) -> Result<()> {
+    let found = report.found.as_ref().and_then(Option::as_ref);
+    let all = |of: fn(&Parity) -> &[Disparity]| -> Vec<Value> {
+        found.map_or(&[][..], of).iter().map(disparity_json).collect()
+    };
+    let body = json!({
+        "equal": found.map(|found| found.known.is_empty()),
+        "disparities": all(|found| &found.known),
+        "restricted_in_both": all(|found| &found.restricted),
+        "not_forwarded": found.and_then(|found| found.unforwarded),
+    });
     screen.json(&Document::new("firewall-parity", body, &report.gaps))
 }
 
 fn disparity_json(disparity: &Disparity) -> Value {
     json!({
+        "hook": way_word(disparity.way),
         "transport": protocol_word(disparity.protocol),
         "ports": ports(disparity),
         "v4": openness_json(&disparity.v4),

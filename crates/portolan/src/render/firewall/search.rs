@@ -6,7 +6,7 @@ use anyhow::Result;
 use portolan_core::firewall::analyse::{Allowed, Answer, Block};
 use serde_json::{Value, json};
 
-use super::block::{block_json, block_words, places, rule_text, witness_json};
+use super::block::{block_json, block_words, places, rule_text, untold, witness_json};
 use super::simulate::packet_words;
 use crate::ops::firewall::search::Report;
 use crate::render::json::Document;
@@ -37,8 +37,10 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         why(screen, alike[0], report)?;
     }
     if let Some(witness) = report.found.iter().find_map(|found| found.witness.as_ref()) {
-        writeln!(screen, "\nfor one: {}", packet_words(&witness.packet))?;
+        writeln!(screen)?;
+        screen.hanging("for one: ", &packet_words(&witness.packet))?;
     }
+    untold(screen, &report.gaps)?;
     Ok(screen.flush()?)
 }
 

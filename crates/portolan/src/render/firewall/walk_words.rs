@@ -1,6 +1,8 @@
 //! Words for what a simulated packet meets, the same wherever they are told.
 
-use portolan_core::firewall::simulate::{Decision, Did, NoWay, Note, Outcome, Station, Step, Walk};
+use portolan_core::firewall::simulate::{
+    Decision, Did, NoWay, Note, Outcome, Station, Step, Walk, Way,
+};
 use portolan_core::firewall::{ChainId, NatKind, RejectWith, RuleId, Ruleset, Target, TcpFlags};
 
 use crate::ops::firewall::packet::{FLAGS, STATES};
@@ -22,6 +24,17 @@ pub(super) fn protocol_word(protocol: u8) -> String {
         other => return format!("protocol {other}"),
     };
     known.to_owned()
+}
+
+/// A way, by the hook it is named for.
+pub(super) const fn way_word(way: Way) -> &'static str {
+    match way {
+        Way::Prerouting => "prerouting",
+        Way::Input => "input",
+        Way::Forward => "forward",
+        Way::Output => "output",
+        Way::ByRoute => "by route",
+    }
 }
 
 /// Whether packets of a protocol have ports.

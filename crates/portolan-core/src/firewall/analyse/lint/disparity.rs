@@ -4,7 +4,7 @@ use super::family::Family;
 use super::{Code, Finding};
 use crate::firewall::analyse::AnalyseError;
 use crate::firewall::analyse::chain::Did;
-use crate::firewall::analyse::parity::{Disparity, parity};
+use crate::firewall::analyse::parity::parity;
 use crate::firewall::analyse::space::Space;
 use crate::firewall::bdd::Region;
 use crate::firewall::simulate::{Prepared, Way};
@@ -23,7 +23,7 @@ pub(super) fn disparities(
         let is_v6_wider = disparity.v6.rank() > disparity.v4.rank();
         let wider = usize::from(is_v6_wider);
         let space: &mut Space = if is_v6_wider { v6 } else { v4 };
-        if is_of_one_family(&disparity, is_v6_wider) {
+        if disparity.is_of_one_family() {
             continue;
         }
         let of = space.protocol(disparity.protocol)?;
@@ -53,14 +53,6 @@ pub(super) fn disparities(
         }
     }
     Ok(findings)
-}
-
-/// Whether a port belongs to a protocol of that family alone: DHCP of IPv4 (RFC 2131) and of IPv6
-/// (RFC 8415).
-fn is_of_one_family(disparity: &Disparity, is_v6: bool) -> bool {
-    let own = if is_v6 { 546..=547 } else { 67..=68 };
-    let (from, to) = disparity.ports;
-    disparity.protocol == 17 && own.contains(&from) && own.contains(&to)
 }
 
 fn ports_words(protocol: u8, (from, to): (u16, u16)) -> String {

@@ -38,14 +38,18 @@ Exit code 0: equal, 1: they differ, 3: too large to decide, or some addresses
 that packets are sent to are not known.";
 
 pub(crate) const PARITY_HELP: &str = "\
-Compares what IPv4 and IPv6 let in from outside, port by port, TCP and UDP. A
-port restricted to some networks in one family and open to everybody in the
-other is the usual accident.
+Compares what IPv4 and IPv6 let in from outside, through to others and out,
+port by port, TCP and UDP. A port restricted to some networks in one family and
+open to everybody in the other is the usual accident. Where both are restricted
+no rule says whether the addresses are of the same hosts: these are told apart
+for you to compare, and are a finding only where one family lets in networks of
+your own alone and the other addresses of the internet.
 
 Examples: portolan firewall parity
-          portolan firewall parity --rules ruleset.json --json
+          portolan firewall parity --hook input --rules ruleset.json --json
 
-Exit code 0: alike, 1: they differ, 3: too large to decide.";
+Exit code 0: alike, 1: they differ, 3: too large to decide, or the rules of one
+family are not there (what iptables-save prints is IPv4's only).";
 
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
@@ -57,6 +61,9 @@ pub(crate) struct Lint {
 pub(crate) struct Parity {
     #[command(flatten)]
     pub(crate) sources: Sources,
+    /// Compare on this way alone: input, forward or output
+    #[arg(long, value_name = "HOOK")]
+    pub(crate) hook: Option<String>,
 }
 
 #[derive(Debug, Args)]

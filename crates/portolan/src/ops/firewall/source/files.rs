@@ -23,11 +23,11 @@ struct Source {
     format: RuleFormat,
 }
 
-/// Reads them all.
+/// Reads them all; with the families, IPv4 and IPv6, of which they say nothing.
 ///
 /// # Errors
 /// Which file cannot be read, where and why; rules of which nothing but a name is known.
-pub(super) fn read(named: &[String]) -> Result<Ruleset> {
+pub(super) fn read(named: &[String]) -> Result<(Ruleset, [bool; 2])> {
     let sources = named.iter().map(|name| open(name)).collect::<Result<Vec<Source>>>()?;
     let mut ruleset = Ruleset::default();
     for source in &sources {
@@ -41,9 +41,20 @@ pub(super) fn read(named: &[String]) -> Result<Ruleset> {
     }
     let ruleset = with_saves(ruleset, &sources)?;
     match ruleset.veiled() {
-        veiled if veiled.is_empty() => Ok(ruleset),
+        veiled if veiled.is_empty() => {
+            let untold = [false, true].map(|is_v6| is_untold(&sources, &ruleset, is_v6));
+            Ok((ruleset, untold))
+        }
         veiled => Err(unsaid(&veiled)),
     }
+}
+
+/// Whether nothing is said of a family: nft lists both, iptables-save and ip6tables-save one each.
+fn is_untold(sources: &[Source], ruleset: &Ruleset, is_v6: bool) -> bool {
+    let is_of_both =
+        |source: &Source| matches!(source.format, RuleFormat::NftJson | RuleFormat::Nft);
+    let has_tables = ruleset.tables.iter().any(|table| table.family.passes(is_v6));
+    !has_tables && !sources.iter().any(is_of_both)
 }
 
 fn open(name: &str) -> Result<Source> {

@@ -4,7 +4,7 @@ mod files;
 mod world;
 
 use anyhow::Result;
-use portolan_core::firewall::{Origin, ReadError, Ruleset, World};
+use portolan_core::firewall::{ReadError, Ruleset, World};
 use portolan_core::inventory::{Location, Problem, Refused, SourceFile};
 use portolan_core::net::{Gap, Why};
 use portolan_host::clock;
@@ -34,6 +34,9 @@ pub(crate) struct Rules {
     pub(crate) gaps: Vec<Gap>,
     /// Whether they are those of this machine, now.
     pub(crate) is_live: bool,
+    /// Whether files say nothing of a family, as they are what iptables-save printed for the other one: of
+    /// IPv4, of IPv6.
+    pub(crate) untold: [bool; 2],
 }
 
 impl Rules {
@@ -47,14 +50,28 @@ impl Rules {
 }
 
 impl Rules {
-    /// Whether files say nothing of a family: they are what iptables-save printed for the other one.
+    /// Whether files say nothing of a family.
     pub(crate) fn is_untold(&self, is_v6: bool) -> bool {
-        let tables = &self.ruleset.tables;
-        let is_saved = tables.iter().all(|table| table.origin != Origin::Nft);
-        !self.is_live
-            && is_saved
-            && !tables.is_empty()
-            && !tables.iter().any(|table| table.family.passes(is_v6))
+        self.untold[usize::from(is_v6)]
+    }
+
+    /// Refuses what is asked about a family of which nothing is known.
+    ///
+    /// # Errors
+    /// Which rules are not there.
+    pub(crate) fn refuse_untold(&self, is_v6: bool) -> Result<()> {
+        match self.untold(is_v6) {
+            Some(gap) => {
+                Err(Fault::new(format!("{} are in none of the files", gap.what), gap.hint))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The families of which nothing is known, where an answer about both is wanted.
+    pub(crate) fn untold_of_both(&self) -> Vec<Gap> {
+        let gaps = [false, true].into_iter().filter_map(|is_v6| self.untold(is_v6));
+        gaps.map(|gap| Gap::new(gap.what, Why::Unsupported, gap.hint)).collect()
     }
 
     /// That as a gap.
@@ -77,17 +94,18 @@ pub(crate) fn load(sources: &Sources) -> Result<Rules> {
         return live();
     }
     let world = world::of(sources)?;
-    Ok(Rules { ruleset: files::read(&sources.rules)?, world, gaps: Vec::new(), is_live: false })
+    let (ruleset, untold) = files::read(&sources.rules)?;
+    Ok(Rules { ruleset, world, gaps: Vec::new(), is_live: false, untold })
 }
 
 /// The rules of one source alone, as `firewall diff` compares them; `live` is this machine.
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn one(source: &str) -> Result<Ruleset> {
+pub(crate) fn one(source: &str) -> Result<Rules> {
     match source {
-        "live" => Ok(live()?.ruleset),
-        file => files::read(&[file.to_owned()]),
+        "live" => live(),
+        file => load(&Sources { rules: vec![file.to_owned()], ..Sources::default() }),
     }
 }
 
@@ -102,7 +120,7 @@ fn live() -> Result<Rules> {
         Err((fault, hint)) => return Err(fault).hinted("cannot read the rules", hint),
     };
     let world = firewall::world().into_value(&mut gaps);
-    Ok(Rules { ruleset, world, gaps, is_live: true })
+    Ok(Rules { ruleset, world, gaps, is_live: true, untold: [false; 2] })
 }
 
 fn hint(fault: &ReadFault) -> &'static str {

@@ -24,14 +24,8 @@ impl Stage {
     /// # Errors
     /// When a tool is not there, or complains without naming a line.
     pub fn load(&mut self, sketch: &mut Sketch) -> io::Result<()> {
-        let mut removal = String::new();
-        for (family, name) in self.tables.drain(..) {
-            removal.push_str(&format!("delete table {family} {name}\n"));
-        }
-        if !removal.is_empty() {
-            rig::nft(&removal)?;
-        }
-        self.tables = tables(sketch);
+        // In a transaction of its own: what conntrack and nat hook in must be taken out before it comes back.
+        rig::remove(&std::mem::replace(&mut self.tables, tables(sketch)))?;
         self.feed(&mut sketch.nft, rig::nft)?;
         self.feed(&mut sketch.ip, |text| rig::restore(text, false))?;
         self.feed(&mut sketch.ip6, |text| rig::restore(text, true))

@@ -17,6 +17,7 @@ mod conntrack;
 mod namespace;
 mod reply;
 mod sockets;
+mod tables;
 mod wire;
 
 use std::io::{self, Read as _, Write as _};
@@ -27,6 +28,7 @@ use portolan_core::firewall::{Packet, Tuple, World};
 
 pub use namespace::{LINKS, world};
 pub use reply::Reply;
+pub use tables::remove;
 pub use wire::{Headers, shortest};
 
 use conntrack::Conntrack;

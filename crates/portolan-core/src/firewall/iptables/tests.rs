@@ -313,6 +313,21 @@ fn extension_headers_are_asked_only_where_there_are_any() {
 }
 
 #[test]
+fn a_packet_counts_among_the_connections_that_are_counted() {
+    for (options, always) in [
+        ("--connlimit-above 0", true),
+        ("--connlimit-upto 0", false),
+        ("! --connlimit-upto 0", true),
+        ("! --connlimit-above 0", false),
+    ] {
+        let found = rule(&format!("-m connlimit {options} --connlimit-mask 32 -j DROP"));
+        let drop = Statement::Verdict(Verdict::Drop);
+        assert_eq!(found.last(), Some(&drop));
+        assert_eq!(found.len() == 1, always, "{options}: {found:?}");
+    }
+}
+
+#[test]
 fn extensions_ask_for_ports_only_where_a_packet_begins() {
     let guard = |text: &str, family| {
         let save = Save::read(text, Some(family), None).expect("a whole file");

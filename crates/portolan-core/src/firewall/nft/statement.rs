@@ -52,12 +52,7 @@ fn read(statement: &Value, scope: &mut Scope<'_>) {
         },
         "reject" => reject(statement, body, scope),
         // The packet's own connection is counted: there is always one (nft_connlimit_do_eval).
-        "ct count" if number(body, "val") == Some(0) => {
-            if body.get("inv").and_then(Value::as_bool) != Some(true) {
-                let left = Expression::Constant(Number::Number(0));
-                scope.matching(left, Test::In(SetRef::number(1)));
-            }
-        }
+        "ct count" if number(body, "val") == Some(0) => counts_itself(body, scope),
         "limit" | "quota" | "ct count" => match limit(kind, body, scope) {
             Some(condition) => scope.statements.push(Statement::Condition(condition)),
             None => opaque(statement, Effect::Decides, scope),
@@ -121,6 +116,14 @@ fn matching(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
     match test(&operand, op, right).filter(|_| operand.is_known() && !is_by_chance) {
         Some(test) => scope.matching(operand.expression, test),
         None => scope.statements.push(Statement::Condition(unknown(statement, left, op, right))),
+    }
+}
+
+/// `ct count 0` holds for no packet, `ct count over 0` for all.
+fn counts_itself(body: &Value, scope: &mut Scope<'_>) {
+    if body.get("inv").and_then(Value::as_bool) != Some(true) {
+        let left = Expression::Constant(Number::Number(0));
+        scope.matching(left, Test::In(SetRef::number(1)));
     }
 }
 
@@ -394,9 +397,10 @@ fn update(statement: &Value, kind: &str, body: &Value, scope: &mut Scope<'_>) {
     let key = key.get("elem").and_then(|elem| elem.get("val")).unwrap_or(key);
     let operand = operand::read(key, scope);
     scope.guard(&operand.guards);
-    let mut conditions = Vec::new();
+    let (mut conditions, mut none_counted) = (Vec::new(), None);
     for inner in body.get("stmt").map_or(&[][..], several) {
         match single(inner) {
+            Some(("ct count", body)) if number(body, "val") == Some(0) => none_counted = Some(body),
             Some((kind @ ("limit" | "quota" | "ct count"), body)) => {
                 conditions.extend(limit(kind, body, scope));
             }
@@ -407,6 +411,9 @@ fn update(statement: &Value, kind: &str, body: &Value, scope: &mut Scope<'_>) {
     let set = name.into();
     let key = operand.expression;
     scope.statements.push(Statement::Update { operation, set, key, conditions });
+    if let Some(body) = none_counted {
+        counts_itself(body, scope);
+    }
 }
 
 /// What iptables made of its own extensions; nft knows their names alone.

@@ -3,12 +3,15 @@
 
 use super::super::options::Extension;
 use super::{condition, field, spans};
-use crate::firewall::{Effect, Field, Span, Statement};
+use crate::firewall::{Effect, Expression, Field, SetRef, Span, Statement, Value};
 
 /// The statements of a match that is not evaluated.
 pub(super) fn statements(found: &Extension<'_>, is_v6: bool) -> Vec<Statement> {
     if found.name == "recent" && found.has("--set") {
         return vec![recent_set(found)];
+    }
+    if let Some(holds) = counts_itself(found) {
+        return if holds { Vec::new() } else { vec![never()] };
     }
     let mut statements = Vec::new();
     if is_v6 && HEADERS.contains(&found.name) {
@@ -29,6 +32,23 @@ fn recent_set(found: &Extension<'_>) -> Statement {
         return condition(&found.text, true, Some(false));
     }
     Statement::Opaque { text: found.text.as_str().into(), effect: Effect::Passes }
+}
+
+/// Whether `connlimit` asks for more than none: the packet's own connection counts (xt_connlimit.c).
+fn counts_itself(found: &Extension<'_>) -> Option<bool> {
+    let is_none = |name| found.options.iter().find(|o| o.name == name && o.value() == "0");
+    match found.name {
+        "connlimit" => is_none("--connlimit-above")
+            .map(|above| !above.is_negated)
+            .or_else(|| is_none("--connlimit-upto").map(|up_to| up_to.is_negated)),
+        _ => None,
+    }
+}
+
+/// What holds for no packet.
+fn never() -> Statement {
+    let left = Expression::Constant(Value::Number(0));
+    super::compare(left, false, SetRef::number(1))
 }
 
 /// Matches of IPv6 extension headers.

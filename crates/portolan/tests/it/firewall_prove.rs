@@ -254,3 +254,40 @@ fn a_never_that_the_inventory_itself_breaks_is_no_proof() {
     let ran = Program::line("firewall prove --host web").folder(folder.path()).run().expect_code(1);
     assert!(ran.stdout.contains("must never be: no clear text"), "{}", ran.stdout);
 }
+
+/// Rules changed in one chain are told of that chain, by a packet that can be sent; what another table
+/// could translate is told of the chain it then comes to.
+#[test]
+fn no_chain_is_named_that_is_as_it_should_be() {
+    require_root!();
+    let netns = Netns::new();
+    let told = |change: &str| {
+        netns.output("nft flush ruleset");
+        netns.rules(&compiled("web"));
+        netns.output(&format!("nft {change}"));
+        let document = live(&netns, "web", "--json").expect_code(1).json();
+        let differences = document["differences"].as_array().unwrap().clone();
+        let violations = document["violations"].as_array().unwrap().clone();
+        for found in differences.iter().chain(&violations) {
+            let witness = &found["witness"];
+            assert!(witness["dport"].as_u64().is_none_or(|port| port > 0), "{change}: {found:#}");
+            assert!(!witness["src"].as_str().unwrap().starts_with("0."), "{change}: {found:#}");
+        }
+        let place = |found: &serde_json::Value| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+            (text(&found["way"]), text(&found["decided_by"]["chain"]))
+        };
+        let mut places: Vec<(String, String)> = differences.iter().map(place).collect();
+        places.sort();
+        places.dedup();
+        places
+    };
+    let one = |way: &str, chain: &str| vec![(way.to_owned(), chain.to_owned())];
+    assert_eq!(told("insert rule inet portolan input accept"), one("input", "input"));
+    let moved = told("insert rule inet portolan input ct status dnat accept");
+    assert_eq!(moved, one("input", "input"));
+    let published = told("insert rule inet portolan forward ct status dnat accept");
+    assert_eq!(published, one("forward", "forward"));
+    let element = told("add element inet portolan in-tcp { 9999 : jump svc-ssh }");
+    assert!(element.iter().all(|(way, _)| way == "input"), "{element:?}");
+}

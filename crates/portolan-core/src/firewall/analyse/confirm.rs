@@ -71,6 +71,13 @@ fn is_met(prepared: &Prepared<'_>, way: Way, witness: &Witness, claim: Claim) ->
     }
 }
 
+/// The way of a witness with the answers it comes with; what else is asked is answered as it usually is.
+#[must_use]
+pub fn answered(prepared: &Prepared<'_>, way: Way, witness: &Witness) -> Walk {
+    let answers = Given { witness, others: &Presumed };
+    prepared.walk(&witness.packet, way, &answers)
+}
+
 /// The answers a witness comes with, and others for the rest.
 struct Given<'a> {
     witness: &'a Witness,

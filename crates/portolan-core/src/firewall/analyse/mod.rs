@@ -39,7 +39,7 @@ mod translate;
 mod witness;
 
 pub use chain::{Decision, Did};
-pub use confirm::{Claim, confirm};
+pub use confirm::{Claim, answered, confirm};
 pub use diff::{Beside, Difference, Differences, Fate, diff};
 pub use feature::{Feature, Quantity};
 pub use lint::{Code, Finding, Linted, lint};

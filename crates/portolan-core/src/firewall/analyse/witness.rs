@@ -17,6 +17,9 @@ pub struct Witness {
     pub answers: Vec<(String, bool)>,
 }
 
+/// Nothing listens on port 0.
+const PORTS: &[(u128, u128)] = &[(1, 65_535)];
+
 /// So many packets are tried before a region is taken to hold none.
 const MOST_TRIES: usize = 8;
 
@@ -172,6 +175,12 @@ impl Space {
                 region = self.bdd.and(region, wish)?;
             }
         }
+        for (field, ranges) in self.sendable() {
+            let wish = self.bdd.ranges(field, ranges)?;
+            if self.bdd.meets(region, wish) {
+                region = self.bdd.and(region, wish)?;
+            }
+        }
         let (by_lo, to_lo) = (self.comes_by("lo")?, self.leaves_by("lo")?);
         let known = self.bdd.range(layout.interface_out, 1, u128::MAX)?;
         for wish in [!by_lo, known, !to_lo] {
@@ -180,6 +189,22 @@ impl Space {
             }
         }
         Ok(region)
+    }
+
+    /// What a packet has that can be sent: one machine's address at each end, and a port that somebody can
+    /// listen on.
+    fn sendable(&self) -> [(Bits, &'static [(u128, u128)]); 3] {
+        // RFC 1122 §3.2.1.3: no net 0, no loopback, no groups. RFC 4291 §2.4: not ::, ::1, ff00::/8.
+        let machines: &[(u128, u128)] = match self.is_v6 {
+            true => &[(2, 0xfeff << 112 | ((1 << 112) - 1))],
+            false => &[(1 << 24, 0x7eff_ffff), (0x8000_0000, 0xdfff_ffff)],
+        };
+        let layout = &self.layout;
+        [
+            (layout.source, machines),
+            (layout.destination, machines),
+            (layout.destination_port, PORTS),
+        ]
     }
 
     /// What a usual packet has in a variable of an address.

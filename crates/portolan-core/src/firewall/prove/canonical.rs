@@ -87,14 +87,39 @@ fn one_value(expression: &mut Expression) {
     }
 }
 
-/// The rules that filter; with `is_published` and beside them another table that may translate every
+/// Which packets a comparison is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Those that go where they are sent to: to this machine, or from it.
+    Straight,
+    /// Those that go through this machine, wherever another table translated them to.
+    Through,
+    /// Those that another table translated to this machine.
+    TurnedHere,
+}
+
+impl Part {
+    /// Whether a chain is asked about them. What is for this machine does not go through it, nor the other
+    /// way round; where the address is anybody's, both ways would be taken for one.
+    fn has(self, chain: &Chain) -> bool {
+        let Some(base) = &chain.base else { return true };
+        base.kind != ChainKind::Nat
+            && match self {
+                Self::Straight => true,
+                Self::Through => base.hook != Hook::Input,
+                Self::TurnedHere => !matches!(base.hook, Hook::Forward | Hook::Postrouting),
+            }
+    }
+}
+
+/// The rules that filter those packets, and beside them another table that may translate every
 /// destination, so that what others publish is proved too.
-pub(super) fn filtering(table: &Table, is_published: bool) -> Ruleset {
+pub(super) fn filtering(table: &Table, part: Part) -> Ruleset {
     let mut filtering = table.clone();
-    filtering.chains.retain(|chain| chain.base.as_ref().is_none_or(|b| b.kind != ChainKind::Nat));
+    filtering.chains.retain(|chain| part.has(chain));
     filtering.chains.push(tracking());
     let mut tables = vec![filtering];
-    if is_published {
+    if part != Part::Straight {
         tables.extend([others(Family::Ip), others(Family::Ip6)]);
     }
     Ruleset { tables, notes: Vec::new() }
@@ -177,5 +202,13 @@ fn tracking() -> Chain {
     let statements = vec![Statement::Match(asks), Statement::Verdict(Verdict::Continue)];
     let rules = vec![Rule { statements, ..Rule::default() }];
     let base = base(ChainKind::Filter, Hook::Prerouting, 1);
-    Chain { name: "tracking".into(), base: Some(base), rules }
+    Chain { name: TRACKING.into(), base: Some(base), rules }
 }
+
+/// Whether a chain is one of the table, and not of ours beside it.
+pub(super) fn is_of_table(chain: &str) -> bool {
+    chain != TRACKING
+}
+
+/// No chain of a policy is called that.
+const TRACKING: &str = "tracking";

@@ -10,13 +10,17 @@ mod others;
 mod quotient;
 mod strangers;
 
-use super::analyse::{AnalyseError, Claim, DEFAULT_BUDGET, Detail, Space, Witness, confirm, fates};
+use super::analyse::{
+    AnalyseError, Claim, DEFAULT_BUDGET, Detail, Space, Witness, answered, confirm, fates,
+};
 use super::bdd::Region;
 use super::policy::{Pass, PassWay, Policy};
-use super::simulate::{Open, Outcome, Prepared, Way};
+use super::simulate::{Outcome, Prepared, Way};
 use super::{Hook, Packet, RulePlace, Ruleset, Table, World};
 
 pub use others::{Obstacle, obstacles};
+
+use canonical::Part;
 
 /// What was found out about a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,8 +116,8 @@ pub fn prove(policy: &Policy, ruleset: &Ruleset) -> Result<Proof, AnalyseError> 
     let strangers = strangers::strangers(policy, ruleset);
     let mut proof = Proof { is_loaded: true, strangers, ..Proof::default() };
     for is_v6 in [false, true] {
-        for way in [Way::Input, Way::Forward, Way::Output] {
-            filters(policy, &found, &wanted, (is_v6, way), &mut proof)?;
+        for part in PARTS {
+            filters(policy, &found, &wanted, (is_v6, part), &mut proof)?;
         }
         translations(&found, &wanted, is_v6, &mut proof)?;
     }
@@ -131,16 +135,25 @@ fn empty() -> Table {
     }
 }
 
-/// What is let through on one way of one family.
+/// What is compared: which packets, the way they come, and what that is called.
+const PARTS: [(Part, Way, ProofWay); 4] = [
+    (Part::Straight, Way::Input, ProofWay::Input),
+    (Part::Through, Way::Forward, ProofWay::Forward),
+    (Part::TurnedHere, Way::Forward, ProofWay::Input),
+    (Part::Straight, Way::Output, ProofWay::Output),
+];
+
+/// What is let through of one part of one family's packets. What was found of a way already is not told
+/// again of those that came to it by a translation.
 fn filters(
     policy: &Policy,
     found: &Table,
     wanted: &Table,
-    (is_v6, way): (bool, Way),
+    (is_v6, (part, way, name)): (bool, (Part, Way, ProofWay)),
     proof: &mut Proof,
 ) -> Result<(), AnalyseError> {
-    let world = World::default();
-    let filtering = |table| canonical::filtering(table, way == Way::Forward);
+    let (world, table) = (World::default(), found);
+    let filtering = |table| canonical::filtering(table, part);
     let mut sides = [filtering(found), filtering(wanted), filtering(&never(policy))];
     let mut tables: Vec<&mut Table> =
         sides.iter_mut().filter_map(|s| s.tables.first_mut()).collect();
@@ -156,8 +169,19 @@ fn filters(
     let is = fates(&mut space, &found, way, start, Detail::Fates)?.accepted;
     let ought = fates(&mut space, &wanted, way, start, Detail::Fates)?.accepted;
     let sides = [&found, &wanted];
-    let different = difference(&mut space, sides, (way, named(way)), [is, ought], Outcome::Accept);
-    proof.differences.extend(different?);
+    let is_told =
+        |told: ProofWay, witness: &Witness| told == name && witness.packet.is_v6() == is_v6;
+    if !proof.differences.iter().any(|known| is_told(known.way, &known.witness)) {
+        let ways = (way, name);
+        let different = difference(&mut space, sides, ways, [is, ought], Outcome::Accept)?;
+        proof.differences.extend(different.map(|different| match part {
+            Part::Straight => different,
+            _ => Difference { decided_by: decider(table, part, &different), ..different },
+        }));
+    }
+    if proof.violations.iter().any(|known| is_told(known.way, &known.witness)) {
+        return Ok(());
+    }
     if policy.never.is_empty() || way == Way::Output {
         return Ok(());
     }
@@ -167,7 +191,7 @@ fn filters(
     let witness = space.witness(let_in)?;
     proof.violations.extend(witness.map(|witness| Violation {
         name: violated(policy, &witness.packet),
-        way: named(way),
+        way: name,
         witness,
     }));
     Ok(())
@@ -198,9 +222,27 @@ fn difference(
     };
     let side = if is_intended { wanted } else { found };
     confirm(side, way, &witness, Claim::of(outcome, is_certain))?;
-    let walk = found.walk(&witness.packet, way, &Open);
-    let decided_by = walk.decided_by.and_then(|rule| found.ruleset().place(rule));
+    let walk = answered(found, way, &witness);
+    let is_so = (walk.outcome == outcome) != is_intended;
+    let decided_by = walk.decided_by.filter(|_| is_so);
+    let decided_by = decided_by.and_then(|rule| found.ruleset().place(rule));
     Ok(Some(Difference { way: name, witness, is_intended, decided_by }))
+}
+
+/// What decides about a packet that another table translated: the table is asked about it as it comes then,
+/// for where it was translated to nobody knows. `None` where that is not what was found.
+fn decider(table: &Table, part: Part, difference: &Difference) -> Option<RulePlace> {
+    let world = World::default();
+    let alone = canonical::filtering(table, Part::Straight);
+    let prepared = Prepared::new(&alone, &world);
+    let mut witness = difference.witness.clone();
+    witness.packet.original = Some(witness.packet.tuple());
+    witness.packet.status |= super::bits::STATUS_DNAT;
+    let way = if part == Part::TurnedHere { Way::Input } else { Way::Forward };
+    let walk = answered(&prepared, way, &witness);
+    let is_let_through = walk.outcome == Outcome::Accept;
+    let rule = walk.decided_by.filter(|_| is_let_through != difference.is_intended)?;
+    alone.place(rule).filter(|place| canonical::is_of_table(&place.chain))
 }
 
 /// What is translated, and to what, by one family.

@@ -1,11 +1,13 @@
 //! What other tables refuse of what the policy lets in, through and out: an accept ends only its own chain.
 
-use super::super::analyse::{AnalyseError, DEFAULT_BUDGET, Detail, Space, Witness, fates};
+use super::super::analyse::{
+    AnalyseError, DEFAULT_BUDGET, Detail, Space, Witness, answered, fates,
+};
 use super::super::bdd::{Region, Undecided};
 use super::super::policy::{
     BaseNeed, BasePass, Pass, PassTraffic, PassWay, Policy, Stance, protocol_of,
 };
-use super::super::simulate::{Open, Prepared, Way};
+use super::super::simulate::{Prepared, Way};
 use super::super::{Addresses, Family, RulePlace, Ruleset, TABLE, World};
 use super::ProofWay;
 
@@ -140,7 +142,7 @@ fn of_family(
             continue;
         }
         let Some(witness) = space.witness(refused)? else { continue };
-        let walk = all.walk(&witness.packet, way, &Open);
+        let walk = answered(&all, way, &witness);
         let decided_by = walk.decided_by.and_then(|rule| ruleset.place(rule));
         let name = wanted.name.into();
         found.push(Obstacle { name, way: super::named(way), witness, decided_by });

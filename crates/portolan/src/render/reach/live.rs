@@ -17,6 +17,7 @@ use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
+use crate::render::table::wrap;
 
 /// Says on standard error what is going to be changed and undone.
 pub(crate) fn plan(plan: &Plan) {
@@ -33,9 +34,9 @@ pub(crate) fn plan(plan: &Plan) {
         ),
     ];
     let mut out = io::stderr().lock();
-    for line in lines {
+    for line in lines.iter().flat_map(|line| wrap(&sanitize(line), WIDTH)) {
         // Nobody is left to tell when standard error is gone.
-        let _ = writeln!(out, "{}", sanitize(&line));
+        let _ = writeln!(out, "{line}");
     }
 }
 
@@ -68,8 +69,8 @@ pub(crate) fn live_text(screen: &mut Screen, row: &Row, seen: &Observation) -> R
     if let Some(way) = seen.way.as_ref().filter(|way| !way.steps.is_empty()) {
         writeln!(screen)?;
         for step in &way.steps {
-            let line = format!("  {:<8}  {}", word(step.verdict), step.rule);
-            writeln!(screen, "{}", sanitize(&line))?;
+            let mark = format!("  {:<8}  ", word(step.verdict));
+            hanging(screen, &mark, &step.rule.to_string())?;
         }
     }
     if let Some(reply) = seen.reply {
@@ -276,6 +277,9 @@ struct LiveJson<'a> {
     untraced: &'a [String],
     waited_ms: u64,
 }
+
+/// Plans are read on any terminal.
+const WIDTH: usize = 80;
 
 #[derive(Serialize)]
 struct StepJson {

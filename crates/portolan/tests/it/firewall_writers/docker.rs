@@ -90,6 +90,35 @@ fn what_docker_publishes_beside_ufw_is_told_as_packets_find_it() {
     assert_eq!(decided["chain"], "DOCKER", "{decided}");
     straight_to_the_container(&scene, shell);
     reach_says_that_docker_goes_around_ufw(&scene);
+    what_is_told_to_close_them_does(&scene, shell);
+}
+
+/// What `reach` tells to paste closes the published port, and what stands behind the one for this machine
+/// alone; packets say so, and so does `reach`.
+fn what_is_told_to_close_them_does(scene: &Scene, shell: &mut Shell) {
+    let near = shell.does("docker inspect -f '{{.NetworkSettings.IPAddress}}' near");
+    let behind: &'static str = near.leak();
+    let straight = |expected| Probe { to: behind, ..tcp(NEAR, 80, expected) };
+    for (port, open, closed) in [
+        (8080, tcp(NEAR, 8080, "accept"), tcp(NEAR, 8080, "drop")),
+        (8081, straight("accept"), straight("drop")),
+    ] {
+        let line = format!("reach {port}/tcp --from {NEAR} --json");
+        let told = Program::line(&line).inside(&scene.host).run().json();
+        let fixes = told["ports"][0]["fixes"].as_array().expect("fixes").clone();
+        let commands = fixes.iter().filter_map(|fix| fix["command"].as_str());
+        let pasted: Vec<&str> = commands.filter(|command| !command.starts_with('-')).collect();
+        assert_eq!(pasted.len(), if port == 8080 { 3 } else { 1 }, "{told:#}");
+        for command in pasted {
+            scene.agree(&[open]);
+            shell.does(command);
+            scene.agree(&[closed]);
+            shell.does(match command.starts_with("nft") {
+                true => "nft delete table inet close_ports",
+                false => "iptables -D DOCKER-USER 1",
+            });
+        }
+    }
 }
 
 /// Somebody on the same link may send to a container's own address: Docker 20 lets what it publishes

@@ -26,7 +26,7 @@ pub fn gate(new: &Outline<'_>, token: &str, lasts: Duration) -> String {
     for chain in new.parts.iter().filter(|part| part.hook().is_some()) {
         let _ = writeln!(
             script,
-            "insert rule {OUR_TABLE} {} meta nfproto != @{GATE} accept comment \"pt:trial is over\"",
+            "insert rule {OUR_TABLE} {} meta nfproto != @{GATE} accept comment \"{OVER}\"",
             chain.name
         );
     }
@@ -39,6 +39,9 @@ pub fn gate_token(listing: &str) -> Option<&str> {
     let (_, rest) = listing.split_once("comment \"portolan trial ")?;
     rest.split('"').next()
 }
+
+/// What a person reads beside the rule: it does nothing as long as the trial lasts.
+const OVER: &str = "pt:only once the trial is over";
 
 /// What stands before the token in the set's comment.
 const MARK: &str = "portolan trial ";

@@ -1,6 +1,7 @@
 //! Where this process was called from: the SSH connection or the console, and since when that is.
 
 use std::env;
+use std::fmt;
 use std::net::IpAddr;
 
 use portolan_core::firewall::Caller;
@@ -38,6 +39,19 @@ impl CallerInfo {
 
     pub(crate) fn ssh_of(text: &str) -> Option<(Endpoint, Endpoint)> {
         ssh_connection(text).map(|way| (way.peer, way.local))
+    }
+}
+
+impl fmt::Display for CallerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sudo_uid {
+            Some(sudo) => write!(f, "uid {sudo} (sudo)")?,
+            None => write!(f, "uid {}", self.uid)?,
+        }
+        match self.caller.ssh {
+            Some((peer, _)) => write!(f, " from {}", peer.address),
+            None => Ok(()),
+        }
     }
 }
 

@@ -62,6 +62,12 @@ pub enum ChangeError {
     /// There is no table of ours.
     #[error("there is no table inet portolan")]
     NoTable,
+    /// Somebody else began a trial since this one was planned.
+    #[error("another trial has begun meanwhile, by {}", .0.caller)]
+    Another(Box<Trial>),
+    /// The time of the trial was over, and what was before it is back.
+    #[error("the time was over: what was before is back")]
+    Over,
     /// A file cannot be edited.
     #[error("edit the inventory")]
     Edit(#[source] io::Error),
@@ -78,6 +84,8 @@ pub struct Loading<'l> {
     pub inventory: &'l str,
     /// Files that are edited with it, and back as they were unless it is confirmed.
     pub edits: &'l [Edit],
+    /// The trial it takes over from, by its token; refused where there is another by now.
+    pub over: Option<&'l str>,
     /// How long it may stay unconfirmed.
     pub timeout: Duration,
     /// Who asks.
@@ -88,7 +96,8 @@ impl Loading<'_> {
     /// No rules at all.
     const fn nothing(caller: CallerInfo) -> Self {
         let edits = &[];
-        Self { script: "", policy: "", inventory: "", edits, timeout: Duration::ZERO, caller }
+        let timeout = Duration::ZERO;
+        Self { script: "", policy: "", inventory: "", edits, over: None, timeout, caller }
     }
 }
 
@@ -139,6 +148,8 @@ pub struct Standing {
     pub difference: Option<String>,
     /// Whether what is loaded was on trial, and nothing remembers that.
     pub is_orphan: bool,
+    /// A trial, or a pause, that ended with the machine, as long as nothing was changed since.
+    pub ended_with_machine: Option<Trial>,
     /// Whether files are as a trial edited them that ended with the machine.
     pub has_left_edits: bool,
     /// Whether rules are loaded at boot.
@@ -162,7 +173,18 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
         settled.filter(|_| confirmed.is_some()).and_then(|live| keep::difference(place, live));
     let is_orphan = settled.and_then(gate_token).is_some();
     let (boot, has_left_edits) = (boot::state(place), has_left_edits(place));
-    Ok(Standing { table, trial, confirmed, difference, is_orphan, has_left_edits, boot, log })
+    let ended_with_machine = Trial::of_earlier_boot(place);
+    Ok(Standing {
+        table,
+        trial,
+        confirmed,
+        difference,
+        is_orphan,
+        ended_with_machine,
+        has_left_edits,
+        boot,
+        log,
+    })
 }
 
 /// Loads rules on trial: what is loaded is kept, a watchdog started, and the table replaced in one
@@ -172,6 +194,11 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
 /// Why not; what was loaded still is.
 pub fn apply(place: &Place, loading: &Loading<'_>) -> Result<Applied, ChangeError> {
     let _lock = lock(place)?;
+    if let Ok(Some(other)) = Trial::read(place)
+        && loading.over != Some(&*other.token)
+    {
+        return Err(ChangeError::Another(Box::new(other)));
+    }
     let live = table::listing()?;
     let mut trial = begin(place, Purpose::Apply, live.as_deref(), loading)?;
     let before = before(place, &trial);
@@ -445,13 +472,17 @@ pub fn purge(place: &Place) -> Result<(), ChangeError> {
     }
 }
 
-/// A trial that nobody watches any more; `None` where there is none.
+/// What is on trial, or away for a while; `None` where nothing is.
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub fn abandoned(place: &Place) -> Result<Option<Trial>, ChangeError> {
-    let trial = Trial::read(place).map_err(|source| unusable(place, source))?;
-    Ok(trial.filter(|trial| !trial.is_watched()))
+pub fn trial(place: &Place) -> Result<Option<Trial>, ChangeError> {
+    Trial::read(place).map_err(|source| unusable(place, source))
+}
+
+/// The same where nobody watches any more.
+fn abandoned(place: &Place) -> Result<Option<Trial>, ChangeError> {
+    Ok(trial(place)?.filter(|trial| !trial.is_watched()))
 }
 
 /// Whether files are as a trial edited them that ended with the machine, unconfirmed: nobody was left to
@@ -544,6 +575,9 @@ fn begin(
     loading: &Loading<'_>,
 ) -> Result<Trial, ChangeError> {
     let keep = || -> io::Result<Trial> {
+        if let Some(ended) = Trial::of_earlier_boot(place) {
+            let _ = tell(place, &entry("rolled-back", &ended, &ended.caller, ENDED_WITH_MACHINE));
+        }
         let earlier = Trial::read(place)?;
         edits::keep(place, loading.edits, earlier.is_none())?;
         let trial = match earlier {
@@ -607,7 +641,7 @@ fn current(place: &Place) -> Result<Option<Trial>, ChangeError> {
         && since_boot_ms() > trial.deadline_ms
     {
         bring_back(place, trial, before(place, trial).as_deref(), &trial.caller, TIME_OVER)?;
-        return Ok(None);
+        return Err(ChangeError::Over);
     }
     Ok(trial)
 }
@@ -643,6 +677,8 @@ const NEW_LISTED: &str = "trial.list";
 /// What a trial leaves behind.
 const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, NEW_LISTED, EDITS, "watchdog", "watchdog-2"];
 
+/// Why a trial is over of which the machine knows nothing any more.
+const ENDED_WITH_MACHINE: &str = "the machine was started anew";
 /// Why what was before comes back when the folder was emptied.
 pub(super) const RECORD_LOST: &str = "the record of the trial was lost";
 /// After the end of the trial the kernel itself opens the table, should all who watch be gone.

@@ -26,8 +26,8 @@ mod world;
 pub use boot::BootState;
 pub use caller::{CallerInfo, caller};
 pub use change::{
-    Applied, Back, ChangeError, Confirmed, Loading, Outcome, Standing, abandoned, apply, confirm,
-    has_left_edits, off, purge, recover, roll_back, standing,
+    Applied, Back, ChangeError, Confirmed, Loading, Outcome, Standing, apply, confirm,
+    has_left_edits, off, purge, recover, roll_back, standing, trial,
 };
 pub use edits::Edit;
 pub use load::{LoadFault, load};

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -108,18 +108,25 @@ impl Place {
     pub(crate) fn lock(&self, patience: Duration) -> io::Result<Lock> {
         self.make()?;
         let path = self.file("lock");
-        let file =
-            File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
+                Ok(()) => {
+                    // For whoever waits; that it cannot be written hinders nobody.
+                    let _ = file.set_len(0);
+                    let _ = writeln!(file, "{}", std::process::id());
+                    return Ok(Lock { _file: file });
+                }
                 Err(TryLockError::Error(error)) => return Err(error),
                 Err(TryLockError::WouldBlock) if waited >= patience => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::WouldBlock,
-                        "another portolan is changing the firewall right now",
-                    ));
+                    return Err(io::Error::new(io::ErrorKind::WouldBlock, held_by(&mut file)));
                 }
                 Err(TryLockError::WouldBlock) => {
                     thread::sleep(BETWEEN_TRIES);
@@ -165,6 +172,16 @@ impl Place {
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         remove(&self.file(name))
     }
+}
+
+/// Who has the lock, as far as it said so.
+fn held_by(lock: &mut File) -> String {
+    let mut text = String::new();
+    let _ = lock.take(20).read_to_string(&mut text);
+    let pid = text.trim().parse::<u32>().ok();
+    let user = pid.and_then(|pid| Some((pid, fs::metadata(format!("/proc/{pid}")).ok()?.uid())));
+    let who = user.map_or_else(String::new, |(pid, uid)| format!(": process {pid} of uid {uid}"));
+    format!("another portolan is changing the firewall right now{who}")
 }
 
 /// Removes a file, if it is there.

@@ -79,9 +79,16 @@ impl Trial {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn read(place: &Place) -> io::Result<Option<Self>> {
-        let text = place.read(TRIAL)?;
-        let trial = text.as_deref().and_then(Self::parse);
-        Ok(trial.filter(|trial| trial.boot == boot()))
+        Ok(Self::remembered(place)?.filter(|trial| trial.boot == boot()))
+    }
+
+    /// A trial that ended with the machine: of an earlier boot.
+    pub(crate) fn of_earlier_boot(place: &Place) -> Option<Self> {
+        Self::remembered(place).ok().flatten().filter(|trial| trial.boot != boot())
+    }
+
+    fn remembered(place: &Place) -> io::Result<Option<Self>> {
+        Ok(place.read(TRIAL)?.as_deref().and_then(Self::parse))
     }
 
     /// Writes it down.

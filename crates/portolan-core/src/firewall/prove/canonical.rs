@@ -3,6 +3,7 @@
 //! What packets and programs fill (doors, limits) is a question with the same name on both sides, so that
 //! the proof holds whatever is in those sets. Everything else is left as it was read.
 
+use super::super::gate::GATE;
 use super::super::policy::Policy;
 use super::super::rule::{Condition, Nat, NatKind};
 use super::super::ruleset::{Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin};
@@ -13,7 +14,29 @@ use super::super::{Expression, Match, Rule, Ruleset, Statement, Table, Test, Ver
 /// Only the table that is ours; `None` where it is not there.
 pub(super) fn ours(ruleset: &Ruleset) -> Option<Table> {
     let is_ours = |table: &&Table| table.family == Family::Inet && *table.name == *TABLE;
-    ruleset.tables.iter().find(is_ours).map(canonical)
+    ruleset.tables.iter().find(is_ours).map(|table| canonical(&in_force(table)))
+}
+
+/// Whether our table is on trial.
+pub(super) fn is_on_trial(ruleset: &Ruleset) -> bool {
+    let is_ours = |table: &&Table| table.family == Family::Inet && *table.name == *TABLE;
+    let ours = ruleset.tables.iter().find(is_ours);
+    ours.is_some_and(|table| table.sets.iter().any(|set| *set.name == *GATE))
+}
+
+/// A table on trial as it is as long as that lasts: without the rule that lets everything go on afterwards.
+fn in_force(table: &Table) -> Table {
+    let is_gate = |statement: &Statement| match statement {
+        Statement::Match(Match { test: Test::NotIn(SetRef::Named(set)), .. }) => **set == *GATE,
+        _ => false,
+    };
+    let mut table = table.clone();
+    for chain in table.chains.iter_mut().filter(|chain| chain.base.is_some()) {
+        if chain.rules.first().and_then(|rule| rule.statements.first()).is_some_and(is_gate) {
+            chain.rules.remove(0);
+        }
+    }
+    table
 }
 
 /// The plain rules of a policy, with the sets of the table they are held against.

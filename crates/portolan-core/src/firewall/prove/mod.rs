@@ -33,6 +33,8 @@ pub struct Proof {
     pub violations: Vec<Violation>,
     /// Rules of the table that change packets or connections as no policy does.
     pub strangers: Vec<RulePlace>,
+    /// Whether the table is on trial: it was judged as it is as long as that lasts.
+    pub is_on_trial: bool,
 }
 
 /// A packet for which table and policy differ.
@@ -114,7 +116,8 @@ pub fn prove(policy: &Policy, ruleset: &Ruleset) -> Result<Proof, AnalyseError> 
         return Ok(Proof { is_loaded, ..Proof::default() });
     };
     let strangers = strangers::strangers(policy, ruleset);
-    let mut proof = Proof { is_loaded: true, strangers, ..Proof::default() };
+    let is_on_trial = canonical::is_on_trial(ruleset);
+    let mut proof = Proof { is_loaded: true, strangers, is_on_trial, ..Proof::default() };
     for is_v6 in [false, true] {
         for part in PARTS {
             filters(policy, &found, &wanted, (is_v6, part), &mut proof)?;

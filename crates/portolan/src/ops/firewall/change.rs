@@ -39,8 +39,9 @@ pub(crate) struct Plan {
     pub(crate) caller: CallerInfo,
     /// Where it is remembered.
     pub(crate) place: Place,
-    /// A trial that nobody watches any more: it ends before this begins.
-    pub(crate) abandoned: Option<Trial>,
+    /// What is on trial now: this takes over from it, or where nobody watches it any more, it ends before
+    /// this begins.
+    pub(crate) trial: Option<Trial>,
     /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
     pub(crate) has_left_edits: bool,
     /// What is written into the inventory with it.
@@ -71,7 +72,7 @@ pub(crate) fn plan(asked: &Asked) -> Result<Plan> {
 pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Result<Plan> {
     inventory::trust(asked, &intended.loaded)?;
     let place = Place::here();
-    let abandoned = host::abandoned(&place).map_err(fault)?;
+    let trial = host::trial(&place).map_err(fault)?;
     let script = compile(&intended.policy);
     let mut gaps: Vec<Gap> = Vec::new();
     let machine = machine::read().into_value(&mut gaps);
@@ -97,7 +98,7 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
     let loaded = loaded.as_deref().map(identity);
     let has_left_edits = host::has_left_edits(&place);
-    Ok(Plan { intended, script, loaded, precheck, caller, place, abandoned, has_left_edits, edits })
+    Ok(Plan { intended, script, loaded, precheck, caller, place, trial, has_left_edits, edits })
 }
 
 /// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done
@@ -136,7 +137,9 @@ pub(crate) fn apply(plan: &Plan, timeout: Duration, drop_flows: bool) -> Result<
     let policy = plan.script.hash();
     let caller = plan.caller;
     let (script, policy, inventory, edits) = (&*script, &*policy, &*inventory, &*plan.edits);
-    let loading = Loading { script, policy, inventory, edits, timeout, caller };
+    let going_on = plan.trial.as_ref().filter(|trial| trial.is_watched());
+    let over = going_on.map(|trial| &*trial.token);
+    let loading = Loading { script, policy, inventory, edits, over, timeout, caller };
     if host::recover(&plan.place).map_err(fault)? {
         let message = "the inventory was edited by a trial that nobody watches any more, and is as it \
                        was before that again";
@@ -165,6 +168,7 @@ pub(crate) fn confirm(from: Option<IpAddr>) -> Result<Result<Confirmed, Refusal>
     match host::confirm(&Place::here(), &host::caller(), from) {
         Ok(confirmed) => Ok(Ok(confirmed)),
         Err(ChangeError::NoTrial) => Ok(Err(Refusal::NothingOnTrial)),
+        Err(ChangeError::Over) => Ok(Err(Refusal::Over)),
         Err(ChangeError::IsOff) => Ok(Err(Refusal::IsOff)),
         Err(ChangeError::Doubtful(doubt)) => Ok(Err(Refusal::Doubtful(doubt))),
         Err(ChangeError::Changed(how)) => Ok(Err(Refusal::Changed(how))),
@@ -190,6 +194,8 @@ fn not_kept(error: ChangeError) -> anyhow::Error {
 pub(crate) enum Refusal {
     /// There is nothing to confirm.
     NothingOnTrial,
+    /// Its time was over and nobody watched: what was before is back just now.
+    Over,
     /// The rules are away for a while.
     IsOff,
     /// It proves nothing.
@@ -310,6 +316,7 @@ fn hint_of(error: &ChangeError) -> &'static str {
             std::io::ErrorKind::WouldBlock => "run it again when the other has ended",
             _ => "",
         },
+        ChangeError::Another(_) => "run it again, to have a plan that knows of it",
         ChangeError::NoTable => "`portolan firewall apply` makes it",
         _ => "",
     }

@@ -9,7 +9,7 @@ use portolan_core::wire::conntrack::Entry;
 use serde::Serialize;
 
 use crate::cli::args::Color;
-use crate::ops::firewall::change::{LoadedPolicy, Plan, Trial};
+use crate::ops::firewall::change::{LoadedPolicy, Plan, Purpose, Trial};
 use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
 use crate::render::firewall::apply_life::{self, MissingJson};
@@ -58,9 +58,8 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
             writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
         }
     }
-    if let Some(trial) = &plan.abandoned {
-        let policy = sanitize(&trial.policy).to_string();
-        writeln!(screen, "  first a trial that nobody watches any more is rolled back: {policy}")?;
+    if let Some(trial) = &plan.trial {
+        screen.hanging("  ", &over(trial))?;
     }
     if plan.has_left_edits {
         let note = "  ";
@@ -81,6 +80,25 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     apply_multicast::text(screen, &plan.precheck.multicast)?;
     flows(screen, &plan.precheck.refused)?;
     Ok(screen.flush()?)
+}
+
+/// What becomes of a trial that is going on.
+fn over(trial: &Trial) -> String {
+    let what = match trial.purpose {
+        Purpose::Apply => format!("a trial of policy {}", trial.policy),
+        Purpose::Off => "a pause".to_owned(),
+    };
+    let (who, until) = (&trial.caller, until(trial));
+    match trial.is_watched() {
+        true => format!(
+            "takes over from {what} that {who} began, until {until}: what was before that comes back \
+             unless this is confirmed"
+        ),
+        false => format!(
+            "first {what} that {who} began, and nobody watches any more, is rolled back: what was before \
+             it comes back"
+        ),
+    }
 }
 
 fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {

@@ -47,6 +47,11 @@ fn why(refusal: &Refusal) -> (String, &'static str) {
             return (what, "portolan firewall rollback, or apply again");
         }
         Refusal::NothingOnTrial => ("nothing is on trial", "portolan firewall status says why"),
+        Refusal::Over => (
+            "not confirmed: the time was over, and nobody was left to bring back what was before; it \
+             is back now",
+            "portolan firewall apply begins another trial",
+        ),
         Refusal::IsOff => (
             "the rules are away for a while, which is nothing to confirm",
             "portolan firewall rollback brings them back; off without --for is for good",
@@ -91,6 +96,7 @@ pub(crate) fn json(screen: &mut Screen, confirmed: &Result<Confirmed, Refusal>) 
         Err(refusal) => {
             let reason = Some(match refusal {
                 Refusal::NothingOnTrial => "nothing-on-trial",
+                Refusal::Over => "over",
                 Refusal::Changed(_) => "changed",
                 Refusal::IsOff => "off",
                 Refusal::Doubtful(Doubt::SameConnection) => "same-connection",

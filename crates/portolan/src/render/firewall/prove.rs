@@ -58,6 +58,12 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         writeln!(screen, "{word} {host}: {table} does not do what the inventory says")?;
         against(screen, proof)?;
     }
+    if proof.is_on_trial {
+        writeln!(
+            screen,
+            "as long as its trial lasts; after that it refuses nobody until it is gone"
+        )?;
+    }
     for obstacle in &report.obstacles {
         let packet = packet_words(&obstacle.witness.packet);
         let name = sanitize(&obstacle.name);
@@ -145,6 +151,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         },
         holds: proof.map(Proof::holds),
         loaded: proof.map(|proof| proof.is_loaded),
+        on_trial: proof.map(|proof| proof.is_on_trial),
         hash: firewall::compile(&report.intended.policy).hash(),
         differences: proof.map_or_else(Vec::new, |p| p.differences.iter().map(different).collect()),
         violations: proof.map_or_else(Vec::new, |p| p.violations.iter().map(violated).collect()),
@@ -167,6 +174,8 @@ struct Body<'a> {
     /// null where it is too large to decide.
     holds: Option<bool>,
     loaded: Option<bool>,
+    /// Whether the table is on trial: judged is how it is as long as that lasts.
+    on_trial: Option<bool>,
     hash: String,
     differences: Vec<Value>,
     violations: Vec<Value>,

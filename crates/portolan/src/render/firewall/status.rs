@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::cli::args::Color;
-use crate::ops::firewall::change::{BootState, LogEntry, State, Status, Trial};
+use crate::ops::firewall::change::{BootState, LogEntry, Purpose, State, Status, Trial};
 use crate::render::firewall::apply::words;
 use crate::render::gap;
 use crate::render::json::Document;
@@ -30,12 +30,24 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
     let which = status.loaded.as_ref().map(|loaded| format!(": {}", words(loaded)));
     writeln!(screen, "firewall {word}{}", which.unwrap_or_default())?;
     if let Some(trial) = &status.standing.trial {
-        let what = if state == State::Paused { "back" } else { "rolled back" };
-        writeln!(screen, "  {what} in {} unless something is said", duration(trial.left()))?;
-        if !trial.is_watched() {
-            gap::warning("the watchdog is gone: nothing comes back by itself", color);
-            gap::hint("portolan firewall rollback", color);
+        if trial.is_watched() {
+            let what = if state == State::Paused { "back" } else { "rolled back" };
+            writeln!(screen, "  {what} in {} unless something is said", duration(trial.left()))?;
+        } else {
+            screen.flush()?;
+            gap::warning(unwatched(trial), color);
+            gap::hint("portolan firewall rollback brings it back, and so does apply", color);
         }
+    }
+    if let Some(ended) = &status.standing.ended_with_machine {
+        let text = match ended.purpose {
+            Purpose::Apply => format!(
+                "the trial of policy {} ended when the machine was started anew: nobody had confirmed it",
+                ended.policy
+            ),
+            Purpose::Off => "the pause ended when the machine was started anew".to_owned(),
+        };
+        screen.hanging("  ", &text)?;
     }
     unsettled(screen, status, color)?;
     writeln!(screen, "  at boot: {}", at_boot(status.standing.boot))?;
@@ -46,6 +58,20 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
         writeln!(screen, "  {}", line(entry))?;
     }
     Ok(screen.flush()?)
+}
+
+/// What it means that nobody watches a trial.
+fn unwatched(trial: &Trial) -> &'static str {
+    match (trial.purpose, trial.left().is_zero()) {
+        (_, false) => "the watchdogs are gone: nothing comes back by itself",
+        (Purpose::Apply, true) => {
+            "the time is over and the watchdogs are gone: what was before is not back, and the rules on \
+             trial refuse nobody any more"
+        }
+        (Purpose::Off, true) => {
+            "the time is over and the watchdogs are gone: the rules did not come back"
+        }
+    }
 }
 
 /// What is loaded that nobody confirmed, and the way out.

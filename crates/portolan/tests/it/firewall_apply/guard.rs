@@ -80,7 +80,7 @@ fn either_of_two_watchdogs_is_enough_and_the_kernel_waits_behind_them() {
     sleep(Duration::from_secs(14));
     eventually("the rules refuse nobody any more", || stage.reaches(22));
     let (code, said) = stage.status();
-    assert!(code == 1 && said.contains("the watchdog is gone"), "{said}");
+    assert!(code == 1 && said.contains("the rules on trial refuse nobody"), "{said}");
     stage.firewall("rollback", SSH).run().expect_code(0);
     assert!(!stage.has_table());
 }

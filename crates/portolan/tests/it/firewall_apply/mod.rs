@@ -4,6 +4,7 @@
 mod access;
 mod editing;
 mod ending;
+mod failing;
 mod groups;
 mod guard;
 mod keeping;

@@ -23,7 +23,7 @@ pub(super) const SSH: &str = "192.0.2.1 40000 192.0.2.2 22";
 pub(super) const OTHER_SSH: &str = "192.0.2.1 40001 192.0.2.2 22";
 
 /// Serves one connection, which comes by the loopback interface, by a command in a process of its own.
-const SESSION: &str = "
+pub(super) const SESSION: &str = "
 import os, socket, subprocess, sys
 listener = socket.create_server(('192.0.2.2', 0))
 peer = socket.create_connection(listener.getsockname(), source_address=('192.0.2.2', 0))

@@ -100,7 +100,7 @@ fn a_watchdog_that_is_killed_is_missed() {
     stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
     stage.kill(&stage.watchdogs());
     let status = stage.firewall("status", SSH).run().expect_code(1);
-    assert!(status.stderr.contains("the watchdog is gone"), "{}", status.stderr);
+    assert!(status.stderr.contains("the watchdogs are gone"), "{}", status.stderr);
     stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
     assert_eq!(stage.log().iter().filter(|what| *what == "rolled-back").count(), 2);
     stage.firewall("rollback", SSH).run().expect_code(0);

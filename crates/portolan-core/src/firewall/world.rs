@@ -45,7 +45,8 @@ pub struct Interface {
     pub route_localnet: Option<bool>,
     /// Whether packets from addresses of this machine may come in by it (`accept_local` of all or of it).
     pub accept_local: Option<bool>,
-    /// How the way back to the sender is checked (`rp_filter`, the greater of all's and its own).
+    /// How the way back to the sender is checked (`rp_filter`, the greater of all's and its own); not known
+    /// either where rules of policy routing may lead back another way.
     pub reverse_path: Option<ReversePath>,
 }
 

@@ -33,7 +33,13 @@ pub fn world() -> Observed<World> {
         missing("the routes of this machine", error);
         Vec::new()
     });
-    match other_rules() {
+    let others = other_rules();
+    let mut interfaces = interfaces(&links);
+    if !matches!(others, Ok(0)) {
+        // Which way back the kernel finds is not known then.
+        interfaces.iter_mut().for_each(|interface| interface.reverse_path = None);
+    }
+    match others {
         Ok(0) => {}
         Ok(count) => {
             let what =
@@ -44,7 +50,7 @@ pub fn world() -> Observed<World> {
     }
     let world = World {
         addresses: addresses.into_iter().map(local).collect(),
-        interfaces: interfaces(&links),
+        interfaces,
         routes,
         forwards_v4: is_on("/proc/sys/net/ipv4/ip_forward"),
         forwards_v6: is_on("/proc/sys/net/ipv6/conf/all/forwarding"),

@@ -13,6 +13,8 @@ pub enum RuleFormat {
     IpsetSave,
     /// What `iptables -S` or `iptables -L` prints: one table, of which nothing says the name.
     IptablesList,
+    /// What belongs to another tool, of this name, and is no ruleset of the kernel.
+    Foreign(&'static str),
     /// Nothing but blanks: no rules were saved, which is not the same as no rules.
     Empty,
 }
@@ -39,6 +41,9 @@ impl RuleFormat {
                 Some(b'#') => {}
                 Some(_) if is_ipset(line) => return Self::IpsetSave,
                 Some(_) if is_list(line) => return Self::IptablesList,
+                Some(_) if foreign(line).is_some() => {
+                    return foreign(line).map_or(Self::Nft, Self::Foreign);
+                }
                 Some(_) => return Self::Nft,
             }
         }
@@ -68,6 +73,36 @@ fn is_list(line: &str) -> bool {
     }
 }
 
+/// The tool whose words begin a line that nft would not take: it has none of them.
+fn foreign(line: &str) -> Option<&'static str> {
+    let words: Vec<&str> = line.split_whitespace().take(4).collect();
+    let is_number = |word: &str| word.len() >= 3 && word.bytes().all(|b| b.is_ascii_digit());
+    Some(match words[..] {
+        ["<?xml" | "<zone" | "<zone>" | "<direct>" | "<policy" | "<service>", ..] => {
+            "firewalld (XML)"
+        }
+        [_, "(active)" | "(active,", ..] | [_, "(default,", ..] => "firewall-cmd",
+        ["Status:", "active" | "inactive", ..] => "ufw status",
+        [number, "allow" | "deny" | "count" | "reset" | "pipe", ..] if is_number(number) => "ipfw",
+        ["ipfw", ..] => "ipfw",
+        ["set", "skip" | "block-policy" | "limit" | "optimization" | "loginterface", ..]
+        | ["scrub" | "antispoof", ..]
+        | [
+            "block" | "pass",
+            "in" | "out" | "all" | "log" | "quick" | "drop" | "return" | "on",
+            ..,
+        ]
+        | ["ext_if" | "int_if", "=", ..] => "pf",
+        ["access-list" | "ip" | "ipv6", "access-list" | "extended", ..] => "a router (access-list)",
+        ["access-list", number, "permit" | "deny" | "remark", ..] if is_number(number) => {
+            "a router (access-list)"
+        }
+        ["iptables" | "ip6tables", option, ..] if option.starts_with('-') => "a shell (iptables)",
+        ["trace", "id", ..] => "nft monitor trace",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +122,16 @@ mod tests {
             ("-N s hash:ip\n", RuleFormat::IpsetSave),
             ("Chain INPUT (policy ACCEPT)\ntarget prot opt\n", RuleFormat::IptablesList),
             (" \n\t\n", RuleFormat::Empty),
+            ("<?xml version=\"1.0\"?>\n<zone>", RuleFormat::Foreign("firewalld (XML)")),
+            ("public (active)\n  target: default", RuleFormat::Foreign("firewall-cmd")),
+            ("Status: active\n", RuleFormat::Foreign("ufw status")),
+            ("00100 allow ip from any to any", RuleFormat::Foreign("ipfw")),
+            ("# mine\nset skip on lo\n", RuleFormat::Foreign("pf")),
+            ("block in all\n", RuleFormat::Foreign("pf")),
+            ("access-list 101 permit tcp any any", RuleFormat::Foreign("a router (access-list)")),
+            ("#!/bin/sh\niptables -A INPUT -j DROP\n", RuleFormat::Foreign("a shell (iptables)")),
+            ("define x = 1\ntable inet f {}", RuleFormat::Nft),
+            ("include \"other.nft\"\n", RuleFormat::Nft),
         ] {
             assert_eq!(RuleFormat::of(text), format, "{text:?}");
         }

@@ -144,6 +144,11 @@ impl Room {
             words.push("--preserve-credentials".to_owned());
         }
         words.push("--".to_owned());
+        // A script may include what never ends.
+        if let Some(limiting) = Tool::find("prlimit") {
+            words.push(limiting.path().display().to_string());
+            words.push(format!("--as={MOST_BYTES}"));
+        }
         words.push(tool.path().display().to_string());
         words
     }
@@ -156,14 +161,35 @@ impl Drop for Room {
     }
 }
 
-/// `/dev/stdin:3:9-12: Error: Interface does not exist`, then the line and a caret.
+/// `/dev/stdin:3:9-12: Error: Interface does not exist`, then the line and a caret. Of a file that is
+/// included the lines by which it is come before; nothing of its content is told.
 fn refusal(complaint: &str) -> LoadFault {
     let first = complaint.lines().next().unwrap_or_default();
-    let (place, what) = match first.split_once(": Error: ") {
-        Some((place, what)) => (numbers(place), what),
-        None => (None, first),
+    let said = complaint.lines().find_map(|line| line.split_once(": Error: "));
+    let (place, what) = match said {
+        Some((place, what)) if place.starts_with(INPUT) => (numbers(place), what.trim().to_owned()),
+        Some((place, what)) => (including(complaint), format!("{}: {}", shown(place), what.trim())),
+        None => (None, first.trim().to_owned()),
     };
-    LoadFault::Refused { place, complaint: what.trim().to_owned(), hint: hint(what) }
+    let hint = hint(&what);
+    LoadFault::Refused { place, complaint: what, hint }
+}
+
+/// The script, as nft names it.
+const INPUT: &str = "/dev/stdin:";
+
+/// `/etc/rules.nft:3:9-12` with one column.
+fn shown(place: &str) -> &str {
+    place.rsplit_once('-').map_or(place, |(before, _)| before)
+}
+
+/// The line of the script that includes the file.
+fn including(complaint: &str) -> Option<(usize, usize)> {
+    let from = |line: &str| {
+        let (_, place) = line.split_once("from /dev/stdin:")?;
+        numbers(&format!("{INPUT}{}", place.trim_end_matches([':', ','])))
+    };
+    complaint.lines().find_map(from)
 }
 
 fn numbers(place: &str) -> Option<(usize, usize)> {
@@ -186,7 +212,15 @@ fn hint(what: &str) -> &'static str {
         return "names of hosts, users and groups are those of this machine: write numbers";
     }
     if what.contains("syntax error") {
-        return "is it a script of nft, and not a template of one?";
+        return "is it a script of nft, and not a template of one? nft -j list ruleset, iptables-save and \
+                ip6tables-save print what is loaded";
+    }
+    if what.contains("unsupported xtables") {
+        return "rules of iptables are named and not told here: save nft -j list ruleset, iptables-save and \
+                ip6tables-save, and name all three";
+    }
+    if what.contains("Too many links") {
+        return "chains ask each other in a circle, or more than 15 deep: no kernel loads this";
     }
     // What the kernel refuses may be there on its machine: a device, a module.
     if what.contains("Could not process rule") {
@@ -194,6 +228,9 @@ fn hint(what: &str) -> &'static str {
     }
     ""
 }
+
+/// A million addresses take 380 MB.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// A script with an interval set of a hundred thousand networks takes two seconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -208,5 +245,14 @@ mod tests {
         let LoadFault::Refused { place, complaint, hint } = refusal(told) else { panic!() };
         assert_eq!((place, &*complaint), (Some((3, 9)), "Interface does not exist"));
         assert!(hint.contains("iifname"));
+    }
+
+    #[test]
+    fn of_an_included_file_the_place_is_told_and_nothing_of_its_content() {
+        let told = "In file included from /dev/stdin:2:2-23:\n/etc/shadow:1:5-5: Error: syntax error, \
+                    unexpected colon\nroot:$y$secret:19000\n    ^";
+        let LoadFault::Refused { place, complaint, .. } = refusal(told) else { panic!() };
+        assert_eq!(place, Some((2, 2)));
+        assert_eq!(complaint, "/etc/shadow:1:5: syntax error, unexpected colon");
     }
 }

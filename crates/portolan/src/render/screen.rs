@@ -49,6 +49,34 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// Prints a text behind what stands on its line already, so many columns wide; it goes on two columns
+    /// from the left.
+    pub(crate) fn behind(&mut self, taken: usize, text: &str) -> Result<()> {
+        // As if what stands there were its first word.
+        let word = "x".repeat(taken.saturating_sub(1));
+        let lines =
+            wrap(&format!("{word} {}", sanitize(text)), self.width.saturating_sub(2).max(20));
+        for (i, line) in lines.iter().enumerate() {
+            match i {
+                0 => writeln!(self, "{}", line.get(taken..).unwrap_or_default())?,
+                _ => writeln!(self, "  {line}")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a text that begins `indent` columns from the left and goes on two behind that.
+    pub(crate) fn paragraph(&mut self, indent: usize, text: &str) -> Result<()> {
+        let lines = wrap(&sanitize(text), self.width.saturating_sub(indent + 2).max(20));
+        for (i, line) in lines.iter().enumerate() {
+            let indent = if i == 0 { indent } else { indent + 2 };
+            writeln!(self, "{:indent$}{line}", "")?;
+        }
+        Ok(())
+    }
+}
+
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.write(bytes).map_err(told_apart)

@@ -29,6 +29,8 @@ enum Cut {
     End,
     /// In its middle: the end says most, as the port behind an address does.
     Middle,
+    /// Nowhere: it goes on below. What decides is never cut.
+    Never,
 }
 
 impl Column {
@@ -45,6 +47,12 @@ impl Column {
     /// A column that may be shortened down to `min` columns of the terminal.
     pub(crate) const fn flexible(heading: &'static str, min: usize) -> Self {
         Self { heading, align: Align::Left, min: Some(min), cut: Cut::End }
+    }
+
+    /// A column that goes on below itself where it is narrower than its text, down to `min` columns of the
+    /// terminal.
+    pub(crate) const fn wrapping(heading: &'static str, min: usize) -> Self {
+        Self { heading, align: Align::Left, min: Some(min), cut: Cut::Never }
     }
 
     /// The same with beginning and end kept: `[2001:db8:…]:443`, `nginx-w… (812 +4)`.
@@ -175,8 +183,19 @@ impl Table {
         let shown = (0..row.len()).filter(|i| widths[*i] > 0);
         let last = shown.clone().rfind(|i| !row[*i].text.is_empty());
         let mut gap = "";
+        let mut rest: Vec<Cell> = Vec::new();
         for i in shown.take_while(|i| Some(*i) <= last) {
-            let (text, width) = fit(&row[i], widths[i], self.columns[i].cut);
+            let goes_on = self.columns[i].cut == Cut::Never && row[i].width > widths[i];
+            let (text, width) = match goes_on {
+                true => {
+                    let (text, below) = broken(&row[i].text, widths[i]);
+                    rest.resize_with(row.len(), Cell::default);
+                    rest[i] =
+                        Cell { width: columns(below), text: below.to_owned(), role: row[i].role };
+                    (Cow::Borrowed(text), columns(text))
+                }
+                false => fit(&row[i], widths[i], self.columns[i].cut),
+            };
             let padding = widths[i].saturating_sub(width);
             out.write_all(gap.as_bytes())?;
             if self.columns[i].align == Align::Right {
@@ -188,7 +207,9 @@ impl Table {
             }
             gap = "  ";
         }
-        out.write_all(b"\n")
+        out.write_all(b"\n")?;
+        // Of each cell at least a character was written.
+        if rest.is_empty() { Ok(()) } else { self.write_row(out, &rest, widths, style) }
     }
 
     /// Each column's width; 0 hides a column that is empty in every row.
@@ -260,6 +281,18 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// What of a text fits `width` columns, and what goes on below: broken at a space, else where it must be.
+fn broken(text: &str, width: usize) -> (&str, &str) {
+    let fits = fitting(text.chars(), width);
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    let is_word_end = text[fits..].starts_with(' ');
+    let space = if is_word_end { Some(fits) } else { text[..fits].rfind(' ') };
+    match space.filter(|at| *at > 0) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => text.split_at(fits.max(first)),
+    }
+}
+
 /// Columns a text takes in a terminal: of plain ASCII, its bytes.
 fn columns(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
@@ -288,7 +321,7 @@ fn fit(cell: &Cell, width: usize, cut: Cut) -> (Cow<'_, str>, usize) {
 /// A text that is too long, in at most `width` columns of the terminal.
 fn shorten(text: &str, width: usize, cut: Cut) -> Cow<'_, str> {
     let tail = match cut {
-        Cut::End => "",
+        Cut::End | Cut::Never => "",
         Cut::Middle if text.contains(", ") => "", // the end of a list says nothing of its beginning
         Cut::Middle => ending(text, width),
     };
@@ -353,6 +386,21 @@ mod tests {
         assert_eq!(
             printed(&sample(), 80),
             "PORT  PROCESS                   SCOPE\n  22  sshd                      wildcard\n5432  a-very-long-process-name  loopback\n"
+        );
+    }
+
+    #[test]
+    fn what_decides_goes_on_below_and_is_never_cut() {
+        let mut table = Table::new([Column::left("PORT"), Column::wrapping("FROM", 10)]);
+        table.push(vec!["22".into(), "10.0.0.0/8, 2001:db8:1234::/48".into()]);
+        table.push(vec!["80".into(), "any".into()]);
+        assert_eq!(
+            printed(&table, 16),
+            "PORT  FROM\n22    10.0.0.0/8\n      ,\n      2001:db8:1\n      234::/48\n80    any\n"
+        );
+        assert_eq!(
+            printed(&table, 20),
+            "PORT  FROM\n22    10.0.0.0/8,\n      2001:db8:1234:\n      :/48\n80    any\n"
         );
     }
 

@@ -32,13 +32,23 @@ fn what_the_shop_lets_in_stands_on_one_screen() {
     let wanted = [
         "22, 9100/tcp ← 10.20.0.5, 203.0.113.130",
         "80, 443/tcp ← any",
-        "68, 443/udp ← any",
+        "68/udp ← any",
+        "from port 67",
+        "443/udp ← any",
         "546/udp ← any (IPv6)",
         "to fe80::/10",
         "icmp ← any (IPv4)",
+        "type 8 (echo-request)",
         "igmp ← any (IPv4)",
         "to 224.0.0.0/4",
         "icmpv6 ← any (IPv6)",
+        "type 128 (echo-request)",
+        "icmpv6 ← any (IPv6)",
+        "types 130-132, type 143 (mld2-listener-report)",
+        "ttl 1",
+        "icmpv6 ← any (IPv6)",
+        "types 133-136",
+        "ttl 255",
     ];
     assert_eq!(told(&ran.stdout), wanted, "{}", ran.stdout);
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);

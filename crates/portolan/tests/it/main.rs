@@ -16,6 +16,7 @@ mod explain;
 mod explain_command;
 mod firewall_allowed;
 mod firewall_apply;
+mod firewall_broken;
 mod firewall_cluster;
 mod firewall_life;
 mod firewall_nft;

@@ -181,9 +181,17 @@ impl Space {
                 region = self.bdd.and(region, wish)?;
             }
         }
-        let (by_lo, to_lo) = (self.comes_by("lo")?, self.leaves_by("lo")?);
-        let known = self.bdd.range(layout.interface_out, 1, u128::MAX)?;
-        for wish in [!by_lo, known, !to_lo] {
+        let by_lo = self.comes_by("lo")?;
+        let mut wishes = vec![!by_lo];
+        // Where it does not matter by which interface it leaves, none is named.
+        let out = self.bdd.range(layout.interface_out, 0, self.interfaces.count() as u128 - 1)?;
+        let cube = self.bdd.cube(layout.interface_out.variables())?;
+        let whatever = self.bdd.exists(region, cube)?;
+        if self.bdd.and(whatever, out)? != self.bdd.and(region, out)? {
+            let to_lo = self.leaves_by("lo")?;
+            wishes.extend([self.bdd.range(layout.interface_out, 1, u128::MAX)?, !to_lo]);
+        }
+        for wish in wishes {
             if self.bdd.meets(region, wish) {
                 region = self.bdd.and(region, wish)?;
             }

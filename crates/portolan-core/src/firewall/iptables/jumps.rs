@@ -40,7 +40,8 @@ pub(super) fn refuse_circles(
                 }
                 Seen::Open => {
                     let problem = format!("chain `{}` asks itself: a circle of jumps", name(to));
-                    return Err(Line { number: line, text: "" }.error(0, problem));
+                    let error = Line { number: line, text: "" }.error(0, problem);
+                    return Err(error.hinting("no kernel loads this: save the rules again"));
                 }
             }
         }

@@ -55,6 +55,7 @@ impl Ruleset {
         if let Some(circle) = ruleset.circle() {
             let problem = format!("chains ask each other in a circle: {}", circle.join(" → "));
             let error = ReadError::new(1, 1, problem);
+            let error = error.hinting("no kernel loads this: save the rules again");
             return Err(placed((error, circle[0].to_string()), text));
         }
         Ok(ruleset)

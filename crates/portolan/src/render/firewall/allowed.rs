@@ -26,8 +26,8 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         writeln!(screen, "No new connection gets in.")?;
     } else {
         let mut table = Table::new([
-            Column::left("LETS IN"),
-            Column::flexible("FROM", 18),
+            Column::wrapping("LETS IN", 16),
+            Column::wrapping("FROM", 18),
             Column::flexible("BY", 12).keeping_end(),
         ]);
         for line in &lines {

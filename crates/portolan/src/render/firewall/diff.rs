@@ -4,11 +4,9 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
-use portolan_core::firewall::analyse::{
-    Beside, Block, Difference, Differences, End, Ends, Fate, Feature, Side,
-};
-use portolan_core::firewall::simulate::{Outcome, Way};
-use portolan_core::firewall::{Packet, RuleId, Ruleset};
+use portolan_core::firewall::analyse::{Beside, Difference, Differences, End, Ends, Fate, Side};
+use portolan_core::firewall::simulate::Outcome;
+use portolan_core::firewall::{RuleId, Ruleset};
 use serde_json::{Value, json};
 
 use super::block::{block_json, block_words, rule_text, witness_json};
@@ -107,7 +105,7 @@ impl Paragraph {
             beside: difference.beside.iter().map(|beside| beside_words(*beside)).collect(),
             before: fate_words(before, sides[0], family == "IPv6"),
             after: fate_words(after, sides[1], family == "IPv6"),
-            witness: packet_words(&told(difference)) + &answers,
+            witness: packet_words(&witness.packet) + &answers,
         }
     }
 
@@ -131,17 +129,6 @@ impl Paragraph {
         writeln!(screen)?;
         Ok(())
     }
-}
-
-/// The witness; one for this machine leaves by no interface that matters.
-fn told(difference: &Difference) -> Packet {
-    let mut packet = difference.witness.packet.clone();
-    let is_translated = difference.before.ends.is_some();
-    let asks = |block: &Block| block.features.iter().any(|f| matches!(f, Feature::LeavesBy { .. }));
-    if difference.way == Way::Input && !is_translated && !difference.blocks.iter().any(asks) {
-        packet.interface_out = None;
-    }
-    packet
 }
 
 const fn beside_words(beside: Beside) -> &'static str {

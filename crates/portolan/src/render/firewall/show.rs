@@ -7,6 +7,7 @@ use portolan_core::firewall::{
     Base, ChainKind, ChainPolicy, Family, Hook, Origin, Rule, Set, Table,
 };
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::members;
 use crate::ops::firewall::show::{Report, Shown, is_idle, is_of_frames, is_open};
@@ -48,7 +49,8 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         writeln!(screen, "\n{}", style.paint(Role::Dim, "?  not evaluated by portolan"))?;
     }
     for note in notes {
-        writeln!(screen, "{} {}", style.paint(Role::Warning, "note:"), sanitize(note))?;
+        write!(screen, "{} ", style.paint(Role::Warning, "note:"))?;
+        screen.behind("note: ".len(), note)?;
     }
     Ok(screen.flush()?)
 }
@@ -85,7 +87,8 @@ fn sets(screen: &mut Screen, report: &Report) -> Result<()> {
                 format!("{} member{s}{begins}{}{more}", all.len(), first.join(", "))
             }
         };
-        writeln!(screen, "{}  {}", screen.style.paint(Role::Strong, told), sanitize(&members))?;
+        write!(screen, "{}", screen.style.paint(Role::Strong, &told))?;
+        screen.behind(told.width() + 1, &format!(" {members}"))?;
     }
     Ok(())
 }

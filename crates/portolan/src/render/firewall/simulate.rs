@@ -1,6 +1,6 @@
 //! What becomes of a packet: the verdict first, then its way.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::firewall::simulate::{Because, Decision, Did, Outcome, Station, Step, Walk};
@@ -18,27 +18,33 @@ use crate::render::style::Role;
 /// Prints the verdict, what it depends on, and the way.
 pub(crate) fn text(screen: &mut Screen, report: &Report<'_>) -> Result<()> {
     let (walk, ruleset) = (&report.walk, report.ruleset);
-    writeln!(screen, "{}\n", packet_words(&report.packet))?;
+    screen.paragraph(0, &packet_words(&report.packet))?;
+    writeln!(screen)?;
     let (word, role) = match walk.outcome {
         _ if !walk.is_certain() => ("DEPENDS", Role::Warning),
         Outcome::Accept => ("ACCEPT", Role::Good),
         Outcome::Drop => ("DROP", Role::Bad),
         Outcome::Reject(_) => ("REJECT", Role::Bad),
     };
-    let word = screen.style.paint(role, word);
+    let painted = screen.style.paint(role, word).to_string();
     if walk.is_certain() {
-        writeln!(screen, "{word} {}", decided_words(walk, ruleset))?;
+        write!(screen, "{painted} ")?;
+        screen.behind(word.len() + 1, &decided_words(walk, ruleset))?;
     } else {
+        let word = painted;
         writeln!(screen, "{word} on what the packet does not say")?;
         dependencies(screen, walk, ruleset)?;
     }
     if walk.outcome != Outcome::Accept
         && let Some(tables) = accepted_before(walk, ruleset)
     {
-        writeln!(screen, "note: accepted in {tables}; an accept ends only its own chain")?;
+        screen.hanging(
+            "note: ",
+            &format!("accepted in {tables}; an accept ends only its own chain"),
+        )?;
     }
     for note in &ruleset.notes {
-        writeln!(screen, "note: {}", sanitize(note))?;
+        screen.hanging("note: ", note)?;
     }
     writeln!(screen)?;
     steps(screen, walk, ruleset)?;
@@ -102,17 +108,17 @@ fn accepted_before(walk: &Walk, ruleset: &Ruleset) -> Option<String> {
     (!tables.is_empty()).then(|| tables.join(", "))
 }
 
-fn dependencies(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> io::Result<()> {
+fn dependencies(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> Result<()> {
     for open in &walk.depends_on {
         let place = open.rule.map(|rule| format!(" ({})", rule_place(rule, ruleset)));
-        writeln!(
-            screen,
-            "  {}{}: {} if so, else {}",
+        let told = format!(
+            "{}{}: {} if so, else {}",
             sanitize(&open.question),
             place.unwrap_or_default(),
             outcome_words(&open.if_yes),
             outcome_words(&open.if_no)
-        )?;
+        );
+        screen.paragraph(2, &told)?;
     }
     let about_links = |word: &str| walk.depends_on.iter().any(|o| o.question.starts_with(word));
     if about_links("iifname") || about_links("oifname") {
@@ -125,11 +131,12 @@ fn dependencies(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> io::Resu
         true => "as presumed for a single packet",
         false => "at worst",
     };
-    writeln!(screen, "{presumed}: {} {}", outcome_word(walk.outcome), decided_words(walk, ruleset))
+    let told = format!("{} {}", outcome_word(walk.outcome), decided_words(walk, ruleset));
+    screen.paragraph(0, &format!("{presumed}: {told}"))
 }
 
 /// The way, a line a step.
-fn steps(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> io::Result<()> {
+fn steps(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> Result<()> {
     for step in &walk.steps {
         match step {
             Step::Hook(hook) => writeln!(screen, "{hook}")?,
@@ -156,33 +163,24 @@ fn steps(screen: &mut Screen, walk: &Walk, ruleset: &Ruleset) -> io::Result<()> 
                 )?;
             }
             Step::Routed { decision, because } => {
-                writeln!(screen, "→ {}", routed_words(decision, *because))?;
+                screen.hanging("→ ", &routed_words(decision, *because))?;
             }
-            Step::Note(note) => writeln!(screen, "  note: {}", note_words(note, ruleset))?,
+            Step::Note(note) => screen.hanging("  note: ", &note_words(note, ruleset))?,
         }
     }
     Ok(())
 }
 
-fn matched(screen: &mut Screen, rule: RuleId, did: Did, ruleset: &Ruleset) -> io::Result<()> {
+fn matched(screen: &mut Screen, rule: RuleId, did: Did, ruleset: &Ruleset) -> Result<()> {
     let Some(place) = ruleset.place(rule) else { return Ok(()) };
     let number = place.index.map_or(0, |index| index + 1);
     let chain = match ruleset.chain(rule.chain).is_some_and(|chain| chain.base.is_none()) {
         true => format!("{} ", sanitize(&place.chain)),
         false => String::new(),
     };
-    let (before, after) = (format!("    {chain}rule {number}: "), format!("  → {}", did_word(did)));
-    let taken = before.chars().count() + after.chars().count();
-    let text = shortened(&sanitize(&place.text), screen.width.saturating_sub(taken).max(16));
-    writeln!(screen, "{before}{text}{after}")
-}
-
-fn shortened(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(room.saturating_sub(1)).collect();
-    format!("{kept}…")
+    // The verdict stays with the last word of the rule.
+    let told = format!("{chain}rule {number}: {}  → {}", sanitize(&place.text), did_word(did));
+    screen.paragraph(4, &told)
 }
 
 fn side_of(tuple: &Tuple, is_source: bool) -> std::net::SocketAddr {

@@ -55,7 +55,7 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
         writeln!(screen, "\nlog")?;
     }
     for entry in &status.standing.log {
-        writeln!(screen, "  {}", line(entry))?;
+        screen.paragraph(2, &line(entry))?;
     }
     Ok(screen.flush()?)
 }
@@ -91,7 +91,7 @@ fn unsettled(screen: &mut Screen, status: &Status, color: Color) -> Result<()> {
         gap::hint("portolan firewall rollback takes it back, apply takes it on", color);
     }
     if let Some(difference) = &standing.difference {
-        writeln!(screen, "  {}", sanitize(difference))?;
+        screen.paragraph(2, difference)?;
     }
     let hint = match (status.state(), standing.confirmed.is_some()) {
         (State::Unconfirmed, true) => "portolan firewall rollback loads what was confirmed",

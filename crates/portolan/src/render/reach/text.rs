@@ -36,8 +36,8 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
         Column::right("PORT"),
         Column::flexible("SERVICE", 8),
         Column::flexible("PROCESS", 8),
-        Column::flexible("REACHABLE FROM", 14),
-        Column::flexible("BY", 20),
+        Column::wrapping("REACHABLE FROM", 14),
+        Column::wrapping("BY", 20),
     ]);
     for row in &report.rows {
         let decisive = decisive(row);

@@ -70,7 +70,7 @@ fn table(chart: &Chart<'_>) -> Table {
         Column::flexible("USER", 4),
         Column::flexible("UNIT/CONTAINER", 10),
         Column::flexible("BOUND TO", 9).keeping_end(),
-        Column::flexible("REACHABLE FROM", 10),
+        Column::wrapping("REACHABLE FROM", 10),
         Column::flexible("DECLARED", 8),
     ]);
     for area in [Area::Any, Area::Near, Area::Here] {

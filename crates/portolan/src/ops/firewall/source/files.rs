@@ -73,8 +73,16 @@ fn open(name: &str) -> Result<Source> {
         path => fs::read(path).hinted(format!("read {path}"), hint)?,
     };
     let path = if path == "-" { "standard input".to_owned() } else { path.to_owned() };
+    if let Some((what, hint)) = packed(&bytes) {
+        return Err(wrong(&path, what, hint));
+    }
     let text = String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    // What editors of Windows put before everything: no reader takes it for a blank.
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    };
     // nft and iptables-restore read on behind it or stop there, and say nothing.
     if let Some(at) = text.find('\0') {
         return Err(refused(&path, &text, nul(&text, at)));
@@ -88,9 +96,46 @@ fn open(name: &str) -> Result<Source> {
             let hint = "save the rules with: iptables-save > FILE, and ip6tables-save > FILE6";
             return Err(wrong(&path, what, hint));
         }
+        RuleFormat::Foreign(tool) => {
+            let what = format!("this is of {tool}, and no rules as the kernel has them");
+            let hint = "save what is loaded: nft -j list ruleset > FILE, with iptables too \
+                        iptables-save and ip6tables-save";
+            return Err(wrong(&path, &what, hint));
+        }
+        RuleFormat::IptablesSave if is_of_ufw_itself(&text) => {
+            let what = "a part of what ufw loads: it puts several such files together";
+            let hint = "save what is loaded: iptables-save > FILE, and ip6tables-save > FILE6";
+            return Err(wrong(&path, what, hint));
+        }
         _ => {}
     }
     Ok(Source { path, family, text, format })
+}
+
+/// What is no text, by its first bytes, and the way to one.
+fn packed(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let begins = |magic: &[u8]| bytes.starts_with(magic);
+    let unpack = "unpack it first, or pipe it: zcat FILE | portolan … --rules -";
+    if begins(&[0x1f, 0x8b]) {
+        return Some(("it is packed with gzip", unpack));
+    }
+    if begins(&[0xfd, b'7', b'z', b'X', b'Z'])
+        || begins(&[0x28, 0xb5, 0x2f, 0xfd])
+        || begins(b"BZh")
+    {
+        return Some(("it is packed", "unpack it first, or pipe it to: portolan … --rules -"));
+    }
+    if begins(&[0xff, 0xfe]) || begins(&[0xfe, 0xff]) {
+        return Some(("it is UTF-16", "iconv -f UTF-16 -t UTF-8 FILE makes it readable"));
+    }
+    None
+}
+
+/// Whether a file is one of those in /etc/ufw, which ufw loads together with others.
+fn is_of_ufw_itself(text: &str) -> bool {
+    let mut lines = text.lines();
+    let has_ufw = lines.clone().any(|line| line.starts_with(":ufw"));
+    has_ufw && !lines.any(|line| line.starts_with(":INPUT"))
 }
 
 /// A byte 0 at a place of the text.

@@ -137,7 +137,7 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
             writeln!(screen, "    {}", sanitize(&why))?;
         }
         if let Some(need) = row.lacks {
-            writeln!(screen, "    {}", apply_life::lacks(need))?;
+            screen.hanging("    ", apply_life::lacks(need))?;
         }
     }
     Ok(())

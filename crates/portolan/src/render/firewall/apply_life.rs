@@ -22,11 +22,9 @@ pub(super) fn text(screen: &mut Screen, missing: &[Missing]) -> Result<()> {
         let name = format!("  {} ({way}): ", name(row.need));
         screen.hanging(&name, breaks(row.need, row.is_outgoing))?;
     }
-    writeln!(
-        screen,
-        "  a host has these rows unless its inventory says `base = false`, or a service of"
-    )?;
-    writeln!(screen, "  that name or a [[block]] takes their place")?;
+    let note = "a host has these rows unless its inventory says `base = false`, or a service of that \
+                name or a [[block]] takes their place";
+    screen.hanging("  ", note)?;
     Ok(())
 }
 

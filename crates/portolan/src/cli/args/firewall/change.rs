@@ -14,8 +14,11 @@ its own sees to that, also when this one is killed or the terminal is lost; so
 do ^C and SIGTERM, at once. Confirmed rules are loaded at boot, too.
 
 Refused is what would shut out the sources of [management] or, without any, the
-SSH session this comes from, and what lets in whom [[never]] names. Connections
-that are open stay open, whatever the rules say: --drop-flows ends those that
+SSH session this comes from (also by taking away their answers or their IPv6
+neighbours), and what lets in whom [[never]] names. Told is what this machine
+needs to live and would be refused (base = false). During somebody's trial it
+takes over from that, and what was before it comes back. Connections that are
+open stay open, whatever the rules say: --drop-flows ends those that
 the rules would refuse now.
 
 As root the inventory must be named (--inventory) or be the one in /etc, and
@@ -80,7 +83,8 @@ Exit code 1 when nothing is on trial, or it proves nothing from here.";
 
 pub(crate) const ROLLBACK_HELP: &str = "\
 Brings back at once what was loaded before `apply`, or what `off --for` took
-away. It counts from everywhere.
+away; with the rules also the inventory, where `allow --apply` or `deny --apply`
+wrote it. It counts from everywhere.
 
 Example: portolan firewall rollback
 

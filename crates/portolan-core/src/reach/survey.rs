@@ -99,11 +99,28 @@ impl<'a> Survey<'a> {
 
     fn port(&mut self, port: Port, transport: Transport) -> Result<PortReach, AnalyseError> {
         let behind = self.behind(port, transport);
-        let mut sources = Vec::new();
+        let mut sources: Vec<Reached> = Vec::new();
         for number in 0..self.sources.len() {
-            sources.push(self.reached(number, port, transport, &behind)?);
+            let alike = self.alike(number).and_then(|earlier| sources.get(earlier)).cloned();
+            sources.push(match alike {
+                Some(alike) => Reached { source: self.sources[number].clone(), ..alike },
+                None => self.reached(number, port, transport, &behind)?,
+            });
         }
         Ok(PortReach { port, transport, sources })
+    }
+
+    /// An earlier source whose packets come in the same way: on a host with one interface, everybody and
+    /// whoever comes by that interface.
+    fn alike(&self, number: usize) -> Option<usize> {
+        let is_plain = |number: usize| {
+            let source = &self.sources[number];
+            source.unresolved.is_empty() && !is_own(&source.whence, self.asking.scene.world)
+        };
+        let is_alike = |earlier: &usize| {
+            is_plain(*earlier) && self.arrivals[*earlier] == self.arrivals[number]
+        };
+        is_plain(number).then(|| (0..number).find(is_alike)).flatten()
     }
 
     fn reached(

@@ -42,14 +42,7 @@ impl Directory<'_> {
         if let Some((address, zone)) = word.split_once('%')
             && let Ok(address) = address.parse::<Ipv6Addr>()
         {
-            let interface = self.world.interface(zone).map(|interface| &*interface.name);
-            let known = interface.filter(|_| address.is_unicast_link_local()).ok_or_else(|| {
-                Fault::new(
-                    format!("there is no source `{word}`"),
-                    "an address of a link: fe80::7%eth0",
-                )
-            })?;
-            return Ok(Source::on_link(Prefix::from(IpAddr::from(address)), known));
+            return self.on_link(address, zone);
         }
         if inventory.network(word).is_some() || word == "private" {
             return Ok(extent(&Declared::Network(word.to_owned())));
@@ -77,6 +70,21 @@ impl Directory<'_> {
             }),
             _ => Err(self.unknown(inventory, word)),
         }
+    }
+
+    /// Somebody on one link; which interfaces there are is known of a machine that is seen.
+    fn on_link(&self, address: Ipv6Addr, zone: &str) -> Result<Source> {
+        let interfaces = &self.world.interfaces;
+        if !interfaces.is_empty() && self.world.interface(zone).is_none() {
+            let names: Vec<&str> = interfaces.iter().map(|i| &*i.name).take(SHOWN).collect();
+            let hint = format!("there are {}", names.join(", "));
+            return Err(Fault::new(format!("there is no interface `{zone}`"), hint));
+        }
+        if !address.is_unicast_link_local() {
+            let hint = "leave the interface out, or name an address of a link: fe80::7%eth0";
+            return Err(Fault::new(format!("{address} is no address of a link"), hint));
+        }
+        Ok(Source::on_link(Prefix::from(IpAddr::from(address)), zone))
     }
 
     fn unknown(&self, inventory: &Inventory, word: &str) -> anyhow::Error {
@@ -139,5 +147,7 @@ fn caller() -> Option<Prefix> {
 
 const HINT: &str = "an address, a network, a name of the inventory, iface:eth0, any, internet, \
                     private, loopback or caller";
+/// More interfaces are not listed in a hint.
+const SHOWN: usize = 8;
 /// More names of an inventory are not asked about one by one.
 const MOST: usize = 64;

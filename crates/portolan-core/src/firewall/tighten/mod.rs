@@ -7,6 +7,7 @@
 mod cover;
 pub mod guard;
 mod proof;
+mod source_ports;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use crate::net::{Port, PortRange, Prefix, Transport};
 
 pub use cover::cover;
 pub use proof::{HookProof, Proof, prove};
+pub use source_ports::SourcePorts;
 
 /// What observed traffic needs of the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,16 +74,26 @@ impl Need {
     }
 }
 
-/// Flows, each once but for its source port, with how often it was seen.
-#[derive(Clone, Debug, Default)]
+/// Flows, each once but for source ports that no rule tells apart, with how often it was seen.
+#[derive(Clone, Debug)]
 pub struct Tally {
+    source_ports: SourcePorts,
     seen: HashMap<Flow, u64>,
 }
 
 impl Tally {
+    /// For flows that are run against these rules.
+    #[must_use]
+    pub fn of(ruleset: &Ruleset) -> Self {
+        Self { source_ports: SourcePorts::of(ruleset), seen: HashMap::new() }
+    }
+
     /// Adds a flow.
     pub fn push(&mut self, flow: Flow) {
-        let source_port = if has_ports(flow.protocol) { 0 } else { flow.source_port };
+        let source_port = match has_ports(flow.protocol) {
+            true => self.source_ports.stands_for(flow.source_port, SOURCE_PORT),
+            false => flow.source_port,
+        };
         *self.seen.entry(Flow { source_port, ..flow }).or_default() += 1;
     }
 
@@ -120,7 +132,8 @@ const fn transport(protocol: u8) -> Option<Transport> {
     }
 }
 
-/// The source port flows are tried with, for it was not kept: the first of those the kernel chooses from.
+/// The source port that stands for all a client may have chosen: the first of those the kernel chooses from
+/// (`net.ipv4.ip_local_port_range`).
 const SOURCE_PORT: u16 = 32_768;
 
 /// A flow as the first packet of its connection.
@@ -129,8 +142,7 @@ pub fn packet(flow: &Flow) -> Packet {
     let packet = Packet::new(flow.protocol, flow.source, flow.destination);
     let packet = Packet { interface_in: flow.interface.clone(), ..packet };
     if has_ports(flow.protocol) {
-        let from = if flow.source_port == 0 { SOURCE_PORT } else { flow.source_port };
-        return packet.ports(from, flow.destination_port);
+        return packet.ports(flow.source_port, flow.destination_port);
     }
     let byte = |number: u16| u8::try_from(number).unwrap_or(0);
     let icmp = IcmpMessage { kind: byte(flow.source_port), code: byte(flow.destination_port) };

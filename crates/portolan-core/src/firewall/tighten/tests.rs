@@ -39,7 +39,7 @@ fn old() -> Ruleset {
 
 fn tally(text: &str) -> Tally {
     let mut reader = Reader::default();
-    let mut tally = Tally::default();
+    let mut tally = Tally::of(&old());
     text.lines().for_each(|line| tally.push(reader.line(line).unwrap().unwrap()));
     tally
 }
@@ -50,6 +50,37 @@ tcp,192.0.2.2,40000,10.0.0.1,22,eth0
 tcp,198.51.100.9,40000,10.0.0.1,80,eth0
 tcp,2001:db8::7,40000,2001:db8::1,80,eth0
 tcp,198.51.100.9,40000,10.0.0.1,5432,eth0";
+
+#[test]
+fn what_only_its_source_port_lets_in_is_needed_too() {
+    let mut old = old();
+    let mut lease = accept(Field::DestinationPort, 68, 68);
+    let mut from_server = accept(Field::SourcePort, 67, 67);
+    lease.statements.splice(..0, from_server.statements.drain(..1));
+    old.tables[0].chains[0].rules.push(lease);
+    let mut tally = Tally::of(&old);
+    let mut reader = Reader::default();
+    for from in [67, 40_000, 50_000] {
+        let line = format!("udp,10.9.0.254,{from},10.9.0.1,68,eth0");
+        tally.push(reader.line(&line).unwrap().unwrap());
+    }
+    assert_eq!(tally.len(), 2, "of the others, one stands for all");
+    let found = observe(&old, &World::default(), &tally, Way::Input, 16);
+    assert_eq!(found.needs.len(), 1);
+    assert_eq!((found.needs[0].flows, found.refused[0].1), (1, 2));
+    let proof = prove(&old, &tightened(&old, &found.needs), &World::default(), &tally);
+    assert_eq!(proof.lost, []);
+}
+
+#[test]
+fn a_source_port_stands_for_those_the_rules_do_not_tell_from_it() {
+    let mut rules = old();
+    rules.tables[0].chains[0].rules.push(accept(Field::SourcePort, 1024, 65_535));
+    let ports = SourcePorts::of(&rules);
+    let stand = [0, 22, 1023, 1024, 40_000, 65_535].map(|port| ports.stands_for(port, SOURCE_PORT));
+    assert_eq!(stand, [0, 0, 0, SOURCE_PORT, SOURCE_PORT, SOURCE_PORT]);
+    assert_eq!(SourcePorts::of(&old()).stands_for(22, SOURCE_PORT), SOURCE_PORT);
+}
 
 fn observed(rules: &Ruleset) -> Observed {
     observe(rules, &World::default(), &tally(FLOWS), Way::Input, 16)

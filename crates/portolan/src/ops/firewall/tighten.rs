@@ -39,7 +39,7 @@ pub(crate) struct Report {
 pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<Report> {
     let flows = flows::load(path, Some(Way::Input))?;
     let rules = source::load(sources)?;
-    let mut tally = Tally::default();
+    let mut tally = Tally::of(&rules.ruleset);
     for is_v6 in [false, true] {
         let collect =
             |found: &mut Vec<Flow>, record: &[u8]| found.extend(flows.header.flow(record));

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::World;
 use super::nft::symbol;
 use super::value::bits;
 
@@ -173,9 +174,19 @@ impl Packet {
             ttl: 64,
             traffic_class: 0,
             length: if source.is_ipv4() { 40 } else { 60 },
-            packet_type: 0,
+            packet_type: frame_to(destination),
             socket: None,
         }
+    }
+
+    /// The same, in the frame it comes in on a link of this machine: that to everybody, where its destination
+    /// is the broadcast address of one of its networks.
+    #[must_use]
+    pub fn framed(mut self, world: &World) -> Self {
+        if world.broadcasts().any(|broadcast| broadcast == self.destination) {
+            self.packet_type = bits::PACKET_BROADCAST as u8;
+        }
+        self
     }
 
     /// The same with ports.
@@ -236,4 +247,14 @@ const fn first_message(protocol: u8) -> u8 {
         58 => 128,
         _ => 0,
     }
+}
+
+/// For whom the frame is that brings a packet to this destination: RFC 1112 §6.4, RFC 2464 §7, RFC 919 §7.
+const fn frame_to(destination: IpAddr) -> u8 {
+    let kind = match destination {
+        IpAddr::V4(all) if all.is_broadcast() => bits::PACKET_BROADCAST,
+        group if group.is_multicast() => bits::PACKET_MULTICAST,
+        _ => bits::PACKET_HOST,
+    };
+    kind as u8
 }

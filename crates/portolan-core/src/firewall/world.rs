@@ -1,6 +1,6 @@
 //! What surrounds the rules: the addresses and routes that decide whether a packet stays here.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::net::Prefix;
 
@@ -29,6 +29,17 @@ pub struct LocalAddress {
     pub address: IpAddr,
     /// The network it lies in.
     pub network: Prefix,
+}
+
+impl LocalAddress {
+    /// The broadcast address of its IPv4 network; /31 and /32 have none (fib_add_ifaddr).
+    #[must_use]
+    pub fn broadcast(&self) -> Option<IpAddr> {
+        let IpAddr::V4(first) = self.network.address() else { return None };
+        let length = u32::from(self.network.length());
+        let hosts = u32::MAX.checked_shr(length).filter(|_| length < 31)?;
+        Some(Ipv4Addr::from_bits(first.to_bits() | hosts).into())
+    }
 }
 
 /// A network interface. A setting that is `None` is not known.
@@ -89,6 +100,11 @@ pub enum RouteKind {
 }
 
 impl World {
+    /// The broadcast addresses of its networks.
+    pub fn broadcasts(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().filter_map(LocalAddress::broadcast)
+    }
+
     /// Whether anything is known.
     #[must_use]
     pub fn is_known(&self) -> bool {

@@ -511,6 +511,9 @@ impl Space {
         Ok(Some(match field {
             Field::CtState => self.state(at)?,
             Field::CtTuple(direction, side) => return self.tuple(direction, side, at),
+            // As the simulator: what comes in may have got a socket already.
+            Field::SocketUser | Field::SocketGroup if !at.around.is_own => return Ok(None),
+            Field::PacketType if at.around.is_own => Number::constant(bits::PACKET_HOST, 8),
             Field::NextHeader6 if self.is_v6 => self.next_header(at)?,
             Field::FragmentOffset if !self.is_v6 => self.fragment_offset(at)?,
             Field::Length6 if self.is_v6 => self.payload_length(at)?,

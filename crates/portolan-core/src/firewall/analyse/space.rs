@@ -26,6 +26,8 @@ pub struct Space {
     pub(super) interfaces: Interfaces,
     pub(super) questions: Vec<Question>,
     by_key: HashMap<String, u32>,
+    /// Of this machine's networks.
+    broadcasts: Vec<(u128, u128)>,
 }
 
 /// Something that no packet answers: a limit, a set that could not be read, an unknown match.
@@ -58,6 +60,7 @@ impl Space {
             interfaces,
             questions: Vec::new(),
             by_key: HashMap::new(),
+            broadcasts: broadcasts(world),
         }
     }
 
@@ -159,6 +162,14 @@ impl Space {
     }
 }
 
+/// The broadcast addresses of this machine's networks.
+fn broadcasts(world: &World) -> Vec<(u128, u128)> {
+    let mut found: Vec<_> = world.broadcasts().map(number_of).map(|own| (own, own)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// What a question about packets may ask for, as regions.
 impl Space {
     /// Every packet there can be: states that exist, flags that go with a new connection (a packet
@@ -241,15 +252,59 @@ impl Space {
             (layout.mark, 0),
             (layout.ct_mark, 0),
             (layout.later_fragment, 0),
-            (layout.packet_type, 0),
         ];
         let possible = self.possible()?;
-        let mut all = self.bdd.intersection([possible, !established, flags])?;
+        let framed = self.framed()?;
+        let mut all = self.bdd.intersection([possible, !established, flags, framed])?;
         for (bits, value) in plain {
             let field = self.bdd.equal(bits, value)?;
             all = self.bdd.and(all, field)?;
         }
         Ok(all)
+    }
+
+    /// Packets in the frames that bring them: those to groups in frames to groups, those to everybody in
+    /// frames to everybody, others in frames to one machine. What this machine sends is in none yet.
+    fn framed(&mut self) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let (groups, everybody) = match self.is_v6 {
+            true => (vec![(0xff << 120, u128::MAX)], Vec::new()),
+            false => {
+                let all = u128::from(u32::MAX);
+                let own = self.broadcasts.iter().copied();
+                (vec![(0xe000_0000, 0xefff_ffff)], own.chain([(all, all)]).collect())
+            }
+        };
+        let own = self.comes_by("")?;
+        let mut others = !own;
+        let mut framed = Vec::new();
+        for (kind, destinations) in
+            [(bits::PACKET_MULTICAST, groups), (bits::PACKET_BROADCAST, everybody)]
+        {
+            let there = self.bdd.ranges(layout.destination, &destinations)?;
+            let there = self.bdd.and(others, there)?;
+            others = self.bdd.minus(others, there)?;
+            let in_frame = self.bdd.equal(layout.packet_type, kind)?;
+            framed.push(self.bdd.and(there, in_frame)?);
+        }
+        let to_one = self.bdd.equal(layout.packet_type, bits::PACKET_HOST)?;
+        let others = self.bdd.or(own, others)?;
+        framed.push(self.bdd.and(others, to_one)?);
+        self.bdd.union(framed)
+    }
+
+    /// A region without the question in which frame a packet comes: in the one that brings it.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub(in crate::firewall) fn in_any_frame(
+        &mut self,
+        region: Region,
+    ) -> Result<Region, Undecided> {
+        let framed = self.framed()?;
+        let region = self.bdd.and(region, framed)?;
+        let cube = self.bdd.cube(self.layout.packet_type.variables())?;
+        self.bdd.exists(region, cube)
     }
 
     /// The same, come in from another host: not by the loopback interface, not by none,

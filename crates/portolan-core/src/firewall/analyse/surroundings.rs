@@ -58,7 +58,7 @@ impl Space {
     }
 
     fn broadcast(&mut self, address: &[Region], world: &World) -> Result<Region, Undecided> {
-        let own = world.addresses.iter().filter_map(|own| broadcast(own.network));
+        let own = world.broadcasts().map(number_of);
         let ranges: Vec<_> = if self.is_v6 { Vec::new() } else { own.map(|b| (b, b)).collect() };
         in_ranges(&mut self.bdd, address, &ranges)
     }
@@ -231,7 +231,7 @@ impl Space {
             let by_it = in_ranges(&mut self.bdd, link, &[(number, number)])?;
             let it = self.networks(address, &[own.address.into()])?;
             local.push(self.bdd.and(by_it, it)?);
-            if let Some(last) = broadcast(own.network).filter(|_| !self.is_v6) {
+            if let Some(last) = own.broadcast().map(number_of).filter(|_| !self.is_v6) {
                 let it = in_ranges(&mut self.bdd, address, &[(last, last)])?;
                 broadcasts.push(self.bdd.and(by_it, it)?);
             }
@@ -333,11 +333,6 @@ impl Space {
         }
         Ok(Number { is_name: true, ..self.numbered(&by, width)? })
     }
-}
-
-/// The broadcast address of an IPv4 network; /31 and /32 have none.
-fn broadcast(network: Prefix) -> Option<u128> {
-    (network.address().is_ipv4() && network.length() < 31).then(|| span_of(network).1)
 }
 
 /// The first address of an interface, as a number; of IPv6 the first that is link-local or is not.

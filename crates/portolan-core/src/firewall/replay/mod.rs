@@ -55,6 +55,7 @@ impl<'r> Replayer<'r> {
         let mut space = Space::new(is_v6, &[self.ruleset], self.world, DEFAULT_BUDGET);
         let start = space.fresh()?;
         let accepted = fates(&mut space, &prepared, self.way, start, Detail::Fates)?.accepted;
+        let accepted = space.in_any_frame(accepted)?;
         // A number beyond the names is of an interface nobody knows, as the empty name is.
         let names = self.interfaces.iter().map(|name| &**name).chain([""]);
         let flat = names.map(|name| space.flat(accepted, name, &usual(is_v6)));

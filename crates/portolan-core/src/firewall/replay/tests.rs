@@ -88,7 +88,7 @@ fn a_replayed_flow_fares_as_a_simulated_packet() {
     let mut met = std::collections::BTreeSet::new();
     for record in header.records(&file).unwrap().0.chunks_exact(RECORD4) {
         let flow = header.flow(record).unwrap();
-        let expected = match prepared.outcome(&packet(&flow), Way::Input, &Open) {
+        let expected = match prepared.outcome(&packet(&flow, &world), Way::Input, &Open) {
             Some(Outcome::Accept) => Fate::Accepted,
             Some(_) => Fate::Refused,
             None => Fate::Depends,

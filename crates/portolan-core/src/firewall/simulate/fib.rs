@@ -1,6 +1,6 @@
 //! What the routing table says of an address (net/ipv4/netfilter/nft_fib_ipv4.c, its like for IPv6).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::fields::Seen;
 use super::path::{Link, Walker};
@@ -57,7 +57,7 @@ impl Walker<'_> {
             return bits::FIB_LOCAL;
         }
         let mut own = world.addresses.iter().filter(|own| is_there(&own.interface));
-        if own.any(|own| broadcast(own.network) == Some(address)) {
+        if own.any(|own| own.broadcast() == Some(address)) {
             return bits::FIB_BROADCAST;
         }
         bits::FIB_UNICAST
@@ -114,12 +114,4 @@ fn is_broadcast_everywhere(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.octets()[0] == 0 || address.is_broadcast(),
         IpAddr::V6(_) => false,
     }
-}
-
-/// The broadcast address of an IPv4 network; /31 and /32 have none (fib_add_ifaddr).
-pub(super) fn broadcast(network: crate::net::Prefix) -> Option<IpAddr> {
-    let IpAddr::V4(first) = network.address() else { return None };
-    let length = u32::from(network.length());
-    let hosts = u32::MAX.checked_shr(length).filter(|_| length < 31)?;
-    Some(Ipv4Addr::from_bits(first.to_bits() | hosts).into())
 }

@@ -104,6 +104,8 @@ impl Walker<'_> {
             }),
             Field::EtherType => Seen::Number(if is_v6 { 0x86dd } else { 0x0800 }),
             Field::Protocol => Seen::Number(packet.protocol.into()),
+            // What this machine sends is in no frame yet (skb->pkt_type of alloc_skb).
+            Field::PacketType if self.is_own => Seen::Number(bits::PACKET_HOST),
             Field::PacketType => Seen::Number(packet.packet_type.into()),
             Field::Mark => self.mark(),
             Field::Length => Seen::Number(packet.length.into()),
@@ -152,12 +154,12 @@ impl Walker<'_> {
         }
     }
 
-    /// Whose socket sends; packets of others have none.
+    /// Whose socket sends. To what comes in, the kernel gives the socket it is for before the hook input, where
+    /// there is one (`tcp_v4_early_demux`, `udp_v4_early_demux`): nobody knows whose.
     fn socket(&self, side: impl Fn((u32, u32)) -> u32, text: &'static str) -> Seen<'_> {
         match self.packet.socket {
             Some(owner) => Seen::Number(side(owner).into()),
-            None if self.is_own => Seen::Open(text.into()),
-            None => Seen::Missing,
+            None => Seen::Open(text.into()),
         }
     }
 

@@ -389,10 +389,7 @@ impl<'r> Walker<'r> {
         let world = self.prepared.world;
         let is_all = destination.is_multicast()
             || destination == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
-            || world
-                .addresses
-                .iter()
-                .any(|own| super::fib::broadcast(own.network) == Some(destination));
+            || world.broadcasts().any(|broadcast| broadcast == destination);
         is_all || world.is_local(destination)
     }
 

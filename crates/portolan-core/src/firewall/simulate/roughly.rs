@@ -86,8 +86,7 @@ fn edges(world: &World, is_v6: bool, (low, high): (u128, u128)) -> Vec<u128> {
         add(0xe000_0000, 0xefff_ffff);
         add(0xffff_ffff, 0xffff_ffff);
     }
-    let broadcasts = world.addresses.iter().filter_map(|own| super::fib::broadcast(own.network));
-    let own = world.addresses.iter().map(|own| own.address).chain(broadcasts);
+    let own = world.addresses.iter().map(|own| own.address).chain(world.broadcasts());
     for address in own.filter(|address| address.is_ipv6() == is_v6) {
         add(number_of(address), number_of(address));
     }

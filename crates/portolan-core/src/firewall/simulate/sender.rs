@@ -106,8 +106,7 @@ impl Walker<'_> {
         if is_unchecked {
             return None;
         }
-        let is_broadcast = |network| super::fib::broadcast(network) == Some(from);
-        if world.addresses.iter().any(|own| is_broadcast(own.network)) {
+        if world.broadcasts().any(|broadcast| broadcast == from) {
             return Some(NoWay::Source);
         }
         let has_address =

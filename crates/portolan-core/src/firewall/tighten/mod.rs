@@ -138,8 +138,8 @@ const SOURCE_PORT: u16 = 32_768;
 
 /// A flow as the first packet of its connection.
 #[must_use]
-pub fn packet(flow: &Flow) -> Packet {
-    let packet = Packet::new(flow.protocol, flow.source, flow.destination);
+pub fn packet(flow: &Flow, world: &World) -> Packet {
+    let packet = Packet::new(flow.protocol, flow.source, flow.destination).framed(world);
     let packet = Packet { interface_in: flow.interface.clone(), ..packet };
     if has_ports(flow.protocol) {
         return packet.ports(flow.source_port, flow.destination_port);
@@ -165,7 +165,7 @@ pub fn observe(
     let mut passed: BTreeMap<Key, Passed> = BTreeMap::new();
     for (flow, count) in tally.flows() {
         found.total += count;
-        let walk = prepared.walk(&packet(flow), way, &Open);
+        let walk = prepared.walk(&packet(flow, world), way, &Open);
         met.extend(rules_met(&walk.steps));
         if !walk.is_certain() {
             found.depending += count;

@@ -60,7 +60,7 @@ pub fn prove(old: &Ruleset, new: &Ruleset, world: &World, tally: &Tally) -> Proo
     let (before, after) = (Prepared::new(old, world), Prepared::new(new, world));
     let hooks = [(Hook::Input, Way::Input), (Hook::Forward, Way::Forward)];
     let hooks = hooks.into_iter().map(|(hook, way)| of_hook(&before, &after, hook, way));
-    Proof { lost: lost(&before, &after, tally), hooks: hooks.collect() }
+    Proof { lost: lost(&before, &after, world, tally), hooks: hooks.collect() }
 }
 
 fn of_hook(before: &Prepared<'_>, after: &Prepared<'_>, hook: Hook, way: Way) -> HookProof {
@@ -93,9 +93,9 @@ fn compared(
     Ok(Compared { is_within: beyond.is_none(), is_narrower: !given_up.is_none() })
 }
 
-fn lost(before: &Prepared<'_>, after: &Prepared<'_>, tally: &Tally) -> Vec<Flow> {
+fn lost(before: &Prepared<'_>, after: &Prepared<'_>, world: &World, tally: &Tally) -> Vec<Flow> {
     let refused = |rules: &Prepared<'_>, flow: &Flow| {
-        let outcome = rules.outcome(&packet(flow), Way::Input, &Open);
+        let outcome = rules.outcome(&packet(flow, world), Way::Input, &Open);
         outcome.is_some_and(|outcome| outcome != Outcome::Accept)
     };
     let is_lost = |flow: &Flow| !refused(before, flow) && refused(after, flow);

@@ -107,12 +107,13 @@ fn every_observed_flow_passes_the_new_rules_and_its_neighbour_does_not() {
     let (world, tally) = (World::default(), tally(FLOWS));
     let (before, after) = (Prepared::new(&old, &world), Prepared::new(&new, &world));
     for (flow, _) in tally.flows() {
-        let outcome = |rules: &Prepared<'_>| rules.outcome(&packet(flow), Way::Input, &Open);
+        let outcome =
+            |rules: &Prepared<'_>| rules.outcome(&packet(flow, &world), Way::Input, &Open);
         assert_eq!(outcome(&before), outcome(&after));
     }
     let other = Flow { source: "192.0.2.3".parse().unwrap(), ..tally.flows()[0].0.clone() };
-    assert_eq!(before.outcome(&packet(&other), Way::Input, &Open), Some(Outcome::Accept));
-    assert_eq!(after.outcome(&packet(&other), Way::Input, &Open), Some(Outcome::Drop));
+    assert_eq!(before.outcome(&packet(&other, &world), Way::Input, &Open), Some(Outcome::Accept));
+    assert_eq!(after.outcome(&packet(&other, &world), Way::Input, &Open), Some(Outcome::Drop));
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl Written {
             (_, port) => port.unwrap_or(0),
         };
         let sport = sport.unwrap_or(if has_ports(protocol) { SOURCE_PORT } else { 0 });
-        let mut packet = Packet::new(protocol, source, destination).ports(sport, dport);
+        let mut packet =
+            Packet::new(protocol, source, destination).framed(world).ports(sport, dport);
         self.company(&mut packet)?;
         let way = match self.hook.as_deref() {
             Some(word) => way(word)?,

@@ -1,4 +1,5 @@
-//! The connections the kernel tracks in this network namespace (ctnetlink), and forgetting one.
+//! The connections the kernel tracks in this network namespace (ctnetlink), forgetting one, and telling
+//! it of one.
 //!
 //! Reading and deleting take CAP_NET_ADMIN. Where nothing in the namespace asks for connection
 //! tracking the table is empty: the kernel tracks only where rules want it
@@ -70,6 +71,28 @@ pub fn forget<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> io::Result<us
         }
     }
     Ok(forgotten)
+}
+
+/// Makes these entries, unless there are such. Returns how many were made.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn track<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> io::Result<usize> {
+    let mut netlink = Netlink::open(Some(NETFILTER))?;
+    let mut made = 0;
+    for entry in entries {
+        let request = |sequence| {
+            let flags = netlink::ACKNOWLEDGE | netlink::CREATE;
+            netlink::request(conntrack::NEW, flags, sequence, &entry.creation())
+        };
+        match netlink.ask(request, |_, _| ())? {
+            // As one that a translation changed is known by another tuple.
+            Dump::Refused(netlink::Errno::EXISTS) => {}
+            Dump::Refused(errno) => return Err(io::Error::from_raw_os_error(errno.0)),
+            Dump::Whole | Dump::Interrupted => made += 1,
+        }
+    }
+    Ok(made)
 }
 
 const WHAT: &str = "tracked connections";

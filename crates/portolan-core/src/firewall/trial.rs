@@ -32,6 +32,8 @@ pub enum Doubt {
     NoConnection,
     /// The host that is said to have come in since has not.
     NotSeen,
+    /// Its connection is from this machine itself, which no rule for others stands before.
+    ThisMachine,
 }
 
 /// Whether `caller` may confirm what `applier` loaded at `applied_ms` (milliseconds since boot).
@@ -44,7 +46,8 @@ pub fn confirms(caller: &Caller, applier: &Caller, applied_ms: u64) -> Result<()
         (Some(_), _) if caller.ssh == applier.ssh => Err(Doubt::SameConnection),
         (Some(_), Some(_)) if !caller.is_served => Err(Doubt::NotServed),
         (None, Some(_)) => Err(Doubt::NoConnection),
-        // The clock of processes ticks a hundred times a second: what began in the same tick is older.
+        // The clock of processes ticks a hundred times a second: what began in the same tick may be older.
+        // Who applies waits for the next tick before he says that the rules are there.
         _ if caller.began_ms <= applied_ms => Err(Doubt::Older),
         _ => Ok(()),
     }

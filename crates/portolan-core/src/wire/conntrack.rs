@@ -19,6 +19,9 @@ pub const GET: u16 = 0x0101;
 /// Message type that deletes an entry: IPCTNL_MSG_CT_DELETE.
 pub const DELETE: u16 = 0x0102;
 
+/// Message type that makes an entry: IPCTNL_MSG_CT_NEW.
+pub const NEW: u16 = 0x0100;
+
 /// One connection, as the kernel tracks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -108,6 +111,8 @@ impl Entry {
     pub const SEEN_REPLY: u32 = 1 << 1;
     /// IPS_ASSURED: it is not forgotten early when the table is full.
     pub const ASSURED: u32 = 1 << 2;
+    /// IPS_CONFIRMED: it stands in the table.
+    pub const CONFIRMED: u32 = 1 << 3;
     /// IPS_SRC_NAT: the source was translated.
     pub const SOURCE_TRANSLATED: u32 = 1 << 4;
     /// IPS_DST_NAT: the destination was translated.
@@ -174,6 +179,51 @@ impl Entry {
         push_attribute(&mut body, CTA_ID, &self.id.to_be_bytes());
         if self.zone != 0 {
             push_attribute(&mut body, CTA_ZONE, &self.zone.to_be_bytes());
+        }
+        body
+    }
+
+    /// A connection that is open and whose beginning the kernel did not track: from `source` to
+    /// `destination`, with both directions seen. For TCP it is established.
+    #[must_use]
+    pub fn open(protocol: u8, source: (IpAddr, u16), destination: (IpAddr, u16)) -> Self {
+        let way = |(from, from_port): (IpAddr, u16), (to, to_port): (IpAddr, u16)| Tuple {
+            source: from,
+            destination: to,
+            protocol,
+            ends: Ends::Ports { source: from_port, destination: to_port },
+        };
+        let is_tcp = protocol == TCP;
+        Self {
+            original: way(source, destination),
+            reply: way(destination, source),
+            status: Self::SEEN_REPLY | Self::ASSURED | Self::CONFIRMED,
+            tcp: is_tcp.then_some(TcpState::Established),
+            mark: 0,
+            timeout_s: if is_tcp { TCP_ESTABLISHED_S } else { STREAM_S },
+            id: 0,
+            zone: 0,
+        }
+    }
+
+    /// The body of a [`NEW`] that makes this entry. Where the windows of TCP are is not known: the kernel
+    /// is told to be liberal, as it is where it picks a connection up itself (tcp_new in
+    /// net/netfilter/nf_conntrack_proto_tcp.c).
+    #[must_use]
+    pub fn creation(&self) -> Vec<u8> {
+        let mut body = header(&self.original);
+        push_attribute(&mut body, NESTED | CTA_TUPLE_ORIG, &self.original.attributes());
+        push_attribute(&mut body, NESTED | CTA_TUPLE_REPLY, &self.reply.attributes());
+        push_attribute(&mut body, CTA_STATUS, &self.status.to_be_bytes());
+        push_attribute(&mut body, CTA_TIMEOUT, &self.timeout_s.to_be_bytes());
+        if let Some(state) = self.tcp {
+            let (mut tcp, mut info) = (Vec::new(), Vec::new());
+            push_attribute(&mut tcp, CTA_PROTOINFO_TCP_STATE, &[state.number()]);
+            for kind in [CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY] {
+                push_attribute(&mut tcp, kind, &[LIBERAL, LIBERAL]);
+            }
+            push_attribute(&mut info, NESTED | CTA_PROTOINFO_TCP, &tcp);
+            push_attribute(&mut body, NESTED | CTA_PROTOINFO, &info);
         }
         body
     }
@@ -371,6 +421,13 @@ fn big16(attribute: &Attribute<'_>) -> u16 {
     attribute.value.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes))
 }
 
+const TCP: u8 = 6;
+/// What the kernel gives an established connection of TCP (five days), and a stream of UDP, unless it is
+/// told otherwise (Documentation/networking/nf_conntrack-sysctl.rst).
+const TCP_ESTABLISHED_S: u32 = 432_000;
+const STREAM_S: u32 = 120;
+/// IP_CT_TCP_FLAG_SACK_PERM and IP_CT_TCP_FLAG_BE_LIBERAL (linux/netfilter/nf_conntrack_tcp.h).
+const LIBERAL: u8 = 0x02 | 0x08;
 /// Bytes of struct nfgenmsg (linux/netfilter/nfnetlink.h).
 const FIXED: usize = 4;
 const AF_INET: u8 = 2;
@@ -408,6 +465,8 @@ const CTA_PROTO_ICMPV6_CODE: u16 = 9;
 // enum ctattr_protoinfo and ctattr_protoinfo_tcp
 const CTA_PROTOINFO_TCP: u16 = 1;
 const CTA_PROTOINFO_TCP_STATE: u16 = 1;
+const CTA_PROTOINFO_TCP_FLAGS_ORIGINAL: u16 = 4;
+const CTA_PROTOINFO_TCP_FLAGS_REPLY: u16 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -459,6 +518,16 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
             let _ = Entry::parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_read_as_an_open_connection() {
+        let (peer, own) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        for protocol in [6, 17] {
+            let entry = Entry::open(protocol, (peer, 40_000), (own, 22));
+            assert!(entry.is_established());
+            assert_eq!(Entry::parse(&entry.creation()), Ok(Some(entry)));
         }
     }
 

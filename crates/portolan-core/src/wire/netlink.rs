@@ -22,6 +22,9 @@ pub const REQUEST: u16 = 0x01;
 /// NLM_F_ACK: answer also when there is nothing to say but that it was done.
 pub const ACKNOWLEDGE: u16 = 0x04;
 
+/// NLM_F_CREATE and NLM_F_EXCL: make what is not there, and leave what is there as it is.
+pub const CREATE: u16 = 0x600;
+
 /// NLM_F_DUMP_INTR: the table changed while it was dumped; some entries may be missing or doubled.
 pub const DUMP_INTERRUPTED: u16 = 0x10;
 
@@ -103,6 +106,8 @@ pub struct Errno(pub i32);
 impl Errno {
     /// ENOENT: in a socket dump, that no diag module serves this protocol.
     pub const NOT_FOUND: Self = Self(2);
+    /// EEXIST: what was to be made is there already.
+    pub const EXISTS: Self = Self(17);
 }
 
 impl fmt::Display for Errno {

@@ -37,6 +37,11 @@ impl CallerInfo {
         ends.unwrap_or_default()
     }
 
+    /// Whether it came in by a connection of this machine with itself: that shows nothing of others.
+    pub(super) fn is_from_here(&self) -> bool {
+        self.caller.ssh.is_some_and(|(peer, _)| is_own(peer.address))
+    }
+
     pub(crate) fn ssh_of(text: &str) -> Option<(Endpoint, Endpoint)> {
         ssh_connection(text).map(|way| (way.peer, way.local))
     }
@@ -105,12 +110,26 @@ fn served_since(line: &[Stat], (peer, local): (Endpoint, Endpoint)) -> Option<u6
 /// `since_ms`: sshd starts a process for each as it accepts it.
 pub(super) fn has_come_in(from: IpAddr, port: Port, since_ms: u64) -> bool {
     let from = from.to_canonical();
-    let own = machine::read().value.addresses;
-    if from.is_loopback() || own.iter().any(|own| own.address.to_canonical() == from) {
+    if is_own(from) {
         return false;
     }
     let began = began(|ours, theirs| ours.port == port && theirs.address.to_canonical() == from);
     began.into_iter().any(|began| began > since_ms)
+}
+
+/// Whether an address is of loopback, or one of this machine's.
+fn is_own(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_it = |own: IpAddr| own.to_canonical() == address;
+    address.is_loopback() || machine::read().value.addresses.iter().any(|own| is_it(own.address))
+}
+
+/// The first moment at which a process that begins then is told from one that began before `since_ms`:
+/// the next tick of the clock that processes are dated by.
+pub(super) fn next_tick_ms(since_ms: u64) -> u64 {
+    let rate = clock_ticks_per_second().max(1);
+    let ticks = since_ms.saturating_mul(rate) / 1000 + 1;
+    ticks.saturating_mul(1000).div_ceil(rate)
 }
 
 /// When the connections began between these ends.
@@ -204,6 +223,34 @@ mod tests {
         assert!(!is_console(0));
         assert!(is_console(0x0401) && is_console(0x0440), "tty1, ttyS0");
         assert!(is_console(0xe500), "hvc0");
+    }
+
+    #[test]
+    fn what_begins_in_the_next_tick_is_younger() {
+        let rate = clock_ticks_per_second();
+        for since in [0, 9, 10, 11, 12_345] {
+            let next = next_tick_ms(since);
+            assert!(next * rate / 1000 * 1000 / rate > since, "{since}");
+            assert!(next - since <= 1000_u64.div_ceil(rate), "{since}");
+        }
+    }
+
+    #[test]
+    fn a_connection_with_itself_is_from_here() {
+        let of = |peer: &str| CallerInfo {
+            caller: Caller {
+                ssh: CallerInfo::ssh_of(&format!("{peer} 40000 192.0.2.2 22")),
+                is_served: true,
+                is_at_console: false,
+                began_ms: 0,
+            },
+            uid: 0,
+            sudo_uid: None,
+        };
+        for peer in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(of(peer).is_from_here(), "{peer}");
+        }
+        assert!(!of("203.0.113.5").is_from_here());
     }
 
     #[test]

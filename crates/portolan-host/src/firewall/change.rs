@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use portolan_core::firewall::{Doubt, confirms, gate_token};
 use portolan_core::net::Port;
+use portolan_core::wire::conntrack::Entry;
 
 use crate::{clock, random};
 
+use super::adopt::adopt;
 use super::boot::{self, BootState};
-use super::caller::{CallerInfo, has_come_in};
+use super::caller::{CallerInfo, has_come_in, next_tick_ms};
 use super::edits::{self, EDITS, Edit};
 use super::keep::{self, CONFIRMED, KEPT_FILES};
 use super::place::{Lock, Place};
@@ -86,6 +88,8 @@ pub struct Loading<'l> {
     pub edits: &'l [Edit],
     /// The trial it takes over from, by its token; refused where there is another by now.
     pub over: Option<&'l str>,
+    /// Connections that are open and are not to be kept.
+    pub ends: &'l [Entry],
     /// How long it may stay unconfirmed.
     pub timeout: Duration,
     /// Who asks.
@@ -95,9 +99,9 @@ pub struct Loading<'l> {
 impl Loading<'_> {
     /// No rules at all.
     const fn nothing(caller: CallerInfo) -> Self {
-        let edits = &[];
+        let (edits, ends) = (&[], &[]);
         let timeout = Duration::ZERO;
-        Self { script: "", policy: "", inventory: "", edits, over: None, timeout, caller }
+        Self { script: "", policy: "", inventory: "", edits, over: None, ends, timeout, caller }
     }
 }
 
@@ -209,6 +213,7 @@ pub fn apply(place: &Place, loading: &Loading<'_>) -> Result<Applied, ChangeErro
         .map_err(ChangeError::Edit)
         .and_then(|()| {
             let token = &trial.token;
+            adopt(loading.ends);
             Ok(table::put_on_trial(loading.script, live.as_deref(), token, lasts)?)
         })
         // The time counts from when the rules are there.
@@ -229,6 +234,9 @@ fn begun(place: &Place, trial: &mut Trial, timeout: Duration) -> Result<(), Chan
     let listed = table::listing()?.unwrap_or_default();
     let write = place.write(NEW_LISTED, listed.as_bytes()).and_then(|()| trial.write(place));
     write.map_err(|source| unusable(place, source))?;
+    // Who hears that the rules are there begins after this.
+    let rest = next_tick_ms(trial.applied_ms).saturating_sub(since_boot_ms());
+    thread::sleep(Duration::from_millis(rest));
     let gone = || ChangeError::Watchdog(io::Error::other("it has ended"));
     trial.is_watched().then_some(()).ok_or_else(gone)
 }
@@ -340,6 +348,7 @@ fn allow(
 ) -> Result<(), ChangeError> {
     let counts = match from {
         Some(from) => came_in(from, trial),
+        None if caller.is_from_here() => Err(Doubt::ThisMachine),
         None => confirms(&caller.caller, &trial.caller.caller, trial.applied_ms),
     };
     if let Err(doubt) = counts {
@@ -551,6 +560,8 @@ fn restore(trial: &Trial, before: Option<&str>) -> Result<(), TableError> {
     let Some(before) = before else { return table::delete() };
     let age = Duration::from_millis(since_boot_ms().saturating_sub(trial.before_ms));
     let live = table::listing()?;
+    // While there were no rules nothing may have been tracked.
+    adopt(&[]);
     // Once more without what is there, should that be in the way.
     table::replace(before, live.as_deref(), Some(age)).or_else(|_| {
         table::delete()?;
@@ -665,6 +676,7 @@ const fn doubt_word(doubt: Doubt) -> &'static str {
         Doubt::NotServed => "no server holds its connection",
         Doubt::NoConnection => "no connection",
         Doubt::NotSeen => "nobody came from there",
+        Doubt::ThisMachine => "from this machine itself",
     }
 }
 

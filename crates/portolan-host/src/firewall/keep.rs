@@ -11,6 +11,7 @@ use std::io;
 
 use portolan_core::firewall::{Outline, first_difference};
 
+use super::adopt::adopt;
 use super::boot;
 use super::caller::CallerInfo;
 use super::change::{ChangeError, unusable};
@@ -118,6 +119,7 @@ pub(super) fn between(kept: &str, live: &str) -> Option<String> {
 /// # Errors
 /// Why not.
 pub(super) fn reload(place: &Place, rules: &str, live: Option<&str>) -> Result<(), TableError> {
+    adopt(&[]);
     let replaced = table::replace(rules, live, None);
     let is_there = table::listing()?.is_some_and(|now| difference(place, &now).is_none());
     match replaced {

@@ -10,6 +10,7 @@
 //! Only `table inet portolan` is ever written. What has to be remembered stands in one folder that
 //! belongs to root ([`Place`]): the trial, what was before it, what was confirmed, and a log.
 
+mod adopt;
 mod boot;
 mod caller;
 mod change;
@@ -23,6 +24,7 @@ mod table;
 mod watchdog;
 mod world;
 
+pub use adopt::untracked;
 pub use boot::BootState;
 pub use caller::{CallerInfo, caller};
 pub use change::{

@@ -52,6 +52,9 @@ fn go_on(shown: &Shown<'_>, outlook: &Outlook, how: &Change, global: &Global) ->
     }
     match how.dry_run {
         true => told(shown, Fate::Planned, global)?,
+        false if shown.edited.draft.changed().next().is_none() => {
+            told(shown, Fate::Unchanged, global)?;
+        }
         false => once_done(told(shown, Fate::Written, global))?,
     }
     let is_so = shown.edited.done.still.is_empty() && !outlook.is_held_shut();

@@ -16,7 +16,8 @@ pub(crate) fn run(arguments: &Off, global: &Global) -> Result<Exit> {
     let mut screen = Screen::open(global);
     let (pause, purge) = (arguments.pause, arguments.purge);
     if !global.json {
-        render::firewall::off::plan(&mut screen, change::is_loaded(), pause, purge)?;
+        let comes_back = pause.is_none() || change::comes_back();
+        render::firewall::off::plan(&mut screen, change::is_loaded(), (pause, comes_back), purge)?;
     }
     if arguments.dry_run {
         if global.json {

@@ -139,7 +139,8 @@ pub(crate) fn apply(plan: &Plan, timeout: Duration, drop_flows: bool) -> Result<
     let (script, policy, inventory, edits) = (&*script, &*policy, &*inventory, &*plan.edits);
     let going_on = plan.trial.as_ref().filter(|trial| trial.is_watched());
     let over = going_on.map(|trial| &*trial.token);
-    let loading = Loading { script, policy, inventory, edits, over, timeout, caller };
+    let ends = if drop_flows { &*plan.precheck.refused } else { &[] };
+    let loading = Loading { script, policy, inventory, edits, over, ends, timeout, caller };
     if host::recover(&plan.place).map_err(fault)? {
         let message = "the inventory was edited by a trial that nobody watches any more, and is as it \
                        was before that again";
@@ -272,6 +273,12 @@ pub(crate) fn status() -> Result<Status> {
 /// Whether a table of ours is loaded; `None` where that cannot be seen.
 pub(crate) fn is_loaded() -> Option<bool> {
     host::stamp().ok().map(|stamp| stamp.is_some())
+}
+
+/// Whether rules come back after a pause that begins now: what a trial has not confirmed does not.
+pub(crate) fn comes_back() -> bool {
+    let standing = host::standing(&Place::here()).ok();
+    standing.and_then(|standing| standing.trial).is_none_or(|trial| trial.has_before)
 }
 
 /// Takes the rules away; what comes back and when, where they do.

@@ -147,6 +147,14 @@ impl<'s> Judge<'s> {
         }
     }
 
+    /// Whether this machine passes on packets of others, as far as that is known.
+    pub(crate) fn forwards(&self) -> bool {
+        let world = &self.scene.world;
+        let by_itself = world.forwards_v4 || world.forwards_v6;
+        let is_on = |setting: Option<bool>| setting == Some(true);
+        by_itself || world.interfaces.iter().any(|one| is_on(one.forwards_v4))
+    }
+
     /// The addresses of this machine that `peer` can call: of its family, not loopback unless it is.
     pub(crate) fn callable_by(&self, peer: IpAddr) -> impl Iterator<Item = IpAddr> + '_ {
         let fits = move |own: &IpAddr| {

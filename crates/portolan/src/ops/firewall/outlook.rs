@@ -31,8 +31,10 @@ pub(crate) struct Outlook {
     pub(crate) violations: Vec<Violation>,
     /// Blocks that refuse some of those who would be let in.
     pub(crate) shut: Vec<Shut>,
+    /// Blocks of this port that the change adds: they refuse whoever is let in.
+    pub(crate) refusing: Vec<Shut>,
     /// Rules of other tools that refuse some of them, today and afterwards.
-    pub(crate) refused: Vec<(IpAddr, Option<RulePlace>)>,
+    pub(crate) refused: Vec<Elsewhere>,
     /// What could not be looked at.
     pub(crate) gaps: Vec<Gap>,
     /// The policy that follows.
@@ -54,8 +56,19 @@ pub(crate) struct Guest {
     pub(crate) until: Option<Timestamp>,
 }
 
+/// Callers that a rule of another tool refuses.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// Who, in words.
+    pub(crate) callers: String,
+    /// One of them.
+    pub(crate) example: IpAddr,
+    /// The rule, where it is known.
+    pub(crate) place: Option<RulePlace>,
+}
+
 /// A block that refuses some of those who would be let in.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shut {
     /// Its reason.
     pub(crate) block: Box<str>,
@@ -96,6 +109,7 @@ pub(crate) fn outlook(
         is_open: intended.policy.input != Stance::Drop,
         violations: port.new_violations(&before, &intended.policy),
         shut: Vec::new(),
+        refusing: port.new_blocks(&before, &intended.policy),
         refused: Vec::new(),
         gaps: intended.gaps.clone(),
         intended,
@@ -179,6 +193,14 @@ impl Called {
         found
     }
 
+    /// Blocks of this port that were none before.
+    fn new_blocks(&self, before: &Policy, after: &Policy) -> Vec<Shut> {
+        let known = self.shut(before, &Addresses::all());
+        let mut found = self.shut(after, &Addresses::all());
+        found.retain(|new| !known.contains(new));
+        found
+    }
+
     fn shut(&self, policy: &Policy, asked_for: &Addresses) -> Vec<Shut> {
         let mut found = Vec::new();
         for block in &policy.blocks {
@@ -202,21 +224,46 @@ fn refused_by_others(
     asking: &Asking,
     port: &Called,
     asked_for: &Addresses,
-) -> Vec<(IpAddr, Option<RulePlace>)> {
+) -> Vec<Elsewhere> {
     let surroundings = surroundings(&mut found.gaps);
     let scene = Scene::of(&found.intended.policy, surroundings);
     let judge = Judge::new(&scene, asking.machine());
-    let mut refused: Vec<(IpAddr, Option<RulePlace>)> = Vec::new();
-    for source in borders(asked_for).into_iter().take(MOST_ASKED) {
-        let verdicts = judge.callable_by(source).map(|own| judge.call(&port.tuple(source, own)));
-        if let Some(Verdict::Refused(place)) = verdicts.min()
-            && !refused.iter().any(|(_, known)| *known == place)
-        {
-            refused.push((source, place));
+    let verdict = |source: IpAddr| {
+        judge.callable_by(source).map(|own| judge.call(&port.tuple(source, own))).min()
+    };
+    let mut refused: Vec<Elsewhere> = Vec::new();
+    for group in groups(asked_for).iter().take(MOST_ASKED) {
+        let ends = borders(group).into_iter().map(|source| (source, verdict(source)));
+        let ends: Vec<_> = ends.collect();
+        let is_whole = ends.iter().all(|(_, verdict)| matches!(verdict, Some(Verdict::Refused(_))));
+        for (example, verdict) in ends {
+            let Some(Verdict::Refused(place)) = verdict else { continue };
+            let callers = if is_whole { words(group) } else { example.to_string() };
+            if !refused.iter().any(|known| known.callers == callers && known.place == place) {
+                refused.push(Elsewhere { callers, example, place });
+            }
         }
     }
     refused
 }
 
-/// Callers of whom it is asked what other tools do with them.
-const MOST_ASKED: usize = 8;
+/// Each interval by itself.
+fn groups(addresses: &Addresses) -> Vec<Addresses> {
+    let of = |is_v6: bool| {
+        let each = addresses.intervals(is_v6).iter();
+        each.map(move |interval| Addresses::of_intervals(is_v6, vec![*interval]))
+    };
+    of(false).chain(of(true)).collect()
+}
+
+/// An interval as a person would say it: the family where it is all of it.
+fn words(group: &Addresses) -> String {
+    match (group.has_all(false), group.has_all(true)) {
+        (true, _) => "IPv4".to_owned(),
+        (_, true) => "IPv6".to_owned(),
+        _ => group.to_string(),
+    }
+}
+
+/// Groups of callers of whom it is asked what other tools do with them.
+const MOST_ASKED: usize = 4;

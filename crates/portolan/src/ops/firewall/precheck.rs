@@ -8,10 +8,11 @@ use portolan_core::firewall::{
     Addresses, BaseNeed, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit, Stance, Tuple,
     protocol_of,
 };
-use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport};
+use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport, Why};
 use portolan_core::socket::{Machine, PortChoice, Process, SocketTable, SocketTransport};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::conntrack;
+use portolan_host::firewall as host;
 use portolan_host::processes::Details;
 
 use crate::ops::sockets::{self, Request};
@@ -37,6 +38,9 @@ pub(crate) struct Precheck {
     pub(crate) multicast: CutMulticast,
     /// Open connections that the policy would refuse.
     pub(crate) refused: Vec<Entry>,
+    /// How many connections of this machine are open that the kernel does not track: it is told of them,
+    /// so that they stay open.
+    pub(crate) untracked: usize,
     /// What could not be looked at.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -160,10 +164,30 @@ pub(crate) fn precheck(
         }
         found.multicast = groups::cut(policy, judge, machine, &sockets, &mut found.gaps);
     }
-    let open = conntrack::connections().into_value(&mut found.gaps);
-    let is_refused = |e: &Entry| e.is_established() && judge.again(e) == Judgement::Ends;
-    found.refused = open.into_iter().filter(is_refused).collect();
+    connections(&mut found, policy, judge);
     found
+}
+
+/// Who is connected and would be refused, were he to come now; and who the kernel knows nothing of.
+fn connections(found: &mut Precheck, policy: &Policy, judge: &Judge<'_>) {
+    let seen = conntrack::connections();
+    let is_known = seen.gaps.is_empty();
+    let open = seen.into_value(&mut found.gaps);
+    let untracked = host::untracked(&open).into_value(&mut found.gaps);
+    if !is_known && !untracked.is_empty() {
+        let hint = "the kernel cannot be told of them: what the policy refuses is cut at the peer's next \
+                    packet, unless this machine speaks first";
+        let what = "which open connections the kernel tracks";
+        found.gaps.push(Gap::aside(what, Why::Unsupported, hint));
+    }
+    if is_known && open.is_empty() && policy.forward == Stance::Drop && judge.forwards() {
+        let hint = "those that the policy does not let in are cut at their next packet";
+        let what = "forwarded connections that are open: conntrack tracked nothing so far";
+        found.gaps.push(Gap::aside(what, Why::NotLooked, hint));
+    }
+    found.untracked = untracked.len();
+    let is_refused = |e: &Entry| e.is_established() && judge.again(e) == Judgement::Ends;
+    found.refused = open.into_iter().chain(untracked).filter(is_refused).collect();
 }
 
 /// Whoever waits for others: with a port, or for a protocol without.

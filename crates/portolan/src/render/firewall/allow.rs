@@ -9,7 +9,7 @@ use super::place::PlaceJson;
 use super::status::duration;
 use crate::cli::args::Color;
 use crate::ops::firewall::allow::{Change, Edited, Wish};
-use crate::ops::firewall::outlook::{Guest, Outlook, Shut};
+use crate::ops::firewall::outlook::{Elsewhere, Guest, Outlook, Shut};
 use crate::ops::firewall::precheck::Violation;
 use crate::ops::inventory::edit::Changed;
 use crate::render::gap;
@@ -33,6 +33,8 @@ pub(crate) struct Shown<'s> {
 pub(crate) enum Fate {
     /// It stands there.
     Written,
+    /// Nothing was to be written.
+    Unchanged,
     /// It is only told, or still to be put on trial.
     Planned,
     /// It is forbidden.
@@ -50,13 +52,19 @@ pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Co
     for still in &shown.edited.done.still {
         screen.hanging("  still open: ", still)?;
     }
+    for Shut { block, addresses, until, .. } in &shown.outlook.refusing {
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let whom =
+            if addresses.is_all() { "any".into() } else { shortened(&addresses.to_string()) };
+        screen.hanging("  but not: ", &format!("{whom}, refused by [[block]] {block}{until}"))?;
+    }
     shut(screen, shown.outlook)?;
     violations(screen, &shown.outlook.violations)?;
     screen.flush()?;
     gap::print(&shown.outlook.gaps, color);
     match fate {
         Fate::Written => next(screen, &shown.edited)?,
-        Fate::Planned => {}
+        Fate::Unchanged | Fate::Planned => {}
         Fate::Refused => {
             gap::warning("nothing was written", color);
             gap::hint("name others, or change that [[never]] of the inventory", color);
@@ -153,7 +161,7 @@ fn shut(screen: &mut Screen, outlook: &Outlook) -> Result<()> {
         let text = format!("[[block]] {block} refuses {whom}{some}{until}");
         screen.hanging(STILL_SHUT, &text)?;
     }
-    for (source, place) in &outlook.refused {
+    for Elsewhere { callers: source, place, .. } in &outlook.refused {
         let place = place.as_ref().map_or_else(|| "another table".to_owned(), ToString::to_string);
         let text = format!("{source} is refused by {place}, which no rule of ours can open");
         screen.hanging(STILL_SHUT, &text)?;
@@ -208,6 +216,7 @@ pub(crate) fn json(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result
         },
         outcome: match fate {
             Fate::Written => "written",
+            Fate::Unchanged => "unchanged",
             Fate::Planned => "planned",
             Fate::Refused => "refused",
         },
@@ -217,13 +226,14 @@ pub(crate) fn json(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result
         before: outlook.before.iter().map(GuestJson::from).collect(),
         after: outlook.after.iter().map(GuestJson::from).collect(),
         violations: outlook.violations.iter().map(NeverJson::from).collect(),
-        blocks: outlook.shut.iter().map(BlockJson::from).collect(),
+        blocks: outlook.shut.iter().chain(&outlook.refusing).map(BlockJson::from).collect(),
         refused_by: outlook
             .refused
             .iter()
-            .map(|(source, place)| RefusedJson {
-                source: source.to_string(),
-                by: place.as_ref().map(PlaceJson::from),
+            .map(|refused| RefusedJson {
+                source: refused.example.to_string(),
+                callers: &refused.callers,
+                by: refused.place.as_ref().map(PlaceJson::from),
             })
             .collect(),
     };
@@ -239,7 +249,8 @@ struct Body<'a> {
     file: String,
     service: Option<&'a str>,
     change: &'static str,
-    /// Whether it stands there: `written`, `planned`, `refused`.
+    /// Whether it stands there: `written`, `unchanged` where there was nothing to write,
+    /// `planned`, `refused`.
     outcome: &'static str,
     until: Option<String>,
     /// What lets the denied in all the same.
@@ -252,10 +263,10 @@ struct Body<'a> {
     after: Vec<GuestJson<'a>>,
     /// What a `[[never]]` forbids of it.
     violations: Vec<NeverJson<'a>>,
-    /// Blocks that refuse some of them all the same.
+    /// Blocks that refuse some of them all the same, or that the change adds.
     blocks: Vec<BlockJson<'a>>,
     /// Rules of other tools that refuse some of them all the same.
-    refused_by: Vec<RefusedJson>,
+    refused_by: Vec<RefusedJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -296,7 +307,7 @@ impl<'a> From<&'a Violation> for NeverJson<'a> {
 struct BlockJson<'a> {
     block: &'a str,
     sources: String,
-    /// Whether these are all whom the change lets in.
+    /// Whether these are all whom the change lets in; everybody for a block that it adds.
     whole: bool,
     until: Option<String>,
 }
@@ -313,7 +324,10 @@ impl<'a> From<&'a Shut> for BlockJson<'a> {
 }
 
 #[derive(Serialize)]
-struct RefusedJson {
+struct RefusedJson<'a> {
+    /// One of them.
     source: String,
+    /// All of the callers that were asked about: a network, a range, `IPv4`, `IPv6`.
+    callers: &'a str,
     by: Option<PlaceJson>,
 }

@@ -78,6 +78,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     apply_life::text(screen, &plan.precheck.missing)?;
     cut(screen, &plan.precheck.cut)?;
     apply_multicast::text(screen, &plan.precheck.multicast)?;
+    untracked(screen, plan.precheck.untracked)?;
     flows(screen, &plan.precheck.refused)?;
     Ok(screen.flush()?)
 }
@@ -197,6 +198,15 @@ fn cut(screen: &mut Screen, rows: &[Cut]) -> Result<()> {
         let owners = process_names(&row.owners);
         let by = if owners.is_empty() { String::new() } else { format!("  {}", sanitize(&owners)) };
         writeln!(screen, "  {}/{}{by}", row.bound, row.transport)?;
+    }
+    Ok(())
+}
+
+/// That connections stay which the rules alone would cut.
+fn untracked(screen: &mut Screen, count: usize) -> Result<()> {
+    if count > 0 {
+        let text = "that the kernel does not track yet: it is told of them, and they stay open";
+        writeln!(screen, "open connections {text}: {count}")?;
     }
     Ok(())
 }
@@ -323,6 +333,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
         flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
+        untracked: found.untracked,
         edited: plan.edits.iter().map(|edit| edit.path.display().to_string()).collect(),
         outcome,
         detail,
@@ -355,6 +366,8 @@ struct Body<'a> {
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,
     flows: Vec<FlowJson>,
+    /// How many open connections the kernel does not track and is told of.
+    untracked: usize,
     /// Files of the inventory that are written with it, and back as they were unless it is confirmed.
     edited: Vec<String>,
     outcome: &'static str,

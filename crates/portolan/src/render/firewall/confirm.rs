@@ -80,6 +80,11 @@ fn why(refusal: &Refusal) -> (String, &'static str) {
             "connect from there (ssh … sleep 60), then say it again; an address of this machine \
              proves nothing",
         ),
+        Refusal::Doubtful(Doubt::ThisMachine) => (
+            "not confirmed: this SSH session comes from this machine itself, an address of its own or \
+             of loopback, which proves nothing about others",
+            "say it in a new SSH session from another host, or at the console",
+        ),
     };
     (what.to_owned(), hint)
 }
@@ -104,6 +109,7 @@ pub(crate) fn json(screen: &mut Screen, confirmed: &Result<Confirmed, Refusal>) 
                 Refusal::Doubtful(Doubt::NotServed) => "not-served",
                 Refusal::Doubtful(Doubt::NoConnection) => "no-connection",
                 Refusal::Doubtful(Doubt::NotSeen) => "not-seen",
+                Refusal::Doubtful(Doubt::ThisMachine) => "this-machine",
             });
             Body { confirmed: false, policy: None, boot: None, reason }
         }

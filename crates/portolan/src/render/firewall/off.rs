@@ -14,11 +14,11 @@ use crate::render::screen::Screen;
 /// What a person is asked.
 pub(crate) const QUESTION: &str = "take the rules away?";
 
-/// Prints what is going to be.
+/// Prints what is going to be; with a pause, whether anything comes back after it.
 pub(crate) fn plan(
     screen: &mut Screen,
     is_loaded: Option<bool>,
-    pause: Option<Duration>,
+    (pause, comes_back): (Option<Duration>, bool),
     purge: bool,
 ) -> Result<()> {
     let log = if purge { ", and the log" } else { "; the log stays" };
@@ -26,7 +26,10 @@ pub(crate) fn plan(
         Some(pause) => {
             let pause = duration(pause);
             let gone = if is_loaded == Some(false) { "stays away" } else { "will be removed" };
-            writeln!(screen, "table inet portolan {gone}, and is back after {pause}")?;
+            match comes_back {
+                true => writeln!(screen, "table inet portolan {gone}, and is back after {pause}")?,
+                false => writeln!(screen, "table inet portolan {gone}; {NOTHING_BACK}")?,
+            }
         }
         None if is_loaded == Some(false) => {
             writeln!(screen, "no table is loaded; what loads one at boot will be removed{log}")?;
@@ -41,9 +44,13 @@ pub(crate) fn plan(
     Ok(screen.flush()?)
 }
 
+/// What is said where a pause ends with nothing.
+const NOTHING_BACK: &str = "nothing comes back: it was on trial, and no rules were there before it";
+
 /// Says that it is done.
 pub(crate) fn done(screen: &mut Screen, trial: Option<&Trial>) -> Result<()> {
     match trial {
+        Some(trial) if !trial.has_before => writeln!(screen, "off; {NOTHING_BACK}")?,
         Some(trial) => {
             writeln!(screen, "off until {}", until(trial))?;
             writeln!(screen, "back at once: portolan firewall rollback")?;
@@ -55,7 +62,7 @@ pub(crate) fn done(screen: &mut Screen, trial: Option<&Trial>) -> Result<()> {
 
 /// The same as one document.
 pub(crate) fn json(screen: &mut Screen, is_plan: bool, trial: Option<&Trial>) -> Result<()> {
-    let left_s = trial.map(|trial| trial.left().as_secs());
+    let left_s = trial.filter(|trial| trial.has_before).map(|trial| trial.left().as_secs());
     let body = Body { done: !is_plan, back_in_s: left_s };
     screen.json(&Document::new("firewall-off", body, &[]))?;
     Ok(screen.flush()?)
@@ -64,5 +71,6 @@ pub(crate) fn json(screen: &mut Screen, is_plan: bool, trial: Option<&Trial>) ->
 #[derive(Serialize)]
 struct Body {
     done: bool,
+    /// In how many seconds the rules are back; `null` where nothing comes back.
     back_in_s: Option<u64>,
 }

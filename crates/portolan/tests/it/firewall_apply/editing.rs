@@ -166,6 +166,27 @@ fn who_gets_in_before_and_after_is_told() {
 }
 
 #[test]
+fn a_denial_with_an_end_names_its_block() {
+    let line = "deny 80/tcp --from 198.51.100.7 --until 2h";
+    let (_, _, said) = told(SITE, line, 0);
+    assert_eq!(said["blocks"][0]["sources"], "198.51.100.7", "{said}");
+    let (_, said) = edited(line, 0);
+    assert!(said.contains("  but not: 198.51.100.7, refused by [[block]]"), "{said}");
+    let (_, said) = edited(&format!("{line} --dry-run"), 0);
+    assert!(said.contains("but not: 198.51.100.7"), "{said}");
+}
+
+#[test]
+fn what_changes_nothing_is_not_called_written() {
+    for line in ["deny 3000/tcp", "allow 80/tcp --from any"] {
+        let (_, _, said) = told(SITE, line, 0);
+        assert_eq!(said["outcome"], "unchanged", "{said}");
+        let (text, said) = edited(line, 0);
+        assert!(text == SITE && !said.contains("Next:"), "{said}");
+    }
+}
+
+#[test]
 fn what_must_never_be_is_not_written() {
     let never =
         "[[never]]\nports = [\"443/tcp\"]\nfrom = [\"198.51.100.0/24\"]\nreason = \"audit 7\"\n";
@@ -216,6 +237,9 @@ fn what_another_tool_still_refuses_is_told() {
     let line = format!("allow 443/tcp --from 192.0.2.1 --host box --inventory {}", path.display());
     let said = stage.program(&line, SSH).run().expect_code(0).stdout;
     assert!(said.contains("still shut: 192.0.2.1 is refused by ip strict in rule 1"), "{said}");
+    // Of everybody it is the family that is told, not one address of it.
+    let said = stage.program(&line.replace("192.0.2.1", "any"), SSH).run().expect_code(0).stdout;
+    assert!(said.contains("still shut: IPv4 is refused by ip strict in rule 1"), "{said}");
 }
 
 #[test]

@@ -138,7 +138,8 @@ fn a_disk_that_fills_up_before_the_confirmation_leaves_the_trial() {
     assert!(String::from_utf8_lossy(&filled.stderr).contains("No space left"), "{filled:?}");
     sleep(Duration::from_millis(20));
     let sshd = stage.sshd();
-    let enter = ["nsenter", "-m", "-t", &pid, &sshd, "-c", super::stage::SESSION];
+    let far = stage.far.path().display().to_string();
+    let enter = ["nsenter", "-m", "-t", &pid, &sshd, "-c", super::stage::SESSION, &far];
     let ran = stage.firewall("confirm", "").through(enter).run().expect_code(2);
     assert!(ran.stderr.contains("the trial goes on, and is rolled back in"), "{}", ran.stderr);
     assert!(ran.stderr.contains("No space left on device"), "{}", ran.stderr);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{BINARY, eventually, require_root, skip};
 
-use super::stage::{OPEN, OTHER_SSH, SSH, Stage};
+use super::stage::{OPEN, OTHER_SSH, SHUT, SSH, Stage};
 
 #[test]
 fn a_new_session_keeps_the_rules_also_at_boot() {
@@ -74,6 +74,21 @@ fn a_session_that_was_there_before_proves_nothing() {
         .run();
     assert_ne!(ran.code, 0, "{}", ran.stdout);
     stage.firewall("rollback", OTHER_SSH).run().expect_code(0);
+}
+
+/// Nothing stands between this machine and itself, whatever the rules are.
+#[test]
+fn a_session_from_this_machine_itself_proves_nothing() {
+    require_root!();
+    let stage = Stage::new();
+    stage.apply(SHUT, "--force --detach --timeout 10m").run().expect_code(0);
+    for own in ["127.0.0.1", "192.0.2.2"] {
+        let ran = stage.session_from_here("confirm --json", own).expect_code(1);
+        assert_eq!(ran.json()["reason"], "this-machine", "{own}");
+    }
+    let ran = stage.session_from_here("confirm", "127.0.0.1").expect_code(1);
+    assert!(ran.stderr.contains("from this machine itself"), "{}", ran.stderr);
+    stage.session("confirm").expect_code(0);
 }
 
 /// A real server: its sessions have what sshd gives them, and nothing else.

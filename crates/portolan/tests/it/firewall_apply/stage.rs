@@ -22,16 +22,36 @@ pub(super) const SSH: &str = "192.0.2.1 40000 192.0.2.2 22";
 /// Another one.
 pub(super) const OTHER_SSH: &str = "192.0.2.1 40001 192.0.2.2 22";
 
-/// Serves one connection, which comes by the loopback interface, by a command in a process of its own.
+/// Holds one connection with the neighbour, whose namespace is the first argument, and runs a command in
+/// a process of its own. It is called from here, so that rules for others do not matter.
 pub(super) const SESSION: &str = "
+import ctypes, os, socket, subprocess, sys
+place = os.open(sys.argv[1], os.O_RDONLY)
+ready, told = os.pipe()
+if os.fork() == 0:
+    ctypes.CDLL(None).setns(place, 0x40000000)
+    listener = socket.create_server(('192.0.2.1', 0))
+    listener.settimeout(10)
+    os.write(told, b'%d' % listener.getsockname()[1])
+    end, _ = listener.accept()
+    end.settimeout(None)
+    end.recv(1)
+    os._exit(0)
+held = socket.create_connection(('192.0.2.1', int(os.read(ready, 16))), 10)
+peer, ours = held.getpeername(), held.getsockname()
+os.environ['SSH_CONNECTION'] = f'{peer[0]} {peer[1]} {ours[0]} {ours[1]}'
+sys.exit(subprocess.run(sys.argv[2:]).returncode)
+";
+
+/// The same by a connection of this machine with itself.
+const LOCAL_SESSION: &str = "
 import os, socket, subprocess, sys
-listener = socket.create_server(('192.0.2.2', 0))
-peer = socket.create_connection(listener.getsockname(), source_address=('192.0.2.2', 0))
+listener = socket.create_server((sys.argv[1], 0))
+peer = socket.create_connection(listener.getsockname(), source_address=(sys.argv[1], 0))
 held, end = listener.accept()
 ours = held.getsockname()
-connection = f'{end[0]} {end[1]} {ours[0]} {ours[1]}'
-os.environ['SSH_CONNECTION'] = connection
-sys.exit(subprocess.run(sys.argv[1:]).returncode)
+os.environ['SSH_CONNECTION'] = f'{end[0]} {end[1]} {ours[0]} {ours[1]}'
+sys.exit(subprocess.run(sys.argv[2:]).returncode)
 ";
 
 /// Lets in 22/tcp from the network of both, and 80/tcp from anybody.
@@ -139,16 +159,19 @@ impl Stage {
     /// Confirms from another session.
     #[track_caller]
     pub(super) fn confirm(&self) {
-        // The start of a process is told in hundredths of a second: in the same one it is not later.
-        std::thread::sleep(Duration::from_millis(20));
         self.session("confirm").expect_code(0);
     }
 
     /// `portolan firewall LINE` in another session, one that is there: a program called sshd holds its
     /// connection.
     pub(super) fn session(&self, line: &str) -> Ran {
-        let sshd = self.sshd();
-        self.firewall(line, "").through([sshd.as_str(), "-c", SESSION]).run()
+        let far = self.far.path().display().to_string();
+        self.firewall(line, "").through([&self.sshd(), "-c", SESSION, &far]).run()
+    }
+
+    /// The same in one that came from this machine itself, from `own` to `own`.
+    pub(super) fn session_from_here(&self, line: &str, own: &str) -> Ran {
+        self.firewall(line, "").through([&self.sshd(), "-c", LOCAL_SESSION, own]).run()
     }
 
     /// A program that may pass for an SSH server.

@@ -193,6 +193,85 @@ fn connections_that_the_rules_would_refuse_are_told_and_ended_where_wanted() {
     stage.firewall("rollback", SSH).run().expect_code(0);
 }
 
+/// Where no rule asks for tracking the kernel knows no connection: those that are open stay open all the
+/// same, also where the peer speaks first, and end where that is wanted.
+#[test]
+fn connections_that_nothing_tracked_stay_open() {
+    require_root!();
+    for (flags, stays) in [("", true), ("--drop-flows", false)] {
+        let stage = Stage::new();
+        stage.here.output("nft flush ruleset");
+        let server = "
+s = listener('0.0.0.0:8080')
+import threading
+def serve():
+    end, _ = s.accept(); kept.append(end)
+    while data := end.recv(9): end.sendall(data)
+threading.Thread(target=serve, daemon=True).start()";
+        let _server = stage.here.python(server);
+        let go = stage.root().with_extension("go");
+        let mut client = Command::new("nsenter");
+        let client = client.arg(format!("--net={}", stage.far.path().display())).args([
+            "python3",
+            "-c",
+            "
+import os, socket, sys, time
+c = socket.create_connection(('192.0.2.2', 8080))
+print('open', flush=True)
+while not os.path.exists(sys.argv[1]): time.sleep(0.02)
+c.settimeout(2)
+c.sendall(b'hello')
+try: print(c.recv(9))
+except OSError as e: print('cut')",
+            &go.display().to_string(),
+        ]);
+        let client = client.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        eventually("it is connected", || {
+            stage.here.output("ss -tnH state established").contains(":8080")
+        });
+        let plan = stage.apply(OPEN, "--dry-run --json").run().expect_code(0).json();
+        assert_eq!(plan["untracked"], 1, "{plan}");
+        assert_eq!(plan["flows"][0]["destination"]["port"], 8080, "{plan}");
+        stage.apply(OPEN, &format!("--detach --timeout 10m {flags}")).run().expect_code(0);
+        assert!(!stage.reaches(8080), "a new one is refused");
+        fs::write(&go, "").unwrap();
+        let said = client.wait_with_output().unwrap();
+        fs::remove_file(&go).unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert_eq!(said.contains("hello"), stays, "{said}");
+        stage.firewall("rollback", SSH).run().expect_code(0);
+    }
+}
+
+/// What passes through, and that nothing tracked, cannot be told of: that is said.
+#[test]
+fn forwarded_connections_that_nothing_tracked_are_a_gap() {
+    require_root!();
+    let stage = Stage::new();
+    stage.here.output("nft flush ruleset");
+    let shut = OPEN.replace("[services.ssh]", "firewall = { forward = \"drop\" }\n[services.ssh]");
+    let has_gap = || {
+        let plan = stage.apply(&shut, "--dry-run --json").run().expect_code(0).json();
+        plan["gaps"].to_string().contains("conntrack tracked nothing")
+    };
+    stage.here.output("sysctl -qw net.ipv4.ip_forward=0");
+    assert!(!has_gap());
+    stage.here.output("sysctl -qw net.ipv4.ip_forward=1");
+    assert!(has_gap());
+}
+
+#[test]
+fn a_pause_of_what_was_never_confirmed_says_that_nothing_comes_back() {
+    require_root!();
+    let stage = Stage::new();
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    let ran = stage.firewall("off --for 10m --yes --dry-run", SSH).run().expect_code(0);
+    assert!(ran.stdout.contains("nothing comes back"), "{}", ran.stdout);
+    let ran = stage.firewall("off --for 10m --yes --json", SSH).run().expect_code(0);
+    assert!(ran.json()["back_in_s"].is_null(), "{}", ran.stdout);
+    stage.firewall("off --yes", SSH).run().expect_code(0);
+}
+
 #[test]
 fn off_for_a_while_comes_back() {
     require_root!();

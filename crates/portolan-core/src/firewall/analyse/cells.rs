@@ -370,11 +370,19 @@ impl Space {
 
     /// The packets of a cell.
     pub(super) fn of_cell(&mut self, cell: &Cell) -> Result<Region, Undecided> {
+        let told = cell.iter().filter(|(_, values)| !values.is_empty());
+        let mut fields: Vec<_> = told.map(|(axis, values)| (self.bits_of(*axis), values)).collect();
+        // From the last variables to the first, each field only adds on top.
+        fields.sort_by_key(|(bits, _)| std::cmp::Reverse(bits.first));
         let mut all = Region::ALL;
-        for (axis, values) in cell.iter().filter(|(_, values)| !values.is_empty()) {
-            let bits = self.bits_of(*axis);
-            let here = self.bdd.ranges(bits, values)?;
-            all = self.bdd.and(all, here)?;
+        for (bits, values) in fields {
+            let is_apart = self.bdd.branch(all).is_none_or(|top| top.variable >= bits.end());
+            all = if is_apart {
+                self.bdd.ranges_and(bits, values, all)?
+            } else {
+                let here = self.bdd.ranges(bits, values)?;
+                self.bdd.and(all, here)?
+            };
         }
         Ok(all)
     }

@@ -137,7 +137,8 @@ impl Space {
     ) -> Result<bool, Undecided> {
         let of_rule = decisions.iter().filter(|one| one.rule == rule && one.did != Did::Held);
         for decision in of_rule {
-            if self.holds(decision.packets, packet)?.1 {
+            let packets = self.bdd.and(decision.packets, decision.among)?;
+            if self.holds(packets, packet)?.1 {
                 return Ok(true);
             }
         }

@@ -47,6 +47,7 @@ pub(super) struct Memo {
 type SetKey = (usize, Box<str>, Vec<Vec<Region>>);
 
 /// A match that asks one field for its value, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InField {
     pub(super) bits: Bits,
     pub(super) ranges: Vec<(u128, u128)>,

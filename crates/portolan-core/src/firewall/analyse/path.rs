@@ -1,8 +1,9 @@
 //! All packets on their way through the hooks, as `simulate` sends one.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use super::chain::{Did, Ends, Entry, Flow, Run, Traits};
+use super::chain::{Did, Ends, Entry, Flow, Run};
 use super::effect::{Effect, Translated};
 use super::evaluate::Memo;
 use super::space::{Question, Space};
@@ -58,19 +59,29 @@ pub fn fates_among<'a>(
 /// How packets come to each chain.
 pub(super) type Entries = HashMap<ChainId, Vec<Entry>>;
 
-/// The fates of all packets with their decisions, and how packets come to each chain where that is asked
-/// for. Among them are such as there cannot be, or not on this way ([`Space::possible`],
-/// [`Space::of_way`]): nothing said of one hangs on another, and leaving them in is cheaper than cutting
-/// every rule's packets.
+/// The fates with their decisions, those told roughly ([`Decision::among`]).
+pub(super) fn fates_roughly(
+    space: &mut Space,
+    prepared: &Prepared<'_>,
+    way: Way,
+    start: Region,
+) -> Result<Fates, Undecided> {
+    Ok(fates_and_entries(space, prepared, way, start, false)?.0)
+}
+
+/// The same, and how packets come to each chain where that is asked for.
 pub(super) fn fates_and_entries(
     space: &mut Space,
     prepared: &Prepared<'_>,
     way: Way,
+    start: Region,
     wants_entries: bool,
 ) -> Result<(Fates, Entries), Undecided> {
+    let start = space.of_way(start, way)?;
     let mut run = begun(space, prepared, way, Detail::Decisions);
+    run.is_rough = true;
     run.entered = wants_entries.then(HashMap::new);
-    followed(run, prepared, way, Region::ALL)
+    followed(run, prepared, way, start)
 }
 
 /// The fates, and the ends that those accepted have then: packets with the same ends together.
@@ -141,13 +152,14 @@ pub(super) fn begun<'a>(
         memo: Memo::default(),
         ends: Ends::default(),
         decisions: (detail == Detail::Decisions).then(Vec::new),
+        is_rough: false,
         hook: Hook::Prerouting,
         is_tracked: false,
         tracks,
         is_in_nat: false,
         nesting: 0,
         summaries: HashMap::new(),
-        traits: Traits::of(prepared.ruleset()),
+        traits: OnceCell::new(),
         relevant: None,
         entered: None,
     }

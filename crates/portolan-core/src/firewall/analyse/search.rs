@@ -1,11 +1,11 @@
 //! Who can reach this?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::cells::Among;
 use super::chain::{Decision, Did};
 use super::confirm::{Claim, confirm};
-use super::path::{Detail, fates};
+use super::path::{Detail, fates, fates_roughly};
 use super::space::{Question, Space};
 use super::told::Block;
 use super::witness::Witness;
@@ -128,7 +128,7 @@ fn decided(
     packets: Region,
 ) -> Result<Fates, Undecided> {
     let bounds = space.bounds(packets)?;
-    let mut fates = fates(space, prepared, way, bounds, Detail::Decisions)?;
+    let mut fates = fates_roughly(space, prepared, way, bounds)?;
     fates.accepted = space.bdd.and(fates.accepted, packets)?;
     for arrival in &mut fates.arrivals {
         arrival.packets = space.bdd.and(arrival.packets, packets)?;
@@ -159,7 +159,7 @@ fn allowed(
     }
     let translated = space.bdd.union(translated)?;
     groups.insert(0, (space.bdd.minus(fates.accepted, translated)?, None));
-    let mut found = Vec::new();
+    let (mut found, mut packets) = (Vec::new(), Vec::new());
     let mut is_whole = true;
     for (group, becomes) in groups {
         for part in [certain, open] {
@@ -167,13 +167,18 @@ fn allowed(
             let (blocks, whole) = space.blocks(region, among)?;
             is_whole &= whole;
             for block in blocks {
-                let depends_on =
-                    if part == certain { Vec::new() } else { what_is_open(space, block.region) };
+                let depends_on = if part == certain {
+                    Vec::new()
+                } else {
+                    let of_block = space.bdd.and(region, block.shape)?;
+                    what_is_open(space, of_block)
+                };
+                packets.push(region);
                 found.push(Allowed { block, depends_on, rules: Vec::new(), becomes });
             }
         }
     }
-    name_rules(space, &fates.decisions, &mut found)?;
+    name_rules(space, &fates.decisions, &mut found, &packets)?;
     Ok((found, is_whole))
 }
 
@@ -188,11 +193,12 @@ fn what_is_open(space: &Space, region: Region) -> Vec<Question> {
     vec![Question { text, rule: None, presumed: None, is_choice: false }]
 }
 
-/// Names for each block the rules that let its packets through: translations and accepts.
+/// Names for each block the rules that let its `packets` through: translations and accepts.
 fn name_rules(
     space: &mut Space,
     decisions: &[Decision],
     found: &mut [Allowed],
+    packets: &[Region],
 ) -> Result<(), Undecided> {
     let is_wanted = |decision: &&Decision| match decision.did {
         Did::Translated => true,
@@ -203,9 +209,21 @@ fn name_rules(
         _ => false,
     };
     let wanted: Vec<&Decision> = decisions.iter().filter(is_wanted).collect();
-    let blocks: Vec<Region> = found.iter().map(|allowed| allowed.block.region).collect();
-    let packets: Vec<Region> = wanted.iter().map(|decision| decision.packets).collect();
-    let meetings = space.bdd.meetings(&blocks, &packets)?;
+    let blocks: Vec<Region> = found.iter().map(|allowed| allowed.block.shape).collect();
+    let decided: Vec<Region> = wanted.iter().map(|decision| decision.packets).collect();
+    let mut meetings = Vec::new();
+    let mut come: HashMap<(Region, Region), Region> = HashMap::new();
+    for (block, decision) in space.bdd.meetings(&blocks, &decided)? {
+        let (of_block, of_decision) = (block as usize, decision as usize);
+        let key = (packets[of_block], wanted[of_decision].among);
+        let within = match come.get(&key) {
+            Some(known) => *known,
+            None => *come.entry(key).or_insert(space.bdd.and(key.0, key.1)?),
+        };
+        if space.bdd.meets_within(blocks[of_block], decided[of_decision], within) {
+            meetings.push((block, decision));
+        }
+    }
     for of_block in meetings.chunk_by(|one, other| one.0 == other.0) {
         let Some(allowed) = of_block.first().and_then(|at| found.get_mut(at.0 as usize)) else {
             continue;

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::effect::Effect;
 use super::interfaces::Interfaces;
 use super::layout::{Layout, State};
 use crate::firewall::bdd::{Bdd, Bits, Region, Undecided};
 use crate::firewall::packet::has_ports;
-use crate::firewall::{ChainKind, Interface, RuleId, Ruleset, World, bits};
+use crate::firewall::{ChainId, ChainKind, Interface, RuleId, Ruleset, World, bits};
 use crate::net::Prefix;
 
 /// All packets of one family that the given rulesets may meet, with every open question as a
@@ -28,7 +29,13 @@ pub struct Space {
     by_key: HashMap<String, u32>,
     /// Of this machine's networks.
     broadcasts: Vec<(u128, u128)>,
+    /// What the matches of rules hold for, kept while one ruleset alone is asked about, again and again.
+    pub(super) rows: Option<Rows>,
 }
+
+/// What the matches of each rule of a chain hold for, by what was done to packets before and what is
+/// known of their way.
+pub(super) type Rows = HashMap<(ChainId, Effect, [bool; 3]), Arc<[Region]>>;
 
 /// Something that no packet answers: a limit, a set that could not be read, an unknown match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +68,7 @@ impl Space {
             questions: Vec::new(),
             by_key: HashMap::new(),
             broadcasts: broadcasts(world),
+            rows: None,
         }
     }
 

@@ -25,8 +25,6 @@ pub struct Block {
     pub features: Vec<Feature>,
     /// Everything of which the above is true.
     pub(super) shape: Region,
-    /// The packets themselves: with everything these fields do not say.
-    pub region: Region,
 }
 
 /// Addresses as networks.
@@ -89,7 +87,7 @@ impl Space {
         };
         let mut blocks = Vec::with_capacity(cells.len());
         for cell in cells {
-            blocks.push(self.block(region, &cell)?);
+            blocks.push(self.block(&cell)?);
         }
         Ok((blocks, is_whole))
     }
@@ -144,7 +142,7 @@ impl Space {
         self.bdd.exists(region, cube)
     }
 
-    fn block(&mut self, region: Region, cell: &Cell) -> Result<Block, Undecided> {
+    fn block(&mut self, cell: &Cell) -> Result<Block, Undecided> {
         let all = |bits: Bits| vec![(0, bits.greatest())];
         let values = |axis: Axis, bits: Bits| cell.get(&axis).cloned().unwrap_or_else(|| all(bits));
         let layout = self.layout;
@@ -153,7 +151,6 @@ impl Space {
         let ports = values(Axis::DestinationPort, layout.destination_port);
         let destinations = values(Axis::Destination, layout.destination);
         let sources = values(Axis::Source, layout.source);
-        let inside = self.of_cell(cell)?;
         Ok(Block {
             interfaces: self.interface_names(&interfaces),
             all_but_interfaces: self.other_interfaces(&interfaces),
@@ -162,8 +159,7 @@ impl Space {
             destinations: self.address_set(&destinations),
             sources: self.address_set(&sources),
             features: self.features(cell),
-            shape: inside,
-            region: self.bdd.and(region, inside)?,
+            shape: self.of_cell(cell)?,
         })
     }
 

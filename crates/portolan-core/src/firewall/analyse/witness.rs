@@ -146,7 +146,7 @@ impl Space {
     }
 
     /// The part of a region where packets are as usual as they get in it.
-    fn usual_part(&mut self, mut region: Region) -> Result<Region, Undecided> {
+    fn usual_part(&mut self, region: Region) -> Result<Region, Undecided> {
         let layout = self.layout;
         let usual = Usual::of(self.is_v6);
         let wishes: Vec<(Bits, u128)> = vec![
@@ -169,18 +169,13 @@ impl Space {
             (layout.user, 0),
             (layout.group, 0),
         ];
-        for (field, value) in wishes {
-            let wish = self.bdd.equal(field, value)?;
-            if self.bdd.meets(region, wish) {
-                region = self.bdd.and(region, wish)?;
-            }
+        let wishes = wishes.into_iter().map(|(field, value)| (field, vec![(value, value)]));
+        let sendable = self.sendable().map(|(field, ranges)| (field, ranges.to_vec()));
+        let mut all = Vec::new();
+        for (field, ranges) in wishes.chain(sendable) {
+            all.push(self.bdd.ranges(field, &ranges)?);
         }
-        for (field, ranges) in self.sendable() {
-            let wish = self.bdd.ranges(field, ranges)?;
-            if self.bdd.meets(region, wish) {
-                region = self.bdd.and(region, wish)?;
-            }
-        }
+        let region = self.granted(region, &all)?;
         let by_lo = self.comes_by("lo")?;
         let mut wishes = vec![!by_lo];
         // Where it does not matter by which interface it leaves, none is named.
@@ -191,12 +186,20 @@ impl Space {
             let to_lo = self.leaves_by("lo")?;
             wishes.extend([self.bdd.range(layout.interface_out, 1, u128::MAX)?, !to_lo]);
         }
+        self.granted(region, &wishes)
+    }
+
+    /// The part of a region where as many wishes hold as may, the first before the later ones; cut once, not
+    /// for each.
+    fn granted(&mut self, region: Region, wishes: &[Region]) -> Result<Region, Undecided> {
+        let mut granted = Region::ALL;
         for wish in wishes {
-            if self.bdd.meets(region, wish) {
-                region = self.bdd.and(region, wish)?;
+            let both = self.bdd.and(granted, *wish)?;
+            if self.bdd.meets(region, both) {
+                granted = both;
             }
         }
-        Ok(region)
+        self.bdd.and(region, granted)
     }
 
     /// What a packet has that can be sent: one machine's address at each end, and a port that somebody can

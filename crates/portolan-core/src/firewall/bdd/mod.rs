@@ -21,7 +21,7 @@ mod tests;
 
 pub use deal::Taker;
 pub use field::Bits;
-pub use node::{Bdd, Branch, Mark, Region};
+pub use node::{Bdd, Branch, Region};
 pub use paths::Part;
 pub use quantify::Substitution;
 

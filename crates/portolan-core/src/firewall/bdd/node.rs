@@ -101,12 +101,6 @@ impl Cached {
     pub(super) const EMPTY: Self = Self { key: [u32::MAX; 3], result: Region::NONE };
 }
 
-/// How far the arena was filled at some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(usize);
-
-/// So many nodes are worth entering all others anew.
-const WORTH_FORGETTING: usize = 1 << 18;
 const FIRST_TABLE: usize = 1 << 12;
 const SMALLEST_CACHE: usize = 1 << 12;
 /// 32 MiB of cache; past that, more of it no longer pays (measured with 100,000 rules).
@@ -138,22 +132,6 @@ impl Bdd {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 1
-    }
-
-    /// How far the arena is filled now, for [`Bdd::forget`].
-    #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark(self.nodes.len())
-    }
-
-    /// Gives back every node made since the mark, where they are many enough to be worth it. Regions
-    /// made since are void; no change may have been registered with them.
-    pub fn forget(&mut self, mark: Mark) {
-        if mark.0 + WORTH_FORGETTING < self.nodes.len() {
-            self.nodes.truncate(mark.0);
-            self.cache.fill(Cached::EMPTY);
-            self.rebuild_table(self.table.len());
-        }
     }
 
     /// How many nodes there may be.

@@ -319,24 +319,3 @@ fn a_hundred_thousand_prefixes_take_little_more_than_their_own_paths() {
     let each = sorted.iter().map(|a| bdd.equal(bits, *a).unwrap()).collect();
     assert_eq!(bdd.union(each), Ok(all));
 }
-
-#[test]
-fn what_was_made_since_a_mark_is_forgotten_and_can_be_made_again() {
-    let mut bdd = Bdd::new(1 << 22);
-    let field = Bits { first: 0, width: 64 };
-    let before = bdd.range(field, 2, 70_000).unwrap();
-    let mark = bdd.mark();
-    let scattered: Vec<_> = (0..20_000_u128)
-        .map(|number| ((number * number * 0x9e37_79b9_7f4a_7c15) >> 8) & u128::from(u64::MAX))
-        .map(|number| (number, number))
-        .collect();
-    let since = bdd.ranges(field, &scattered).unwrap();
-    let both = bdd.and(before, since).unwrap();
-    let (filled, share) = (bdd.len(), bdd.share(both));
-    bdd.forget(mark);
-    assert!(bdd.len() < filled);
-    assert_eq!(bdd.range(field, 2, 70_000).unwrap(), before);
-    let again = bdd.ranges(field, &scattered).unwrap();
-    let both_again = bdd.and(before, again).unwrap();
-    assert_eq!((again, both_again, bdd.share(both_again)), (since, both, share));
-}

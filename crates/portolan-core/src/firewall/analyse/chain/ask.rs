@@ -2,18 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::plain::{Simple, simple};
 use super::sets::watched;
 use super::{Flow, Run, Step};
 use crate::firewall::analyse::effect::Effect;
 use crate::firewall::analyse::stream::{Stream, Streams};
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{asks_of, by_name, circular, turned};
-use crate::firewall::{ChainId, Origin, RejectWith, Rule, Ruleset};
+use crate::firewall::{Chain, ChainId, Origin, RejectWith, Rule, RuleId, Ruleset, Table};
 
 /// How deep the kernel lets chains nest: one less than NFT_JUMP_STACK_SIZE (measured).
 const DEEPEST: usize = 15;
 /// How many chains may be asked one from another, jumps and gotos together.
 const MOST_NESTED: usize = 100;
+/// So deep chains are put in the place of the rule that asks for them.
+const MOST_FLAT: usize = 8;
 
 /// What a chain that changes nothing does with every packet there is.
 #[derive(Clone, Debug)]
@@ -33,6 +36,9 @@ pub(in crate::firewall::analyse) struct Traits {
     circular: HashSet<ChainId>,
     /// From how many places it is asked.
     asked: HashMap<ChainId, usize>,
+    /// Rules that ask a chain whose own can stand in their place, as those only match and end packets or
+    /// ask such chains; with the chain, and how many lie below it.
+    flat: HashMap<RuleId, (ChainId, usize)>,
     /// Sets, by table, that rules look at or write to in several places.
     pub(super) watched: HashSet<(usize, Box<str>)>,
     /// Sets that packets take elements out of.
@@ -52,7 +58,7 @@ impl Run<'_> {
         let table = step.id.chain.table;
         let found = self.ruleset.tables.get(table).and_then(|tables| tables.chain(name));
         let id = found.map(|(chain, _)| ChainId { table, chain });
-        let is_sound = |id: &ChainId| !self.traits.circular.contains(id);
+        let is_sound = |id: &ChainId| !self.traits().circular.contains(id);
         let origin = self.ruleset.tables.get(table).map(|table| table.origin);
         // Legacy iptables makes its stack as deep as its chains are.
         let has_room = depth <= DEEPEST || origin == Some(Origin::IptablesLegacy);
@@ -87,12 +93,25 @@ impl Run<'_> {
         Ok(Flow::default())
     }
 
+    /// What a rule does, where it, and the chain it asks for, only match and end packets; of that chain,
+    /// where it has one, its place.
+    pub(super) fn flat(&self, id: RuleId, depth: usize) -> Option<(Simple<'_>, Option<ChainId>)> {
+        let simple = simple(self.ruleset.rule(id)?)?;
+        if !matches!(simple, Simple::Jump(_) | Simple::Goto(_)) {
+            return Some((simple, None));
+        }
+        // How packets come to a chain is noted where it is asked.
+        let (chain, below) = *self.traits().flat.get(&id).filter(|_| self.entered.is_none())?;
+        let has_room = depth + below < DEEPEST && self.nesting + below + 1 < MOST_NESTED;
+        has_room.then_some((simple, Some(chain)))
+    }
+
     fn is_worth_summing_up(&mut self, id: ChainId) -> bool {
         // What is not understood in a chain of type nat translates, which no summary tells.
         let is_plain = self.decisions.is_none() && !self.is_in_nat;
         is_plain
-            && self.traits.asked.get(&id).is_some_and(|asked| *asked > 1)
-            && !self.traits.changes.contains(&id)
+            && self.traits().asked.get(&id).is_some_and(|asked| *asked > 1)
+            && !self.traits().changes.contains(&id)
     }
 
     fn summed_up(&mut self, id: ChainId, stream: Stream, depth: usize) -> Result<Flow, Undecided> {
@@ -158,11 +177,49 @@ impl Traits {
                     open.extend(&askers[at]);
                 }
             }
+            traits.flatten(t, table, &asks);
             let circles = circular(&asks).into_iter().enumerate().filter(|(_, is_one)| *is_one);
             traits.circular.extend(circles.map(|(at, _)| id(at)));
         }
         traits
     }
+
+    fn flatten(&mut self, t: usize, table: &Table, asks: &[Vec<usize>]) {
+        let id = |chain| ChainId { table: t, chain };
+        let mut below: HashMap<usize, usize> = HashMap::new();
+        let mut open: Vec<usize> =
+            (0..asks.len()).filter(|at| is_simple(&table.chains[*at], asks[*at].len())).collect();
+        for depth in 0..MOST_FLAT {
+            let is_flat = |asked: &usize| {
+                self.asked.get(&id(*asked)) == Some(&1) && below.contains_key(asked)
+            };
+            let (flat, rest): (Vec<usize>, Vec<usize>) =
+                open.into_iter().partition(|at| asks[*at].iter().all(is_flat));
+            below.extend(flat.into_iter().map(|at| (at, depth)));
+            open = rest;
+        }
+        let names = by_name(table);
+        for (at, chain) in table.chains.iter().enumerate() {
+            for (index, rule) in chain.rules.iter().enumerate() {
+                let Some(Simple::Jump(name) | Simple::Goto(name)) = simple(rule) else { continue };
+                let asked = names.get(name).filter(|at| self.asked.get(&id(**at)) == Some(&1));
+                let Some((asked, below)) = asked.and_then(|at| Some((*at, *below.get(at)?))) else {
+                    continue;
+                };
+                let rule = RuleId { chain: id(at), rule: Some(index) };
+                self.flat.insert(rule, (id(asked), below));
+            }
+        }
+    }
+}
+
+/// Whether all rules of a chain are simple, and ask so many chains.
+fn is_simple(chain: &Chain, asked: usize) -> bool {
+    let asks = |rule| match simple(rule)? {
+        Simple::Jump(_) | Simple::Goto(_) => Some(1),
+        _ => Some(0),
+    };
+    chain.rules.iter().try_fold(0, |sum, rule| Some(sum + asks(rule)?)) == Some(asked)
 }
 
 /// The chains a chain asks.

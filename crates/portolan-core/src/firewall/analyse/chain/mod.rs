@@ -6,9 +6,10 @@ mod plain;
 mod sets;
 mod statement;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
-use ask::Summary;
+use ask::{Summary, Traits};
 
 use super::effect::Effect;
 use super::evaluate::{Memo, Place};
@@ -18,7 +19,7 @@ use super::surroundings::Around;
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::{ChainId, Hook, RejectWith, RuleId, Ruleset};
 
-pub(super) use ask::{Traits, asked_from};
+pub(super) use ask::asked_from;
 pub(super) use maps::write;
 
 /// All packets on their way through a ruleset.
@@ -30,6 +31,9 @@ pub(super) struct Run<'a> {
     pub(super) ends: Ends,
     /// Who decided what; `None` where nobody wants to know, which is faster.
     pub(super) decisions: Option<Vec<Decision>>,
+    /// Whether packets of decisions may be told uncut ([`Decision::among`]): cutting those of many rules to
+    /// what comes to the rules costs more than all else.
+    pub(super) is_rough: bool,
     pub(super) hook: Hook,
     pub(super) is_tracked: bool,
     /// Whether a rule switches conntrack on; where none does, chains of type nat are not asked.
@@ -39,7 +43,8 @@ pub(super) struct Run<'a> {
     /// How many chains are being asked, one from another.
     pub(super) nesting: usize,
     pub(super) summaries: HashMap<(ChainId, Effect), Summary>,
-    pub(super) traits: Traits,
+    /// Worked out when first asked for.
+    pub(super) traits: OnceCell<Traits>,
     /// Which rules can hold for a packet at all; `None`: any.
     pub(super) relevant: Option<&'a dyn Fn(RuleId) -> bool>,
     /// How packets come to each chain; `None` where nobody wants to know.
@@ -72,6 +77,8 @@ pub struct Decision {
     pub did: Did,
     /// Of these packets, said as they came.
     pub packets: Region,
+    /// Only those of them that are here come to the rule; all, unless decisions are told roughly.
+    pub(super) among: Region,
 }
 
 /// What a rule did with packets.
@@ -113,6 +120,10 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn traits(&self) -> &Traits {
+        self.traits.get_or_init(|| Traits::of(self.ruleset))
+    }
+
     fn is_relevant(&self, rule: RuleId) -> bool {
         self.relevant.is_none_or(|relevant| relevant(rule))
     }
@@ -130,10 +141,14 @@ impl<'a> Run<'a> {
         let mut now = entering;
         let mut index = 0;
         while index < chain.rules.len() && !now.is_empty() {
-            let same = chain.rules[index..].iter().map(plain::plain);
-            let length = same.take_while(Option::is_some).count();
+            let is_flat = |index: &usize| {
+                let rule = RuleId { chain: id, rule: Some(*index) };
+                self.flat(rule, depth).is_some()
+            };
+            let length = (index..chain.rules.len()).take_while(is_flat).count();
             if length > 0 {
-                now = self.plain_rules(id, index..index + length, now, &mut flow)?;
+                let rules = (id, index..index + length);
+                now = self.flat_rules(&rules, depth, now, &mut flow)?;
                 index += length;
                 continue;
             }
@@ -189,9 +204,13 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn decide(&mut self, rule: RuleId, did: Did, packets: Region) {
+        self.decide_among(rule, did, packets, Region::ALL);
+    }
+
+    fn decide_among(&mut self, rule: RuleId, did: Did, packets: Region, among: Region) {
         let hook = self.hook;
         if let Some(decisions) = self.decisions.as_mut().filter(|_| !packets.is_none()) {
-            decisions.push(Decision { rule, hook, did, packets });
+            decisions.push(Decision { rule, hook, did, packets, among });
         }
     }
 }

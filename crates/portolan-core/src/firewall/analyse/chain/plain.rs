@@ -1,6 +1,7 @@
 //! Rules in a row that only match and end packets, all of them at once.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Did, Flow, Run};
 use crate::firewall::analyse::effect::Effect;
@@ -11,62 +12,79 @@ use crate::firewall::{ChainId, RejectWith, Rule, RuleId, Statement, Verdict};
 
 /// What a rule without consequences for the next does: matches, then one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plain {
+pub(super) enum Simple<'r> {
     Nothing,
     Accept,
     Drop,
     Reject(RejectWith),
     Return,
+    Jump(&'r str),
+    Goto(&'r str),
 }
 
-/// A plain rule being asked.
+/// How packets end in a row of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Nothing,
+    Accept,
+    Drop,
+    Reject(RejectWith),
+    /// Back where the chain was asked.
+    Return,
+}
+
+/// A rule in a row.
 struct Asked {
-    index: usize,
-    plain: Plain,
+    /// `None` behind a goto, where nothing asks any more.
+    id: Option<RuleId>,
+    end: End,
     /// The packets it holds for.
     matches: Region,
 }
 
-/// So many rules in a row are many.
-const MANY: usize = 256;
+/// Rules of a chain, with those of the chains they ask.
+type Rules = (ChainId, Range<usize>);
+
+/// So many rules in a row are many (in tests fewer, so that their small rulesets try that too).
+const MANY: usize = if cfg!(test) { 3 } else { 256 };
 /// The label of packets that no rule ends, above those of all rules.
 const LEFT: u32 = Taker::NOBODY - 1;
 
 impl Run<'_> {
-    /// Rules in a row that only match and end.
-    pub(super) fn plain_rules(
+    /// Rules in a row that only match and end, or ask chains of such.
+    pub(super) fn flat_rules(
         &mut self,
-        chain: ChainId,
-        rules: Range<usize>,
+        rules: &Rules,
+        depth: usize,
         now: Streams,
         flow: &mut Flow,
     ) -> Result<Streams, Undecided> {
         let mut left = Streams::default();
         for stream in now.0 {
+            let mut row = Vec::with_capacity(rules.1.len());
+            self.row(rules.clone(), (&stream.effect, depth), &mut Guards::default(), &mut row)?;
             let packets = match self.decisions {
-                None => self.ended(chain, rules.clone(), &stream, flow)?,
-                Some(_) => self.decided(chain, rules.clone(), &stream, flow)?,
+                None => self.ended(row, &stream, flow)?,
+                Some(_) => self.decided(&row, &stream, flow)?,
             };
             left.add(&mut self.space.bdd, &stream.effect, packets)?;
         }
         Ok(left)
     }
 
-    /// Ends packets of a stream as plain rules say; gives what is left.
+    /// Ends packets of a stream as rules in a row say; gives what is left.
     fn ended(
         &mut self,
-        chain: ChainId,
-        rules: Range<usize>,
+        mut row: Vec<Asked>,
         stream: &Stream,
         flow: &mut Flow,
     ) -> Result<Region, Undecided> {
-        let mut ends: Vec<Plain> = Vec::new();
-        let mut row = self.row(chain, rules, stream)?;
-        row.retain(|asked| asked.plain != Plain::Nothing);
+        let mut ends: Vec<End> = Vec::new();
+        row.retain(|asked| asked.end != End::Nothing);
         let takers = row.iter().map(|asked| {
-            let known = ends.iter().position(|end| *end == asked.plain);
+            let known = ends.iter().position(|end| *end == asked.end);
             let label = known.unwrap_or_else(|| {
-                ends.push(asked.plain);
+                ends.push(asked.end);
                 ends.len() - 1
             });
             Taker { region: asked.matches, label: label as u32, passes_on: false }
@@ -75,7 +93,7 @@ impl Run<'_> {
         let mut left = Region::NONE;
         for (label, region) in dealt {
             match ends.get(label as usize) {
-                Some(plain) => self.end(*plain, &stream.effect, region, flow)?,
+                Some(end) => self.end(*end, &stream.effect, region, flow)?,
                 None => left = region,
             }
         }
@@ -85,61 +103,99 @@ impl Run<'_> {
     /// The same, writing down what each rule decided.
     fn decided(
         &mut self,
-        chain: ChainId,
-        rules: Range<usize>,
+        row: &[Asked],
         stream: &Stream,
         flow: &mut Flow,
     ) -> Result<Region, Undecided> {
-        let row = self.row(chain, rules.clone(), stream)?;
-        let takers = row.iter().map(|asked| {
-            let passes_on = asked.plain == Plain::Nothing;
-            Taker { region: asked.matches, label: asked.index as u32, passes_on }
+        let takers = (0..).zip(row).map(|(label, asked)| {
+            let passes_on = asked.end == End::Nothing;
+            Taker { region: asked.matches, label, passes_on }
         });
+        let takers: Vec<Taker> = takers.collect();
+        // Dealt all packets there are, rules mostly keep what they match as it stands.
+        let is_rough = self.is_rough && takers.len() >= MANY;
+        let (dealt_to, among) = match is_rough {
+            true => (Region::ALL, stream.packets),
+            false => (stream.packets, Region::ALL),
+        };
         let mut left = Region::NONE;
-        let mut by_end: Vec<(Plain, Vec<Region>)> = Vec::new();
-        let mut asked = row.iter();
-        for (label, hit) in self.deal(takers.collect(), stream.packets)? {
-            let Some(Asked { plain, index, .. }) = asked.find(|a| a.index == label as usize) else {
-                left = hit;
+        let mut by_end: Vec<(End, Vec<Region>)> = Vec::new();
+        for (label, hit) in self.deal(takers, dealt_to)? {
+            let Some(Asked { id, end, .. }) = row.get(label as usize) else {
+                left = self.space.bdd.and(hit, among)?;
                 continue;
             };
-            let did = match plain {
-                Plain::Accept => Did::Accepted,
-                Plain::Drop => Did::Dropped,
-                Plain::Reject(with) => Did::Rejected(*with),
-                Plain::Return | Plain::Nothing => Did::Held,
+            if !self.space.bdd.meets(hit, among) {
+                continue;
+            }
+            let did = match end {
+                End::Accept => Did::Accepted,
+                End::Drop => Did::Dropped,
+                End::Reject(with) => Did::Rejected(*with),
+                End::Return | End::Nothing => Did::Held,
             };
-            self.decide(RuleId { chain, rule: Some(*index) }, did, hit);
-            match by_end.iter_mut().find(|end| end.0 == *plain) {
-                _ if *plain == Plain::Nothing => {}
+            if let Some(id) = id {
+                self.decide_among(*id, did, hit, among);
+            }
+            match by_end.iter_mut().find(|known| known.0 == *end) {
+                _ if *end == End::Nothing => {}
                 Some(end) => end.1.push(hit),
-                None => by_end.push((*plain, vec![hit])),
+                None => by_end.push((*end, vec![hit])),
             }
         }
-        for (plain, hits) in by_end {
+        for (end, hits) in by_end {
             let hit = self.space.bdd.united(&hits)?;
-            self.end(plain, &stream.effect, hit, flow)?;
+            let hit = self.space.bdd.and(hit, among)?;
+            self.end(end, &stream.effect, hit, flow)?;
         }
         Ok(left)
     }
 
-    /// Plain rules in their order, each with the packets it holds for.
+    /// Puts rules in a row in their order, each with the packets it holds for, and those of the chains
+    /// they ask in their places.
     fn row(
         &mut self,
-        chain: ChainId,
-        rules: Range<usize>,
-        stream: &Stream,
-    ) -> Result<Vec<Asked>, Undecided> {
+        (chain, rules): Rules,
+        (effect, depth): (&Effect, usize),
+        guards: &mut Guards,
+        row: &mut Vec<Asked>,
+    ) -> Result<(), Undecided> {
         let ruleset = self.ruleset;
-        let mut row = Vec::with_capacity(rules.len());
+        let kept = match self.space.rows {
+            Some(_) => Some(self.matches_of(chain, effect)?),
+            None => None,
+        };
         for index in rules {
             let id = RuleId { chain, rule: Some(index) };
-            let Some(rule) = ruleset.rule(id) else { continue };
-            let Some(plain) = plain(rule).filter(|_| self.is_relevant(id)) else { continue };
-            let matches = self.matches(id, rule, &stream.effect)?;
-            row.push(Asked { index, plain, matches });
+            let Some(rule) = ruleset.rule(id).filter(|_| self.is_relevant(id)) else { continue };
+            let Some((does, asked)) = self.flat(id, depth) else { continue };
+            let (end, is_goto) = match does {
+                Simple::Accept => (End::Accept, false),
+                Simple::Drop => (End::Drop, false),
+                Simple::Reject(with) => (End::Reject(with), false),
+                Simple::Return if !guards.is_inside => (End::Return, false),
+                Simple::Return => (End::Nothing, true),
+                Simple::Goto(_) => (End::Nothing, true),
+                Simple::Jump(_) | Simple::Nothing => (End::Nothing, false),
+            };
+            let matches = match &kept {
+                Some(kept) => kept[index],
+                None => self.matches(id, rule, effect)?,
+            };
+            let matches = self.space.bdd.and(matches, guards.within)?;
+            row.push(Asked { id: Some(id), end, matches });
+            if let Some(asked) = asked {
+                let length = ruleset.chain(asked).map_or(0, |chain| chain.rules.len());
+                let mut inside = Guards { within: matches, is_inside: true };
+                self.row((asked, 0..length), (effect, depth + 1), &mut inside, row)?;
+            }
+            if is_goto && guards.is_inside {
+                guards.within = self.space.bdd.minus(guards.within, matches)?;
+            } else if is_goto {
+                row.push(Asked { id: None, end: End::Return, matches });
+            }
         }
-        Ok(row)
+        Ok(())
     }
 
     /// Deals `packets` to a row; what is left comes last, under [`LEFT`].
@@ -166,35 +222,55 @@ impl Run<'_> {
     /// Ends packets.
     fn end(
         &mut self,
-        plain: Plain,
+        end: End,
         effect: &Effect,
         hit: Region,
         flow: &mut Flow,
     ) -> Result<(), Undecided> {
         let bdd = &mut self.space.bdd;
-        match plain {
-            Plain::Nothing => {}
-            Plain::Accept => flow.accepted.add(bdd, effect, hit)?,
-            Plain::Return => flow.returned.add(bdd, effect, hit)?,
-            Plain::Drop => self.ends.dropped.push(hit),
-            Plain::Reject(with) => self.ends.rejected.entry(with).or_default().push(hit),
+        match end {
+            End::Nothing => {}
+            End::Accept => flow.accepted.add(bdd, effect, hit)?,
+            End::Return => flow.returned.add(bdd, effect, hit)?,
+            End::Drop => self.ends.dropped.push(hit),
+            End::Reject(with) => self.ends.rejected.entry(with).or_default().push(hit),
         }
         Ok(())
     }
 
-    /// The packets that all matches of a rule hold for.
-    pub(in crate::firewall::analyse) fn matches(
+    /// The packets that all matches of each rule of a chain hold for.
+    pub(in crate::firewall::analyse) fn matches_of(
         &mut self,
-        id: RuleId,
-        rule: &Rule,
+        chain: ChainId,
         effect: &Effect,
-    ) -> Result<Region, Undecided> {
+    ) -> Result<Arc<[Region]>, Undecided> {
+        let known = [self.is_tracked, self.around.is_own, self.around.is_for_here];
+        let key = (chain, effect.clone(), known);
+        if let Some(row) = self.space.rows.as_ref().and_then(|rows| rows.get(&key)) {
+            return Ok(Arc::clone(row));
+        }
+        let rules = self.ruleset.chain(chain).map_or(&[][..], |chain| &chain.rules);
+        let mut row = Vec::with_capacity(rules.len());
+        for (index, rule) in rules.iter().enumerate() {
+            row.push(self.matches(RuleId { chain, rule: Some(index) }, rule, effect)?);
+        }
+        let row: Arc<[Region]> = row.into();
+        if let Some(rows) = &mut self.space.rows {
+            rows.insert(key, Arc::clone(&row));
+        }
+        Ok(row)
+    }
+
+    /// The packets that all matches of a rule hold for.
+    fn matches(&mut self, id: RuleId, rule: &Rule, effect: &Effect) -> Result<Region, Undecided> {
         let mut all = Vec::new();
         let mut fields: Vec<InField> = Vec::new();
         for statement in &rule.statements {
             let at = self.place(id, effect);
             match statement {
                 Statement::Match(wanted) => match self.space.in_field(wanted, at) {
+                    // `-p tcp --dport` and `-p tcp -m multiport` ask for the protocol again.
+                    Some(field) if fields.contains(&field) => {}
                     Some(field) if fields.iter().all(|other| other.is_apart(&field)) => {
                         fields.push(field);
                     }
@@ -216,19 +292,35 @@ impl Run<'_> {
     }
 }
 
-pub(super) fn plain(rule: &Rule) -> Option<Plain> {
-    let mut found = Plain::Nothing;
+/// Which packets of those that came to the row come to a rule, as far as chains in between say.
+struct Guards {
+    within: Region,
+    /// Whether the rule is of a chain that the row asks.
+    is_inside: bool,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self { within: Region::ALL, is_inside: false }
+    }
+}
+
+/// What a rule does where it only matches, and ends packets or asks a chain.
+pub(super) fn simple(rule: &Rule) -> Option<Simple<'_>> {
+    let mut found = Simple::Nothing;
     for statement in &rule.statements {
-        if found != Plain::Nothing {
+        if found != Simple::Nothing {
             break;
         }
         match statement {
             Statement::Match(_) | Statement::Condition(_) => {}
             Statement::Opaque { effect: crate::firewall::Effect::Passes, .. } => {}
-            Statement::Verdict(Verdict::Accept) => found = Plain::Accept,
-            Statement::Verdict(Verdict::Drop) => found = Plain::Drop,
-            Statement::Verdict(Verdict::Reject(with)) => found = Plain::Reject(*with),
-            Statement::Verdict(Verdict::Return) => found = Plain::Return,
+            Statement::Verdict(Verdict::Accept) => found = Simple::Accept,
+            Statement::Verdict(Verdict::Drop) => found = Simple::Drop,
+            Statement::Verdict(Verdict::Reject(with)) => found = Simple::Reject(*with),
+            Statement::Verdict(Verdict::Return) => found = Simple::Return,
+            Statement::Verdict(Verdict::Jump(name)) => found = Simple::Jump(name),
+            Statement::Verdict(Verdict::Goto(name)) => found = Simple::Goto(name),
             Statement::Verdict(Verdict::Continue) => {}
             _ => return None,
         }

@@ -40,7 +40,7 @@ impl Run<'_> {
         let missed = self.space.bdd.minus(stream.packets, hit)?;
         step.next.add(&mut self.space.bdd, &stream.effect, missed)?;
         let table = step.id.chain.table;
-        if self.traits.watched.contains(&(table, set.into())) {
+        if self.traits().watched.contains(&(table, set.into())) {
             let key = parts.into_iter().map(|part| part.bits).collect();
             stream.effect.changes.push(Change { table, set: set.into(), key, is_in });
         }
@@ -62,7 +62,7 @@ impl Run<'_> {
     ) -> Result<Region, Undecided> {
         let number = rule.chain.table;
         // What is taken out keeps its place until the kernel has tidied up (measured).
-        if self.traits.emptied.contains(&(number, name.into())) {
+        if self.traits().emptied.contains(&(number, name.into())) {
             let text = format!("set @{name}, which elements are taken out of, has room");
             let question =
                 Question { text: text.clone(), rule: None, presumed: None, is_choice: false };

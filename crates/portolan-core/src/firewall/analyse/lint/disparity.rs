@@ -1,6 +1,6 @@
 //! Ports that are open wider in one family than in the other.
 
-use super::family::Family;
+use super::family::{Family, Hit};
 use super::{Code, Finding};
 use crate::firewall::analyse::AnalyseError;
 use crate::firewall::analyse::chain::Did;
@@ -61,23 +61,21 @@ fn ports_words(protocol: u8, (from, to): (u16, u16)) -> String {
 }
 
 /// The first rule, or policy, that accepts packets of a region at the hook input.
-fn accepting(
-    space: &mut Space,
-    hits: &[((bool, RuleId), Region)],
-    region: Region,
-) -> Option<RuleId> {
+fn accepting(space: &mut Space, hits: &[((bool, RuleId), &Hit)], region: Region) -> Option<RuleId> {
     let mut hits = hits.iter();
-    hits.find(|(_, packets)| space.bdd.meets(*packets, region)).map(|((_, rule), _)| *rule)
+    let meets =
+        |hit: &Hit, space: &mut Space| space.bdd.meets_within(hit.packets, hit.among, region);
+    hits.find(|(_, hit)| meets(hit, space)).map(|((_, rule), _)| *rule)
 }
 
 /// What rules and policies accept at the hook input; policies last.
-fn accepted(family: &Family) -> Vec<((bool, RuleId), Region)> {
+fn accepted(family: &Family) -> Vec<((bool, RuleId), &Hit)> {
     let hits = family.hits.iter().flat_map(|(rule, hits)| hits.iter().map(move |hit| (rule, hit)));
     let accepting = hits.filter(|(_, hit)| {
         (hit.way, hit.hook, hit.did) == (Way::Input, Hook::Input, Did::Accepted)
     });
     let mut all: Vec<_> =
-        accepting.map(|(rule, hit)| ((rule.rule.is_none(), *rule), hit.packets)).collect();
-    all.sort_unstable();
+        accepting.map(|(rule, hit)| ((rule.rule.is_none(), *rule), hit)).collect();
+    all.sort_by_key(|(rule, _)| *rule);
     all
 }

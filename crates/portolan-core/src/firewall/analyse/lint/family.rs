@@ -9,7 +9,7 @@ use crate::firewall::analyse::space::Space;
 use crate::firewall::analyse::stream::Streams;
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{Prepared, Way};
-use crate::firewall::{ChainId, Hook, Rule, RuleId, Ruleset, World};
+use crate::firewall::{ChainId, Hook, Rule, RuleId, Ruleset};
 
 const WAYS: [Way; 3] = [Way::Input, Way::Forward, Way::Output];
 
@@ -31,7 +31,7 @@ pub(super) struct Family {
     pub(super) number: usize,
     /// Chains on a hook or asked from one, with the ways on which they are met.
     pub(super) met: Vec<Met>,
-    /// What each rule held for, where that are packets there can be.
+    /// What each rule held for.
     pub(super) hits: HashMap<RuleId, Vec<Hit>>,
     /// Every packet there can be, by way.
     possible: Vec<(Way, Region)>,
@@ -49,13 +49,13 @@ pub(super) struct Met {
     pub(super) hook: Hook,
 }
 
-/// Packets a rule held for; among them such as there cannot be, which costs nothing, while cutting
-/// them off would make each of many regions larger.
+/// Packets a rule held for: those of `packets` that are in `among`.
 pub(super) struct Hit {
     pub(super) way: Way,
     pub(super) hook: Hook,
     pub(super) did: Did,
     pub(super) packets: Region,
+    pub(super) among: Region,
 }
 
 impl Family {
@@ -75,13 +75,11 @@ impl Family {
         for way in WAYS {
             let of_way = space.of_way(all, way)?;
             possible.push((way, of_way));
-            let (fates, entered) = fates_and_entries(space, prepared, way, is_touched)?;
+            let (fates, entered) = fates_and_entries(space, prepared, way, all, is_touched)?;
             entries.insert(way, entered);
             for decision in fates.decisions {
-                let Decision { rule, hook, did, packets } = decision;
-                if space.bdd.meets(packets, of_way) {
-                    hits.entry(rule).or_default().push(Hit { way, hook, did, packets });
-                }
+                let Decision { rule, hook, did, packets, among } = decision;
+                hits.entry(rule).or_default().push(Hit { way, hook, did, packets, among });
             }
         }
         let met = met(ruleset, space.is_v6());
@@ -103,7 +101,7 @@ impl Family {
     pub(super) fn entries_of(
         &self,
         space: &mut Space,
-        world: &World,
+        prepared: &Prepared<'_>,
         met: &Met,
     ) -> Result<Vec<Entry>, Undecided> {
         if let Some(entries) = &self.entries {
@@ -111,7 +109,11 @@ impl Family {
             let known = known.into_iter().flatten();
             return Ok(known.filter(|entry| is_judged(met.way, entry.hook)).cloned().collect());
         }
+        let world = prepared.world();
         let mut effect = Effect::default();
+        if prepared.tracks(space.is_v6()) {
+            effect.set_number(space.layout.later_fragment, 0);
+        }
         if met.way == Way::Output {
             effect.set_number(space.layout.interface_in, 0);
         }

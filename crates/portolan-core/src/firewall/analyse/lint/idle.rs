@@ -37,7 +37,7 @@ pub(super) struct OfChain<'a> {
     /// For each idle rule, those before it that take some of its packets, and which.
     before: HashMap<usize, Vec<(usize, Region)>>,
     /// What rules of other chains end on this way, once somebody asked.
-    elsewhere: Option<Vec<(RuleId, Region)>>,
+    elsewhere: Option<Vec<(RuleId, Region, Region)>>,
 }
 
 /// Packets as they come to a chain.
@@ -56,7 +56,7 @@ impl<'a> OfChain<'a> {
     ) -> Result<Self, Undecided> {
         let ruleset = prepared.ruleset();
         let mut arriving = Vec::new();
-        for entry in family.entries_of(space, prepared.world(), met)? {
+        for entry in family.entries_of(space, prepared, met)? {
             let (hook, is_tracked) = (entry.hook, entry.is_tracked);
             let streams = entry.streams.0.into_iter();
             arriving.extend(streams.map(|stream| Arriving { hook, is_tracked, stream }));
@@ -93,12 +93,8 @@ impl<'a> OfChain<'a> {
         let Arriving { hook, is_tracked, stream } = &self.arriving[number];
         let mut run = begun(space, self.prepared, self.way, Detail::Fates);
         (run.hook, run.is_tracked) = (*hook, *is_tracked);
-        let mut matches = Vec::with_capacity(self.rules.len());
-        for (index, rule) in self.rules.iter().enumerate() {
-            let own = run.matches(self.id(index), rule, &stream.effect)?;
-            matches.push(run.space.bdd.and(own, stream.packets)?);
-        }
-        Ok(matches)
+        let row = run.matches_of(self.chain, &stream.effect)?;
+        row.iter().map(|own| space.bdd.and(*own, stream.packets)).collect()
     }
 
     pub(super) const fn id(&self, index: usize) -> RuleId {
@@ -249,13 +245,14 @@ impl<'a> OfChain<'a> {
             return Ok((found, left));
         }
         let elsewhere = self.elsewhere.take().unwrap_or_else(|| self.ended_elsewhere());
-        for (rule, packets) in &elsewhere {
+        for (rule, packets, among) in &elsewhere {
             if left.is_none() || found.len() >= MOST_BLOCKERS {
                 break;
             }
-            if space.bdd.meets(left, *packets) {
-                left = space.bdd.minus(left, *packets)?;
-                found.push((*rule, *packets));
+            if space.bdd.meets_within(left, *packets, *among) {
+                let packets = space.bdd.and(*packets, *among)?;
+                left = space.bdd.minus(left, packets)?;
+                found.push((*rule, packets));
             }
         }
         self.elsewhere = Some(elsewhere);
@@ -264,7 +261,7 @@ impl<'a> OfChain<'a> {
 
     /// What rules of other chains end on this way. Where packets are followed to the chain, what is left
     /// of them has been ended by chains it asks.
-    fn ended_elsewhere(&self) -> Vec<(RuleId, Region)> {
+    fn ended_elsewhere(&self) -> Vec<(RuleId, Region, Region)> {
         let is_exact = self.family.knows_entries();
         let below = below(self.prepared.ruleset(), self.chain);
         let is_asked =
@@ -275,7 +272,7 @@ impl<'a> OfChain<'a> {
             let is_over = !matches!(hit.did, Did::Held | Did::Translated | Did::Accepted);
             hit.way == self.way && (is_over || is_exact && hit.did != Did::Held)
         });
-        let mut ends: Vec<_> = ending.map(|(rule, hit)| (rule, hit.packets)).collect();
+        let mut ends: Vec<_> = ending.map(|(rule, hit)| (rule, hit.packets, hit.among)).collect();
         ends.sort_unstable();
         ends
     }

@@ -13,7 +13,7 @@ use idle::OfChain;
 
 use super::AnalyseError;
 use super::pitfall::pitfalls;
-use super::space::Space;
+use super::space::{Rows, Space};
 use super::witness::Witness;
 use crate::firewall::simulate::Prepared;
 use crate::firewall::{ChainId, RuleId};
@@ -88,6 +88,13 @@ impl Code {
 /// # Errors
 /// When a node budget is used up, or the simulator disagrees about a witness.
 pub fn lint(spaces: &mut [&mut Space], prepared: &Prepared<'_>) -> Result<Linted, AnalyseError> {
+    spaces.iter_mut().for_each(|space| space.rows = Some(Rows::new()));
+    let linted = linted(spaces, prepared);
+    spaces.iter_mut().for_each(|space| space.rows = None);
+    linted
+}
+
+fn linted(spaces: &mut [&mut Space], prepared: &Prepared<'_>) -> Result<Linted, AnalyseError> {
     let ruleset = prepared.ruleset();
     let mut linted = Linted { findings: pitfalls(ruleset), skipped: Vec::new() };
     let mut families = Vec::new();

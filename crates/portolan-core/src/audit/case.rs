@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::inventory::{
-    Declared, End, ForwardTarget, ForwardVia, Host, Inventory, Location, Service, SourceExtent,
-    Status,
+    Declared, End, ForwardTarget, ForwardVia, Host, Inventory, Location, Service, Source,
+    SourceExtent, Status,
 };
 use crate::net::{Gap, Port, PortRange, Severity, Transport};
 use crate::registry::Registry;
@@ -303,11 +303,20 @@ fn belongs_to(scene: &Scene<'_>, entries: &[Entry<'_>], live: &[usize], held: &H
     }
 }
 
+/// What a source of `from` stands for, at the interface that `at` confines it to.
+pub(super) fn extent_for(scene: &Scene<'_>, service: &Service, source: &Source) -> SourceExtent {
+    let extent = scene.inventory.extent_of(source, scene.machine);
+    let at = service.at_network.as_ref().map(|at| {
+        scene.inventory.extent_of(&Source::Network(at.value.clone()), scene.machine).interface
+    });
+    SourceExtent { interface: extent.interface.or(at.flatten()), ..extent }
+}
+
 /// Who beyond this machine may come: `from`, the forwards that lead here, and `[management]`.
 fn remote_sources(scene: &Scene<'_>, service: &Service) -> Vec<SourceExtent> {
     let inventory = scene.inventory;
     let mut sources: Vec<SourceExtent> =
-        service.from.iter().map(|s| inventory.extent_of(&s.value, scene.machine)).collect();
+        service.from.iter().map(|s| extent_for(scene, service, &s.value)).collect();
     for forward in &inventory.forwards {
         let ForwardTarget::Service { service: name, host } = &forward.to.value else { continue };
         if *name != service.name || *host != scene.host.name {
@@ -318,7 +327,7 @@ fn remote_sources(scene: &Scene<'_>, service: &Service) -> Vec<SourceExtent> {
             let others = inventory.hosts_on(&forward.on).into_iter();
             let others = others.filter(|forwarder| forwarder.name != scene.host.name);
             sources.extend(others.map(|forwarder| {
-                let source = crate::inventory::Source::Host(forwarder.name.clone());
+                let source = Source::Host(forwarder.name.clone());
                 inventory.extent_of(&source, scene.machine)
             }));
         } else {

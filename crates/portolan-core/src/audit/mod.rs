@@ -26,7 +26,7 @@ pub use case::{Judgement, Scene, judge};
 pub use drift::Drift;
 pub use finding::{FileLine, Finding, Subject};
 pub use listening::Listening;
-pub use opening::Opening;
+pub use opening::{Keeper, Line, Opening};
 pub use reach::Reach;
 pub use rule::Rule;
 pub use wire::{Asked, Sight, WireScene, ask, judge_wire};

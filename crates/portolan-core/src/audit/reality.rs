@@ -7,16 +7,54 @@ use crate::net::{Gap, PortRange, Prefix, Severity, Transport, Why};
 use crate::socket::Held;
 
 use super::case::{Case, Entry, Words, is_live};
-use super::{Listening, Reach, Rule, Subject, evidence};
+use super::{Listening, Opening, Reach, Rule, Subject, evidence};
 
 /// Speaks for every port that listens, then for every entry that does not.
 pub(super) fn judge(case: &mut Case<'_>) {
     for listening in case.listening.clone() {
         judge_listening(case, &listening);
     }
+    for opening in case.scene.openings {
+        judge_sent_on(case, opening);
+    }
     for entry in 0..case.entries.len() {
         judge_entry(case, entry);
     }
+}
+
+/// P101 of a port that no socket holds, and whose packets rules send to somebody who takes them.
+fn judge_sent_on(case: &mut Case<'_>, opening: &Opening) {
+    let (port, transport) = (opening.port, opening.transport);
+    let Some(to) = opening.sent_to.filter(|_| opening.is_open()) else { return };
+    let management = case.scene.inventory.management.as_ref();
+    if case.listening_in(PortRange::from(port), transport).next().is_some()
+        || !case.claims.at(port, transport).is_empty()
+        || management.is_some_and(|m| m.names(port, transport))
+    {
+        return;
+    }
+    let subject = Subject::Ports(PortRange::from(port), transport);
+    let reach = opening.reach().unwrap_or(Reach::Machine);
+    let words = Words {
+        message: format!(
+            "{subject} is sent on to {to} and is not declared; the rules let {} in",
+            who(reach)
+        ),
+        evidence: vec![format!("rules translate {subject} to {to}; no socket listens on it")],
+        remedy: format!(
+            "see portolan reach {subject}; then take it away, or declare it: portolan inventory \
+             init --merge"
+        ),
+        at: &case.scene.host.at,
+        sockets: Vec::new(),
+    };
+    case.find(Rule::P101, reach.severity(), subject, None, words);
+}
+
+/// Whether rules send packets for one of these ports to somebody who takes them.
+fn is_sent_on(case: &Case<'_>, range: PortRange, transport: Transport) -> bool {
+    let mut openings = case.scene.openings.iter();
+    openings.any(|o| o.transport == transport && range.contains(o.port) && o.sent_to.is_some())
 }
 
 /// What the declarations of one listening port make of it.
@@ -143,6 +181,8 @@ fn judge_entry(case: &mut Case<'_>, entry: usize) {
         let sockets = sockets_in(&case.entries[entry], range, transport);
         if !sockets.is_empty() {
             not_where_needed(case, entry, range, transport, sockets);
+        } else if is_sent_on(case, range, transport) {
+            // A container or another machine answers there, without a socket here.
         } else if service.expect == Expect::OneOf
             && case.scene.inventory.hosts_on(&service.on).len() > 1
         {

@@ -65,7 +65,8 @@ impl Rules {
     }
 
     /// Whether there are chains of this name, which users are told to put rules into.
-    pub(super) fn has_chain(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has_chain(&self, name: &str) -> bool {
         let mut chains = self.ruleset.tables.iter().flat_map(|table| &table.chains);
         chains.any(|chain: &Chain| &*chain.name == name)
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use portolan_core::audit::{Finding, Judgement, Listening, Reach, Rule};
 use portolan_core::firewall::Addresses;
 use portolan_core::inventory::{Declared, Host, Inventory, Status};
-use portolan_core::net::{Port, Scope, Severity, Transport};
+use portolan_core::net::{Endpoint, Port, Scope, Severity, Transport};
 use portolan_core::reach::{Answer, PortReach, Whence};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
@@ -18,7 +18,7 @@ use portolan_core::socket::{
 };
 
 use crate::ops::inventory::Intent;
-use crate::ops::reach::chart::Reaches;
+use crate::ops::reach::chart::{Reaches, sent_to};
 
 /// Everything the chart is made of.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub(crate) struct Row<'a> {
     pub(crate) service: Option<&'a str>,
     /// Where it is bound, narrowest scope last.
     pub(crate) bound: Vec<Bound>,
+    /// Where rules send it on to, where no socket here holds it.
+    pub(crate) sent_to: Option<Endpoint>,
     /// The sockets behind the row.
     pub(crate) sockets: Vec<&'a Held>,
     /// Every process that holds one of them, once.
@@ -120,7 +122,11 @@ pub(crate) struct Risk<'a> {
 impl Row<'_> {
     /// The widest reach of its sockets, narrowed by the rules where they were seen.
     pub(crate) fn reach(&self) -> Reach {
-        let bound = Reach::of_sockets(self.sockets.iter().copied());
+        let bound = match self.sockets.is_empty() {
+            // Rules send it on: no binding narrows that.
+            true => Reach::Anyone,
+            false => Reach::of_sockets(self.sockets.iter().copied()),
+        };
         let by_port = self.let_through().map_or(bound, |reach| reach.min(bound));
         let behind = self.reachable.iter().flat_map(PortReach::straight);
         behind.map(|group| Reach::of_addresses(&group.senders)).fold(by_port, Reach::max)
@@ -179,18 +185,29 @@ pub(crate) fn chart(sources: Sources<'_>) -> Chart<'_> {
         .filter(|a| a.finding.rule == Rule::P101)
         .map(|a| (a.finding.subject.to_string(), a.reason))
         .collect();
-    let Reaches { ports: mut reaches, names, are_rules_seen } = sources.reaches;
+    let Reaches { ports: mut reaches, names, rules } = sources.reaches;
+    let are_rules_seen = rules.is_some();
     let mut ports = Vec::new();
     for listening in Listening::all(sources.table) {
         let (port, transport) = (listening.port, listening.transport);
         let mut row = row(listening, sources.table);
+        row.reachable = reaches.remove(&(port, transport));
+        ports.push(row);
+    }
+    // What is sent on to others needs no socket here.
+    for (_, reach) in std::mem::take(&mut reaches) {
+        let is_open = reach.groups().any(|group| group.answer != Answer::No);
+        if is_open || reach.straight().next().is_some() {
+            ports.push(sent_on(reach, sources.table));
+        }
+    }
+    for row in &mut ports {
+        let (port, transport) = (row.port, row.transport);
         row.service = sources.registry.service_name(port, transport);
         row.risk = risk(sources.registry, port, transport);
         let subject = format!("{port}/{transport}");
         row.findings = findings.remove(&subject).unwrap_or_default();
         row.accepted = accepted.remove(&subject);
-        row.reachable = reaches.remove(&(port, transport));
-        ports.push(row);
     }
     if let Some((inventory, host)) = sources.intent.declared() {
         declare(&mut ports, inventory, host);
@@ -223,6 +240,7 @@ fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
             .unwrap_or_default(),
         chosen_by_kernel,
         full_queue: sockets.iter().find_map(full),
+        sent_to: None,
         owners,
         sockets,
         reachable: None,
@@ -231,6 +249,15 @@ fn row<'a>(listening: Listening<'a>, table: &'a SocketTable) -> Row<'a> {
         risk: None,
         findings: Vec::new(),
     }
+}
+
+/// The row of a port that no socket holds, and whose packets rules send on.
+fn sent_on(reach: PortReach, table: &SocketTable) -> Row<'_> {
+    let (port, transport) = (reach.port, reach.transport);
+    let nobody = Listening { port, transport, sockets: Vec::new() };
+    let sent_to = sent_to(&reach);
+    let empty = row(nobody, table);
+    Row { reachable: Some(reach), sent_to, chosen_by_kernel: false, ..empty }
 }
 
 fn bound(sockets: &[&Held]) -> Vec<Bound> {

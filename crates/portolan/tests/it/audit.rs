@@ -468,3 +468,133 @@ fn steady(text: &str) -> String {
     }
     lines.join("\n")
 }
+
+/// A router between a near network and the world, each an interface of its own.
+fn between(rules: &str) -> Netns {
+    let namespace = Netns::new();
+    for (name, address) in [("wan0", "198.51.100.2/24"), ("lan0", "10.1.0.1/24")] {
+        namespace.ip(&format!("link add {name} type veth peer name far-{name}"));
+        namespace.ip(&format!("link set far-{name} up"));
+        namespace.ip(&format!("addr add {address} dev {name}"));
+        namespace.ip(&format!("link set {name} up"));
+    }
+    if !rules.is_empty() {
+        namespace.rules(rules);
+    }
+    namespace
+}
+
+/// What is told of a port by some rules of the audit.
+fn told(document: &Value, subject: &str) -> Vec<String> {
+    let findings = document["findings"].as_array().expect("findings");
+    let of = findings.iter().filter(|f| f["subject"] == subject);
+    let rules = of.filter_map(|f| f["rule"].as_str().map(str::to_owned));
+    rules
+        .filter(|rule| ["P101", "P102", "P108", "P114", "P115", "P122"].contains(&&**rule))
+        .collect()
+}
+
+/// Whoever comes by `lan0` may use 4567.
+const BY_INTERFACE: &str = "portolan = 1\n\n[hosts.web]\naddress = [\"10.1.0.1\"]\n\n\
+    [networks]\ninside = { interface = \"lan0\" }\nlan = { cidr = [\"10.1.0.0/24\"], interface = \"lan0\" }\n\
+    outside = { interface = \"wan0\" }\n\n\
+    [services.app]\non = [\"web\"]\nports = [\"4567/tcp\"]\nfrom = [\"inside\"]\n";
+
+const BY_LAN_ALONE: &str = "table inet filter { chain input { type filter hook input priority 0; \
+    iifname lan0 tcp dport 4567 accept; iifname wan0 drop; }; }";
+
+#[test]
+fn a_network_that_is_an_interface_is_nobody_who_comes_by_another() {
+    require_root!();
+    let open = between("");
+    let _app = open.listen("0.0.0.0:4567");
+    let at = BY_INTERFACE.replace("from = [\"inside\"]", "from = [\"any\"]\nat = \"inside\"");
+    for inventory in [BY_INTERFACE, &at] {
+        let folder = folder(inventory);
+        let document = audit(&open, folder.path(), "--json").expect_code(1).json();
+        assert_eq!(told(&document, "4567/tcp"), ["P115"], "{document:#}");
+        let message = of(&document, "P115")[0]["message"].to_string();
+        assert!(message.contains("198.51.100.0/24 by wan0"), "{message}");
+    }
+    let closed = between(BY_LAN_ALONE);
+    let _app = closed.listen("0.0.0.0:4567");
+    for inventory in [BY_INTERFACE, &at] {
+        let folder = folder(inventory);
+        let document = audit(&closed, folder.path(), "--json").json();
+        assert!(told(&document, "4567/tcp").is_empty(), "{document:#}");
+    }
+}
+
+#[test]
+fn what_must_not_be_reached_by_one_interface_may_be_by_another() {
+    require_root!();
+    let never = "\n[[never]]\nports = [\"4567/tcp\"]\nfrom = [\"outside\"]\n";
+    let inventory = BY_INTERFACE.replace("[\"inside\"]", "[\"lan\"]") + never;
+    let folder = folder(&inventory);
+    let closed = between(BY_LAN_ALONE);
+    let _app = closed.listen("0.0.0.0:4567");
+    let document = audit(&closed, folder.path(), "--json").json();
+    assert!(told(&document, "4567/tcp").is_empty(), "{document:#}");
+    let open = between("");
+    let _app = open.listen("0.0.0.0:4567");
+    let document = audit(&open, folder.path(), "--json").json();
+    assert_eq!(told(&document, "4567/tcp"), ["P122", "P115"], "{document:#}");
+}
+
+/// 8081 is sent on to a machine of the near network, and no rule of the input path lets it in.
+const SENT_ON: &str = "table ip nat { chain prerouting { type nat hook prerouting priority -100; \
+    tcp dport 8081 dnat to 10.1.0.9:80; }; }; table inet filter { chain input { type filter hook \
+    input priority 0; policy drop; iifname lo accept; }; }";
+
+#[test]
+fn a_port_that_is_sent_on_is_a_port_without_a_socket() {
+    require_root!();
+    let namespace = between(SENT_ON);
+    namespace.set("net/ipv4/ip_forward", 1);
+    let empty = tempfile::tempdir().unwrap();
+    let run =
+        |line: &str, folder: &Path| Program::line(line).inside(&namespace).folder(folder).run();
+    let bare = folder(HOST);
+    let document = audit(&namespace, bare.path(), "--json").json();
+    assert_eq!(told(&document, "8081/tcp"), ["P101", "P108"], "{document:#}");
+
+    let chart = run("status --json", empty.path()).expect_code(0).json();
+    assert_eq!(chart["ports"][0]["port"], 8081, "{chart:#}");
+    let text = run("status", empty.path()).expect_code(0).stdout;
+    assert!(text.contains("to 10.1.0.9:80") && text.contains("1 open port"), "{text}");
+
+    run("inventory init", empty.path()).expect_code(0);
+    let written = fs::read_to_string(empty.path().join("portolan.toml")).expect("it is written");
+    assert!(written.contains("\"8081/tcp\""), "{written}");
+    let document = run("audit --json", empty.path()).json();
+    assert!(!told(&document, "8081/tcp").contains(&"P102".to_owned()), "{document:#}");
+
+    let declared = folder(&format!(
+        "{HOST}\n[forwards.pub]\non = [\"web\"]\nlisten = \"8081/tcp\"\nto = \"10.1.0.9:80\"\n\
+         via = \"nat\"\nfrom = [\"any\"]\n"
+    ));
+    let document = audit(&namespace, declared.path(), "--json").json();
+    assert!(told(&document, "8081/tcp").is_empty(), "{document:#}");
+    let chart = run("status --json --host web", declared.path()).json();
+    assert_eq!(chart["ports"][0]["declared"]["service"], "pub", "{chart:#}");
+}
+
+#[test]
+fn a_part_that_another_tool_keeps_out_is_told_with_what_lets_it_in() {
+    require_root!();
+    let namespace = between(
+        "table inet filter { chain ufw-user-input { ip saddr 10.1.0.0/25 tcp dport 4567 accept; }; \
+         chain INPUT { type filter hook input priority 0; policy drop; iifname lo accept; \
+         jump ufw-user-input; }; }",
+    );
+    let _app = namespace.listen("0.0.0.0:4567");
+    let inventory = BY_INTERFACE.replace("[\"inside\"]", "[\"lan\"]");
+    let folder = folder(&inventory);
+    let document = audit(&namespace, folder.path(), "--json").json();
+    assert_eq!(told(&document, "4567/tcp"), ["P114"], "{document:#}");
+    let found = &of(&document, "P114")[0];
+    let message = found["message"].to_string();
+    assert!(message.contains("10.1.0.128/25 of it"), "{message}");
+    let remedy = found["remedy"].to_string();
+    assert!(remedy.contains("ufw allow proto tcp from 10.1.0.128/25 to any port 4567"), "{remedy}");
+}

@@ -21,7 +21,7 @@ use crate::net::{Port, PortRange, PortSet, Scope, Transport, TransportSet};
 use crate::registry::Registry;
 use crate::socket::{Held, Machine, PortChoice, SocketTable};
 
-use exposure::Exposure;
+use exposure::{Binding, Exposure, Reachable};
 use instance::{Instance, Instances};
 use name::Names;
 use program::Program;
@@ -35,6 +35,9 @@ pub struct Observation<'a> {
     pub machine: &'a Machine,
     /// What numbers are registered for.
     pub registry: &'a Registry,
+    /// Ports that rules send on to others, a container or another machine, and that somebody beyond
+    /// this machine reaches: no socket need be there.
+    pub sent_on: &'a [(Port, Transport)],
 }
 
 /// A first inventory, or what an existing one lacks.
@@ -94,9 +97,12 @@ impl Draft {
         taken: &BTreeSet<String>,
         is_new: impl Fn(Transport, Port) -> bool,
     ) -> Self {
-        let listening = listening(seen.sockets, is_new);
+        let listening = listening(seen.sockets, &is_new);
         let ignores = ignores(seen, &host, &listening);
-        let services = services(seen, &listening, taken);
+        let is_sent = |(port, transport): &&(Port, Transport)| is_new(*transport, *port);
+        let sent_on = seen.sent_on.iter().filter(is_sent).copied();
+        let sent_on: Vec<_> = sent_on.filter(|port| !listening.contains_key(port)).collect();
+        let services = services(seen, &listening, &sent_on, taken);
         Self { host, table: None, services, ignores }
     }
 
@@ -214,6 +220,7 @@ fn ignores(
 fn services(
     seen: &Observation<'_>,
     listening: &BTreeMap<(Port, Transport), Vec<&Held>>,
+    sent_on: &[(Port, Transport)],
     taken: &BTreeSet<String>,
 ) -> Vec<ServiceDraft> {
     type Group = (Program, Exposure, Instance);
@@ -230,6 +237,11 @@ fn services(
             let instance = instances.of_sockets(&program, &sockets, *port);
             groups.entry((program, exposure, instance)).or_default().insert((*port, *transport));
         }
+    }
+    for (port, transport) in sent_on {
+        let exposure = Exposure { from: Reachable::Any, bind: Binding::Unsaid, to: Vec::new() };
+        let group = (Program::default(), exposure, Instance::Port(*port));
+        groups.entry(group).or_default().insert((*port, *transport));
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by(|a, b| a.1.first().cmp(&b.1.first()).then_with(|| a.0.cmp(&b.0)));

@@ -69,7 +69,7 @@ impl Scene {
     }
 
     fn seen<'a>(&'a self, registry: &'a Registry) -> Observation<'a> {
-        Observation { sockets: &self.table, machine: &self.machine, registry }
+        Observation { sockets: &self.table, machine: &self.machine, registry, sent_on: &[] }
     }
 
     fn draft(&self) -> Draft {

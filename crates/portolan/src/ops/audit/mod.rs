@@ -133,7 +133,7 @@ fn this_machine(
         host: host.name.clone(),
         inventory: path(inventory),
         judgement: judge(inventory, host, &table, machine, &registry, (&openings, &drifts)),
-        saw_rules: reaches.are_rules_seen,
+        saw_rules: reaches.rules.is_some(),
         listening: audit::Listening::all(&table).len(),
         services: services.count(),
         probed: None,

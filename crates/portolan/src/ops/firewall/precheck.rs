@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use portolan_core::audit::Opening;
 use portolan_core::firewall::{
     Addresses, BaseNeed, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit, Stance, Tuple,
     protocol_of,
@@ -15,6 +16,8 @@ use portolan_host::conntrack;
 use portolan_host::firewall as host;
 use portolan_host::processes::Details;
 
+use crate::ops::inventory::Intent;
+use crate::ops::reach::chart::chart;
 use crate::ops::sockets::{self, Request};
 
 use super::groups::{self, CutMulticast};
@@ -126,6 +129,8 @@ pub(crate) struct Cut {
     pub(crate) transport: Transport,
     /// Whose it is.
     pub(crate) owners: Vec<Process>,
+    /// Where it is sent on to, where no socket here holds it.
+    pub(crate) sent_to: Option<Endpoint>,
 }
 
 impl Precheck {
@@ -161,6 +166,10 @@ pub(crate) fn precheck(
         let sockets = observed.into_value(&mut found.gaps);
         if policy.input == Stance::Drop {
             found.cut = cut(policy, &sockets);
+        }
+        if policy.forward == Stance::Drop {
+            let sent_on = sent_on(policy, machine, &sockets);
+            found.cut.extend(sent_on);
         }
         found.multicast = groups::cut(policy, judge, machine, &sockets, &mut found.gaps);
     }
@@ -337,7 +346,31 @@ fn cut(policy: &Policy, table: &SocketTable) -> Vec<Cut> {
         }
         if !found.iter().any(|cut| cut.bound == bound && cut.transport == transport) {
             let owners = table.owners(held).cloned().collect();
-            found.push(Cut { bound, transport, owners });
+            found.push(Cut { bound, transport, owners, sent_to: None });
+        }
+    }
+    found
+}
+
+/// Ports that rules send on to others, whom somebody outside reaches now and no pass lets anybody to.
+fn sent_on(policy: &Policy, machine: &Machine, table: &SocketTable) -> Vec<Cut> {
+    let reaches = chart(table, machine, &Intent::None, &mut Vec::new());
+    let mut found = Vec::new();
+    for opening in reaches.openings().into_iter().filter(Opening::is_open) {
+        let (port, transport) = (opening.port, opening.transport);
+        let Some(to) = opening.sent_to.filter(|to| !machine.has_address(to.address)) else {
+            continue;
+        };
+        let tuple = calling(to.address, to.address, port, transport);
+        let passes = policy.management.iter().chain(&policy.passes);
+        let mut passes = passes.filter(|pass| pass.way.has_translated() && !pass.peers.is_empty());
+        if !passes.any(|pass| pass.traffic.covers(&tuple)) {
+            let any: IpAddr = match to.address.is_ipv4() {
+                true => Ipv4Addr::UNSPECIFIED.into(),
+                false => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let (bound, owners) = (Endpoint::new(any, port), Vec::new());
+            found.push(Cut { bound, transport, owners, sent_to: Some(to) });
         }
     }
     found

@@ -8,7 +8,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use portolan_core::audit::{self, Rule};
+use portolan_core::audit::{self, Opening, Rule};
 use portolan_core::inventory::draft::{Draft, HostDraft, Observation};
 use portolan_core::inventory::{IdentifyError, Inventory, edit, file};
 use portolan_core::net::{Gap, Observed, Port, PortSet, Transport};
@@ -17,6 +17,7 @@ use portolan_core::socket::{Machine, SocketTable};
 use portolan_host::processes::Details;
 use portolan_host::{clock, files};
 
+use super::Intent;
 use super::load;
 use super::load::Asked;
 use crate::fault::{Fault, Hinted as _};
@@ -66,15 +67,27 @@ struct Scene {
     sockets: SocketTable,
     machine: Machine,
     registry: Registry,
+    openings: Vec<Opening>,
+    /// Ports that are sent on to others who get in.
+    sent_on: Vec<(Port, Transport)>,
     now: Timestamp,
 }
 
 impl Scene {
     fn observe(gaps: &mut Vec<Gap>) -> Result<Self> {
         let request = ops::sockets::Request::listeners(Details::Full);
+        let sockets = ops::sockets::observe(&request)?.into_value(gaps);
+        let machine = portolan_host::machine::read().into_value(gaps);
+        // What cannot be seen of the rules takes nothing from what listens.
+        let mut aside = Vec::new();
+        let reaches = ops::reach::chart::chart(&sockets, &machine, &Intent::None, &mut aside);
+        let openings = reaches.openings();
+        let sent = openings.iter().filter(|o| o.sent_to.is_some() && o.is_open());
         Ok(Self {
-            sockets: ops::sockets::observe(&request)?.into_value(gaps),
-            machine: portolan_host::machine::read().into_value(gaps),
+            sent_on: sent.map(|o| (o.port, o.transport)).collect(),
+            openings,
+            sockets,
+            machine,
             registry: ops::registry::load().into_value(gaps),
             now: clock::now(),
         })
@@ -84,8 +97,13 @@ impl Scene {
         self.now.to_zoned(TimeZone::UTC).date()
     }
 
-    const fn seen(&self) -> Observation<'_> {
-        Observation { sockets: &self.sockets, machine: &self.machine, registry: &self.registry }
+    fn seen(&self) -> Observation<'_> {
+        Observation {
+            sockets: &self.sockets,
+            machine: &self.machine,
+            registry: &self.registry,
+            sent_on: &self.sent_on,
+        }
     }
 
     fn create(&self, asked: &Asked, path: PathBuf) -> Result<Report> {
@@ -161,7 +179,7 @@ impl Scene {
             sockets: &self.sockets,
             machine: &self.machine,
             registry: &self.registry,
-            openings: &[],
+            openings: &self.openings,
             drifts: &[],
             now: self.now,
         };

@@ -196,7 +196,11 @@ fn cut(screen: &mut Screen, rows: &[Cut]) -> Result<()> {
     writeln!(screen, "nobody outside will reach:")?;
     for row in rows {
         let owners = process_names(&row.owners);
-        let by = if owners.is_empty() { String::new() } else { format!("  {}", sanitize(&owners)) };
+        let by = match row.sent_to {
+            Some(to) => format!("  sent on to {to}"),
+            None if owners.is_empty() => String::new(),
+            None => format!("  {}", sanitize(&owners)),
+        };
         writeln!(screen, "  {}/{}{by}", row.bound, row.transport)?;
     }
     Ok(())
@@ -446,6 +450,9 @@ struct CutJson {
     port: u16,
     transport: &'static str,
     processes: Vec<String>,
+    /// Where rules send it on to; left out where a socket here holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_to: Option<String>,
 }
 
 impl From<&Cut> for CutJson {
@@ -455,6 +462,7 @@ impl From<&Cut> for CutJson {
             port: row.bound.port.0,
             transport: row.transport.as_str(),
             processes: row.owners.iter().map(|p| p.name.to_string()).collect(),
+            sent_to: row.sent_to.map(|to| to.to_string()),
         }
     }
 }

@@ -54,7 +54,10 @@ fn senders(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) 
         if own.is_empty() {
             continue;
         }
-        parts.push(part(name, &own, &all, is_v6, names));
+        let part = part(name, &own, &all, is_v6, names);
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
     }
     parts.join(", ")
 }

@@ -73,7 +73,7 @@ fn table(chart: &Chart<'_>) -> Table {
         Column::wrapping("REACHABLE FROM", 10),
         Column::flexible("DECLARED", 8),
     ]);
-    for area in [Area::Any, Area::Near, Area::Here] {
+    for area in [Area::Any, Area::Named, Area::Near, Area::Here] {
         let rows: Vec<&Row<'_>> =
             chart.ports.iter().filter(|r| Area::of(r) == area && !r.is_passing()).collect();
         if rows.is_empty() {
@@ -95,6 +95,8 @@ fn table(chart: &Chart<'_>) -> Table {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Area {
     Any,
+    /// Some networks with public addresses, not all.
+    Named,
     Near,
     Here,
 }
@@ -102,7 +104,8 @@ pub(super) enum Area {
 impl Area {
     pub(super) fn of(row: &Row<'_>) -> Self {
         match row.reach() {
-            Reach::Anyone | Reach::Named => Self::Any,
+            Reach::Anyone => Self::Any,
+            Reach::Named => Self::Named,
             Reach::Site | Reach::Link => Self::Near,
             Reach::Machine => Self::Here,
         }
@@ -112,6 +115,7 @@ impl Area {
 const fn heading(area: Area, are_rules_seen: bool) -> &'static str {
     match area {
         Area::Any if are_rules_seen => "From any network",
+        Area::Named => "From some networks only",
         Area::Near if are_rules_seen => "From near networks (private, VPN or link)",
         Area::Any => "From any network, unless a firewall stops it",
         Area::Near => "From near networks (private, VPN or link), unless a firewall stops it",
@@ -144,6 +148,7 @@ fn continues(last: &Row<'_>, next: &Row<'_>) -> bool {
     last.port.0.checked_add(1) == Some(next.port.0)
         && last.transport == next.transport
         && last.bound == next.bound
+        && last.sent_to == next.sent_to
         && last.owners.iter().map(|p| p.pid).eq(next.owners.iter().map(|p| p.pid))
         && last.unowned == next.unowned
         && last.placement == next.placement
@@ -166,7 +171,7 @@ fn push_run(table: &mut Table, run: &[&Row<'_>], chart: &Chart<'_>) {
         process(first).into(),
         users(first).into(),
         place(first).into(),
-        addresses(&first.bound).into(),
+        place_of(first).into(),
         reachable(first, chart).into(),
         declared(first, chart.host().is_some()),
     ]);
@@ -205,6 +210,14 @@ fn place(row: &Row<'_>) -> String {
         (Some(container), _) => container_name(container).to_owned(),
         (None, Some(unit)) => unit.to_string(),
         (None, None) => String::new(),
+    }
+}
+
+/// Where it is bound, or where it is sent on to where no socket holds it.
+fn place_of(row: &Row<'_>) -> String {
+    match row.sent_to.filter(|_| row.sockets.is_empty()) {
+        Some(to) => format!("to {to}"),
+        None => addresses(&row.bound),
     }
 }
 
@@ -309,6 +322,7 @@ fn summary(chart: &Chart<'_>) -> String {
     let mut text = plural(shown().count(), "open port");
     let parts: Vec<String> = [
         (count(Area::Any), "from any network"),
+        (count(Area::Named), "from some networks only"),
         (count(Area::Near), "from near networks"),
         (count(Area::Here), "from this machine only"),
     ]

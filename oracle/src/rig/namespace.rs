@@ -88,7 +88,14 @@ pub fn world() -> World {
         ..Interface::default()
     };
     let interfaces = names.map(interface).collect();
-    World { addresses, interfaces, routes, forwards_v4: true, forwards_v6: true }
+    World {
+        addresses,
+        interfaces,
+        routes,
+        forwards_v4: true,
+        forwards_v6: true,
+        ..World::default()
+    }
 }
 
 /// The namespaces, gone when this is dropped.

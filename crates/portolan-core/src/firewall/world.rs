@@ -18,6 +18,12 @@ pub struct World {
     pub forwards_v4: bool,
     /// The same (`net.ipv6.conf.all.forwarding`).
     pub forwards_v6: bool,
+    /// Networks that are wholly this machine's though no interface has their addresses: routes of type
+    /// local (`ip route add local 10.66.0.0/16 dev lo`).
+    pub local_networks: Vec<Prefix>,
+    /// From where packets are that rules of policy routing refuse (`ip rule add from 10.0.0.0/8 prohibit`),
+    /// some of them at least: what else those rules ask for is not known.
+    pub refused_sources: Vec<Prefix>,
 }
 
 /// An address of this machine.
@@ -115,7 +121,9 @@ impl World {
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
         let is_loopback = address.is_loopback();
-        is_loopback || self.addresses.iter().any(|own| own.address == address)
+        is_loopback
+            || self.addresses.iter().any(|own| own.address == address)
+            || self.local_networks.iter().any(|network| network.contains(address))
     }
 
     /// Whether packets of others that come in by an interface are passed on.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::firewall::simulate::Outcome;
-use crate::firewall::{Addresses, RulePlace};
+use crate::firewall::{Addresses, Family, RulePlace, TABLE};
 use crate::net::{Endpoint, Port, Transport};
 
 use super::Source;
@@ -271,6 +271,13 @@ impl Group {
             Some(Taker::Behind { to, .. }) => Some(to.to_string()),
             _ => None,
         }
+    }
+
+    /// Whether our own table translates it: the inventory says so, and it is no way around anything.
+    #[must_use]
+    pub fn is_by_our_own_table(&self) -> bool {
+        let rule = self.translated.as_ref().and_then(|translated| translated.rule.as_ref());
+        rule.is_some_and(|rule| rule.family == Family::Inet && &*rule.table == TABLE)
     }
 
     /// Whether there is a way at all between such senders and this machine.

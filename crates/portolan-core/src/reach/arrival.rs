@@ -3,14 +3,14 @@
 //! Taken is the interface by which an answer would leave: that is where a source is that can hold a
 //! conversation. Addresses to which no route leads cannot be answered at all.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::firewall::{Addresses, LocalAddress, RouteKind, Ruleset, World};
-use crate::net::Scope;
+use crate::net::{Prefix, Scope};
 
 use super::question::{Asking, Rules};
-use super::source::prefixes;
-use super::{Whence, hints};
+use super::source::{PRIVATE, prefixes};
+use super::{Whence, hints, listener};
 
 /// Senders that come by the same interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) struct Arrival {
     pub(super) interface: Option<Box<str>>,
     /// Whether they are on the same link, and so may send a packet for any address to this machine.
     pub(super) is_neighbour: bool,
+    /// Whether who routes for them may know the private addresses of this machine: all but the Internet.
+    pub(super) is_site: bool,
 }
 
 /// The name of an interface that no rule names: where nothing is known of the interfaces.
@@ -39,7 +41,8 @@ pub(super) fn arrivals(
         return Vec::new();
     }
     match interface {
-        Some(interface) => by(interface, &addresses, world),
+        // What is asked is about whatever comes by it.
+        Some(interface) => by(interface, &addresses, true, world),
         None if world.is_known() => {
             let (link, beyond) = apart(&addresses);
             [by_route(beyond, world, is_v6), by_link(&link, world)].concat()
@@ -71,6 +74,7 @@ fn by_link(addresses: &Addresses, world: &World) -> Vec<Arrival> {
     let arrival = |interface: Option<Box<str>>| Arrival {
         addresses: addresses.clone(),
         is_neighbour: interface.is_some(),
+        is_site: interface.is_some(),
         interface,
     };
     match links.is_empty() {
@@ -98,16 +102,24 @@ fn own(world: &World) -> Addresses {
     Addresses::of(world.addresses.iter().map(|own| own.address.into()))
 }
 
-/// Senders on the link of an interface, and those beyond.
-fn by(interface: &str, addresses: &Addresses, world: &World) -> Vec<Arrival> {
+/// Senders on the link of an interface, and those beyond: of a site, or of the Internet too.
+fn by(interface: &str, addresses: &Addresses, is_site: bool, world: &World) -> Vec<Arrival> {
     let own = world.addresses.iter().filter(|own| *own.interface == *interface);
     let link = Addresses::of(own.map(|own| own.network)).with(&prefixes(&[LINK]));
-    let arrival = |addresses: Addresses, is_neighbour| Arrival {
+    let arrival = |addresses: Addresses, is_neighbour, is_site| Arrival {
         addresses,
         interface: Some(interface.into()),
         is_neighbour,
+        is_site,
     };
-    let parts = [arrival(addresses.and(&link), true), arrival(addresses.without(&link), false)];
+    let beyond = addresses.without(&link);
+    let private = if is_site { beyond.clone() } else { beyond.and(&prefixes(&PRIVATE)) };
+    let public = beyond.without(&private);
+    let parts = [
+        arrival(addresses.and(&link), true, true),
+        arrival(private, false, true),
+        arrival(public, false, false),
+    ];
     parts.into_iter().filter(|part| !part.addresses.is_empty()).collect()
 }
 
@@ -125,15 +137,21 @@ fn by_route(mut left: Addresses, world: &World, is_v6: bool) -> Vec<Arrival> {
         left = left.without(&network);
         let is_way = route.kind == RouteKind::Unicast && !route.interface.is_empty();
         let arrivals = match is_way {
-            true => by(&route.interface, &part, world),
-            false => vec![Arrival { addresses: part, interface: None, is_neighbour: false }],
+            // A route of its own leads to a network that somebody set up, not to the Internet.
+            true => by(&route.interface, &part, route.destination.length() > 0, world),
+            false => vec![nowhere(part)],
         };
         arrivals.into_iter().for_each(|arrival| join(&mut found, arrival));
     }
     if !left.is_empty() {
-        join(&mut found, Arrival { addresses: left, interface: None, is_neighbour: false });
+        join(&mut found, nowhere(left));
     }
     found
+}
+
+/// Senders that no route leads to.
+const fn nowhere(addresses: Addresses) -> Arrival {
+    Arrival { addresses, interface: None, is_neighbour: false, is_site: false }
 }
 
 /// Nothing is known of interfaces: those that rules let packets in by, and one that none names.
@@ -144,14 +162,14 @@ fn by_rules(addresses: &Addresses, ruleset: Option<&Ruleset>) -> Vec<Arrival> {
         addresses: addresses.clone(),
         interface: Some(interface),
         is_neighbour: false,
+        is_site: false,
     };
     all.map(arrival).collect()
 }
 
 fn join(found: &mut Vec<Arrival>, arrival: Arrival) {
-    let same = found
-        .iter_mut()
-        .find(|a| a.interface == arrival.interface && a.is_neighbour == arrival.is_neighbour);
+    let kind = |a: &Arrival| (a.interface.clone(), a.is_neighbour, a.is_site);
+    let same = found.iter_mut().find(|known| kind(known) == kind(&arrival));
     match same {
         Some(same) => same.addresses = same.addresses.with(&arrival.addresses),
         None => found.push(arrival),
@@ -159,7 +177,7 @@ fn join(found: &mut Vec<Arrival>, arrival: Arrival) {
 }
 
 /// The addresses of this machine that such senders can send to, likeliest first. Those of a link are for
-/// those who are on it.
+/// those who are on it; private ones for whoever may be routed to them, which the Internet is not.
 pub(super) fn destinations(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) -> Vec<IpAddr> {
     let world = asking.scene.world;
     if !world.is_known() {
@@ -172,13 +190,82 @@ pub(super) fn destinations(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) 
                 Scope::Loopback => false,
                 Scope::LinkLocal => is_at(own) && arrival.is_neighbour,
                 Scope::Global => true,
-                _ => is_at(own) || arrival.is_neighbour,
+                _ => is_at(own) || arrival.is_site,
             }
     };
     let mut found: Vec<_> = asking.kinds.addresses(world).filter(is_theirs).collect();
-    found.sort_by_key(|own| (!is_at(own), Scope::of(own.address) == Scope::LinkLocal));
-    found.into_iter().map(|own| own.address).collect()
+    let far = |own: &LocalAddress| match Scope::of(own.address) {
+        Scope::Global => 0,
+        Scope::LinkLocal => 2,
+        _ => 1,
+    };
+    found.sort_by_key(|own| (!is_at(own), far(own)));
+    let mut found: Vec<IpAddr> = found.into_iter().map(|own| own.address).collect();
+    found.extend(elsewhere(arrival, asking, is_v6));
+    found
+}
+
+/// Addresses of this machine that no interface has, and that sockets are bound to: of networks that are
+/// local by a route, and of loopback where the interface lets packets for it in (`route_localnet`).
+fn elsewhere(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) -> Vec<IpAddr> {
+    let world = asking.scene.world;
+    let link = arrival.interface.as_deref().and_then(|name| world.interface(name));
+    let is_loopback_let = arrival.is_neighbour && link.and_then(|i| i.route_localnet) == Some(true);
+    let is_theirs = |address: &IpAddr| match Scope::of(*address) {
+        Scope::Loopback => is_loopback_let && !is_v6,
+        Scope::LinkLocal => false,
+        Scope::Global => true,
+        _ => arrival.is_site,
+    };
+    let is_new =
+        |a: &IpAddr| !world.addresses.iter().any(|own| own.address == *a) || a.is_loopback();
+    let bound = asking.scene.sockets.map(listener::all_bound).unwrap_or_default();
+    let bound = bound.into_iter().filter(|a| a.is_ipv6() == is_v6 && world.is_local(*a));
+    let mut found: Vec<IpAddr> = bound.filter(|a| is_new(a) && is_theirs(a)).collect();
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+    if is_loopback_let && !is_v6 && !found.contains(&localhost) {
+        found.push(localhost);
+    }
+    found.truncate(MOST);
+    found
+}
+
+/// Where datagrams to everybody on the link of an arrival go.
+pub(super) fn broadcasts(arrival: &Arrival, world: &World) -> Vec<IpAddr> {
+    let Some(interface) = arrival.interface.as_deref().filter(|_| arrival.is_neighbour) else {
+        return Vec::new();
+    };
+    let own = world.addresses.iter().filter(|own| *own.interface == *interface);
+    let of_networks = own.filter_map(|own| broadcast(own.network));
+    let mut found: Vec<IpAddr> = of_networks.chain([Ipv4Addr::BROADCAST.into()]).collect();
+    found.dedup();
+    found
+}
+
+/// Whether an address is one that datagrams to everybody on a link go to.
+pub(super) fn is_broadcast(to: IpAddr, world: &World) -> bool {
+    let mut own = world.addresses.iter().filter_map(|own| broadcast(own.network));
+    to == IpAddr::from(Ipv4Addr::BROADCAST) || own.any(|of_network| of_network == to)
+}
+
+/// The last address of an IPv4 network; those of one or two addresses have none of everybody (RFC 3021).
+fn broadcast(network: Prefix) -> Option<IpAddr> {
+    let IpAddr::V4(first) = network.address() else { return None };
+    let length = u32::from(network.length());
+    let hosts = u32::MAX.checked_shr(length).filter(|_| length < 31)?;
+    Some(Ipv4Addr::from_bits(first.to_bits() | hosts).into())
+}
+
+/// Whether senders of an arrival get to an address only where somebody between routes it here.
+pub(super) fn is_by_favour(arrival: &Arrival, to: IpAddr, world: &World) -> bool {
+    let is_at = |own: &LocalAddress| {
+        own.address == to && arrival.interface.as_deref() == Some(&*own.interface)
+    };
+    let is_private = matches!(Scope::of(to), Scope::Private | Scope::Cgnat);
+    is_private && !arrival.is_neighbour && world.is_known() && !world.addresses.iter().any(is_at)
 }
 
 /// The addresses of links.
 const LINK: &str = "fe80::/10";
+/// More addresses that sockets are bound to are not asked about.
+const MOST: usize = 64;

@@ -5,7 +5,7 @@ use crate::firewall::RulePlace;
 use crate::net::{Endpoint, Port, Transport};
 
 use super::answer::AroundKind;
-use super::{Group, PortReach, Rules, Taker};
+use super::{Answer, Group, PortReach, Rules, Taker};
 
 /// One way to close it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,11 @@ pub enum Fix {
         /// The interface to it, whose own traffic is not meant.
         interface: Option<Box<str>>,
     },
+    /// Settings that keep loopback to this machine, which are so unless somebody changes them.
+    KeepLoopback {
+        /// The interface that packets for loopback are let in by.
+        interface: Box<str>,
+    },
     /// A rule before the translation.
     BeforeTranslation {
         /// The port here.
@@ -75,10 +80,24 @@ pub fn fixes(reach: &PortReach, rules: &Rules) -> Vec<Fix> {
             fixes.push(fix);
         }
     }
+    fixes.extend(keeping_loopback(reach));
     match reach.around() {
         Some(group) => [against(group, reach, rules), fixes].concat(),
         None => fixes,
     }
+}
+
+/// What keeps others from sockets of loopback that they get to.
+fn keeping_loopback(reach: &PortReach) -> Vec<Fix> {
+    let is_let = |group: &&Group| {
+        let is_open = matches!(group.answer, Answer::Yes | Answer::Depends);
+        is_open && group.to.is_some_and(|to| to.is_loopback()) && group.interface.is_some()
+    };
+    let mut interfaces: Vec<&Box<str>> =
+        reach.groups().filter(is_let).filter_map(|group| group.interface.as_ref()).collect();
+    interfaces.sort();
+    interfaces.dedup();
+    interfaces.into_iter().map(|i| Fix::KeepLoopback { interface: i.clone() }).collect()
 }
 
 /// What helps against a group that goes around the input rules.

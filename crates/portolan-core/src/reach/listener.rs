@@ -30,6 +30,16 @@ pub(super) fn bound(table: &SocketTable, transport: Transport, port: Port) -> Ve
     found
 }
 
+/// The addresses that listeners are bound to.
+pub(super) fn all_bound(table: &SocketTable) -> Vec<IpAddr> {
+    let listeners = table.sockets.iter().filter(|held| held.socket.is_listener());
+    let addresses = listeners.filter_map(|held| Some(held.socket.local_endpoint()?.address));
+    let mut found: Vec<IpAddr> = addresses.filter(|address| !address.is_unspecified()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 fn is_on(held: &Held, transport: Transport, port: Port) -> bool {
     held.socket.is_listener()
         && held.socket.local_port() == Some(port)

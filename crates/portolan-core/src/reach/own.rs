@@ -67,7 +67,10 @@ fn answer_to(leaving: &Packet) -> Packet {
 
 impl Travel<'_> {
     /// A program of this machine: out by loopback and in again, or to where its rules send it.
-    pub(super) fn of_own_programs(&self, is_v6: bool) -> Option<Group> {
+    ///
+    /// `is_by_address` where they were named by an address of this machine: they send to each of them;
+    /// those of loopback do so only where rules send that on.
+    pub(super) fn of_own_programs(&self, is_v6: bool, is_by_address: bool) -> Option<Group> {
         let world = self.asking.scene.world;
         let bound = self.bound(self.port);
         let to_own = |a: &IpAddr| a.is_ipv6() == is_v6 && !a.is_unspecified();
@@ -84,9 +87,25 @@ impl Travel<'_> {
             std::iter::once(loopback).chain(bound.iter().map(|e| e.address).filter(to_own));
         let candidates: Vec<IpAddr> = candidates.collect();
         let to = candidates.iter().copied().find(|to| listens(*to)).unwrap_or(loopback);
-        let group = Group {
+        let fate = |to: IpAddr| {
+            let group = Self::own_group(is_v6, By::NoListener(bound.clone()), to);
+            self.own_fate(&self.own_packet(to), group, listens(to))
+        };
+        let found = fate(to);
+        if found.answer == Answer::Yes {
+            return Some(found);
+        }
+        // What rules send on may be what is for its other addresses, and not for loopback.
+        let own = self.asking.kinds.addresses(world).map(|own| own.address);
+        let others = own.filter(|own| to_own(own) && *own != to);
+        let others = others.map(fate).filter(|group| is_by_address || group.translated.is_some());
+        std::iter::once(found).chain(others).min_by_key(|group| group.answer)
+    }
+
+    fn own_group(is_v6: bool, by: By, to: IpAddr) -> Group {
+        Group {
             answer: Answer::No,
-            by: By::NoListener(bound),
+            by,
             is_v6,
             senders: Addresses::NONE,
             interface: None,
@@ -98,8 +117,7 @@ impl Travel<'_> {
             depends_on: Vec::new(),
             other_rules: 0,
             is_exact: true,
-        };
-        Some(self.own_fate(&self.own_packet(to), group, listens(to)))
+        }
     }
 
     fn own_packet(&self, to: IpAddr) -> Packet {

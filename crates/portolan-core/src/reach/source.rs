@@ -114,7 +114,7 @@ const NO_SENDERS: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0
 const SENDERS_V6: [&str; 3] = ["2000::/3", "fc00::/7", "fe80::/10"];
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
 /// RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 §2.5.6.
-const PRIVATE: [&str; 7] = [
+pub(super) const PRIVATE: [&str; 7] = [
     "10.0.0.0/8",
     "172.16.0.0/12",
     "192.168.0.0/16",

@@ -13,7 +13,7 @@ use super::classes::Classes;
 use super::question::Asking;
 use super::regions::{Cell, Regions, Target};
 use super::travel::{Travel, join};
-use super::{Answer, Group, PortReach, Reached, Source};
+use super::{Answer, Group, PortReach, Reached, Source, Whence};
 
 /// A question about ports and sources.
 pub(super) struct Survey<'a> {
@@ -136,7 +136,8 @@ impl<'a> Survey<'a> {
         let is_here = is_own(&source.whence, self.asking.scene.world);
         for is_v6 in [false, true] {
             if is_here {
-                groups.extend(travel.of_own_programs(is_v6));
+                let is_by_address = source.whence != Whence::Here;
+                groups.extend(travel.of_own_programs(is_v6, is_by_address));
             }
             let to = self.to[usize::from(is_v6)].clone();
             for arrival in &self.arrivals[number][usize::from(is_v6)] {

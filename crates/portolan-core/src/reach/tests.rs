@@ -152,6 +152,7 @@ fn world() -> World {
         ],
         forwards_v4: true,
         forwards_v6: true,
+        ..World::default()
     }
 }
 
@@ -359,4 +360,135 @@ fn a_socket_bound_to_a_device_takes_only_what_comes_by_it() {
     table.sockets[0].socket.device = Some(Arc::from("docker0"));
     assert_eq!(case.answer(22, "192.0.2.1").0, Answer::No);
     assert_eq!(case.answer(22, "172.17.0.9").0, Answer::Yes);
+}
+
+/// A machine at the Internet, with two private networks behind it.
+fn router() -> World {
+    let mut world = world();
+    world.addresses.push(own("wan0", "198.51.100.2", "198.51.100.0/24"));
+    world.addresses.push(own("lan1", "10.1.0.1", "10.1.0.0/24"));
+    world.addresses.push(own("lan1", "fd10::1", "fd10::/64"));
+    world.routes.retain(|route| route.destination.length() > 0);
+    for to in ["0.0.0.0/0", "::/0"] {
+        let wan: Box<str> = "wan0".into();
+        let (destination, kind) = (prefix(to), RouteKind::Unicast);
+        world.routes.push(Route { destination, interface: wan, kind, metric: 0 });
+    }
+    world.interfaces.extend(
+        ["wan0", "lan1"].map(|name| Interface { name: name.into(), ..Interface::default() }),
+    );
+    world
+}
+
+impl Case {
+    fn at(world: World, ruleset: Ruleset, sockets: &[(&str, u16)]) -> Self {
+        let rules = Some(Rules::new(ruleset, world.clone()));
+        Self { rules, world, sockets: Some(listening(sockets)) }
+    }
+}
+
+#[test]
+fn a_private_address_is_reached_by_private_networks_that_are_routed_to_it() {
+    let sockets = [("10.1.0.1", 8000), ("fd10::1", 7007)];
+    let case = Case::at(router(), Ruleset::default(), &sockets);
+    for (port, from) in [(8000, "172.20.5.9"), (7007, "fd77::9")] {
+        let reached = case.ask(port, Source::prefix(prefix(from)));
+        assert_eq!(reached.answer, Answer::Yes, "{from}");
+        assert!(reached.groups[0].depends_on[0].starts_with("whether others route"));
+    }
+    assert_eq!(case.answer(8000, "198.51.100.9").0, Answer::Yes, "a neighbour");
+    assert_eq!(case.answer(8000, "8.8.8.8").0, Answer::No, "not from the Internet");
+    assert_eq!(case.ask(8000, Source::interface("wan0")).answer, Answer::Yes, "whatever comes");
+}
+
+#[test]
+fn a_socket_of_loopback_is_reached_by_neighbours_where_the_setting_lets_them() {
+    let mut world = router();
+    world.interfaces.iter_mut().for_each(|i| i.route_localnet = Some(&*i.name == "lan1"));
+    let case = Case::at(world, Ruleset::default(), &[("127.0.0.1", 7100)]);
+    world = router();
+    world.routes.push(Route {
+        destination: prefix("10.1.0.0/24"),
+        interface: "lan1".into(),
+        kind: RouteKind::Unicast,
+        metric: 0,
+    });
+    let case = Case { world: World { routes: world.routes, ..case.world }, ..case };
+    let rules = Some(Rules::new(Ruleset::default(), case.world.clone()));
+    let case = Case { rules, ..case };
+    let reached = case.ask(7100, Source::prefix(prefix("10.1.0.7")));
+    assert_eq!(reached.answer, Answer::Yes);
+    assert!(reached.groups[0].depends_on[0].starts_with("route_localnet"));
+    let reach = PortReach { port: Port(7100), transport: Transport::Tcp, sources: vec![reached] };
+    let fixes = fixes(&reach, case.rules.as_ref().unwrap());
+    assert!(matches!(&fixes[..], [Fix::KeepLoopback { interface }] if &**interface == "lan1"));
+    assert_eq!(case.answer(7100, "198.51.100.9").0, Answer::No);
+    assert_eq!(case.answer(7100, "172.20.5.9").0, Answer::No);
+}
+
+#[test]
+fn what_rules_send_on_from_this_machine_is_told_though_loopback_is_left_out() {
+    let mut ruleset = docker();
+    let not_loopback = is_not(Field::Destination4, network("127.0.0.0/8"));
+    let publish =
+        rule("dnat", [not_loopback].into_iter().chain(tcp(8080)).chain(dnat("172.17.0.2", 80)));
+    let output = base("OUTPUT", ChainKind::Nat, Hook::Output, ChainPolicy::Accept, vec![publish]);
+    ruleset.tables[0].chains.push(output);
+    let case = Case::new(ruleset, &[]);
+    assert_eq!(case.ask(8080, Source::loopback()).answer, Answer::Yes);
+    assert_eq!(case.ask(8080, Source::prefix(prefix("10.0.0.5"))).answer, Answer::Yes);
+}
+
+#[test]
+fn a_translation_of_our_own_table_goes_around_nothing() {
+    let mut ruleset = docker();
+    let case = Case::new(ruleset.clone(), &[]);
+    assert!(case.ask(8080, Source::any()).groups[0].around.is_some());
+    ruleset.tables[0].family = Family::Inet;
+    ruleset.tables[0].name = "portolan".into();
+    let group = Case::new(ruleset, &[]).ask(8080, Source::any()).groups.remove(0);
+    assert!(group.answer == Answer::Yes && group.is_by_our_own_table());
+    assert_eq!(group.around, None);
+}
+
+#[test]
+fn rules_of_policy_routing_that_refuse_leave_it_open() {
+    let mut world = router();
+    world.refused_sources.push(prefix("10.1.0.1"));
+    let case = Case::at(world, Ruleset::default(), &[("10.1.0.1", 8000), ("198.51.100.2", 8001)]);
+    assert_eq!(case.answer(8000, "198.51.100.9").0, Answer::Depends);
+    assert_eq!(case.answer(8001, "198.51.100.9").0, Answer::Yes);
+}
+
+#[test]
+fn an_address_that_a_route_makes_local_is_reached() {
+    let mut world = router();
+    let sockets = [("10.66.3.3", 9000), ("10.67.0.1", 9001)];
+    world.local_networks.push(prefix("10.66.0.0/16"));
+    let case = Case::at(world, Ruleset::default(), &sockets);
+    assert_eq!(case.answer(9000, "198.51.100.9").0, Answer::Yes);
+    assert_eq!(case.answer(9001, "198.51.100.9").0, Answer::No, "bound, but of nobody here");
+}
+
+#[test]
+fn a_datagram_to_everybody_comes_past_a_rule_about_an_address() {
+    let own = [is(Field::Destination4, network("10.0.0.5"))];
+    let deny = rule("drop", own.into_iter().chain(ends(Verdict::Drop)));
+    let input = filter(Hook::Input, ChainPolicy::Accept, vec![deny]);
+    let ruleset =
+        Ruleset { tables: vec![table(Family::Inet, "t", vec![input])], notes: Vec::new() };
+    let mut case = Case::new(ruleset, &[("0.0.0.0", 86)]);
+    case.world.addresses.retain(|own| &*own.interface != "docker0");
+    case.rules = case.rules.map(|rules| Rules::new(rules.ruleset, case.world.clone()));
+    let ask = |case: &Case, transport, from: &str| {
+        let asking = case.scene().prepare();
+        let source = Source::prefix(prefix(from));
+        asking.about(Port(86), transport, &[source]).unwrap().sources.remove(0)
+    };
+    assert_eq!(ask(&case, Transport::Tcp, "10.0.0.9").answer, Answer::No);
+    case.sockets.as_mut().unwrap().sockets[0].socket.transport = SocketTransport::Udp;
+    let reached = ask(&case, Transport::Udp, "10.0.0.9");
+    assert_eq!(reached.answer, Answer::Yes, "{reached:#?}");
+    assert_eq!(reached.groups[0].to, Some(ip("10.0.0.255")));
+    assert_eq!(ask(&case, Transport::Udp, "192.0.2.9").answer, Answer::No);
 }

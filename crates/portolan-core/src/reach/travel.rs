@@ -9,11 +9,13 @@ use crate::firewall::simulate::{
 use crate::firewall::{
     Addresses, Direction, Hook, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits, protocol_of,
 };
-use crate::net::{Endpoint, Port, Transport};
+use crate::net::{Endpoint, Port, Prefix, Transport};
 use crate::socket::SocketTable;
 
 use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
-use super::arrival::{Arrival, SOME_INTERFACE, destinations, is_of_link};
+use super::arrival::{
+    Arrival, SOME_INTERFACE, broadcasts, destinations, is_broadcast, is_by_favour, is_of_link,
+};
 use super::question::Asking;
 use super::survey::Exact;
 use super::{handed, hints, listener};
@@ -142,6 +144,7 @@ impl<'a> Travel<'a> {
             let Some(packet) = self.packet(class, *address, arrival, is_v6) else { continue };
             let fate = Group { to: Some(*address), ..group(By::NoAddress) };
             let mut fate = self.fate(&packet, fate, exact)?;
+            self.conditions(&packet, arrival, &mut fate.group);
             answers.append(&mut fate.answers);
             let is_better = best.as_ref().is_none_or(|known| rank(&fate.group) < rank(known));
             if is_better {
@@ -151,8 +154,66 @@ impl<'a> Travel<'a> {
                 break;
             }
         }
-        let group = best.unwrap_or_else(|| group(By::NoAddress));
-        Ok(Fate { group, answers })
+        let mut best = best.unwrap_or_else(|| group(By::NoAddress));
+        if best.answer != Answer::Yes
+            && let Some(all) = self.to_everybody(class, arrival, is_v6)?
+            && rank(&all) < rank(&best)
+        {
+            (best, answers) = (all, Vec::new());
+        }
+        Ok(Fate { group: best, answers })
+    }
+
+    /// What becomes of a class where its datagrams are for everybody on the link; `None` where they are let
+    /// in no such way. One sender is an example for all.
+    fn to_everybody(
+        &self,
+        class: &Addresses,
+        arrival: &Arrival,
+        is_v6: bool,
+    ) -> Result<Option<Group>, AnalyseError> {
+        if self.transport != Transport::Udp || is_v6 || self.is_straight() {
+            return Ok(None);
+        }
+        for to in broadcasts(arrival, self.asking.scene.world) {
+            let Some(packet) = self.packet(class, to, arrival, is_v6) else { continue };
+            let packet_type = u8::try_from(bits::PACKET_BROADCAST).unwrap_or(1);
+            let packet = Packet { packet_type, ..packet };
+            let group = Group { to: Some(to), ..Self::group(class, arrival, is_v6, By::NoAddress) };
+            let mut group = self.fate(&packet, group, &mut Exact::default())?.group;
+            self.conditions(&packet, arrival, &mut group);
+            if matches!(group.answer, Answer::Yes | Answer::Depends) {
+                let is_unfiltered = group.by == By::Unfiltered;
+                return Ok(Some(Group { is_exact: is_unfiltered, ..group }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What must be so beside the rules, for a packet that they let in.
+    fn conditions(&self, packet: &Packet, arrival: &Arrival, group: &mut Group) {
+        let (world, to) = (self.asking.scene.world, packet.destination);
+        if self.is_straight() || !matches!(group.answer, Answer::Yes | Answer::Depends) {
+            return;
+        }
+        if is_by_favour(arrival, to, world) {
+            group.depends_on.push(format!("whether others route {to} to this machine"));
+        }
+        if to.is_loopback() {
+            let by = &packet.interface_in;
+            group.depends_on.push(format!("route_localnet, which lets it in by {by} (sysctl)"));
+        }
+        if is_broadcast(to, world) {
+            group.depends_on.push(format!("it being sent to everybody, to {to}"));
+        }
+        let is_refused =
+            |of: &Prefix| of.contains(to) || group.senders.meets(&Addresses::of([*of]));
+        if world.refused_sources.iter().any(is_refused) {
+            group.answer = Answer::Depends;
+            group
+                .depends_on
+                .push("rules of policy routing that refuse packets (ip rule)".to_owned());
+        }
     }
 
     fn packet(
@@ -377,7 +438,8 @@ impl<'a> Travel<'a> {
     ) -> Result<Option<(Packet, Way)>, AnalyseError> {
         let (Some(with), Some(taker)) = (&self.asking.with, &group.taker) else { return Ok(None) };
         let there = &walk.packet;
-        let mut answer = Packet::new(self.protocol, there.destination, there.source)
+        let own = self.speaker(there.destination, &packet.interface_in);
+        let mut answer = Packet::new(self.protocol, own, there.source)
             .ports(there.destination_port, there.source_port);
         answer.tcp_flags = TcpFlags::SYN.with(TcpFlags::ACK);
         answer.state = Some(bits::ESTABLISHED);
@@ -418,6 +480,16 @@ impl<'a> Travel<'a> {
         Ok(is_known.then_some((answer, way)))
     }
 
+    /// The address that answers come from: what was sent to everybody is not answered from there.
+    fn speaker(&self, to: IpAddr, interface: &str) -> IpAddr {
+        let world = self.asking.scene.world;
+        if !is_broadcast(to, world) {
+            return to;
+        }
+        let mut own = world.addresses.iter().filter(|own| *own.interface == *interface);
+        own.find(|own| own.address.is_ipv4()).map_or(to, |own| own.address)
+    }
+
     /// The user whose socket it is.
     fn owner(&self, socket: Option<usize>) -> u32 {
         let table = self.asking.scene.sockets;
@@ -428,6 +500,9 @@ impl<'a> Travel<'a> {
     /// What would have ended the packet, had its destination not been translated.
     fn around(&self, packet: &Packet, without: &Prepared<'_>, group: &Group) -> Option<Around> {
         let Some(Taker::Behind { .. }) = &group.taker else { return None };
+        if group.is_by_our_own_table() {
+            return None;
+        }
         let walk = without.walk(packet, Way::Input, &Presumed);
         let is_ended = walk.outcome != Outcome::Accept;
         let rule = self.place(&walk).filter(|_| is_ended)?;

@@ -11,6 +11,9 @@ use crate::net::Prefix;
 /// The table where an administrator's routes are (include/uapi/linux/rtnetlink.h, RT_TABLE_MAIN).
 pub const MAIN: u32 = 254;
 
+/// The table of what is for this machine itself (RT_TABLE_LOCAL).
+pub const LOCAL: u32 = 255;
+
 /// One route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteEntry {
@@ -58,6 +61,14 @@ impl RouteEntry {
         Some(route)
     }
 
+    /// Whether it makes more than one address this machine's own that no interface has: a route of type
+    /// local (RTN_LOCAL) to a network, of the table `local` or the main one; 127.0.0.0/8 is always there.
+    #[must_use]
+    pub fn is_local_network(&self) -> bool {
+        let is_read = matches!(self.table, LOCAL | MAIN) && !self.is_cached;
+        is_read && self.kind == RTN_LOCAL && !self.destination.address().is_loopback()
+    }
+
     fn take(&mut self, attribute: Attribute<'_>) {
         match attribute.kind {
             RTA_OIF => self.interface = attribute.u32(),
@@ -83,6 +94,10 @@ pub struct RoutingRule {
     pub priority: u32,
     /// The table it asks; 0 where it asks none.
     pub table: u32,
+    /// Whether it refuses packets: FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE or FR_ACT_PROHIBIT.
+    pub refuses: bool,
+    /// Which packets it is asked for, by their source; what else it asks for is not read.
+    pub source: Prefix,
 }
 
 impl RoutingRule {
@@ -91,17 +106,26 @@ impl RoutingRule {
     #[must_use]
     pub fn parse(body: &[u8]) -> Option<Self> {
         let (fixed, rest) = body.split_at_checked(ROUTE)?;
-        if !matches!(fixed[0], 2 | 10) {
-            return None;
-        }
-        let mut rule = Self { priority: 0, table: u32::from(fixed[4]) };
+        let mut from: IpAddr = match fixed[0] {
+            2 => Ipv4Addr::UNSPECIFIED.into(),
+            10 => Ipv6Addr::UNSPECIFIED.into(),
+            _ => return None,
+        };
+        let mut rule = Self {
+            priority: 0,
+            table: u32::from(fixed[4]),
+            refuses: matches!(fixed[7], 6..=8),
+            source: Prefix::from(from),
+        };
         for attribute in netlink::attributes(rest).map_while(Result::ok) {
             match attribute.kind {
                 FRA_PRIORITY => rule.priority = attribute.u32().unwrap_or(0),
                 FRA_TABLE => rule.table = attribute.u32().unwrap_or(rule.table),
+                FRA_SRC => from = address(attribute.value)?,
                 _ => {}
             }
         }
+        rule.source = Prefix::new(from, fixed[2]).ok()?;
         Some(rule)
     }
 
@@ -112,11 +136,13 @@ impl RoutingRule {
     }
 }
 
+const FRA_SRC: u16 = 2;
 const FRA_PRIORITY: u16 = 6;
 const FRA_TABLE: u16 = 15;
 
 const ROUTE: usize = 12;
 const RTM_F_CLONED: u32 = 0x200;
+const RTN_LOCAL: u8 = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_PRIORITY: u16 = 6;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 
 use portolan_core::firewall::{Interface, LocalAddress, ReversePath, Route, RouteKind, World};
-use portolan_core::net::{Gap, Observed, Why};
+use portolan_core::net::{Gap, Observed, Prefix, Why};
 use portolan_core::wire::route::GET_ROUTE;
 use portolan_core::wire::route_table::{GET_RULES, MAIN, RouteEntry, RoutingRule};
 use portolan_core::wire::rtnetlink::Link;
@@ -29,11 +29,12 @@ pub fn world() -> Observed<World> {
         missing("the addresses of this machine", error);
         Vec::new()
     });
-    let routes = routes(&links).unwrap_or_else(|error| {
+    let (routes, local_networks) = routes(&links).unwrap_or_else(|error| {
         missing("the routes of this machine", error);
-        Vec::new()
+        Default::default()
     });
-    let others = other_rules();
+    let mut refused_sources = Vec::new();
+    let others = other_rules(&mut refused_sources);
     let mut interfaces = interfaces(&links);
     if !matches!(others, Ok(0)) {
         // Which way back the kernel finds is not known then.
@@ -48,12 +49,19 @@ pub fn world() -> Observed<World> {
         }
         Err(error) => missing("the rules of policy routing", error),
     }
+    let addresses: Vec<LocalAddress> = addresses.into_iter().map(local).collect();
+    // Each address has such a route too.
+    let is_one =
+        |network: &Prefix| addresses.iter().any(|own| Prefix::from(own.address) == *network);
+    let local_networks = local_networks.into_iter().filter(|network| !is_one(network)).collect();
     let world = World {
-        addresses: addresses.into_iter().map(local).collect(),
+        addresses,
         interfaces,
         routes,
         forwards_v4: is_on("/proc/sys/net/ipv4/ip_forward"),
         forwards_v6: is_on("/proc/sys/net/ipv6/conf/all/forwarding"),
+        local_networks,
+        refused_sources,
     };
     Observed { value: world, gaps }
 }
@@ -84,21 +92,29 @@ fn interfaces(links: &[Link]) -> Vec<Interface> {
     links.iter().map(interface).collect()
 }
 
-fn routes(links: &[Link]) -> io::Result<Vec<Route>> {
+/// The routes of the main table, and the networks that are local by a route.
+fn routes(links: &[Link]) -> io::Result<(Vec<Route>, Vec<Prefix>)> {
     let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, &*link.name)).collect();
-    let mut found = Vec::new();
+    let (mut found, mut local) = (Vec::new(), Vec::new());
     // struct rtmsg: any family, no restriction.
     Netlink::open(None)?.dump(GET_ROUTE, &[0; 12], |_, body| {
-        found.extend(RouteEntry::parse(body).and_then(|entry| route(&entry, &names)));
+        let Some(entry) = RouteEntry::parse(body) else { return };
+        if entry.is_local_network() {
+            local.push(entry.destination);
+        }
+        found.extend(route(&entry, &names));
     })?;
-    Ok(found)
+    Ok((found, local))
 }
 
-/// How many rules of policy routing there are beside those every machine has.
-fn other_rules() -> io::Result<usize> {
+/// How many rules of policy routing there are beside those every machine has; from where packets are that
+/// some refuse.
+fn other_rules(refused: &mut Vec<Prefix>) -> io::Result<usize> {
     let mut count = 0;
     Netlink::open(None)?.dump(GET_RULES, &[0; 12], |_, body| {
-        count += usize::from(RoutingRule::parse(body).is_some_and(|rule| !rule.is_usual()));
+        let Some(rule) = RoutingRule::parse(body) else { return };
+        count += usize::from(!rule.is_usual());
+        refused.extend(rule.refuses.then_some(rule.source));
     })?;
     Ok(count)
 }

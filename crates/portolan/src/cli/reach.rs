@@ -60,7 +60,15 @@ fn follow(arguments: &Reach, global: &Global, report: &Report) -> Result<Exit> {
     };
     let row = followed(report)?;
     let (port, transport) = (row.reach.port, row.reach.transport);
-    let plan = live::plan(from, port, transport, behind(row), &report.world, arguments.wait)?;
+    let plan = live::plan(
+        from,
+        port,
+        transport,
+        behind(row),
+        &row.likely(),
+        &report.world,
+        arguments.wait,
+    )?;
     if !arguments.dry_run {
         live::precheck()?;
     }

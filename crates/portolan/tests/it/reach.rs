@@ -872,3 +872,103 @@ fn a_check_that_our_own_rules_stop_names_the_rule() {
     );
     assert!(!text.contains("input rules of 10.78.0.2"), "{text}");
 }
+
+/// Whether a datagram is answered, sent by python from inside.
+fn is_answered(from: &Netns, to: &str, port: u16) -> bool {
+    let script = format!(
+        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)\ns.settimeout(0.9)\n\
+         s.sendto(b'x', ('{to}', {port}))\ns.recvfrom(9)"
+    );
+    let quiet = || Stdio::null();
+    let mut command = from.command("python3");
+    let command = command.args(["-c", &script]).stdout(quiet()).stderr(quiet());
+    command.status().expect("python starts").success()
+}
+
+#[test]
+fn a_private_address_is_reached_from_behind_a_router_that_knows_the_way() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('10.78.0.254:8000')\nlistener('[fd78::fe]:7007')");
+    lab.rtr.ip("route add default via 10.77.0.1");
+    lab.rtr.ip("-6 route add default via fd77::1");
+    lab.src.ip("addr add 172.20.5.9/32 dev lo");
+    lab.src.ip("addr add fd99::9/128 dev lo nodad");
+    lab.src.ip("route add 10.78.0.254 via 10.77.0.254 src 172.20.5.9");
+    lab.src.ip("-6 route add fd78::fe via fd77::fe src fd99::9");
+    let far: IpAddr = "10.78.0.254".parse().expect("an address");
+    let far6: IpAddr = "fd78::fe".parse().expect("an address");
+    agrees(&lab.rtr, (&lab.src, "172.20.5.9"), far, &[(8000, true)]);
+    eventually("neighbours have found each other", || connects(&lab.src, far6, 7007));
+    agrees(&lab.rtr, (&lab.src, "fd99::9"), far6, &[(7007, true)]);
+    let told = asked(&lab.rtr, "8000/tcp --from 172.20.5.9").to_string();
+    assert!(told.contains("whether others route 10.78.0.254 to this machine"), "{told}");
+    assert_eq!(asked(&lab.rtr, "8000/tcp --from internet")["answer"], "no");
+    let words = "reach 8000 --live --from 10.77.0.1 --yes --wait 1s";
+    let ran = Program::line(words).inside(&lab.rtr).run();
+    assert!(ran.stderr.contains("portolan check 10.78.0.254:8000"), "{}", ran.stderr);
+    // A rule of policy routing that refuses the answer.
+    lab.rtr.ip("rule add from 10.78.0.254 prohibit");
+    assert!(!connects(&lab.src, far, 8000));
+    assert_eq!(asked(&lab.rtr, "8000/tcp --from 172.20.5.9")["answer"], "depends");
+}
+
+#[test]
+fn what_a_setting_lets_in_to_loopback_and_a_route_makes_local_is_reached() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('127.0.0.1:7100')\nlistener('127.0.0.9:7101')");
+    // A neighbour who writes what address he likes on his packets.
+    lab.src.rules(
+        "table ip t { chain out { type filter hook postrouting priority 300
+         ip daddr 10.77.0.254 tcp dport 7100 ip daddr set 127.0.0.1
+         ip daddr 10.77.0.254 tcp dport 7101 ip daddr set 127.0.0.9
+ }
+ chain in { type filter hook prerouting priority -400
+         ip saddr 127.0.0.0/8 tcp sport 7100-7101 ip saddr set 10.77.0.254
+ }\n}",
+    );
+    let neighbour = (&lab.src, "10.77.0.1");
+    agrees(&lab.rtr, neighbour, RTR, &[(7100, false), (7101, false)]);
+    lab.rtr.set("net/ipv4/conf/near/route_localnet", 1);
+    agrees(&lab.rtr, neighbour, RTR, &[(7100, true), (7101, true)]);
+    assert_eq!(told(&lab.rtr, 7100, "10.78.0.2").0, "no", "not by the other interface");
+    let ran = Program::line("reach 7100 --from 10.77.0.1").inside(&lab.rtr).run().expect_code(0);
+    assert!(ran.stdout.contains("net.ipv4.conf.near.route_localnet=0"), "{}", ran.stdout);
+    lab.rtr.set("net/ipv4/conf/near/route_localnet", 0);
+    lab.rtr.ip("route add local 10.66.0.0/16 dev lo");
+    let _any = lab.rtr.listen("10.66.3.3:9000");
+    let local: IpAddr = "10.66.3.3".parse().expect("an address");
+    agrees(&lab.rtr, (&lab.src, "10.77.0.1"), local, &[(9000, true)]);
+}
+
+#[test]
+fn programs_of_this_machine_come_to_a_container_by_an_address_that_is_no_loopback() {
+    require_root!();
+    let (lab, _inside) = lab();
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    assert!(connects(&lab.rtr, RTR, 8080));
+    for from in ["10.77.0.254", "loopback"] {
+        assert_eq!(asked(&lab.rtr, &format!("8080/tcp --from {from}"))["answer"], "yes", "{from}");
+    }
+}
+
+#[test]
+fn datagrams_to_everybody_come_past_a_rule_about_one_address() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python(
+        "import socket, threading\n\
+         def echo(s):\n    while True:\n        d, a = s.recvfrom(99)\n        s.sendto(d, a)\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('0.0.0.0', 86))\n\
+         threading.Thread(target=echo, args=(s,), daemon=True).start()",
+    );
+    lab.rtr.filter_input("ip daddr { 10.77.0.254, 10.78.0.254 } udp dport 86 drop");
+    assert!(!is_answered(&lab.src, "10.77.0.254", 86));
+    assert!(is_answered(&lab.src, "10.77.0.255", 86));
+    let report = asked(&lab.rtr, "86/udp --from 10.77.0.1");
+    assert_eq!(report["answer"], "yes");
+    assert_eq!(report["ports"][0]["reach"][0]["groups"][0]["to"], "10.77.0.255");
+    assert_eq!(asked(&lab.rtr, "86/udp --from 172.16.9.9")["answer"], "no");
+}

@@ -51,7 +51,8 @@ impl Space {
 
     /// The addresses of this machine.
     pub(super) fn local(&mut self, address: &[Region], world: &World) -> Result<Region, Undecided> {
-        let own: Vec<Prefix> = world.addresses.iter().map(|own| own.address.into()).collect();
+        let own = world.addresses.iter().map(|own| own.address.into());
+        let own: Vec<Prefix> = own.chain(world.local_networks.iter().copied()).collect();
         let own = self.networks(address, &own)?;
         let loopback = self.loopback(address)?;
         self.bdd.or(own, loopback)

@@ -90,7 +90,8 @@ fn edges(world: &World, is_v6: bool, (low, high): (u128, u128)) -> Vec<u128> {
     for address in own.filter(|address| address.is_ipv6() == is_v6) {
         add(number_of(address), number_of(address));
     }
-    for network in world.routes.iter().map(|route| route.destination) {
+    let routed = world.routes.iter().map(|route| route.destination);
+    for network in routed.chain(world.local_networks.iter().copied()) {
         let first = network.address();
         if first.is_ipv6() != is_v6 {
             continue;

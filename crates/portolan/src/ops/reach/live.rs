@@ -89,7 +89,7 @@ pub(crate) enum Reply {
     Refuses,
 }
 
-/// Plans it.
+/// Plans it. `likely` are the addresses at which the port is likelier reached than at the others.
 ///
 /// # Errors
 /// A source that is not one address.
@@ -98,6 +98,7 @@ pub(crate) fn plan(
     port: Port,
     transport: Transport,
     behind: Vec<Endpoint>,
+    likely: &[IpAddr],
     world: &World,
     wait: Duration,
 ) -> Result<Plan> {
@@ -106,10 +107,12 @@ pub(crate) fn plan(
     }
     let is_own = world.is_local(from);
     let own = world.addresses.iter().map(|own| own.address);
-    let to = own.filter(|to| {
+    let own = own.filter(|to| {
         to.is_ipv4() == from.is_ipv4() && to.is_loopback() == from.is_loopback() && !is_link(*to)
     });
-    let to: Vec<IpAddr> = to.collect();
+    let mut to: Vec<IpAddr> =
+        likely.iter().copied().filter(|to| to.is_ipv4() == from.is_ipv4()).collect();
+    to.extend(own.filter(|own| !likely.contains(own)));
     let wanted = Wanted { from, transport, port, behind };
     Ok(Plan { wanted, to, table: Tracer::table_name(), wait, is_own })
 }

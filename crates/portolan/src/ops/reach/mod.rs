@@ -6,12 +6,15 @@ pub(crate) mod live;
 pub(crate) mod sources;
 pub(crate) mod witness;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result};
 use portolan_core::audit::Listening;
 use portolan_core::firewall::{Addresses, World};
 use portolan_core::net::{Gap, Port, Transport, Why};
 use portolan_core::reach::{
-    self, Answer, Asking, Fix, PortReach, Reached, Rules, Source, Taker, Whence,
+    self, Answer, Asking, By, Fix, Group, PortReach, Reached, Rules, Source, Taker, Whence,
 };
 use portolan_core::registry::Registry;
 use portolan_core::registry::port_set::PortSelection;
@@ -82,6 +85,24 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The addresses at which something is reached, or waits at least.
+    pub(crate) fn likely(&self) -> Vec<IpAddr> {
+        let mut groups: Vec<&Group> = self.reach.groups().collect();
+        groups.sort_by_key(|group| group.answer);
+        let mut found: Vec<IpAddr> = Vec::new();
+        for group in groups {
+            let at: Vec<IpAddr> = match &group.by {
+                By::NoListener(bound) => bound.iter().map(|bound| bound.address).collect(),
+                _ => group.to.into_iter().collect(),
+            };
+            let is_one = |to: &IpAddr| !to.is_unspecified() && !to.is_loopback();
+            found.extend(at.into_iter().filter(|to| is_one(to) || group.to == Some(*to)));
+        }
+        let mut known = BTreeSet::new();
+        found.retain(|to| known.insert(*to));
+        found
+    }
+
     /// The best that anybody beyond this machine gets, or whoever was named.
     pub(crate) fn answer(&self, is_named: bool) -> Answer {
         let outside = |r: &&Reached| is_named || r.source.whence != Whence::Here;

@@ -137,7 +137,10 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
     if !row.fixes.is_empty() {
         writeln!(screen)?;
         let kind = row.reach.around().and_then(|group| group.around.as_ref()).map(|a| a.kind);
-        let why = kind.map_or("Neighbours get behind it", words::who_goes_around);
+        let is_straight = row.reach.straight().next().is_some();
+        let other =
+            if is_straight { "Neighbours get behind it" } else { "Neighbours get to loopback" };
+        let why = kind.map_or(other, words::who_goes_around);
         writeln!(screen, "  {}", style.paint(Role::Bad, format!("{why}. What closes it:")))?;
     }
     for (number, fix) in row.fixes.iter().enumerate() {

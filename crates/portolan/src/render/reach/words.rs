@@ -132,6 +132,14 @@ pub(super) fn fix(fix: &Fix) -> (String, Option<String>) {
                 )),
             )
         }
+        Fix::KeepLoopback { interface } => (
+            "keep loopback to this machine, as it is unless somebody changes it (some of Kubernetes and of \
+             Docker's setups do), until the next boot; and in /etc/sysctl.d for good"
+                .to_owned(),
+            Some(format!(
+                "sysctl -w net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.{interface}.route_localnet=0"
+            )),
+        ),
         Fix::BeforeTranslation { port, transport, .. } => (
             "refuse it before it is translated, until the next boot".to_owned(),
             Some(rule(

@@ -116,6 +116,7 @@ fn world() -> World {
         ],
         forwards_v4: true,
         forwards_v6: true,
+        ..World::default()
     }
 }
 

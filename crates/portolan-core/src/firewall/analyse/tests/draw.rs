@@ -44,6 +44,7 @@ pub(super) fn world() -> World {
         ],
         forwards_v4: true,
         forwards_v6: false,
+        ..World::default()
     }
 }
 

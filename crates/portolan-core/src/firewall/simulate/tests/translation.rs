@@ -58,6 +58,7 @@ fn host() -> World {
         routes: vec![route("10.9.0.0/24", "eth0"), route("172.17.0.0/16", "docker0")],
         forwards_v4: true,
         forwards_v6: false,
+        ..World::default()
     }
 }
 

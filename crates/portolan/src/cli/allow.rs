@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use jiff::Timestamp;
-use portolan_core::net::{Port, Transport};
+use portolan_core::net::{Port, Transport, TransportSet};
+use portolan_core::registry::{Registry, port_set};
 
 use crate::cli::args::firewall::Apply as ApplyArguments;
 use crate::cli::args::{Allow, Change, Deny, Global, Until};
 use crate::cli::firewall::apply;
 use crate::exit::Exit;
-use crate::fault::{Fault, Hinted as _, once_done};
+use crate::fault::{Fault, once_done};
 use crate::ops::firewall::allow::{self, Wish};
 use crate::ops::firewall::change::{self, Edit};
 use crate::ops::firewall::outlook::{Outlook, outlook};
@@ -91,16 +92,53 @@ fn moment(until: Until) -> Result<Timestamp> {
     }
 }
 
-/// `443` is TCP; `53/udp` says it.
+/// One port as any command takes it: `443`, which is TCP here, `53/udp`, `u:53`, `https`.
 fn target(text: &str) -> Result<(Port, Transport)> {
-    let (port, transport) = text.split_once('/').unwrap_or((text, "tcp"));
-    let cannot = || format!("`{text}` is not one port");
-    let port: Port = port.parse().hinted(cannot(), EXAMPLE)?;
-    let transport: Transport = transport.parse().hinted(cannot(), EXAMPLE)?;
-    if port == Port(0) {
-        return Err(Fault::new(cannot(), EXAMPLE));
+    let selection =
+        port_set::parse(text, TransportSet::from_iter([Transport::Tcp]), &Registry::embedded())
+            .map_err(|error| Fault::new(error.to_string(), error.hint()))?;
+    let each = selection.transports();
+    let mut found = each.iter().flat_map(|t| selection.of(t).iter().map(move |port| (port, t)));
+    match (found.next(), found.next()) {
+        (Some((Port(0), _)), _) => Err(Fault::new("0 is no port that anybody calls", EXAMPLE)),
+        (Some(one), None) => Ok(one),
+        _ => Err(Fault::new(
+            format!("`{text}` is more than one port, and a service is edited for one at a time"),
+            "say it once for each, or write the range into `ports` of a service of the inventory",
+        )),
     }
-    Ok((port, transport))
 }
 
-const EXAMPLE: &str = "for example 443/tcp or 53/udp";
+const EXAMPLE: &str = "for example 443/tcp, https or u:53";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_port_is_understood_as_every_command_writes_it() {
+        let tcp = |port| (Port(port), Transport::Tcp);
+        for (text, meant) in [
+            ("443", tcp(443)),
+            ("443/tcp", tcp(443)),
+            ("https", tcp(443)),
+            ("t:80", tcp(80)),
+            ("u:53", (Port(53), Transport::Udp)),
+            ("53/udp", (Port(53), Transport::Udp)),
+        ] {
+            assert_eq!(target(text).unwrap(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn more_than_one_port_is_refused_and_the_way_is_told() {
+        for text in ["80,443", "6000-6010/tcp", "53/tcp+udp"] {
+            let error = target(text).unwrap_err();
+            assert!(error.to_string().contains("more than one port"), "{text}: {error}");
+            assert_eq!(error.chain().count(), 1, "{text}: {error:#}");
+        }
+        for text in ["0", "no-such-name", "70000", "443/xyz", ""] {
+            assert_eq!(target(text).unwrap_err().chain().count(), 1, "{text}");
+        }
+    }
+}

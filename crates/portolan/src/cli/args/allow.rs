@@ -62,7 +62,7 @@ fn until(text: &str) -> Result<Until, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct Allow {
-    /// PORT/TRANSPORT; a bare number means TCP
+    /// One port: 443, 53/udp, u:53, https; a bare number or name means TCP
     #[arg(value_name = "PORT")]
     pub(crate) port: String,
     /// Who: a network or host of the inventory, @group, an address or a network in numbers, any
@@ -77,7 +77,7 @@ pub(crate) struct Allow {
 
 #[derive(Debug, Args)]
 pub(crate) struct Deny {
-    /// PORT/TRANSPORT; a bare number means TCP
+    /// One port: 443, 53/udp, u:53, https; a bare number or name means TCP
     #[arg(value_name = "PORT")]
     pub(crate) port: String,
     /// Who, as the service's `from` says it [default: everybody]

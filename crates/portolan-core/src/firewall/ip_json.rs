@@ -20,12 +20,15 @@ impl World {
             ReadError::new(error.line().max(1), error.column().max(1), format!("no JSON: {what}"))
         })?;
         let Some(entries) = listed.as_array() else { return Err(foreign()) };
-        let is_v6 = entries.iter().any(speaks_v6);
+        let is_v6 = entries.iter().any(|entry| speaks(entry, ':'));
         for entry in entries {
             if entry.get("ifname").is_some() {
                 self.take_interface(entry);
             } else if entry.get("dst").is_some() {
-                self.routes.push(route(entry, is_v6).ok_or_else(foreign)?);
+                let is_v6 = speaks(entry, ':') || is_v6 && !speaks(entry, '.');
+                if is_of_main(entry) {
+                    self.routes.push(route(entry, is_v6).ok_or_else(|| unread(entry))?);
+                }
             } else if entry.as_object().is_none_or(|entry| !entry.is_empty()) {
                 return Err(foreign());
             }
@@ -57,10 +60,21 @@ fn foreign() -> ReadError {
     ReadError::new(1, 1, "neither what `ip -j addr` prints nor what `ip -j route` prints")
 }
 
-/// `default` is written alike for both versions; what stands around it tells them apart.
-fn speaks_v6(entry: &Value) -> bool {
+fn unread(entry: &Value) -> ReadError {
+    ReadError::new(1, 1, format!("a route that is not understood: {entry}"))
+}
+
+/// `default` is written alike for both versions; what stands around it, addresses with `mark` in them, tells
+/// them apart.
+fn speaks(entry: &Value, mark: char) -> bool {
     let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-    ["dst", "gateway", "prefsrc"].iter().any(|key| text(key).contains(':'))
+    ["dst", "gateway", "prefsrc"].iter().any(|key| text(key).contains(mark))
+}
+
+/// `ip -j route show table all` lists the table `local` too, which says no more than the addresses do, and those
+/// of policy routing.
+fn is_of_main(entry: &Value) -> bool {
+    entry.get("table").is_none_or(|table| table == "main")
 }
 
 fn route(entry: &Value, is_v6: bool) -> Option<Route> {
@@ -100,6 +114,18 @@ mod tests {
         world
             .take_ip_json(br#"[{"dst":"default","gateway":"10.0.0.1","dev":"eth0"},{"dst":"10.9.0.0/16","dev":"tun0","metric":5}]"#)
             .unwrap();
+        world
+            .take_ip_json(
+                br#"[{"dst":"default","gateway":"10.0.0.1","dev":"eth0"},
+                {"type":"local","dst":"10.0.0.5","dev":"eth0","table":"local"},
+                {"dst":"fe80::/64","dev":"eth0"}]"#,
+            )
+            .unwrap();
+        let last = world.routes.split_off(world.routes.len() - 2);
+        assert_eq!(
+            last.iter().map(|r| r.destination.address().is_ipv6()).collect::<Vec<_>>(),
+            [false, true]
+        );
         world.take_ip_json(br#"[{"dst":"default","gateway":"fe80::1","dev":"eth1"}]"#).unwrap();
         assert!(world.is_local("10.0.0.5".parse().unwrap()));
         assert_eq!(world.interfaces[0].master.as_deref(), Some("br0"));

@@ -66,7 +66,9 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn object(&mut self, kind: &'a str, body: &'a Value) -> Result<(), Misread> {
         match kind {
-            "metainfo" => {}
+            // libnftables-json(5): the only version there is.
+            "metainfo" if body.get("json_schema_version").is_none_or(|version| version == 1) => {}
+            "metainfo" => return Err(misread("a `json_schema_version` that is not 1", "")),
             "flush" if body.get("ruleset").is_some() => {}
             "table" => {
                 let table = self.table(body, "name")?;
@@ -239,7 +241,7 @@ impl<'a> Reader<'a> {
         let Some(at) = self.chains.get(&(table, chain)).copied() else {
             return Err(misread(format!("a rule of a chain {chain} that is not listed"), chain));
         };
-        if body.get("expr").is_some_and(|listed| !listed.is_array()) {
+        if !body.get("expr").is_some_and(Value::is_array) {
             return Err(misread(format!("a rule of chain {chain}: `expr` is no list"), chain));
         }
         let none = Surroundings::default();

@@ -30,7 +30,7 @@ pub(super) fn named(body: &Value) -> Option<Set> {
     let data = data(body);
     let flags = words(body, "flags");
     let listed = body.get("elem").map_or(&[][..], several);
-    let elements = elements(listed, &kinds, &data);
+    let elements = elements(listed, &kinds, &data).filter(|_| tells_members(body));
     Some(Set {
         name: word(body, "name")?.into(),
         key: types.iter().flat_map(type_names).collect(),
@@ -43,6 +43,16 @@ pub(super) fn named(body: &Value) -> Option<Set> {
         size: number(body, "size").and_then(|size| u32::try_from(size).ok()),
         elements,
     })
+}
+
+/// Whether its members can stand nowhere but under `elem`: there is no list under a key of another name.
+fn tells_members(body: &Value) -> bool {
+    let may_hold = |(key, value): (&String, &Value)| match key.as_str() {
+        "elem" => value.is_null(),
+        "type" | "map" | "flags" | "stmt" | "expr" => false,
+        _ => value.is_array() || value.is_object(),
+    };
+    body.as_object().is_none_or(|body| !body.iter().any(may_hold))
 }
 
 /// Members of a named set that are listed apart from it.

@@ -81,7 +81,35 @@ pub enum Statement {
     },
 }
 
+impl Expression {
+    /// Whether it reads one of these fields.
+    #[must_use]
+    pub fn reads(&self, is_wanted: &impl Fn(Field) -> bool) -> bool {
+        match self {
+            Self::Field(field) => is_wanted(*field),
+            Self::Bits { of: inner, .. } | Self::Lookup { key: inner, .. } => {
+                inner.reads(is_wanted)
+            }
+            Self::Concat(parts) => parts.iter().any(|part| part.reads(is_wanted)),
+            Self::Constant(_) | Self::OneOf(_) | Self::Unknown(_) => false,
+        }
+    }
+}
+
 impl Statement {
+    /// Whether it reads one of these fields of the packet.
+    #[must_use]
+    pub fn reads(&self, is_wanted: &impl Fn(Field) -> bool) -> bool {
+        match self {
+            Self::Match(Match { left: read, .. })
+            | Self::VerdictMap { key: read, .. }
+            | Self::Assign { value: read, .. }
+            | Self::Update { key: read, .. } => read.reads(is_wanted),
+            Self::Nat(nat) => nat.address.iter().chain(&nat.port).any(|read| read.reads(is_wanted)),
+            Self::Condition(_) | Self::Verdict(_) | Self::NoTrack | Self::Opaque { .. } => false,
+        }
+    }
+
     /// Whether it changes what later statements and rules see: the packet, its marks, its connection, a
     /// set.
     #[must_use]

@@ -123,6 +123,31 @@ fn a_limit_is_told_both_ways() {
 }
 
 #[test]
+fn what_a_packet_was_not_said_to_have_is_told_where_rules_ask_for_it() {
+    let rules = Rules::input("meta length 40-60 ip dscp 46 udp dport 53 accept");
+    let packet = "udp 1.2.3.4:5 10.0.0.2:53";
+    let told = rules.simulate(&format!("{packet} --dscp 46")).expect_code(0).stdout;
+    assert!(told.contains("taken as 40 bytes; --length says it"), "{told}");
+    assert!(!told.contains("--dscp says it"), "{told}");
+    let document = rules.json(&format!("{packet} --dscp 46 --length 61"), 1);
+    assert_eq!(document["notes"], serde_json::json!([]));
+    rules.simulate(&format!("{packet} --dscp 64")).expect_code(2);
+}
+
+#[test]
+fn a_group_comes_in_a_frame_to_it() {
+    let rules = Rules::input("meta pkttype multicast udp dport 5353 accept");
+    rules.simulate("udp 10.0.0.1:5353 224.0.0.251:5353").expect_code(0);
+    rules.simulate("udp 10.0.0.1:5353 10.0.0.2:5353").expect_code(1);
+}
+
+#[test]
+fn whose_socket_an_incoming_packet_has_got_nobody_knows() {
+    let rules = Rules::input("meta skuid 0 tcp dport 81 accept");
+    rules.simulate("tcp 10.0.0.1:5 10.0.0.2:81 --state established --flags ack").expect_code(3);
+}
+
+#[test]
 fn states_and_hooks_are_as_asked() {
     let rules = Rules::of(
         "table inet a {\n chain i {\n type filter hook input priority 0; policy drop;\n ct state established accept\n }\n

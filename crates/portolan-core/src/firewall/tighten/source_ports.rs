@@ -94,14 +94,7 @@ impl SourcePorts {
 }
 
 fn mentions(expression: &Expression) -> bool {
-    match expression {
-        Expression::Field(field) => {
-            matches!(field, Field::SourcePort | Field::CtTuple(_, TupleSide::SourcePort))
-        }
-        Expression::Bits { of, .. } => mentions(of),
-        Expression::Concat(parts) => parts.iter().any(mentions),
-        Expression::Lookup { key, .. } => mentions(key),
-        Expression::Constant(_) | Expression::OneOf(_) => false,
-        Expression::Unknown(_) => true,
-    }
+    expression.reads(&|field| {
+        matches!(field, Field::SourcePort | Field::CtTuple(_, TupleSide::SourcePort))
+    })
 }

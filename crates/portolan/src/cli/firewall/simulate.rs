@@ -66,6 +66,9 @@ fn written(arguments: &Simulate) -> Written {
         icmp_type: arguments.icmp_type.clone(),
         code: arguments.code,
         mark: arguments.mark.clone(),
+        length: arguments.length,
+        ttl: arguments.ttl,
+        dscp: arguments.dscp,
     }
 }
 

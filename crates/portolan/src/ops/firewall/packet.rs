@@ -4,9 +4,24 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 use portolan_core::firewall::simulate::Way;
-use portolan_core::firewall::{IcmpMessage, Packet, TcpFlags, World, bits};
+use portolan_core::firewall::{Chain, Field, IcmpMessage, Packet, TcpFlags, World, bits};
 
 use crate::fault::Fault;
+
+impl Taken {
+    /// Whether rules of these chains ask for the length, the time to live, the class.
+    pub(crate) fn asked(chains: &[&Chain]) -> [bool; 3] {
+        let asks = |is_wanted: &dyn Fn(Field) -> bool| {
+            let rules = chains.iter().flat_map(|chain| &chain.rules);
+            rules.flat_map(|rule| &rule.statements).any(|each| each.reads(&is_wanted))
+        };
+        [
+            asks(&|field| matches!(field, Field::Length | Field::Length4 | Field::Length6)),
+            asks(&|field| field == Field::Ttl),
+            asks(&|field| field == Field::Dscp),
+        ]
+    }
+}
 
 /// A packet in words; what is absent has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +39,20 @@ pub(crate) struct Written {
     pub(crate) icmp_type: Option<String>,
     pub(crate) code: Option<u8>,
     pub(crate) mark: Option<String>,
+    pub(crate) length: Option<u16>,
+    pub(crate) ttl: Option<u8>,
+    pub(crate) dscp: Option<u8>,
+}
+
+/// Something of a packet that was taken as usual, though rules on its way ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Its bytes.
+    Length(u16),
+    /// Its time to live or hop limit.
+    Ttl(u8),
+    /// Its class.
+    Dscp(u8),
 }
 
 /// A source port where none was given: the first of the dynamic ones (RFC 6335 §6).
@@ -80,7 +109,26 @@ impl Written {
         if let Some(word) = &self.mark {
             packet.mark = mark(word)?;
         }
+        packet.length = self.length.unwrap_or(packet.length);
+        packet.ttl = self.ttl.unwrap_or(packet.ttl);
+        if let Some(class) = self.dscp {
+            if class > 63 {
+                return Err(Fault::new(format!("{class} is no DSCP"), "it has six bits: 0 to 63"));
+            }
+            packet.traffic_class = class << 2;
+        }
         Ok(())
+    }
+
+    /// What was not said of `packet` and is asked for by a rule of these chains.
+    pub(crate) fn taken(&self, packet: &Packet, chains: &[&Chain]) -> Vec<Taken> {
+        let [length, ttl, dscp] = Taken::asked(chains);
+        let is_taken = [
+            (length && self.length.is_none(), Taken::Length(packet.length)),
+            (ttl && self.ttl.is_none(), Taken::Ttl(packet.ttl)),
+            (dscp && self.dscp.is_none(), Taken::Dscp(packet.traffic_class >> 2)),
+        ];
+        is_taken.into_iter().filter(|(is_taken, _)| *is_taken).map(|(_, taken)| taken).collect()
     }
 }
 

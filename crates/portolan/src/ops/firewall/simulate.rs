@@ -1,11 +1,11 @@
 //! What becomes of one packet, or of many.
 
 use anyhow::{Result, anyhow};
-use portolan_core::firewall::simulate::{Open, Prepared, Walk};
-use portolan_core::firewall::{Packet, Ruleset};
+use portolan_core::firewall::simulate::{Open, Prepared, Step, Walk};
+use portolan_core::firewall::{Chain, ChainId, Packet, Ruleset};
 use serde_json::{Map, Value};
 
-use super::packet::Written;
+use super::packet::{Taken, Written};
 use super::source::Rules;
 
 /// A packet and its way through these rules.
@@ -15,19 +15,25 @@ pub(crate) struct Report<'r> {
     /// As it began.
     pub(crate) packet: Packet,
     pub(crate) walk: Walk,
+    /// What was taken as usual though rules on its way ask for it.
+    pub(crate) taken: Vec<Taken>,
 }
 
 /// Rules made ready for packets.
 pub(crate) struct Simulator<'r> {
     rules: &'r Rules,
     prepared: Prepared<'r>,
+    /// Whether some rule asks for what a packet is seldom said to have ([`Taken`]).
+    asks_more: bool,
 }
 
 impl<'r> Simulator<'r> {
     /// Makes rules ready.
     pub(crate) fn new(rules: &'r Rules) -> Self {
         let prepared = Prepared::new(&rules.ruleset, &rules.world);
-        Self { rules, prepared: prepared.minding_senders() }
+        let chains: Vec<&Chain> = rules.ruleset.chains().map(|(_, chain)| chain).collect();
+        let asks_more = Taken::asked(&chains).contains(&true);
+        Self { rules, prepared: prepared.minding_senders(), asks_more }
     }
 
     /// What becomes of a packet.
@@ -38,8 +44,29 @@ impl<'r> Simulator<'r> {
         let (packet, way) = written.read(&self.rules.world)?;
         self.rules.refuse_untold(packet.is_v6())?;
         let walk = self.prepared.walk(&packet, way, &Open);
-        Ok(Report { ruleset: &self.rules.ruleset, packet, walk })
+        let ruleset = &self.rules.ruleset;
+        let taken = match self.asks_more {
+            true => written.taken(&packet, &chains_met(&walk, ruleset)),
+            false => Vec::new(),
+        };
+        Ok(Report { ruleset, packet, walk, taken })
     }
+}
+
+/// The chains a packet has met, and those they may have sent it to.
+fn chains_met<'r>(walk: &Walk, ruleset: &'r Ruleset) -> Vec<&'r Chain> {
+    let met = |id: &ChainId| {
+        walk.steps.iter().any(|step| match step {
+            Step::Enters(entered)
+                if ruleset.chain(*id).is_some_and(|chain| chain.base.is_some()) =>
+            {
+                entered == id
+            }
+            Step::Enters(entered) => entered.table == id.table,
+            _ => false,
+        })
+    };
+    ruleset.chains().filter(|(id, _)| met(id)).map(|(_, chain)| chain).collect()
 }
 
 /// A line of a batch: the packet, and what its sender calls it.
@@ -68,11 +95,14 @@ pub(crate) fn line(text: &str) -> Result<(Value, Written)> {
         icmp_type: word(&object, "type")?,
         code: number(&object, "code")?,
         mark: word(&object, "mark")?,
+        length: number(&object, "length")?,
+        ttl: number(&object, "ttl")?,
+        dscp: number(&object, "dscp")?,
     };
     Ok((id, written))
 }
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "id",
     "transport",
     "src",
@@ -87,6 +117,9 @@ const KEYS: [&str; 14] = [
     "type",
     "code",
     "mark",
+    "length",
+    "ttl",
+    "dscp",
 ];
 
 fn word(object: &Map<String, Value>, key: &str) -> Result<Option<String>> {

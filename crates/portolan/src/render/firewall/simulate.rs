@@ -8,7 +8,8 @@ use portolan_core::firewall::{ChainKind, Packet, RuleId, Ruleset, Tuple};
 
 use super::walk_words::{
     chain_words, decided_words, did_word, flag_words, kind_is_source, kind_word, no_way_words,
-    note_words, outcome_word, outcome_words, protocol_word, rule_place, state_word, target_word,
+    note_words, outcome_word, outcome_words, protocol_word, rule_place, state_word, taken_words,
+    target_word,
 };
 use crate::ops::firewall::simulate::Report;
 use crate::render::sanitize::sanitize;
@@ -45,6 +46,9 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<'_>) -> Result<()> {
     }
     for note in &ruleset.notes {
         screen.hanging("note: ", note)?;
+    }
+    for taken in &report.taken {
+        screen.hanging("note: ", &taken_words(*taken))?;
     }
     writeln!(screen)?;
     steps(screen, walk, ruleset)?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::place::PlaceJson;
 use super::walk_words::{
     did_word, flag_words, kind_word, note_words, outcome_word, protocol_word, reject_words,
-    state_word, target_word,
+    state_word, taken_words, target_word,
 };
 use crate::ops::firewall::simulate::Report;
 use crate::render::json::Document;
@@ -25,6 +25,7 @@ pub(crate) fn print(
 ) -> Result<()> {
     let walk = &report.walk;
     let place = |rule: RuleId| report.ruleset.place(rule);
+    let taken = report.taken.iter().copied().map(taken_words);
     let body = Body {
         id,
         verdict: outcome_word(walk.outcome),
@@ -39,7 +40,7 @@ pub(crate) fn print(
         trace: walk.steps.iter().map(|step| step_json(step, report.ruleset)).collect(),
         depends_on: walk.depends_on.iter().map(|open| open_json(open, report.ruleset)).collect(),
         packet: packet_json(&walk.packet),
-        notes: &report.ruleset.notes,
+        notes: report.ruleset.notes.iter().cloned().chain(taken).collect(),
     };
     screen.json(&Document::new("firewall-simulate", body, gaps))
 }
@@ -61,7 +62,7 @@ struct Body<'a> {
     depends_on: Vec<Value>,
     /// As it was at the end.
     packet: Value,
-    notes: &'a [String],
+    notes: Vec<String>,
 }
 
 fn place_json(rule: RuleId, ruleset: &Ruleset) -> Value {

@@ -5,7 +5,7 @@ use portolan_core::firewall::simulate::{
 };
 use portolan_core::firewall::{ChainId, NatKind, RejectWith, RuleId, Ruleset, Target, TcpFlags};
 
-use crate::ops::firewall::packet::{FLAGS, STATES};
+use crate::ops::firewall::packet::{FLAGS, STATES, Taken};
 use crate::render::sanitize::sanitize;
 
 pub(super) fn protocol_word(protocol: u8) -> String {
@@ -198,6 +198,21 @@ pub(super) const fn kind_word(kind: NatKind) -> &'static str {
         NatKind::Masquerade => "masquerade",
         NatKind::Redirect => "redirect",
         NatKind::Tproxy => "tproxy",
+    }
+}
+
+/// What was not said and is asked for.
+pub(super) fn taken_words(taken: Taken) -> String {
+    match taken {
+        Taken::Length(bytes) => {
+            format!("rules here ask how long it is, taken as {bytes} bytes; --length says it")
+        }
+        Taken::Ttl(hops) => {
+            format!("rules here ask for its time to live, taken as {hops}; --ttl says it")
+        }
+        Taken::Dscp(class) => {
+            format!("rules here ask for its class, taken as {class}; --dscp says it")
+        }
     }
 }
 

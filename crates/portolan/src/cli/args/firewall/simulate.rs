@@ -79,6 +79,15 @@ pub(crate) struct Simulate {
     /// Its mark (`meta mark`) as it comes, 0x10 or 16
     #[arg(long, value_name = "MARK")]
     pub(crate) mark: Option<String>,
+    /// Its bytes from the IP header on; 40, or 60 of IPv6, without it
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) length: Option<u16>,
+    /// Its time to live or hop limit as it comes; 64 without it
+    #[arg(long, value_name = "HOPS")]
+    pub(crate) ttl: Option<u8>,
+    /// Its class (RFC 2474), 0 to 63; 0 without it
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) dscp: Option<u8>,
     /// Packets from a file, one JSON object a line; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["transport", "hook"])]
     pub(crate) batch: Option<PathBuf>,

@@ -30,7 +30,7 @@ pub(crate) enum Firewall {
     Show(Show),
     /// What becomes of one packet, hook by hook, and the rule that decides
     #[command(after_help = simulate::HELP)]
-    Simulate(Simulate),
+    Simulate(Box<Simulate>),
     /// Who can reach a port, of all packets there are
     #[command(after_help = search::HELP)]
     Search(Search),

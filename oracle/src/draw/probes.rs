@@ -187,6 +187,8 @@ fn fragment(mut packet: Packet) -> Option<Probe> {
         packet.icmp = IcmpMessage { kind: 0x60 | class >> 4, code: class << 4 };
         packet.tcp_flags = TcpFlags(from.octets()[5]);
     }
+    // It goes to one machine, whatever the packet was drawn to at first.
+    packet.packet_type = bits::PACKET_HOST as u8;
     let to = packet.destination;
     let is_through = !packet.interface_in.is_empty() && !rig::is_own(to) && !to.is_multicast();
     (is_through && is_sendable(&packet)).then_some(Probe { packet, flow: None })

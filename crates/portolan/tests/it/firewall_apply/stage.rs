@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Netns, Program, Ran, eventually};
+use crate::support::{Netns, Program, Ran, eventually_within};
 
 /// `box` at 192.0.2.2; `far` at 192.0.2.1.
 pub(super) struct Stage {
@@ -232,7 +232,8 @@ impl Stage {
     #[track_caller]
     pub(super) fn until_over(&self) -> Duration {
         let start = Instant::now();
-        eventually("the trial is over", || !self.state().join("trial").exists());
+        let is_over = || !self.state().join("trial").exists();
+        eventually_within(Duration::from_secs(60), "the trial is over", is_over);
         start.elapsed()
     }
 }

@@ -19,7 +19,7 @@ fn what_would_shut_out_the_caller_is_refused_and_rolls_back_where_it_is_forced()
     assert!(refused.stdout.contains("192.0.2.1 to 22/tcp is lost"), "{}", refused.stdout);
     assert!(!stage.has_table() && stage.reaches(22));
 
-    let mut applying = stage.begin(SHUT, "--force --timeout 5s");
+    let mut applying = stage.begin(SHUT, "--force --timeout 10s");
     assert!(!stage.reaches(22), "forced, it does what it says");
     let confirm = stage.firewall("confirm", SSH).run().expect_code(1);
     assert!(confirm.stderr.contains("this is the connection"), "{}", confirm.stderr);
@@ -34,7 +34,7 @@ fn an_applying_process_that_is_killed_does_not_keep_its_rules() {
     require_root!();
     let stage = Stage::new();
     let before = stage.others();
-    let mut applying = stage.begin(SHUT, "--force --timeout 5s");
+    let mut applying = stage.begin(SHUT, "--force --timeout 10s");
     applying.kill().unwrap();
     applying.wait().unwrap();
     assert!(stage.has_table());
@@ -47,7 +47,7 @@ fn an_applying_process_that_is_killed_does_not_keep_its_rules() {
 fn a_lost_terminal_does_not_keep_the_rules() {
     require_root!();
     let stage = Stage::new();
-    let command = stage.apply(SHUT, "--force --timeout 5s").command();
+    let command = stage.apply(SHUT, "--force --timeout 10s").command();
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_str().unwrap().to_owned())
@@ -55,7 +55,7 @@ fn a_lost_terminal_does_not_keep_the_rules() {
     let root = stage.root();
     let script = format!(
         r#"
-import pty, signal
+import pty, select, signal
 pid, terminal = pty.fork()
 if pid == 0:
     os.environ.update({{"PORTOLAN_ROOT": {root:?}, "SSH_CONNECTION": {SSH:?}}})
@@ -63,6 +63,9 @@ if pid == 0:
 said = b""
 while b"keep it from a new session" not in said:
     said += os.read(terminal, 4096)
+for _ in range(10):
+    if select.select([terminal], [], [], 0.5)[0]:
+        said += os.read(terminal, 4096)
 os.close(terminal)
 print(os.waitpid(pid, 0)[1] == signal.SIGHUP)
 "#,

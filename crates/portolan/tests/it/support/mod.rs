@@ -16,6 +16,6 @@ mod wait;
 pub(crate) use netns::{Netns, Server};
 pub(crate) use program::{BINARY, Program, Ran, WITHOUT_NETLINK};
 pub(crate) use skip::{lacks_root, record_skip};
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, eventually_within};
 
 pub(crate) use skip::{require_root, skip};

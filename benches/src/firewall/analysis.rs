@@ -27,8 +27,10 @@ pub(super) fn run(portolan: &str, report: &mut Report) -> io::Result<()> {
         let (file, other) = (path(&file)?, path(&other)?);
         let search = ["--to-port", "5432", "--from", "any", "--hook", hook, "--rules", file];
         let search = [&["firewall", "search"][..], &search].concat();
+        let all = ["firewall", "search", "--from", "any", "--hook", hook, "--rules", file];
         for (what, words, key) in [
             ("who can reach 5432", &search[..], "answer"),
+            ("who can reach any port", &all[..], "answer"),
             ("what is wrong with the rules", &["firewall", "lint", "--rules", file], "decided"),
             ("what one rule less changes", &["firewall", "diff", file, other], "decided"),
         ] {

@@ -408,6 +408,17 @@ impl Space {
         self.projected(region, &kept)
     }
 
+    /// The same by the fields that stand before addresses: rules for other ports are left out, and those
+    /// for some addresses stay as they are.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub(super) fn wide_bounds(&mut self, region: Region) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let kept = [layout.interface_in, layout.state, layout.protocol, layout.destination_port];
+        self.projected(region, &kept)
+    }
+
     /// The packets that come in by the interface.
     ///
     /// # Errors

@@ -112,10 +112,10 @@ impl Run<'_> {
             Taker { region: asked.matches, label, passes_on }
         });
         let takers: Vec<Taker> = takers.collect();
-        // Dealt all packets there are, rules mostly keep what they match as it stands.
+        // Cut in no field that many rules ask for, rules mostly keep what they match as it stands.
         let is_rough = self.is_rough && takers.len() >= MANY;
         let (dealt_to, among) = match is_rough {
-            true => (Region::ALL, stream.packets),
+            true => (self.space.wide_bounds(stream.packets)?, stream.packets),
             false => (stream.packets, Region::ALL),
         };
         let mut left = Region::NONE;

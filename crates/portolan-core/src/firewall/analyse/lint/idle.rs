@@ -15,6 +15,8 @@ use crate::firewall::bdd::{Region, Taker, Undecided};
 use crate::firewall::simulate::{Open, Prepared, Step, Way};
 use crate::firewall::{Chain, ChainId, Hook, Rule, RuleId, Ruleset};
 
+/// So many rules of a chain are told with a packet that shows it: each is sent through all rules.
+const MOST_WITNESSES: usize = 500;
 /// So many rules are named for one finding.
 const MOST_BLOCKERS: usize = 64;
 
@@ -38,6 +40,8 @@ pub(super) struct OfChain<'a> {
     before: HashMap<usize, Vec<(usize, Region)>>,
     /// What rules of other chains end on this way, once somebody asked.
     elsewhere: Option<Vec<(RuleId, Region, Region)>>,
+    /// How many rules have been told with a packet.
+    witnesses: usize,
 }
 
 /// Packets as they come to a chain.
@@ -74,6 +78,7 @@ impl<'a> OfChain<'a> {
             untouched: untouched(ruleset, met.chain),
             before: HashMap::new(),
             elsewhere: None,
+            witnesses: 0,
         };
         one.matches = vec![Region::NONE; rules.len()];
         for number in 0..one.arriving.len() {
@@ -179,7 +184,11 @@ impl<'a> OfChain<'a> {
         if blockers.is_empty() || (is_exact && !left.is_none()) {
             return Ok(Some(self.never(index, "no packet gets to it")));
         }
-        let shown = space.bdd.minus(all, left)?;
+        let shown = match self.witnesses < MOST_WITNESSES {
+            true => space.bdd.minus(all, left)?,
+            false => Region::NONE,
+        };
+        self.witnesses += 1;
         self.hidden(space, index, blockers, shown).map(Some)
     }
 

@@ -4,7 +4,7 @@ use crate::inventory::{Declared, ForwardVia, Inventory, Location, Never, Source,
 
 use super::super::case::{Case, Entry, Words};
 use super::super::wire::is_forbidden;
-use super::super::{Reach, Rule, Severity};
+use super::super::{Reach, Rule, Severity, Subject};
 use super::kept_out::missing;
 use super::meant::Meant;
 use super::{Line, Opening, evidence, interfaces, senders, told};
@@ -155,46 +155,45 @@ fn around(case: &mut Case<'_>, opening: &Opening) {
     let Some((by, refusing)) = opening.around.first().map(|(line, rule)| (&line.by, rule)) else {
         return;
     };
-    let (declared, meant) = intended(case, opening);
-    let is_meant = meant.not_among(&lines).is_empty();
-    if is_meant && matches!(declared, Some(Declared::Forward(_))) {
-        return;
-    }
-    let subject = opening.subject();
-    let all = senders(&lines);
-    let words = Words {
-        message: format!(
-            "{subject} can be reached from {} although the input rules refuse it: its traffic is \
-             translated and never comes to them",
-            told(&all)
-        ),
-        evidence: vec![by.clone(), format!("never asked: {refusing}")],
-        remedy: what_closes(opening),
-        at: declared.map_or(&case.scene.host.at, Declared::at),
-        sockets: Vec::new(),
-    };
-    let severity = if is_meant { Severity::Note } else { severity(&all) };
-    case.find(Rule::P108, severity, subject, declared.map(Declared::name), words);
+    let evidence = vec![by.clone(), format!("never asked: {refusing}")];
+    past_the_input(case, opening, &lines, evidence, |subject, from| {
+        format!(
+            "{subject} can be reached from {from} although the input rules refuse it: its traffic is \
+             translated and never comes to them"
+        )
+    });
 }
 
 /// P108 too: neighbours get to what stands behind a port, for whom the port itself is closed.
 fn straight(case: &mut Case<'_>, opening: &Opening) {
     let lines = opening.straight_lines();
     let Some((_, to)) = opening.straight.first() else { return };
+    past_the_input(case, opening, &lines, evidence(&lines), |subject, from| {
+        format!(
+            "what stands behind {subject} can be reached from {from} at its own address, {to}, although the \
+             port is not for them: this machine passes it on"
+        )
+    });
+}
+
+/// P108 for those who get in by `lines`; `message` says how, of the port and of them.
+fn past_the_input(
+    case: &mut Case<'_>,
+    opening: &Opening,
+    lines: &[Line],
+    evidence: Vec<String>,
+    message: impl FnOnce(&Subject, &str) -> String,
+) {
     let (declared, meant) = intended(case, opening);
-    let is_meant = meant.not_among(&lines).is_empty();
+    let is_meant = meant.not_among(lines).is_empty();
     if is_meant && matches!(declared, Some(Declared::Forward(_))) {
         return;
     }
     let subject = opening.subject();
-    let all = senders(&lines);
+    let all = senders(lines);
     let words = Words {
-        message: format!(
-            "what stands behind {subject} can be reached from {} at its own address, {to}, although the \
-             port is not for them: this machine passes it on",
-            told(&all)
-        ),
-        evidence: evidence(&lines),
+        message: message(&subject, &told(&all)),
+        evidence,
         remedy: what_closes(opening),
         at: declared.map_or(&case.scene.host.at, Declared::at),
         sockets: Vec::new(),

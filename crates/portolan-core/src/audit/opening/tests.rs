@@ -1,3 +1,5 @@
+//! Who counts as meant, by interface and by address, and how senders are told and weighed.
+
 use super::meant::Meant;
 use super::*;
 use crate::inventory::SourceExtent;

@@ -109,6 +109,10 @@ impl PortSetError {
     #[must_use]
     pub fn hint(&self) -> String {
         match &self.mistake {
+            Mistake::UnknownName { name, .. } if is_range_with_colon(name) => {
+                let meant = self.text.replace(name, &name.replace(':', "-"));
+                format!("a range is written with a hyphen: {meant}")
+            }
             Mistake::UnknownName { nearest: Some(nearest), .. } => {
                 format!("did you mean `{nearest}`?")
             }
@@ -252,6 +256,12 @@ impl Reader<'_> {
         let missing = || Mistake::NotOf { name: name.to_owned(), transport: transports };
         found.then_some(()).ok_or_else(missing)
     }
+}
+
+/// `6000:6007`, as ufw and iptables write it.
+fn is_range_with_colon(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    name.split_once(':').is_some_and(|(first, last)| is_number(first) && is_number(last))
 }
 
 /// The range that `body` writes in digits; `None` when it is a word.

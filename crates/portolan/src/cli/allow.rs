@@ -10,9 +10,10 @@ use crate::cli::args::{Allow, Change, Deny, Global, Until};
 use crate::cli::firewall::apply;
 use crate::exit::Exit;
 use crate::fault::{Fault, once_done};
-use crate::ops::firewall::allow::{self, Wish};
+use crate::ops::firewall::allow;
 use crate::ops::firewall::change::{self, Edit};
 use crate::ops::firewall::outlook::{Outlook, outlook};
+use crate::ops::firewall::wish::{Wanted, Wish};
 use crate::ops::inventory::edit::Changed;
 use crate::render;
 use crate::render::firewall::allow::{Fate, Shown};
@@ -20,9 +21,9 @@ use crate::render::screen::Screen;
 
 /// Lets somebody in.
 pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
-    let (port, transport) = target(&arguments.port)?;
+    let ports = wanted(&arguments.ports.join(","))?;
     let until = arguments.until.map(moment).transpose()?;
-    let wish = Wish { port, transport, source: Some(arguments.from.clone()), until };
+    let wish = Wish { ports, source: Some(arguments.from.clone()), until };
     let edited = allow::allow(&global.asked(), &wish)?;
     let outlook = outlook(&global.asked(), &edited, &wish, true)?;
     go_on(&Shown { wish, edited, outlook: &outlook }, &outlook, &arguments.change, global)
@@ -30,9 +31,9 @@ pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
 
 /// Lets somebody in no more.
 pub(crate) fn deny(arguments: &Deny, global: &Global) -> Result<Exit> {
-    let (port, transport) = target(&arguments.port)?;
+    let ports = wanted(&arguments.ports.join(","))?;
     let until = arguments.until.map(moment).transpose()?;
-    let wish = Wish { port, transport, source: arguments.from.clone(), until };
+    let wish = Wish { ports, source: arguments.from.clone(), until };
     let edited = allow::deny(&global.asked(), &wish)?;
     let outlook = outlook(&global.asked(), &edited, &wish, false)?;
     go_on(&Shown { wish, edited, outlook: &outlook }, &outlook, &arguments.change, global)
@@ -58,7 +59,7 @@ fn go_on(shown: &Shown<'_>, outlook: &Outlook, how: &Change, global: &Global) ->
         }
         false => once_done(told(shown, Fate::Written, global))?,
     }
-    let is_so = shown.edited.done.still.is_empty() && !outlook.is_held_shut();
+    let is_so = shown.edited.still.is_empty() && !outlook.is_held_shut();
     Ok(if is_so { Exit::Yes } else { Exit::No })
 }
 
@@ -92,53 +93,108 @@ fn moment(until: Until) -> Result<Timestamp> {
     }
 }
 
-/// One port as any command takes it: `443`, which is TCP here, `53/udp`, `u:53`, `https`.
-fn target(text: &str) -> Result<(Port, Transport)> {
-    let selection =
-        port_set::parse(text, TransportSet::from_iter([Transport::Tcp]), &Registry::embedded())
-            .map_err(|error| Fault::new(error.to_string(), error.hint()))?;
-    let each = selection.transports();
-    let mut found = each.iter().flat_map(|t| selection.of(t).iter().map(move |port| (port, t)));
-    match (found.next(), found.next()) {
-        (Some((Port(0), _)), _) => Err(Fault::new("0 is no port that anybody calls", EXAMPLE)),
-        (Some(one), None) => Ok(one),
-        _ => Err(Fault::new(
-            format!("`{text}` is more than one port, and a service is edited for one at a time"),
-            "say it once for each, or write the range into `ports` of a service of the inventory",
-        )),
+/// Ports as any command takes them: `443`, which is TCP here, `53/tcp+udp`, `u:53`, `6000-6007`, `https`.
+fn wanted(text: &str) -> Result<Wanted> {
+    let mut wanted = Wanted::default();
+    let mut prefix = None;
+    for item in text.split(',').map(str::trim) {
+        let (own, _) = item.split_once(':').unwrap_or_default();
+        prefix = if own.len() == 1 { Some(own) } else { prefix };
+        let item = match prefix {
+            Some(prefix) if own.is_empty() => format!("{prefix}:{item}"),
+            _ => item.to_owned(),
+        };
+        add(&mut wanted, &item)?;
     }
+    is_unmistakable(text, &wanted)?;
+    Ok(wanted)
 }
 
-const EXAMPLE: &str = "for example 443/tcp, https or u:53";
+/// Adds one item of the list.
+fn add(wanted: &mut Wanted, item: &str) -> Result<()> {
+    let usual = TransportSet::from_iter([Transport::Tcp]);
+    let selection = port_set::parse(item, usual, &Registry::embedded())
+        .map_err(|error| Fault::new(error.to_string(), error.hint()))?;
+    for transport in selection.transports().iter() {
+        for range in selection.of(transport).ranges() {
+            if range.first() == Port(0) {
+                return Err(Fault::new("0 is no port that anybody calls", EXAMPLE));
+            }
+            if !wanted.add(range, TransportSet::from_iter([transport])) {
+                let message = format!("{range}/{transport} crosses another range of this list");
+                return Err(Fault::new(message, "name each port once"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A transport behind an item counts for that item alone; whoever comes from ufw means the whole list.
+/// Where that is not the same it has to be said.
+fn is_unmistakable(text: &str, wanted: &Wanted) -> Result<()> {
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
+    let Some((_, last)) = items.last().and_then(|last| last.rsplit_once('/')) else {
+        return Ok(());
+    };
+    let is_bare = items.iter().all(|item| !item.contains(':'))
+        && items[..items.len() - 1].iter().any(|item| !item.contains('/'));
+    let Ok(transports) = last.parse::<TransportSet>() else { return Ok(()) };
+    if !is_bare || transports == TransportSet::from_iter([Transport::Tcp]) {
+        return Ok(());
+    }
+    let of = |item: &str| match item.contains('/') {
+        true => item.to_owned(),
+        false => format!("{item}/{last}"),
+    };
+    let meant: Vec<String> = items.iter().map(|item| of(item)).collect();
+    let message = format!("`{text}` names a transport for its last item alone: it is {wanted}");
+    Err(Fault::new(message, format!("write {} or {wanted}", meant.join(","))))
+}
+
+const EXAMPLE: &str = "for example 443/tcp, https, u:53 or 6000-6007/tcp";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_port_is_understood_as_every_command_writes_it() {
-        let tcp = |port| (Port(port), Transport::Tcp);
+    fn ports_are_understood_as_every_command_writes_them() {
         for (text, meant) in [
-            ("443", tcp(443)),
-            ("443/tcp", tcp(443)),
-            ("https", tcp(443)),
-            ("t:80", tcp(80)),
-            ("u:53", (Port(53), Transport::Udp)),
-            ("53/udp", (Port(53), Transport::Udp)),
+            ("443", "443/tcp"),
+            ("443/tcp", "443/tcp"),
+            ("https", "443/tcp"),
+            ("t:80", "80/tcp"),
+            ("u:53", "53/udp"),
+            ("53/udp", "53/udp"),
+            ("53/tcp+udp", "53/tcp+udp"),
+            ("80,443", "80/tcp, 443/tcp"),
+            ("80,443/tcp", "80/tcp, 443/tcp"),
+            ("443/tcp, 53/tcp+udp", "443/tcp, 53/tcp+udp"),
+            ("8080,8081", "8080/tcp, 8081/tcp"),
+            ("6000-6007/tcp", "6000-6007/tcp"),
+            ("u:53,123,6000-6004,t:80", "53/udp, 123/udp, 6000-6004/udp, 80/tcp"),
+            ("u:53,443/tcp,123", "53/udp, 443/tcp, 123/udp"),
+            ("53/udp,53/tcp", "53/tcp+udp"),
         ] {
-            assert_eq!(target(text).unwrap(), meant, "{text}");
+            assert_eq!(wanted(text).unwrap().to_string(), meant, "{text}");
         }
     }
 
     #[test]
-    fn more_than_one_port_is_refused_and_the_way_is_told() {
-        for text in ["80,443", "6000-6010/tcp", "53/tcp+udp"] {
-            let error = target(text).unwrap_err();
-            assert!(error.to_string().contains("more than one port"), "{text}: {error}");
-            assert_eq!(error.chain().count(), 1, "{text}: {error:#}");
+    fn what_a_user_of_ufw_would_mean_otherwise_is_refused_and_both_ways_are_told() {
+        for text in ["53,5353/udp", "53,123,5353/udp", "80,443/tcp+udp"] {
+            let error = wanted(text).unwrap_err();
+            assert!(error.to_string().contains("its last item alone"), "{text}: {error}");
         }
-        for text in ["0", "no-such-name", "70000", "443/xyz", ""] {
-            assert_eq!(target(text).unwrap_err().chain().count(), 1, "{text}");
+        let error = wanted("6000:6007/tcp").unwrap_err();
+        let fault = error.downcast_ref::<Fault>().unwrap();
+        assert_eq!(fault.hint, "a range is written with a hyphen: 6000-6007/tcp");
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused() {
+        for text in ["0", "no-such-name", "70000", "443/xyz", "", "80,", "0-10", "80,70-90"] {
+            assert_eq!(wanted(text).unwrap_err().chain().count(), 1, "{text}");
         }
     }
 }

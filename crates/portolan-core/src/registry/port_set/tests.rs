@@ -104,6 +104,12 @@ fn a_name_nobody_knows_suggests_the_nearest() {
 }
 
 #[test]
+fn a_range_with_a_colon_is_told_as_it_is_written_here() {
+    let error = parse("80,6000:6007/tcp", TCP, &Registry::embedded()).unwrap_err();
+    assert_eq!(error.hint(), "a range is written with a hyphen: 80,6000-6007/tcp");
+}
+
+#[test]
 fn the_place_of_a_mistake_is_counted_in_characters() {
     assert_eq!(parse("é,80,70000", TCP, &Registry::embedded()).unwrap_err().at, 1);
     assert_eq!(parse("80,é", TCP, &Registry::embedded()).unwrap_err().at, 4);

@@ -8,10 +8,11 @@ use portolan_core::inventory::End;
 use super::duration::duration;
 
 pub(crate) const ALLOW_HELP: &str = "\
-Writes it into the inventory: into `from` of the service that has this port on
-this host and nothing else, or as a new service. Comments and all else stay as
-they are. It says who gets in to the port before and after, what a [[block]] or
-another tool's rule still refuses; what a [[never]] forbids is not written.
+Writes it into the inventory: into `from` of the services that have these ports
+on this host and nothing else, and as new services, one for each item of a list.
+Comments and all else stay as they are. It says who gets in before and after,
+what a [[block]] or another tool's rule still refuses; what a [[never]] forbids
+is not written.
 
 The firewall changes with `portolan firewall apply`; --apply puts it on trial at
 once. Then both are done or neither: what is refused, rolled back or not
@@ -23,23 +24,24 @@ that are open go on. What is let in already is not changed: a service of its
 own is written beside it.
 
 Examples: portolan allow 443/tcp --from any
+          portolan allow 80,443/tcp 53/tcp+udp 6000-6007/tcp --from 10.0.0.0/8
           portolan allow 5432/tcp --from 192.0.2.0/24 --until 2h
 
 Exit code 0 when the inventory says so now, 1 when a [[never]] forbids it or a
 [[block]] refuses them all the same; with --apply as `firewall apply`.";
 
 pub(crate) const DENY_HELP: &str = "\
-Takes the source out of `from` of the service that has this port on this host
-and nothing else; without --from everybody, and it is for this machine only.
+Takes the source out of `from` of the services that have these ports on this
+host and nothing else; without --from everybody: for this machine only.
 Whoever is let in by a wider word (any) is not taken out of it: deny that word.
 
-With --until nothing is taken out: a [[block]] of this port is written, which
+With --until nothing is taken out: a [[block]] of these is written, which
 ends by itself. It cuts open connections too, but nobody of [management].
 
 Examples: portolan deny 80/tcp
           portolan deny 443/tcp --from 198.51.100.7 --until 2h
 
-It says who gets in to the port before and after. With --apply the rules are put
+It says who gets in to the ports before and after. With --apply the rules are put
 on trial at once, and the inventory is as it was unless they are confirmed.
 
 Exit code 0 when the inventory lets them in no more, 1 when something else in it
@@ -62,9 +64,9 @@ fn until(text: &str) -> Result<Until, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct Allow {
-    /// One port: 443, 53/udp, u:53, https; a bare number or name means TCP
-    #[arg(value_name = "PORT")]
-    pub(crate) port: String,
+    /// 443, 80,443, 53/tcp+udp, 6000-6007/tcp, u:53, https; bare ones mean TCP
+    #[arg(value_name = "PORT", required = true)]
+    pub(crate) ports: Vec<String>,
     /// Who: a network or host of the inventory, @group, an address or a network in numbers, any
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: String,
@@ -77,9 +79,9 @@ pub(crate) struct Allow {
 
 #[derive(Debug, Args)]
 pub(crate) struct Deny {
-    /// One port: 443, 53/udp, u:53, https; a bare number or name means TCP
-    #[arg(value_name = "PORT")]
-    pub(crate) port: String,
+    /// 443, 80,443, 53/tcp+udp, 6000-6007/tcp, u:53, https; bare ones mean TCP
+    #[arg(value_name = "PORT", required = true)]
+    pub(crate) ports: Vec<String>,
     /// Who, as the service's `from` says it [default: everybody]
     #[arg(long, value_name = "SOURCE")]
     pub(crate) from: Option<String>,

@@ -1,7 +1,8 @@
 //! Letting somebody in to a port, or no longer: an edit of the inventory, which stays the truth.
 //!
-//! One service that has exactly this port on exactly this host is changed in its `from`; where there is
-//! none, one is written. A service that is more than that is not touched: what was asked for is less.
+//! A service that has nothing but ports asked for, on exactly this host, is changed in its `from`; for
+//! those that none has, one is written. A service that is more than that is not touched: what was asked
+//! for is less.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use anyhow::Result;
 use jiff::{Timestamp, Unit};
 use portolan_core::inventory::edit;
 use portolan_core::inventory::{Declared, Host, Inventory, Service, Status};
-use portolan_core::net::{Port, PortRange, Transport};
+use portolan_core::net::{PortRange, Transport};
 use portolan_core::registry::Registry;
 use portolan_host::{clock, machine};
 
@@ -17,18 +18,7 @@ use crate::fault::Fault;
 use crate::ops::inventory::edit::{Draft, Set};
 use crate::ops::inventory::{self, Asked};
 
-/// Who is to be let in where.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    /// The port.
-    pub(crate) port: Port,
-    /// Its transport.
-    pub(crate) transport: Transport,
-    /// A source as `from` takes it; `None`, for a denial: everybody.
-    pub(crate) source: Option<String>,
-    /// Until when.
-    pub(crate) until: Option<Timestamp>,
-}
+use super::wish::{Item, Wanted, Wish};
 
 /// What is to be changed in the inventory; nothing is written yet.
 #[derive(Debug)]
@@ -37,8 +27,10 @@ pub(crate) struct Edited {
     pub(crate) host: String,
     /// The change, with the inventory as it is going to be.
     pub(crate) draft: Draft,
-    /// What becomes of it.
-    pub(crate) done: Done,
+    /// What becomes of what it has on these ports, at least one thing.
+    pub(crate) done: Vec<Done>,
+    /// What lets the denied in all the same.
+    pub(crate) still: Vec<String>,
 }
 
 /// What becomes of a service.
@@ -46,14 +38,12 @@ pub(crate) struct Edited {
 pub(crate) struct Done {
     /// The file.
     pub(crate) path: PathBuf,
-    /// The service; for a block the port.
+    /// The service; for a block the ports.
     pub(crate) service: String,
     /// What became of it.
     pub(crate) change: Change,
     /// When it ends.
     pub(crate) until: Option<Timestamp>,
-    /// What lets the denied in all the same.
-    pub(crate) still: Vec<String>,
 }
 
 /// The same in a word.
@@ -80,17 +70,33 @@ pub(crate) enum Change {
 pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let (inventory, host) = here(asked)?;
     let mut draft = Draft::open(asked)?;
-    let done = allow_in(&mut draft, &inventory, &host, wish)?;
-    Ok(Edited { host: host.name, draft, done })
+    let source = wish.source.as_deref().unwrap_or("any");
+    let services = the_services(&inventory, &host, wish)?;
+    let mut done = Vec::new();
+    let here = match wish.until {
+        None => {
+            for service in &services {
+                done.push(let_in(&mut draft, service, source)?);
+            }
+            services
+        }
+        Some(until) => {
+            let known = for_a_while_too(&inventory, &host, &services, wish, source)?;
+            for service in &known {
+                done.push(prolong(&mut draft, service, until)?);
+            }
+            known
+        }
+    };
+    let taken: Wanted = here.into_iter().flat_map(|s| Declared::Service(s).pairs()).collect();
+    for item in wish.ports.without(&taken).items() {
+        done.push(write(&mut draft, &host, *item, wish.until, source)?);
+    }
+    Ok(Edited { host: host.name, draft, done, still: Vec::new() })
 }
 
-fn allow_in(draft: &mut Draft, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Done> {
-    let source = wish.source.as_deref().unwrap_or("any");
-    let service = the_service(inventory, host, wish)?;
-    if let Some(until) = wish.until {
-        return allow_for_a_while(draft, (inventory, host), service, wish, (source, until));
-    }
-    let Some(service) = service else { return write(draft, inventory, host, wish, source) };
+/// Adds the source to a service.
+fn let_in(draft: &mut Draft, service: &Service, source: &str) -> Result<Done> {
     if !matches!(service.status, Status::Active | Status::Observed) {
         let status = service.status.as_str();
         let message = format!("service {} is {status}: nobody is let in", service.name);
@@ -118,40 +124,45 @@ fn approve(draft: &mut Draft, service: &Service, from: &str, source: &str) -> Re
     Ok(Done { change: Change::Approved, ..edited(service, set) })
 }
 
-/// Lets somebody in until a moment: by a service of its own, so that what stands there does not end.
-fn allow_for_a_while(
-    draft: &mut Draft,
-    (inventory, host): (&Inventory, &Host),
-    service: Option<&Service>,
+/// The services of their own that let this source alone in until a moment, so that what stands there
+/// does not end; refused where one of `services` lets it in for good.
+fn for_a_while_too<'i>(
+    inventory: &'i Inventory,
+    host: &Host,
+    services: &[&Service],
     wish: &Wish,
-    (source, until): (&str, Timestamp),
-) -> Result<Done> {
+    source: &str,
+) -> Result<Vec<&'i Service>> {
     let names = |service: &Service| service.from.iter().any(|s| s.value.to_string() == source);
-    if let Some(service) = service.filter(|s| s.status == Status::Active && names(s)) {
+    let mut lasting = services.iter().filter(|s| s.status == Status::Active && names(s));
+    if let Some(service) = lasting.next() {
         let message = format!("service {} lets {source} in already, without an end", service.name);
-        let hint = format!("portolan deny {}/{} --from {source}", wish.port, wish.transport);
+        let ports: Vec<String> = service.ports.iter().map(|port| port.value.to_string()).collect();
+        let hint = format!("portolan deny {} --from {source}", ports.join(","));
         return Err(Fault::new(message, hint));
     }
-    let mut known = for_a_while(inventory, host, wish).into_iter();
-    let Some(known) = known.find(|s| s.from.len() == 1 && names(s)) else {
-        return write(draft, inventory, host, wish, source);
-    };
-    let key = key(known, "approved.until");
+    let mut known = for_a_while(inventory, host, wish);
+    known.retain(|service| service.from.len() == 1 && names(service));
+    Ok(known)
+}
+
+/// Puts the end of what is for a while anew.
+fn prolong(draft: &mut Draft, service: &Service, until: Timestamp) -> Result<Done> {
+    let key = key(service, "approved.until");
     let set = draft.change(&key, |text| edit::set(text, &key, &until.to_string()))?;
-    Ok(Done { until: Some(until), ..edited(known, set) })
+    Ok(Done { until: Some(until), ..edited(service, set) })
 }
 
 fn write(
     draft: &mut Draft,
-    inventory: &Inventory,
     host: &Host,
-    wish: &Wish,
+    item: Item,
+    until: Option<Timestamp>,
     source: &str,
 ) -> Result<Done> {
-    let name = free_name(inventory, wish);
-    let block = block(&name, host, wish, source);
+    let name = free_name(&draft.inventory()?, item);
+    let block = block(&name, host, item, until, source);
     let path = draft.add(|text| edit::append_text(text, &block))?;
-    let until = wish.until;
     Ok(Done { until, ..changed(path, name, Change::Written) })
 }
 
@@ -162,29 +173,33 @@ fn write(
 pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let (inventory, host) = here(asked)?;
     let mut draft = Draft::open(asked)?;
-    let done = match wish.until {
-        Some(until) => refuse(&mut draft, &host, wish, until)?,
-        None => deny_in(&mut draft, &inventory, &host, wish)?,
-    };
     let management = inventory.management.iter().filter(|management| {
-        let mut ports = management.ports.iter().flat_map(|spec| spec.value.pairs());
-        ports.any(|(range, transport)| transport == wish.transport && range.contains(wish.port))
+        management.ports.iter().flat_map(|spec| spec.value.pairs()).any(|p| wish.ports.touches(p))
     });
     let management = management.map(|management| {
         let from: Vec<String> = management.from.iter().map(|s| s.value.to_string()).collect();
         format!("[management] lets {} in", from.join(", "))
     });
-    let still = management.chain(done.still).collect();
-    Ok(Edited { host: host.name, draft, done: Done { still, ..done } })
+    let mut still: Vec<String> = management.collect();
+    let done = match wish.until {
+        Some(until) => vec![refuse(&mut draft, &host, wish, until)?],
+        None => deny_in(&mut draft, &inventory, &host, wish, &mut still)?,
+    };
+    Ok(Edited { host: host.name, draft, done, still })
 }
 
-fn deny_in(draft: &mut Draft, inventory: &Inventory, host: &Host, wish: &Wish) -> Result<Done> {
-    let service = the_service(inventory, host, wish)?;
-    let services: Vec<&Service> =
-        service.into_iter().chain(for_a_while(inventory, host, wish)).collect();
+fn deny_in(
+    draft: &mut Draft,
+    inventory: &Inventory,
+    host: &Host,
+    wish: &Wish,
+    still: &mut Vec<String>,
+) -> Result<Vec<Done>> {
+    let mut services = the_services(inventory, host, wish)?;
+    services.extend(for_a_while(inventory, host, wish));
     let Some(first) = services.first() else {
         let path = draft.root.clone();
-        return Ok(changed(path, String::new(), Change::NotDeclared));
+        return Ok(vec![changed(path, String::new(), Change::NotDeclared)]);
     };
     let from: Vec<String> =
         services.iter().flat_map(|s| &s.from).map(|source| source.value.to_string()).collect();
@@ -196,19 +211,20 @@ fn deny_in(draft: &mut Draft, inventory: &Inventory, host: &Host, wish: &Wish) -
         let hint = format!("it names {}: deny one of these", from.join(", "));
         return Err(Fault::new(message, hint));
     }
-    let mut told = None;
+    let mut done = Vec::new();
     for service in &services {
         let set = without(draft, service, wish.source.as_deref())?;
-        let told = told.get_or_insert_with(|| edited(service, set.clone()));
-        if set.changed {
-            *told = edited(service, set);
+        done.push(edited(service, set));
+        let is_left = |from: &str| from == "any" && wish.source.as_ref().is_some_and(|s| s != from);
+        if service.from.iter().any(|from| is_left(&from.value.to_string())) {
+            still.push(format!("service {} is for any", service.name));
         }
     }
-    let is_left =
-        |from: &&String| *from == "any" && wish.source.as_ref().is_some_and(|s| s != *from);
-    let still = from.iter().find(is_left).map(|_| format!("service {} is for any", first.name));
-    let told = told.ok_or_else(|| Fault::new("nothing to deny", ""))?;
-    Ok(Done { still: still.into_iter().collect(), ..told })
+    // What said so already is only told where nothing else is to be told.
+    if done.iter().any(|done| done.change != Change::Unchanged) {
+        done.retain(|done| done.change != Change::Unchanged);
+    }
+    Ok(done)
 }
 
 /// Takes a source, or all, out of `from` of a service.
@@ -223,26 +239,34 @@ fn without(draft: &mut Draft, service: &Service, source: Option<&str>) -> Result
     })
 }
 
-/// Writes a block of this port that ends by itself.
+/// Writes a block of these ports that ends by itself.
 fn refuse(draft: &mut Draft, host: &Host, wish: &Wish, until: Timestamp) -> Result<Done> {
-    let (port, transport) = (wish.port, wish.transport);
     let source = wish.source.as_deref().unwrap_or("any");
-    let what = format!("{port}/{transport}");
+    let ports: Vec<String> = wish.ports.items().iter().map(|item| format!("\"{item}\"")).collect();
     let block = format!(
-        "[[block]]\non    = [{:?}]\nfrom  = [{source:?}]\nports = [\"{what}\"]\nuntil = {until}\n",
-        host.name
+        "[[block]]\non    = [{:?}]\nfrom  = [{source:?}]\nports = [{}]\nuntil = {until}\n",
+        host.name,
+        ports.join(", ")
     );
     let path = draft.add(|text| edit::append_text(text, &block))?;
+    let what = wish.ports.to_string();
     Ok(Done { until: Some(until), ..changed(path, what, Change::Refused) })
 }
 
-/// The services that let somebody in to exactly this port of this host for a while.
+/// What is declared on this host for some of these ports.
+fn declared_at<'i>(inventory: &'i Inventory, host: &Host, wish: &Wish) -> Vec<Declared<'i>> {
+    let mut declared = inventory.declared_on(host);
+    declared.retain(|declared| declared.pairs().into_iter().any(|pair| wish.ports.touches(pair)));
+    declared
+}
+
+/// The services that let somebody in to some of exactly these ports of this host for a while.
 fn for_a_while<'i>(inventory: &'i Inventory, host: &Host, wish: &Wish) -> Vec<&'i Service> {
-    let declared = inventory.declared_at(host, wish.transport, wish.port);
-    let services = declared.into_iter().filter_map(|declared| match declared {
-        Declared::Service(service) if service.docs.is_for_a_while() => Some(service),
-        _ => None,
-    });
+    let services =
+        declared_at(inventory, host, wish).into_iter().filter_map(|declared| match declared {
+            Declared::Service(service) if service.docs.is_for_a_while() => Some(service),
+            _ => None,
+        });
     services.filter(|service| !is_more(inventory, service, wish)).collect()
 }
 
@@ -252,7 +276,7 @@ fn edited(service: &Service, set: Set) -> Done {
 }
 
 fn changed(path: PathBuf, service: String, change: Change) -> Done {
-    Done { path, service, change, until: None, still: Vec::new() }
+    Done { path, service, change, until: None }
 }
 
 fn here(asked: &Asked) -> Result<(Inventory, Host)> {
@@ -270,49 +294,54 @@ fn here(asked: &Asked) -> Result<(Inventory, Host)> {
 const DRAFT_ONE: &str = "draft one of what listens now, look through it, then allow: sudo portolan \
                          inventory init --inventory /etc/portolan/portolan.toml";
 
-/// The service that has this port here; refused where it is more than that.
-fn the_service<'i>(
+/// The services that have these ports here; refused where one is more than that.
+fn the_services<'i>(
     inventory: &'i Inventory,
     host: &Host,
     wish: &Wish,
-) -> Result<Option<&'i Service>> {
-    let (port, transport) = (wish.port, wish.transport);
-    let declared = inventory.declared_at(host, transport, port);
-    let mut services = declared.iter().filter_map(|declared| match declared {
+) -> Result<Vec<&'i Service>> {
+    let declared = declared_at(inventory, host, wish);
+    let services = declared.iter().filter_map(|declared| match declared {
         Declared::Service(service) if !service.docs.is_for_a_while() => Some(*service),
         _ => None,
     });
-    let Some(service) = services.next() else {
-        let is_other = |d: &&Declared<'_>| !matches!(d, Declared::Pool(_) | Declared::Service(_));
-        return match declared.iter().find(is_other) {
-            None => Ok(None),
-            Some(other) => {
-                let message = format!("{port}/{transport} is not a service's but {}", other.name());
-                Err(Fault::new(message, "change it with `portolan inventory set`"))
-            }
-        };
-    };
-    if let Some(other) = services.next() {
-        let message = format!("{} and {} both have {port}/{transport}", service.name, other.name);
-        return Err(Fault::new(message, "say which with `portolan inventory set`"));
+    let services: Vec<&Service> = services.collect();
+    fn pairs(service: &Service) -> Vec<(PortRange, Transport)> {
+        Declared::Service(service).pairs()
     }
-    if is_more(inventory, service, wish) {
+    let taken: Wanted = services.iter().flat_map(|service| pairs(service)).collect();
+    let is_other = |d: &&Declared<'_>| {
+        let is_other = !matches!(d, Declared::Pool(_) | Declared::Service(_));
+        is_other && !d.pairs().iter().all(|pair| taken.covers(*pair))
+    };
+    if let Some(other) = declared.iter().find(is_other) {
+        let own = other.pairs().into_iter().filter(|pair| wish.ports.touches(*pair));
+        let own: Wanted = own.collect();
+        let message = format!("{own} is not a service's but {}", other.name());
+        return Err(Fault::new(message, "change it with `portolan inventory set`"));
+    }
+    for (i, one) in services.iter().enumerate() {
+        let own: Wanted = pairs(one).into_iter().collect();
+        let is_shared = |other: &&&Service| pairs(other).iter().any(|pair| own.touches(*pair));
+        if let Some(other) = services[i + 1..].iter().find(is_shared) {
+            let message = format!("{} and {} both have {own}", one.name, other.name);
+            return Err(Fault::new(message, "say which with `portolan inventory set`"));
+        }
+    }
+    if let Some(service) = services.iter().find(|service| is_more(inventory, service, wish)) {
         let message =
-            format!("service {} has more than {port}/{transport} on {}", service.name, host.name);
+            format!("service {} has more than {} on {}", service.name, wish.ports, host.name);
         let hint =
             format!("portolan inventory set {} '[…]' changes all of it", key(service, "from"));
         return Err(Fault::new(message, hint));
     }
-    Ok(Some(service))
+    Ok(services)
 }
 
-/// Whether a service is more than this port on one host.
+/// Whether a service is more than these ports on one host.
 fn is_more(inventory: &Inventory, service: &Service, wish: &Wish) -> bool {
-    let is_other = |(range, transport): &(PortRange, Transport)| {
-        *transport != wish.transport || range.first() != wish.port || range.last() != wish.port
-    };
-    Declared::Service(service).pairs().iter().any(is_other)
-        || inventory.hosts_on(&service.on).len() > 1
+    let pairs = Declared::Service(service).pairs();
+    pairs.iter().any(|pair| !wish.ports.covers(*pair)) || inventory.hosts_on(&service.on).len() > 1
 }
 
 fn key(service: &Service, key: &str) -> String {
@@ -324,24 +353,30 @@ fn key(service: &Service, key: &str) -> String {
 }
 
 /// IANA's name of the port, else its number; with a number behind it where that is taken.
-fn free_name(inventory: &Inventory, wish: &Wish) -> String {
+fn free_name(inventory: &Inventory, item: Item) -> String {
     let registry = Registry::embedded();
-    let known = registry.service_name(wish.port, wish.transport).map(str::to_owned);
-    let name = known.unwrap_or_else(|| format!("port-{}-{}", wish.port, wish.transport));
+    let names = item.transports.iter().flat_map(|transport| {
+        [item.range.first(), item.range.last()].map(|port| registry.service_name(port, transport))
+    });
+    let names: Vec<Option<&str>> = names.collect();
+    let is_one = item.range.len() == 1;
+    let mut known = names.iter().flatten().copied();
+    let known = known.next().filter(|name| is_one || names.iter().all(|n| *n == Some(*name)));
+    let number = || format!("port-{}", item.to_string().replace(['/', '+'], "-"));
+    let name = known.map_or_else(number, str::to_owned);
     let names = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
     let mut free = names.filter(|name| inventory.service(name).is_none());
     free.next().unwrap_or_default()
 }
 
-fn block(name: &str, host: &Host, wish: &Wish, source: &str) -> String {
-    let (port, transport) = (wish.port, wish.transport);
+fn block(name: &str, host: &Host, item: Item, until: Option<Timestamp>, source: &str) -> String {
     let mut lines = vec![
         format!("[services.{name}]"),
         format!("on    = [{:?}]", host.name),
-        format!("ports = [\"{port}/{transport}\"]"),
+        format!("ports = [\"{item}\"]"),
         format!("from  = [{source:?}]"),
     ];
-    if let Some(until) = wish.until {
+    if let Some(until) = until {
         lines.push(format!("approved = {{ until = {until} }}"));
     }
     lines.join("\n") + "\n"

@@ -18,3 +18,4 @@ pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod source;
 pub(crate) mod tighten;
+pub(crate) mod wish;

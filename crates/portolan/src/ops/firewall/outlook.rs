@@ -1,4 +1,4 @@
-//! What an edit of the inventory changes for one port of this host: who gets in before and after, what
+//! What an edit of the inventory changes for ports of this host: who gets in before and after, what
 //! forbids it, and what holds it shut all the same.
 
 use std::net::IpAddr;
@@ -8,17 +8,18 @@ use jiff::Timestamp;
 use portolan_core::firewall::{
     Addresses, Pass, PassTraffic, Policy, RateLimit, RulePlace, Stance, Tuple, protocol_of,
 };
-use portolan_core::net::Gap;
+use portolan_core::net::{Gap, Port, PortRange, Transport};
 use portolan_core::socket::Machine;
 
 use crate::ops::inventory::{self, Asked, Loaded};
 
-use super::allow::{Edited, Wish};
+use super::allow::Edited;
 use super::judge::{Judge, Scene, Verdict, surroundings};
 use super::policy::{Asking, Intended};
 use super::precheck::{Violation, borders, violations};
+use super::wish::{Wanted, Wish};
 
-/// What becomes of a port.
+/// What becomes of the ports.
 #[derive(Debug)]
 pub(crate) struct Outlook {
     /// Who gets in as the inventory is.
@@ -54,6 +55,8 @@ pub(crate) struct Guest {
     pub(crate) door: Option<Box<str>>,
     /// Only until then.
     pub(crate) until: Option<Timestamp>,
+    /// Of the ports asked about these.
+    pub(crate) ports: Wanted,
 }
 
 /// Callers that a rule of another tool refuses.
@@ -65,6 +68,8 @@ pub(crate) struct Elsewhere {
     pub(crate) example: IpAddr,
     /// The rule, where it is known.
     pub(crate) place: Option<RulePlace>,
+    /// At which of the ports asked about; of a range it is the first and the last that are asked.
+    pub(crate) ports: Wanted,
 }
 
 /// A block that refuses some of those who would be let in.
@@ -78,10 +83,20 @@ pub(crate) struct Shut {
     pub(crate) is_whole: bool,
     /// Until when.
     pub(crate) until: Option<Timestamp>,
+    /// At which of the ports asked about.
+    pub(crate) ports: Wanted,
+}
+
+impl Guest {
+    /// Whether only the ports are others.
+    fn is_as(&self, other: &Self) -> bool {
+        (&self.who, &self.by, self.limit, &self.door, self.until)
+            == (&other.who, &other.by, other.limit, &other.door, other.until)
+    }
 }
 
 impl Outlook {
-    /// Whether nobody who would be let in gets in.
+    /// Whether nobody who would be let in gets in, at one of the ports.
     pub(crate) fn is_held_shut(&self) -> bool {
         self.shut.iter().any(|shut| shut.is_whole)
     }
@@ -102,7 +117,7 @@ pub(crate) fn outlook(
     let asking = Asking::of(&after.inventory);
     let before = asking.intended(asked, loaded)?.policy;
     let intended = asking.intended(asked, after)?;
-    let port = Called { port: wish.port.0, protocol: protocol_of(wish.transport) };
+    let port = Called { ports: &wish.ports };
     let mut found = Outlook {
         before: port.guests(&before),
         after: port.guests(&intended.policy),
@@ -122,21 +137,41 @@ pub(crate) fn outlook(
     Ok(found)
 }
 
-/// A port that is called.
-struct Called {
-    port: u16,
-    protocol: u8,
+/// Ports that are called.
+struct Called<'w> {
+    ports: &'w Wanted,
 }
 
-impl Called {
-    fn tuple(&self, source: IpAddr, destination: IpAddr) -> Tuple {
-        let (protocol, destination_port) = (self.protocol, self.port);
-        Tuple { source, destination, protocol, source_port: 50_000, destination_port }
+impl Called<'_> {
+    /// Callers of the first and the last port of each range.
+    fn tuples(&self, source: IpAddr, destination: IpAddr) -> Vec<((PortRange, Transport), Tuple)> {
+        let ends = self.ports.pairs().flat_map(|(range, transport)| {
+            let mut ends = vec![range.first(), range.last()];
+            ends.dedup();
+            ends.into_iter().map(move |port| ((range, transport), port))
+        });
+        let tuple = |((range, transport), port): ((PortRange, Transport), Port)| {
+            let (protocol, destination_port) = (protocol_of(transport), port.0);
+            let tuple =
+                Tuple { source, destination, protocol, source_port: 50_000, destination_port };
+            ((range, transport), tuple)
+        };
+        ends.map(tuple).collect()
+    }
+
+    /// Those of the ports that are meant.
+    fn among(&self, traffic: &[PassTraffic]) -> Wanted {
+        let common = self.ports.pairs().flat_map(|(range, transport)| {
+            let meant = traffic.iter().filter(move |t| t.protocol() == protocol_of(transport));
+            let meant =
+                meant.filter_map(move |t| common(t.ports().unwrap_or(PortRange::ALL), range));
+            meant.map(move |range| (range, transport))
+        });
+        common.collect()
     }
 
     fn is_of(&self, traffic: PassTraffic) -> bool {
-        let nobody = IpAddr::from([0, 0, 0, 0]);
-        traffic.covers(&self.tuple(nobody, nobody))
+        !self.among(&[traffic]).is_empty()
     }
 
     fn passes<'p>(&self, policy: &'p Policy) -> impl Iterator<Item = &'p Pass> {
@@ -148,15 +183,20 @@ impl Called {
     }
 
     fn guests(&self, policy: &Policy) -> Vec<Guest> {
-        let mut found = Vec::new();
+        let mut found: Vec<Guest> = Vec::new();
         for pass in self.passes(policy) {
+            let ports = self.among(&[pass.traffic]);
             for peers in &pass.peers {
                 let who = match &peers.interface {
                     Some(interface) => format!("{} by {interface}", peers.label).into(),
                     None => peers.label.clone(),
                 };
-                let (by, door) = (pass.name.clone(), pass.door.clone());
-                found.push(Guest { who, by, limit: pass.limit, door, until: pass.until });
+                let (by, door, ports) = (pass.name.clone(), pass.door.clone(), ports.clone());
+                let guest = Guest { who, by, limit: pass.limit, door, until: pass.until, ports };
+                match found.iter_mut().find(|known| known.is_as(&guest)) {
+                    Some(known) => known.ports = known.ports.with(&guest.ports),
+                    None => found.push(guest),
+                }
             }
         }
         found
@@ -184,8 +224,8 @@ impl Called {
     /// Those of this port that were none before.
     fn new_violations(&self, before: &Policy, after: &Policy) -> Vec<Violation> {
         let is_here = |found: &Violation| {
-            let range = found.ports;
-            range.is_none_or(|range| range.contains(portolan_core::net::Port(self.port)))
+            let own = |range: PortRange| self.ports.pairs().any(|(port, _)| port.overlaps(range));
+            found.ports.is_none_or(own)
         };
         let known = violations(before);
         let mut found = violations(after);
@@ -204,14 +244,17 @@ impl Called {
     fn shut(&self, policy: &Policy, asked_for: &Addresses) -> Vec<Shut> {
         let mut found = Vec::new();
         for block in &policy.blocks {
-            let is_meant = block.traffic.is_empty() || block.traffic.iter().any(|t| self.is_of(*t));
-            let peers = block.peers.iter().filter(|p| is_meant && p.interface.is_none());
+            let ports = match block.traffic.is_empty() {
+                true => self.ports.clone(),
+                false => self.among(&block.traffic),
+            };
+            let peers = block.peers.iter().filter(|p| !ports.is_empty() && p.interface.is_none());
             let blocked = peers.fold(Addresses::NONE, |all, p| all.with(&p.addresses));
             let left = asked_for.without(&blocked);
             let addresses = asked_for.without(&left);
             if !addresses.is_empty() {
                 let (block, until) = (block.name.clone(), block.until);
-                found.push(Shut { block, addresses, is_whole: left.is_empty(), until });
+                found.push(Shut { block, addresses, is_whole: left.is_empty(), until, ports });
             }
         }
         found
@@ -228,23 +271,51 @@ fn refused_by_others(
     let surroundings = surroundings(&mut found.gaps);
     let scene = Scene::of(&found.intended.policy, surroundings);
     let judge = Judge::new(&scene, asking.machine());
-    let verdict = |source: IpAddr| {
-        judge.callable_by(source).map(|own| judge.call(&port.tuple(source, own))).min()
+    // At how many of the addresses that can be called it is refused, and by whom first.
+    let verdicts = |source: IpAddr| {
+        let mut best: Vec<((PortRange, Transport), Verdict)> = Vec::new();
+        for own in judge.callable_by(source) {
+            for (i, (port, tuple)) in port.tuples(source, own).into_iter().enumerate() {
+                let verdict = judge.call(&tuple);
+                match best.get_mut(i) {
+                    Some((_, known)) if verdict < *known => *known = verdict,
+                    Some(_) => {}
+                    None => best.push((port, verdict)),
+                }
+            }
+        }
+        best
     };
     let mut refused: Vec<Elsewhere> = Vec::new();
     for group in groups(asked_for).iter().take(MOST_ASKED) {
-        let ends = borders(group).into_iter().map(|source| (source, verdict(source)));
-        let ends: Vec<_> = ends.collect();
-        let is_whole = ends.iter().all(|(_, verdict)| matches!(verdict, Some(Verdict::Refused(_))));
-        for (example, verdict) in ends {
-            let Some(Verdict::Refused(place)) = verdict else { continue };
-            let callers = if is_whole { words(group) } else { example.to_string() };
-            if !refused.iter().any(|known| known.callers == callers && known.place == place) {
-                refused.push(Elsewhere { callers, example, place });
+        let ends: Vec<_> = borders(group).into_iter().map(|s| (s, verdicts(s))).collect();
+        let is_refused = |verdict: &Verdict| matches!(verdict, Verdict::Refused(_));
+        for (example, verdicts) in &ends {
+            for (i, (port, verdict)) in verdicts.iter().enumerate() {
+                let Verdict::Refused(place) = verdict else { continue };
+                let is_whole = ends
+                    .iter()
+                    .all(|(_, all)| all.get(i).is_some_and(|(_, verdict)| is_refused(verdict)));
+                let callers = if is_whole { words(group) } else { example.to_string() };
+                let ports = Wanted::from_iter([*port]);
+                let is_it = |e: &&mut Elsewhere| e.callers == callers && e.place == *place;
+                match refused.iter_mut().find(is_it) {
+                    Some(known) => known.ports = known.ports.with(&ports),
+                    None => {
+                        let (place, example) = (place.clone(), *example);
+                        refused.push(Elsewhere { callers, example, place, ports });
+                    }
+                }
             }
         }
     }
     refused
+}
+
+/// The ports that two ranges share.
+fn common(one: PortRange, other: PortRange) -> Option<PortRange> {
+    let (first, last) = (one.first().max(other.first()), one.last().min(other.last()));
+    PortRange::new(first, last).ok()
 }
 
 /// Each interval by itself.

@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::place::PlaceJson;
 use super::status::duration;
 use crate::cli::args::Color;
-use crate::ops::firewall::allow::{Change, Edited, Wish};
+use crate::ops::firewall::allow::{Change, Done, Edited};
 use crate::ops::firewall::outlook::{Elsewhere, Guest, Outlook, Shut};
 use crate::ops::firewall::precheck::Violation;
+use crate::ops::firewall::wish::{Wanted, Wish};
 use crate::ops::inventory::edit::Changed;
 use crate::render::gap;
 use crate::render::json::Document;
@@ -44,24 +45,26 @@ pub(crate) enum Fate {
 /// Says all of it.
 pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Color) -> Result<()> {
     edit(screen, &shown.edited, fate)?;
-    let (port, transport, host) = (shown.wish.port, shown.wish.transport, &shown.edited.host);
-    let head = format!("{port}/{transport} on {} lets in", sanitize(host));
-    writeln!(screen, "{head}")?;
-    screen.hanging("  before: ", &guests(&shown.outlook.before, shown.outlook.is_open))?;
-    screen.hanging("  after:  ", &guests(&shown.outlook.after, shown.outlook.is_open))?;
-    for still in &shown.edited.done.still {
+    let (ports, outlook) = (&shown.wish.ports, shown.outlook);
+    let lets = if ports.pairs().count() > 1 { "let in" } else { "lets in" };
+    screen.hanging("", &format!("{ports} on {} {lets}", sanitize(&shown.edited.host)))?;
+    screen.hanging("  before: ", &guests(&outlook.before, outlook.is_open, ports))?;
+    screen.hanging("  after:  ", &guests(&outlook.after, outlook.is_open, ports))?;
+    for still in &shown.edited.still {
         screen.hanging("  still open: ", still)?;
     }
-    for Shut { block, addresses, until, .. } in &shown.outlook.refusing {
+    for Shut { block, addresses, until, ports: some, .. } in &outlook.refusing {
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
         let whom =
             if addresses.is_all() { "any".into() } else { shortened(&addresses.to_string()) };
-        screen.hanging("  but not: ", &format!("{whom}, refused by [[block]] {block}{until}"))?;
+        let at = at(some, ports);
+        screen
+            .hanging("  but not: ", &format!("{whom}{at}, refused by [[block]] {block}{until}"))?;
     }
-    shut(screen, shown.outlook)?;
-    violations(screen, &shown.outlook.violations)?;
+    shut(screen, outlook, ports)?;
+    violations(screen, &outlook.violations)?;
     screen.flush()?;
-    gap::print(&shown.outlook.gaps, color);
+    gap::print(&outlook.gaps, color);
     match fate {
         Fate::Written => next(screen, &shown.edited)?,
         Fate::Unchanged | Fate::Planned => {}
@@ -75,25 +78,28 @@ pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Co
 
 /// What stands in the inventory now, or would.
 fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
-    let done = &edited.done;
-    let path = sanitize(&done.path.display().to_string()).to_string();
-    let service = sanitize(&done.service).to_string();
     let is = if fate == Fate::Written { "is" } else { "would be" };
-    match done.change {
-        Change::Written => writeln!(screen, "{path}: service {service} {is} written")?,
-        Change::Changed => writeln!(screen, "{path}: `from` of service {service} {is} changed")?,
-        Change::Approved => writeln!(
-            screen,
-            "{path}: service {service}, only observed so far, {is} approved for this source alone"
-        )?,
-        Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
-        Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} {is} written")?,
-        Change::NotDeclared => writeln!(screen, "{path}: no service lets anybody in there")?,
+    for done in &edited.done {
+        let path = sanitize(&done.path.display().to_string()).to_string();
+        let service = sanitize(&done.service).to_string();
+        match done.change {
+            Change::Written => writeln!(screen, "{path}: service {service} {is} written")?,
+            Change::Changed => {
+                writeln!(screen, "{path}: `from` of service {service} {is} changed")?
+            }
+            Change::Approved => writeln!(
+                screen,
+                "{path}: service {service}, only observed so far, {is} approved for this source alone"
+            )?,
+            Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
+            Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} {is} written")?,
+            Change::NotDeclared => writeln!(screen, "{path}: no service lets anybody in there")?,
+        }
     }
     for file in edited.draft.changed() {
         lines(screen, file)?;
     }
-    if let Some(until) = done.until {
+    if let Some(until) = edited.done.iter().find_map(|done| done.until) {
         writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
     }
     Ok(())
@@ -101,27 +107,71 @@ fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
 
 /// The lines that go and those that come.
 fn lines(screen: &mut Screen, file: &Changed) -> Result<()> {
-    let (before, after): (Vec<&str>, Vec<&str>) =
-        (file.before.lines().collect(), file.after.lines().collect());
-    let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
-    let rest = before.len().min(after.len()) - same;
-    let ends = before.iter().rev().zip(after.iter().rev()).take(rest);
-    let end = ends.take_while(|(a, b)| a == b).count();
-    let parts = [("-", &before[same..before.len() - end]), ("+", &after[same..after.len() - end])];
-    for (sign, part) in parts {
-        for line in part.iter().filter(|line| !line.trim().is_empty()).take(MOST_LINES) {
-            writeln!(screen, "  {sign} {}", sanitize(line))?;
-        }
-        if part.len() > MOST_LINES {
-            writeln!(screen, "  {sign} and {} more lines", part.len() - MOST_LINES)?;
-        }
+    let all = edits(&file.before, &file.after);
+    let told = all.iter().filter(|(_, line)| !line.trim().is_empty()).collect::<Vec<_>>();
+    for (sign, line) in told.iter().take(MOST_LINES) {
+        writeln!(screen, "  {sign} {}", sanitize(line))?;
+    }
+    if told.len() > MOST_LINES {
+        writeln!(screen, "  and {} more lines", told.len() - MOST_LINES)?;
     }
     Ok(())
 }
 
+/// Each line that goes (`-`) or comes (`+`), in the file's order.
+fn edits<'t>(before: &'t str, after: &'t str) -> Vec<(char, &'t str)> {
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        (before.lines().collect(), after.lines().collect());
+    let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+    let rest = before.len().min(after.len()) - same;
+    let ends = before.iter().rev().zip(after.iter().rev()).take(rest);
+    let end = ends.take_while(|(a, b)| a == b).count();
+    let (old, new) = (&before[same..before.len() - end], &after[same..after.len() - end]);
+    let common = common(old, new);
+    let (mut i, mut j, mut found) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        let is_old = i < old.len();
+        if is_old && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if is_old && (j == new.len() || common(i + 1, j) >= common(i, j + 1)) {
+            found.push(('-', old[i]));
+            i += 1;
+        } else {
+            found.push(('+', new[j]));
+            j += 1;
+        }
+    }
+    found
+}
+
+/// How many lines the rest of `old` from one line on, and of `new` from another on, have in common in the
+/// same order. Of texts that differ in very much it is not asked: then all of one is before the other.
+fn common(old: &[&str], new: &[&str]) -> impl Fn(usize, usize) -> u32 {
+    let width = new.len() + 1;
+    let is_small = (old.len() + 1).saturating_mul(width) <= MOST_COMPARED;
+    let mut table = vec![0_u32; if is_small { (old.len() + 1) * width } else { 0 }];
+    for i in (0..if is_small { old.len() } else { 0 }).rev() {
+        for j in (0..new.len()).rev() {
+            table[i * width + j] = match old[i] == new[j] {
+                true => table[(i + 1) * width + j + 1] + 1,
+                false => table[(i + 1) * width + j].max(table[i * width + j + 1]),
+            };
+        }
+    }
+    move |i, j| table.get(i * width + j).copied().unwrap_or_default()
+}
+
+/// Sixteen megabytes of counts.
+const MOST_COMPARED: usize = 4_000_000;
+
 const MOST_LINES: usize = 12;
 
-fn guests(guests: &[Guest], is_open: bool) -> String {
+/// At which ports, where it is not at all that were asked about.
+fn at(ports: &Wanted, asked: &Wanted) -> String {
+    if ports.is_same(asked) { String::new() } else { format!(" at {ports}") }
+}
+
+fn guests(guests: &[Guest], is_open: bool, asked: &Wanted) -> String {
     if is_open {
         return "everybody whom nothing refuses: `firewall.input` of this host is \"accept\""
             .to_owned();
@@ -129,7 +179,8 @@ fn guests(guests: &[Guest], is_open: bool) -> String {
     if guests.is_empty() {
         return "nobody".to_owned();
     }
-    let shown = guests.iter().take(MOST_GUESTS).map(guest).collect::<Vec<_>>().join("; ");
+    let shown = guests.iter().take(MOST_GUESTS).map(|one| guest(one, asked));
+    let shown = shown.collect::<Vec<_>>().join("; ");
     match guests.len().saturating_sub(MOST_GUESTS) {
         0 => shown,
         more => format!("{shown}; and {more} more"),
@@ -138,8 +189,8 @@ fn guests(guests: &[Guest], is_open: bool) -> String {
 
 const MOST_GUESTS: usize = 12;
 
-fn guest(guest: &Guest) -> String {
-    let mut words = format!("{} by {}", guest.who, guest.by);
+fn guest(guest: &Guest, asked: &Wanted) -> String {
+    let mut words = format!("{} by {}{}", guest.who, guest.by, at(&guest.ports, asked));
     if let Some(limit) = guest.limit {
         words.push_str(&format!(", at most {} in {}", limit.count, duration(limit.per)));
     }
@@ -153,17 +204,18 @@ fn guest(guest: &Guest) -> String {
 }
 
 /// What refuses them all the same.
-fn shut(screen: &mut Screen, outlook: &Outlook) -> Result<()> {
-    for Shut { block, addresses, is_whole, until } in &outlook.shut {
+fn shut(screen: &mut Screen, outlook: &Outlook, asked: &Wanted) -> Result<()> {
+    for Shut { block, addresses, is_whole, until, ports } in &outlook.shut {
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
         let some = if *is_whole { "" } else { " of them" };
         let whom = shortened(&addresses.to_string());
-        let text = format!("[[block]] {block} refuses {whom}{some}{until}");
+        let text = format!("[[block]] {block} refuses {whom}{some}{}{until}", at(ports, asked));
         screen.hanging(STILL_SHUT, &text)?;
     }
-    for Elsewhere { callers: source, place, .. } in &outlook.refused {
+    for Elsewhere { callers: source, place, ports, .. } in &outlook.refused {
         let place = place.as_ref().map_or_else(|| "another table".to_owned(), ToString::to_string);
-        let text = format!("{source} is refused by {place}, which no rule of ours can open");
+        let at = at(ports, asked);
+        let text = format!("{source} is refused{at} by {place}, which no rule of ours can open");
         screen.hanging(STILL_SHUT, &text)?;
     }
     Ok(())
@@ -199,29 +251,26 @@ fn next(screen: &mut Screen, edited: &Edited) -> Result<()> {
 
 /// The same as one document.
 pub(crate) fn json(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result<()> {
-    let (done, outlook) = (&shown.edited.done, shown.outlook);
+    let outlook = shown.outlook;
+    let changes: Vec<ChangeJson<'_>> = shown.edited.done.iter().map(ChangeJson::from).collect();
+    let first = changes.iter().find(|one| one.change != "unchanged").or(changes.first());
+    let one = shown.wish.ports.one();
     let body = Body {
         host: &shown.edited.host,
-        port: shown.wish.port.0,
-        transport: shown.wish.transport.as_str(),
-        file: done.path.display().to_string(),
-        service: Some(done.service.as_str()).filter(|name| !name.is_empty()),
-        change: match done.change {
-            Change::Written => "written",
-            Change::Changed => "changed",
-            Change::Approved => "approved",
-            Change::Unchanged => "unchanged",
-            Change::Refused => "refused",
-            Change::NotDeclared => "not-declared",
-        },
+        port: one.map(|(port, _)| port.0),
+        transport: one.map(|(_, transport)| transport.as_str()),
+        ports: texts(&shown.wish.ports),
+        file: first.map(|first| first.file.clone()).unwrap_or_default(),
+        service: first.and_then(|first| first.service),
+        change: first.map_or("unchanged", |first| first.change),
         outcome: match fate {
             Fate::Written => "written",
             Fate::Unchanged => "unchanged",
             Fate::Planned => "planned",
             Fate::Refused => "refused",
         },
-        until: done.until.map(|day| day.to_string()),
-        still: &done.still,
+        until: shown.edited.done.iter().find_map(|done| done.until).map(|day| day.to_string()),
+        still: &shown.edited.still,
         is_open: outlook.is_open,
         before: outlook.before.iter().map(GuestJson::from).collect(),
         after: outlook.after.iter().map(GuestJson::from).collect(),
@@ -234,18 +283,28 @@ pub(crate) fn json(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result
                 source: refused.example.to_string(),
                 callers: &refused.callers,
                 by: refused.place.as_ref().map(PlaceJson::from),
+                ports: texts(&refused.ports),
             })
             .collect(),
+        changes,
     };
     screen.json(&Document::new("firewall-edit", body, &outlook.gaps))?;
     Ok(screen.flush()?)
 }
 
+fn texts(ports: &Wanted) -> Vec<String> {
+    ports.items().iter().map(ToString::to_string).collect()
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     host: &'a str,
-    port: u16,
-    transport: &'static str,
+    /// The port, where it is a single one of one transport.
+    port: Option<u16>,
+    transport: Option<&'static str>,
+    /// All of them, as the inventory writes them.
+    ports: Vec<String>,
+    /// Of the first of `changes` that changes something.
     file: String,
     service: Option<&'a str>,
     change: &'static str,
@@ -267,6 +326,30 @@ struct Body<'a> {
     blocks: Vec<BlockJson<'a>>,
     /// Rules of other tools that refuse some of them all the same.
     refused_by: Vec<RefusedJson<'a>>,
+    /// What becomes of each service.
+    changes: Vec<ChangeJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'a> {
+    file: String,
+    service: Option<&'a str>,
+    change: &'static str,
+}
+
+impl<'a> From<&'a Done> for ChangeJson<'a> {
+    fn from(done: &'a Done) -> Self {
+        let change = match done.change {
+            Change::Written => "written",
+            Change::Changed => "changed",
+            Change::Approved => "approved",
+            Change::Unchanged => "unchanged",
+            Change::Refused => "refused",
+            Change::NotDeclared => "not-declared",
+        };
+        let service = Some(done.service.as_str()).filter(|name| !name.is_empty());
+        Self { file: done.path.display().to_string(), service, change }
+    }
 }
 
 #[derive(Serialize)]
@@ -276,6 +359,8 @@ struct GuestJson<'a> {
     limit: Option<String>,
     door: Option<&'a str>,
     until: Option<String>,
+    /// Of the ports asked about these.
+    ports: Vec<String>,
 }
 
 impl<'a> From<&'a Guest> for GuestJson<'a> {
@@ -286,6 +371,7 @@ impl<'a> From<&'a Guest> for GuestJson<'a> {
             limit: guest.limit.map(|l| format!("{}/{}", l.count, duration(l.per))),
             door: guest.door.as_deref(),
             until: guest.until.map(|until| until.to_string()),
+            ports: texts(&guest.ports),
         }
     }
 }
@@ -310,6 +396,7 @@ struct BlockJson<'a> {
     /// Whether these are all whom the change lets in; everybody for a block that it adds.
     whole: bool,
     until: Option<String>,
+    ports: Vec<String>,
 }
 
 impl<'a> From<&'a Shut> for BlockJson<'a> {
@@ -319,6 +406,7 @@ impl<'a> From<&'a Shut> for BlockJson<'a> {
             sources: row.addresses.to_string(),
             whole: row.is_whole,
             until: row.until.map(|until| until.to_string()),
+            ports: texts(&row.ports),
         }
     }
 }
@@ -330,4 +418,19 @@ struct RefusedJson<'a> {
     /// All of the callers that were asked about: a network, a range, `IPv4`, `IPv6`.
     callers: &'a str,
     by: Option<PlaceJson>,
+    ports: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::edits;
+
+    #[test]
+    fn only_the_lines_that_changed_are_told() {
+        let found = edits("a\nb\nc\nd\n", "a\nB\nc\nd\nb\ne\n");
+        assert_eq!(found, [('-', "b"), ('+', "B"), ('+', "b"), ('+', "e")]);
+        assert_eq!(edits("a\nb\nc\n", "a\nc\n"), [('-', "b")]);
+        assert_eq!(edits("", "a\n"), [('+', "a")]);
+        assert_eq!(edits("a\n", "a\n"), []);
+    }
 }

@@ -66,6 +66,52 @@ fn what_is_allowed_stands_in_the_inventory_and_nothing_else_changes() {
 }
 
 #[test]
+fn each_item_of_a_list_is_written_as_a_service_of_its_own() {
+    let (text, said) = edited("allow 443,6000-6007/tcp 53/tcp+udp 80/tcp --from 198.51.100.7", 0);
+    let added: Vec<&str> = text.lines().filter(|l| l.starts_with("ports")).collect();
+    let expected = ["[\"443/tcp\"]", "[\"6000-6007/tcp\"]", "[\"53/tcp+udp\"]"];
+    assert_eq!(added[3..], expected.map(|ports| format!("ports = {ports}")), "{text}");
+    assert!(text.contains("[services.domain]") && text.contains("\"any\", \"198.51.100.7\""));
+    for line in [
+        "443/tcp, 6000-6007/tcp, 53/tcp+udp, 80/tcp on box let in",
+        "service x11 is written",
+        "  +   \"any\", \"198.51.100.7\"\n  + [services.https]",
+        "  before: 192.0.2.0/24, any by web at 80/tcp\n",
+        "198.51.100.7 by domain at 53/tcp+udp",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    let (_, said) = edited("allow 443/tcp,6000:6007/tcp --from any", 2);
+    assert!(said.contains("with a hyphen: 6000-6007/tcp"), "{said}");
+    let (text, _) = edited("allow 80/tcp,8080 --from 198.51.100.7", 2);
+    assert_eq!(text, SITE, "all of it or nothing");
+}
+
+#[test]
+fn a_list_that_names_all_of_a_service_changes_that_service() {
+    let (text, said) = edited("allow 8080-8090/tcp --from 198.51.100.7", 0);
+    assert!(text.contains("from = [\"any\", \"198.51.100.7\"]"), "{text}");
+    assert!(text.contains("ports = [\"8082-8090/tcp\"]"), "what is left is written: {said}");
+    let (text, _) = edited("deny 8080,8081,80/tcp", 0);
+    assert_eq!(text.matches("from = []").count(), 1, "{text}");
+    assert!(!text.contains("\"any\""), "{text}");
+    let (text, said) = edited("deny 80,443/tcp --from 192.0.2.7 --until 2h", 0);
+    assert!(text.contains("ports = [\"80/tcp\", \"443/tcp\"]"), "{text}");
+    assert!(said.contains("a [[block]] of 80/tcp, 443/tcp is written"), "{said}");
+}
+
+#[test]
+fn the_json_of_a_list_tells_every_service_and_at_which_ports_a_block_holds_it_shut() {
+    let block = "[[block]]\nfrom = [\"198.51.100.7\"]\nports = [\"443/tcp\"]\nreason = \"abuse\"\n";
+    let site = format!("{SITE}{block}");
+    let (_, _, said) = told(&site, "allow 80,443/tcp --from 198.51.100.7", 1);
+    assert_eq!((&said["port"], &said["ports"]), (&Value::Null, &json!(["80/tcp", "443/tcp"])));
+    let changes = said["changes"].as_array().unwrap().iter().map(|one| &one["service"]);
+    assert_eq!(changes.collect::<Vec<_>>(), ["web", "https"]);
+    assert_eq!(said["blocks"][0]["ports"], json!(["443/tcp"]), "{said}");
+}
+
+#[test]
 fn what_is_denied_goes_and_comments_stay() {
     let (text, _) = edited("deny 80/tcp --from any", 0);
     assert_eq!(text, SITE.replace("\"any\"\n]\n[services.both]", "\n]\n[services.both]"));
@@ -212,7 +258,7 @@ fn what_a_block_still_holds_shut_is_told() {
     let (_, _, said) = told(&site, "allow 443/tcp --from 198.51.100.7", 1);
     assert_eq!(
         said["blocks"],
-        json!([{"block": "abuse", "sources": "198.51.100.7", "whole": true, "until": null}])
+        json!([{"block": "abuse", "sources": "198.51.100.7", "whole": true, "until": null, "ports": ["443/tcp"]}])
     );
     let (_, _, said) = told(&site, "allow 443/tcp --from 198.51.100.0/24", 0);
     assert_eq!(

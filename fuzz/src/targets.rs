@@ -36,6 +36,7 @@ use portolan_core::wire::extended_error::{ExtendedError, Origin};
 use portolan_core::wire::genetlink;
 use portolan_core::wire::ipv4::Ipv4;
 use portolan_core::wire::ipv6::Ipv6;
+use portolan_core::wire::lease::Named;
 use portolan_core::wire::neighbour::Neighbour;
 use portolan_core::wire::netlink::{self, Payload};
 use portolan_core::wire::nftrace::TraceEvent;
@@ -165,6 +166,7 @@ pub fn dns(bytes: &[u8]) {
     let name = text.lines().next().unwrap_or_default();
     assert!(!conf.candidates(name).is_empty());
     let _ = (resolver::in_hosts(&text, name), resolver::name_sources(&text));
+    assert!(Named::parse(&text).time.len() <= text.len());
     if let Ok(name) = DomainName::parse(name) {
         let question = portolan_core::wire::dns::query(1, &name, RecordKind::A);
         assert!(question.len() <= 512, "a question fits UDP");

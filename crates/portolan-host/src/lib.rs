@@ -38,6 +38,7 @@ pub mod processes;
 pub mod random;
 pub mod resolve;
 pub mod route;
+pub mod servers;
 pub mod signals;
 pub mod sockets;
 pub mod terminal;

@@ -38,7 +38,7 @@ pub use host::{
 pub use identify::IdentifyError;
 pub use notation::duration;
 pub use place::{Located, Location, Place, SourceFile};
-pub use policy::Resolutions;
+pub use policy::{CutOff, Resolutions, Server, ServerRole};
 pub use port_spec::PortSpec;
 pub use problem::{Problem, Refused};
 pub use query::Declared;

@@ -13,6 +13,7 @@ pub mod genetlink;
 pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
+pub mod lease;
 pub mod neighbour;
 pub mod netlink;
 pub mod nftrace;

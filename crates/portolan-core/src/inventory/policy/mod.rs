@@ -7,6 +7,7 @@
 //! what was established before.
 
 mod base;
+mod cut_off;
 mod forwards;
 mod peers;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::matrix::{Matrix, Outgoing, Reason, Row, Subject, Traffic};
 use super::{
     Documentation, Door, DoorMethod, End, FirewallDefault, ForwardVia, Helper, Host, Inventory,
-    NetworkExtent, Rate, Service, Source,
+    Location, NetworkExtent, Rate, Service, Source,
 };
 use crate::firewall::{
     Addresses, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers, Policy,
@@ -29,6 +30,8 @@ use crate::firewall::{
 };
 use crate::net::{Prefix, Transport};
 use crate::socket::Machine;
+
+pub use cut_off::{CutOff, Server, ServerRole};
 
 /// What had to be asked of the machine, of resolvers and of the calendar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Resolutions {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// The name servers the machine asks.
     pub resolvers: Vec<IpAddr>,
+    /// Whom the machine relies on for other things, and these again: only [`Inventory::cut_off`] asks.
+    pub servers: Vec<Server>,
     /// What time it is, for what ends. `None`: nothing has ended.
     pub now: Option<Timestamp>,
 }
@@ -271,6 +276,11 @@ impl<'a> Making<'a> {
     }
 
     fn blocks(&mut self) -> Vec<Block> {
+        self.blocks_with_places().into_iter().map(|(block, _)| block).collect()
+    }
+
+    /// The same with the line each stands at.
+    fn blocks_with_places(&mut self) -> Vec<(Block, Location)> {
         let inventory = self.inventory;
         let mut blocks = Vec::new();
         let is_here =
@@ -287,7 +297,7 @@ impl<'a> Making<'a> {
                 block.ports.iter().flat_map(|spec| super::matrix::traffic_of(&spec.value));
             let traffic: Vec<PassTraffic> = refused.map(traffic).collect();
             let until = block.until.map(End::moment);
-            blocks.push(Block { name: name.into(), peers, traffic, until });
+            blocks.push((Block { name: name.into(), peers, traffic, until }, block.at.clone()));
         }
         blocks
     }

@@ -17,6 +17,8 @@ pub(crate) fn run(global: &Global) -> Result<Exit> {
         render::firewall::compile::text(&mut screen, &intended)?;
         let notes = intended.policy.notes.iter();
         notes.for_each(|note| render::gap::warning(note, global.color));
+        let cut_off = render::firewall::cut_off::sentences(&intended);
+        cut_off.iter().for_each(|one| render::gap::warning(one, global.color));
         render::gap::print(&intended.gaps, global.color);
     }
     Ok(Exit::Yes)

@@ -1,7 +1,6 @@
 //! The policy of this machine: its part of the inventory, with names resolved and the machine asked.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
 use std::panic;
 use std::thread;
@@ -9,13 +8,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::firewall::Policy;
-use portolan_core::inventory::{Inventory, Resolutions};
+use portolan_core::inventory::{CutOff, Inventory, Resolutions, Server, ServerRole};
 use portolan_core::net::{Gap, Why};
 use portolan_core::socket::Machine;
 use portolan_core::wire::dns::RecordKind;
-use portolan_core::wire::resolver::ResolvConf;
 use portolan_host::lookup::{self, Wish};
-use portolan_host::{clock, machine};
+use portolan_host::{clock, machine, servers};
 
 use crate::fault::Fault;
 use crate::ops::inventory::{self, Asked, Loaded};
@@ -27,6 +25,8 @@ pub(crate) struct Intended {
     pub(crate) loaded: Loaded,
     /// What follows from it for this host.
     pub(crate) policy: Policy,
+    /// Whom the machine relies on and blocks keep from answering; of this machine alone.
+    pub(crate) cut_off: Vec<CutOff>,
     /// What could not be found out, and so is not in the policy.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -52,9 +52,11 @@ impl Asking {
     pub(crate) fn of(inventory: &Inventory) -> Self {
         let mut gaps = Vec::new();
         let machine = machine::read().into_value(&mut gaps);
+        let resolvers = servers::resolvers();
         let resolutions = Resolutions {
             names: resolve(&inventory.names_to_resolve()),
-            resolvers: resolvers(),
+            servers: servers(&machine, &resolvers),
+            resolvers,
             now: Some(clock::now()),
             machine,
         };
@@ -84,7 +86,11 @@ impl Asking {
             gaps.push(Gap::aside(what, Why::NotLooked, "compile it there, to be sure"));
         }
         gaps.extend(policy.notes.iter().map(|note| Gap::aside(note.as_str(), Why::NotLooked, "")));
-        Ok(Intended { policy, gaps, loaded })
+        let cut_off = match is_here {
+            true => loaded.inventory.cut_off(host, &self.resolutions),
+            false => Vec::new(),
+        };
+        Ok(Intended { policy, cut_off, gaps, loaded })
     }
 }
 
@@ -114,18 +120,21 @@ const AT_ONCE: usize = 16;
 /// How long a name is waited for.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The servers this machine asks, and where that is a server of its own, those that one asks
-/// (systemd-resolved.service(8) writes them there).
-fn resolvers() -> Vec<IpAddr> {
-    let servers = |path: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        ResolvConf::parse(&text).servers.into_iter().map(|server| server.address)
-    };
-    let mut found: Vec<IpAddr> = servers("/etc/resolv.conf").collect();
-    if found.iter().any(IpAddr::is_loopback) {
-        found.extend(servers("/run/systemd/resolve/resolv.conf"));
-    }
-    found.sort();
-    found.dedup();
-    found
+/// Whom this machine relies on, itself not among them.
+fn servers(machine: &Machine, resolvers: &[IpAddr]) -> Vec<Server> {
+    let (leases, time) = servers::named();
+    let groups = [
+        (ServerRole::Names, resolvers.to_vec()),
+        (ServerRole::Time, time),
+        (ServerRole::Lease, leases),
+        (ServerRole::Router, servers::gateways()),
+    ];
+    let all = groups.into_iter().flat_map(|(role, found)| {
+        found.into_iter().map(move |address| Server { role, address: address.to_canonical() })
+    });
+    let is_own = |address: IpAddr| address.is_loopback() || machine.has_address(address);
+    let mut all: Vec<Server> = all.filter(|server| !is_own(server.address)).collect();
+    all.sort();
+    all.dedup();
+    all
 }

@@ -82,19 +82,17 @@ fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
     for done in &edited.done {
         let path = sanitize(&done.path.display().to_string()).to_string();
         let service = sanitize(&done.service).to_string();
-        match done.change {
-            Change::Written => writeln!(screen, "{path}: service {service} {is} written")?,
-            Change::Changed => {
-                writeln!(screen, "{path}: `from` of service {service} {is} changed")?
-            }
-            Change::Approved => writeln!(
-                screen,
-                "{path}: service {service}, only observed so far, {is} approved for this source alone"
-            )?,
-            Change::Unchanged => writeln!(screen, "{path}: service {service} says so already")?,
-            Change::Refused => writeln!(screen, "{path}: a [[block]] of {service} {is} written")?,
-            Change::NotDeclared => writeln!(screen, "{path}: no service lets anybody in there")?,
-        }
+        let what = match done.change {
+            Change::Written => format!("service {service} {is} written"),
+            Change::Changed => format!("`from` of service {service} {is} changed"),
+            Change::Approved => format!(
+                "service {service}, only observed so far, {is} approved for this source alone"
+            ),
+            Change::Unchanged => format!("service {service} says so already"),
+            Change::Refused => format!("a [[block]] of {service} {is} written"),
+            Change::NotDeclared => "no service lets anybody in there".to_owned(),
+        };
+        writeln!(screen, "{path}: {what}")?;
     }
     for file in edited.draft.changed() {
         lines(screen, file)?;

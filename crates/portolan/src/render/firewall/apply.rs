@@ -14,6 +14,7 @@ use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
 use crate::render::firewall::apply_life::{self, MissingJson};
 use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
+use crate::render::firewall::cut_off::{self, CutOffJson};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
 use crate::render::gap;
@@ -76,6 +77,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     violations(screen, &plan.precheck.violations)?;
     proved_violations(screen, plan.precheck.proven.as_ref())?;
     apply_life::text(screen, &plan.precheck.missing)?;
+    cut_off::text(screen, &plan.intended)?;
     cut(screen, &plan.precheck.cut)?;
     apply_multicast::text(screen, &plan.precheck.multicast)?;
     untracked(screen, plan.precheck.untracked)?;
@@ -333,6 +335,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         access: found.access.iter().map(AccessJson::from).collect(),
         violations: found.violations.iter().map(ViolationJson::from).collect(),
         missing: found.missing.iter().map(MissingJson::from).collect(),
+        cut_off: cut_off::json(&plan.intended),
         cut: found.cut.iter().map(CutJson::from).collect(),
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
@@ -366,6 +369,8 @@ struct Body<'a> {
     access: Vec<AccessJson>,
     violations: Vec<ViolationJson<'a>>,
     missing: Vec<MissingJson>,
+    /// Servers that the machine relies on and blocks refuse.
+    cut_off: Vec<CutOffJson<'a>>,
     cut: Vec<CutJson>,
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,

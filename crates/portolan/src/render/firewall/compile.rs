@@ -7,6 +7,7 @@ use portolan_core::firewall;
 use serde::Serialize;
 
 use crate::ops::firewall::policy::Intended;
+use crate::render::firewall::cut_off::{self, CutOffJson};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 
@@ -25,6 +26,7 @@ pub(crate) fn json(screen: &mut Screen, intended: &Intended) -> Result<()> {
         inventory: intended.loaded.path.display().to_string(),
         hash: script.hash(),
         resolved: resolved.map(|(what, found)| Resolved { what, found }).collect(),
+        cut_off: cut_off::json(intended),
         script: script.to_string(),
     };
     screen.json(&Document::new("firewall-compile", body, &intended.gaps))?;
@@ -37,6 +39,8 @@ struct Body<'a> {
     inventory: String,
     hash: String,
     resolved: Vec<Resolved<'a>>,
+    /// Servers that the machine relies on and blocks refuse.
+    cut_off: Vec<CutOffJson<'a>>,
     script: String,
 }
 

@@ -8,6 +8,7 @@ mod apply_multicast;
 pub(crate) mod block;
 pub(crate) mod compile;
 pub(crate) mod confirm;
+pub(crate) mod cut_off;
 pub(crate) mod diff;
 mod feature;
 pub(crate) mod lint;

@@ -151,3 +151,48 @@ fn a_session_whose_answers_do_not_leave_is_lost() {
     let session = ("192.0.2.1".to_owned(), "lost".to_owned(), Value::from("answers"));
     assert_eq!(verdicts(&plan), [session]);
 }
+
+/// The block refuses the answers, whatever the base rows let out; without it names are looked up.
+#[test]
+fn a_block_that_has_the_only_resolver_and_the_gateway_in_it_is_told_with_its_line() {
+    require_root!();
+    let stage = stage();
+    stage.here.ip("route add default via 192.0.2.1");
+    let resolver = stage.inventory("").with_file_name("resolv.conf");
+    std::fs::write(&resolver, "nameserver 192.0.2.1\n").unwrap();
+    let mount = format!("mount --bind {} /etc/resolv.conf; exec \"$@\"", resolver.display());
+    let through = ["unshare", "-m", "sh", "-c", &mount, "sh"];
+    let block = "[[block]]\nfrom = [\"192.0.2.0/29\"]\nreason = \"strangers\"\n";
+    let text = site("egress = \"drop\"", &format!("{V4}{block}"));
+    let plan = stage.apply(&text, "--dry-run --json").through(through).run().expect_code(0).json();
+    let cut: Vec<&Value> = plan["cut_off"].as_array().unwrap().iter().collect();
+    assert_eq!(cut.len(), 2, "{plan}");
+    assert_eq!((&cut[0]["role"], &cut[0]["last"]), (&"names".into(), &true.into()), "{plan}");
+    assert_eq!((&cut[1]["role"], &cut[1]["location"]["line"]), (&"router".into(), &8.into()));
+    let said = stage.apply(&text, "--dry-run").through(through).run().expect_code(0).stdout;
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("portolan.toml:8) refuses the answers of 192.0.2.1, the only DNS"),
+        "{said}"
+    );
+    let line = format!("compile --host box --inventory {}", stage.inventory(&text).display());
+    let ran = stage.firewall(&line, SSH).through(through).run().expect_code(0);
+    assert!(ran.stderr.contains("warning: [[block]] strangers ("), "{}", ran.stderr);
+    let text = text.replace("192.0.2.0/29", "198.51.100.0/24");
+    let plan = stage.apply(&text, "--dry-run --json").through(through).run().expect_code(0).json();
+    assert_eq!(plan["cut_off"], Value::Array(Vec::new()), "{plan}");
+    // It is so: the answer of a server that the base row lets this machine ask does not arrive.
+    let text = text.replace("198.51.100.0/24", "192.0.2.0/29");
+    stage.apply(&text, "--detach --timeout 10m").through(through).run().expect_code(0);
+    let server = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((\"192.0.2.1\", 53))\n\
+                  s.settimeout(9); data, peer = s.recvfrom(99); s.sendto(data, peer); print(len(data))";
+    let asks = "import time; time.sleep(0.5)\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                s.settimeout(2); s.sendto(b'name', (\"192.0.2.1\", 53))\n\
+                try: print(s.recv(99))\nexcept TimeoutError: print('silence')";
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| stage.far.python(server).said.clone());
+        assert_eq!(stage.here.python(asks).said, "silence");
+        assert_eq!(served.join().unwrap(), "4", "the question left");
+    });
+    stage.firewall("rollback", SSH).run().expect_code(0);
+}

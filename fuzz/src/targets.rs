@@ -15,7 +15,6 @@ use portolan_core::firewall::{
 };
 use portolan_core::inventory::edit::{self, EditError};
 use portolan_core::inventory::file::{Loading, Path, Want};
-use portolan_core::nat::{Destination, RuleFamily, Translations};
 use portolan_core::net::{Endpoint, Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, import, port_set};
 use portolan_core::scan::TargetSet;
@@ -67,7 +66,6 @@ pub const ALL: &[(&str, Target)] = &[
     ("iana_csv", iana_csv),
     ("iana_xml", iana_xml),
     ("registry_table", registry_table),
-    ("nat", nat),
     ("nft_json", nft_json),
     ("iptables_save", iptables_save),
     ("firewall_walk", firewall_walk),
@@ -386,20 +384,6 @@ pub fn registry_table(bytes: &[u8]) {
     let _ = registry.assignments_of(Port(80));
     let _ = registry.by_name("http");
     let _ = registry.search("time server");
-}
-
-/// Rules that translate: nft's JSON, or what iptables-save prints.
-pub fn nat(bytes: &[u8]) {
-    let saved = Translations::from_iptables_save(&String::from_utf8_lossy(bytes), RuleFamily::Ip);
-    let translations = Translations::from_nft(bytes).unwrap_or_default().with(saved);
-    let here = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10))];
-    for (address, port) in [(Ipv4Addr::UNSPECIFIED, 80), (Ipv4Addr::LOCALHOST, 8080)] {
-        let to = Destination::new(Transport::Tcp, address.into(), false, Port(port), here);
-        for diversion in translations.diverting(&to) {
-            assert!(translations.rules().any(|rule| rule == diversion.rule), "a rule of these");
-            let _ = diversion.target.to_string();
-        }
-    }
 }
 
 /// What nft lists as JSON, the list of hooks, and what `ip -j` prints.

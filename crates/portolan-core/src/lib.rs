@@ -10,8 +10,7 @@
 //! 4  inventory                   the intent: the user's file, and a draft of it
 //! 3  scan                        act: what to send next, what the answers mean
 //! 2  registry  socket            facts: what a number means, who holds it here,
-//!    firewall                    what lets it through,
-//!    container nat               what publishes it, what takes its traffic away
+//!    container firewall          what publishes it, what lets it through or takes it away
 //! 1  wire                        bytes ⇄ values, one file per format
 //! 0  net                         the words
 //! ```
@@ -22,7 +21,6 @@ pub mod container;
 pub mod diagnose;
 pub mod firewall;
 pub mod inventory;
-pub mod nat;
 pub mod net;
 pub mod reach;
 pub mod registry;

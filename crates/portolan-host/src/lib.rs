@@ -27,7 +27,6 @@ pub mod machine;
 pub mod multicast;
 pub mod namespace;
 pub mod netlink;
-pub mod nft;
 pub mod options;
 pub mod owners;
 pub mod packet_trace;

@@ -1,14 +1,15 @@
 //! What rules themselves tell of a machine nothing else is known of: interfaces and addresses they name,
-//! ports they translate. Used for saved rules only, and for finding ports that no socket holds.
+//! ports they translate. Used for saved rules, and for ports that no socket holds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::{
     Chain, ChainKind, Direction, Effect, Element, ElementValue, Expression, Field, Hook, Match,
-    Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide, Value,
+    Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide, Value, protocol_of,
 };
-use crate::net::{Port, Transport};
+use crate::net::{Port, PortRange, PortSet, Transport};
 
+use super::diversion::HOOKS;
 use super::handed::{Handing, transports};
 
 /// The interfaces that packets of other machines might come in by, as far as rules name them. Bridges of
@@ -139,13 +140,10 @@ fn address(number: u128, is_v6: bool) -> Option<IpAddr> {
 /// it; of ranges and maps the first few.
 pub(super) fn translated_ports(ruleset: &Ruleset) -> Vec<(Option<u8>, u16)> {
     let mut found = Vec::new();
-    for (table, _, rule) in rules(ruleset).filter(|(table, chain, rule)| {
-        let may_translate = chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Nat);
-        may_translate && table.chains.iter().any(is_prerouting_nat) && leads_on(rule)
-    }) {
+    for (table, rule) in translating(ruleset, &[Hook::Prerouting]) {
         let protocol = matches(rule).find_map(|m| match (&m.left, &m.test) {
             (Expression::Field(Field::Protocol), Test::In(set)) => {
-                numbers(elements(table, set), 0).first().and_then(|n| u8::try_from(*n).ok())
+                first_number(elements(table, set))
             }
             _ => None,
         });
@@ -156,6 +154,60 @@ pub(super) fn translated_ports(ruleset: &Ruleset) -> Vec<(Option<u8>, u16)> {
         }
     }
     found
+}
+
+/// The first protocol of a set.
+fn first_number(elements: &[Element]) -> Option<u8> {
+    let first = elements.iter().find_map(|element| match element.key.first() {
+        Some(Span::Numbers { low, .. }) => Some(*low),
+        _ => None,
+    });
+    first.and_then(|number| u8::try_from(number).ok())
+}
+
+/// The ports that rules name on the way to a translation of `transport`: those a server had better not
+/// choose.
+///
+/// Rules that translate whatever the port is, as those before a transparent proxy, name none; nor do
+/// those for more than a thousand ports, which are no claim on a number.
+#[must_use]
+pub fn named_ports(ruleset: &Ruleset, transport: Transport) -> PortSet {
+    let mut found = PortSet::new();
+    for (table, rule) in translating(ruleset, &HOOKS) {
+        if !may_be_of(table, rule, protocol_of(transport)) {
+            continue;
+        }
+        for (low, high) in rule.statements.iter().flat_map(|s| port_spans(table, s)) {
+            let port = |number| u16::try_from(number).ok().map(Port);
+            let range = port(low).zip(port(high)).and_then(|(a, b)| PortRange::new(a, b).ok());
+            range.filter(|r| r.len() <= MOST_PORTS).into_iter().for_each(|r| found.insert_range(r));
+        }
+    }
+    found
+}
+
+/// The rules that translate destinations at one of these hooks, or ask a chain that might.
+fn translating<'a>(
+    ruleset: &'a Ruleset,
+    hooks: &'a [Hook],
+) -> impl Iterator<Item = (&'a Table, &'a Rule)> {
+    let is_one = move |chain: &Chain| hooks.iter().any(|hook| is_nat(chain, *hook));
+    let found = rules(ruleset).filter(move |(table, chain, rule)| {
+        let may_translate = chain.base.as_ref().is_none_or(|base| base.kind == ChainKind::Nat);
+        may_translate && table.chains.iter().any(is_one) && leads_on(rule)
+    });
+    found.map(|(table, _, rule)| (table, rule))
+}
+
+/// Whether a rule may hold for packets of a protocol.
+fn may_be_of(table: &Table, rule: &Rule, protocol: u8) -> bool {
+    matches(rule).all(|m| match (&m.left, &m.test) {
+        (Expression::Field(Field::Protocol), Test::In(set)) => has(table, set, &[protocol.into()]),
+        (Expression::Field(Field::Protocol), Test::NotIn(set)) => {
+            !has(table, set, &[protocol.into()])
+        }
+        _ => true,
+    })
 }
 
 /// The ports whose packets rules hand to a socket as they are.
@@ -173,8 +225,15 @@ pub(super) fn handed_ports(ruleset: &Ruleset, handings: &[Handing]) -> Vec<(Tran
     found
 }
 
-/// Destination ports a statement asks for: in a match, alone or in a concatenation, or as a map's key.
+/// The first few destination ports a statement asks for.
 fn ports_in(table: &Table, statement: &Statement) -> Vec<u16> {
+    let spans = port_spans(table, statement).into_iter();
+    let ports = spans.flat_map(|(low, high)| (low..=high).take(MOST_PORTS)).take(MOST_PORTS);
+    ports.filter_map(|number| u16::try_from(number).ok()).collect()
+}
+
+/// Destination ports a statement asks for: in a match, alone or in a concatenation, or as a map's key.
+fn port_spans(table: &Table, statement: &Statement) -> Vec<(u128, u128)> {
     let (key, set) = match statement {
         Statement::Match(Match { left: Expression::Lookup { key, map }, .. }) => (&**key, map),
         Statement::Match(Match { left, test: Test::In(set) }) => (left, set),
@@ -191,22 +250,11 @@ fn ports_in(table: &Table, statement: &Statement) -> Vec<u16> {
         one => is_port(one).then_some(0),
     };
     let Some(part) = part else { return Vec::new() };
-    let found = numbers(elements(table, set), part);
-    found.into_iter().filter_map(|n| u16::try_from(n).ok()).collect()
-}
-
-fn numbers(elements: &[Element], part: usize) -> Vec<u128> {
-    let mut found = Vec::new();
-    for element in elements {
-        if let Some(Span::Numbers { low, high }) = element.key.get(part) {
-            found.extend((*low..=*high).take(MOST_PORTS));
-        }
-        if found.len() >= MOST_PORTS {
-            break;
-        }
-    }
-    found.truncate(MOST_PORTS);
-    found
+    let spans = elements(table, set).iter().filter_map(|element| match element.key.get(part) {
+        Some(Span::Numbers { low, high }) => Some((*low, *high)),
+        _ => None,
+    });
+    spans.collect()
 }
 
 /// The ports that packets can have after translations, beside those they had; `None` where that cannot
@@ -326,10 +374,9 @@ pub(super) fn elements<'a>(table: &'a Table, set: &'a SetRef) -> &'a [Element] {
     }
 }
 
-/// Whether a chain translates destinations of packets of other machines.
-pub(super) fn is_prerouting_nat(chain: &Chain) -> bool {
-    let base = chain.base.as_ref();
-    base.is_some_and(|b| b.kind == ChainKind::Nat && b.hook == Hook::Prerouting)
+/// Whether a chain translates packets at a hook; at prerouting the destinations of those of other machines.
+pub(super) fn is_nat(chain: &Chain, hook: Hook) -> bool {
+    chain.base.as_ref().is_some_and(|base| base.kind == ChainKind::Nat && base.hook == hook)
 }
 
 /// Bridges and virtual interfaces as container runtimes and hypervisors call them.

@@ -13,6 +13,7 @@
 mod answer;
 mod arrival;
 mod classes;
+mod diversion;
 mod fix;
 mod follow;
 mod handed;
@@ -29,8 +30,10 @@ mod travel;
 
 pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Taker, Translated};
 pub use arrival::SOME_INTERFACE;
+pub use diversion::{Destination, Diversion, DivertingRule, Target, diversions, may_divert};
 pub use fix::{Fix, fixes};
 pub use follow::{End, Followed, FollowedStep, followed};
+pub use hints::named_ports;
 pub use own::OwnRefusal;
 pub use question::{Asking, Publication, Rules, Scene};
 pub use source::{Source, Whence, senders};

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use crate::firewall::analyse::AnalyseError;
 use crate::firewall::simulate::Prepared;
-use crate::firewall::{Chain, Ruleset, World};
+use crate::firewall::{Chain, Hook, Ruleset, World};
 use crate::net::{Port, Transport};
 use crate::socket::SocketTable;
 
@@ -32,7 +32,7 @@ impl Rules {
     pub fn new(ruleset: Ruleset, world: World) -> Self {
         let mut untranslated = ruleset.clone();
         for chain in untranslated.tables.iter_mut().flat_map(|table| &mut table.chains) {
-            if hints::is_prerouting_nat(chain) {
+            if hints::is_nat(chain, Hook::Prerouting) {
                 chain.base = None;
             }
         }

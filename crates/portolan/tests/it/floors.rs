@@ -12,7 +12,6 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 0),
     ("wire", 1),
     ("container", 2),
-    ("nat", 2),
     ("firewall", 2),
     ("registry", 2),
     ("socket", 2),

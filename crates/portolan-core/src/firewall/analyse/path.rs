@@ -2,11 +2,13 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::chain::{Did, Ends, Entry, Flow, Run};
 use super::effect::{Effect, Translated};
 use super::evaluate::Memo;
-use super::space::{Question, Space};
+use super::number::in_ranges;
+use super::space::{Question, Space, number_of};
 use super::stream::Streams;
 use super::surroundings::Around;
 use super::{Decision, Fates};
@@ -14,6 +16,7 @@ use crate::firewall::bdd::{Bits, Region, Undecided};
 use crate::firewall::device::{Device, Devices, asks_port};
 use crate::firewall::simulate::{Event, Prepared, Way};
 use crate::firewall::{ChainId, ChainPolicy, Hook, Interface, RouteKind, RuleId};
+use crate::net::Port;
 
 /// What is asked of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +220,16 @@ impl Space {
         self.bdd.and(region, if way == Way::Output { own } else { others })
     }
 
+    /// The packets of a region, and the same with other marks: not rules alone set them (SO_MARK of
+    /// socket(7), tc(8)).
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn of_any_mark(&mut self, region: Region) -> Result<Region, Undecided> {
+        let cube = self.bdd.cube(self.layout.mark.variables())?;
+        self.bdd.exists(region, cube)
+    }
+
     /// Accepted packets that end up at one of these ports, translated or not.
     ///
     /// # Errors
@@ -230,7 +243,7 @@ impl Space {
         let mut moved = Vec::new();
         let mut there = Vec::new();
         for arrival in &fates.arrivals {
-            let fits = super::number::in_ranges(&mut self.bdd, &arrival.port, ports)?;
+            let fits = in_ranges(&mut self.bdd, &arrival.port, ports)?;
             there.push(self.bdd.and(arrival.packets, fits)?);
             moved.push(arrival.packets);
         }
@@ -238,6 +251,27 @@ impl Space {
         let plain = self.bdd.minus(fates.accepted, moved)?;
         there.push(self.bdd.and(plain, straight)?);
         self.bdd.union(there)
+    }
+
+    /// The packets of an arrival that end up at this port, and at this address where one is given.
+    ///
+    /// # Errors
+    /// When the node budget is used up.
+    pub fn ending_at(
+        &mut self,
+        arrival: &Arrival,
+        address: Option<IpAddr>,
+        port: Port,
+    ) -> Result<Region, Undecided> {
+        let exact = |number: u128| [(number, number)];
+        let fits = in_ranges(&mut self.bdd, &arrival.port, &exact(port.0.into()))?;
+        let mut there = self.bdd.and(arrival.packets, fits)?;
+        if let Some(address) = address {
+            let of_it = exact(number_of(address));
+            let fits = in_ranges(&mut self.bdd, &arrival.destination, &of_it)?;
+            there = self.bdd.and(there, fits)?;
+        }
+        Ok(there)
     }
 }
 
@@ -383,7 +417,7 @@ impl Run<'_> {
             for stream in streams.0 {
                 let now = self.space.bits_now(link, &stream.effect)?;
                 let bdd = &mut self.space.bdd;
-                let of_bridge = super::number::in_ranges(bdd, &now, &bridges)?;
+                let of_bridge = in_ranges(bdd, &now, &bridges)?;
                 let lost = bdd.minus(of_bridge, passes)?;
                 let lost = bdd.and(stream.packets, lost)?;
                 let kept = bdd.minus(stream.packets, lost)?;
@@ -455,7 +489,7 @@ impl Run<'_> {
         let now = self.space.bits_now(link, effect)?;
         let numbers = |one: &Device<'_>| self.space.interfaces.numbers(one.text, one.is_prefix);
         let ranges: Vec<_> = devices.iter().flat_map(numbers).collect();
-        let mut theirs = super::number::in_ranges(&mut self.space.bdd, &now, &ranges)?;
+        let mut theirs = in_ranges(&mut self.space.bdd, &now, &ranges)?;
         // A packet of a bridge passes a port of it too: by which is not known.
         for port in &self.around.world.interfaces {
             let Some(bridge) = port.master.as_deref() else { continue };
@@ -463,8 +497,7 @@ impl Run<'_> {
                 continue;
             }
             let number = self.space.interfaces.number(bridge);
-            let of_bridge =
-                super::number::in_ranges(&mut self.space.bdd, &now, &[(number, number)])?;
+            let of_bridge = in_ranges(&mut self.space.bdd, &now, &[(number, number)])?;
             let by_it = self.open(asks_port(&port.name, bridge), id)?;
             let by_it = self.space.bdd.and(of_bridge, by_it)?;
             theirs = self.space.bdd.or(theirs, by_it)?;

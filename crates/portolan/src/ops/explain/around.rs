@@ -1,44 +1,18 @@
 //! What stands around the port: who is behind its holders, rules that divert its traffic, and a
 //! second program behind `localhost`.
 
-use portolan_core::nat::{Destination, Diversion, Path, Place, Target, Translations};
-use portolan_core::net::{Endpoint, Gap};
+use portolan_core::net::{Endpoint, Gap, Why};
+use portolan_core::reach::{self, Destination, Diversion};
 use portolan_core::socket::conflict::Verdict;
 use portolan_core::socket::{
     Address, Bind, Container, Family, Held, Socket, SocketTable, SocketTransport, State,
 };
-use portolan_host::{machine, namespace, nft};
+use portolan_host::{firewall, namespace};
 
 use super::{Report, Warning};
 use crate::ops::behind::{Asking, Behind};
+use crate::ops::firewall::source;
 use crate::ops::localhost::{TwoBehindLocalhost, two_behind};
-
-/// A rule that takes traffic away before a socket on the port sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shadow {
-    /// Whose traffic.
-    pub(crate) path: Path,
-    /// Where the rule stands.
-    pub(crate) place: Place,
-    /// The rule.
-    pub(crate) text: Box<str>,
-    /// Where it sends it.
-    pub(crate) target: Target,
-    /// Whether all of it.
-    pub(crate) takes_all: bool,
-}
-
-impl From<Diversion<'_>> for Shadow {
-    fn from(diversion: Diversion<'_>) -> Self {
-        Self {
-            path: diversion.path,
-            place: diversion.rule.place.clone(),
-            text: diversion.rule.text.clone(),
-            target: diversion.target,
-            takes_all: diversion.takes_all,
-        }
-    }
-}
 
 /// Adds all of it to a report whose blockers are sorted out.
 pub(super) fn look(report: &mut Report, gaps: &mut Vec<Gap>) {
@@ -46,9 +20,8 @@ pub(super) fn look(report: &mut Report, gaps: &mut Vec<Gap>) {
     find_behind(report, &mut asking);
     report.warnings.extend(waiting(report, &mut asking).into_iter().map(Warning::StoppedContainer));
     gaps.append(&mut asking.gaps);
-    let rules = nft::translations().into_value(gaps);
-    let shadows = shadows(report, &rules);
-    report.warnings.extend((!shadows.is_empty()).then_some(Warning::NatShadow(shadows)));
+    let diversions = diversions(report, gaps);
+    report.warnings.extend((!diversions.is_empty()).then_some(Warning::NatShadow(diversions)));
     report.warnings.extend(two_behind_localhost(report).map(Warning::SplitFamily));
 }
 
@@ -76,26 +49,37 @@ fn waiting(report: &Report, asking: &mut Asking) -> Vec<Container> {
 }
 
 /// What diverts the traffic, but for the rule by which a container's publisher is bypassed.
-fn shadows(report: &Report, rules: &Translations) -> Vec<Shadow> {
-    let local = machine::addresses().unwrap_or_default();
-    let mut found: Vec<Shadow> = Vec::new();
+fn diversions(report: &Report, gaps: &mut Vec<Gap>) -> Vec<Diversion> {
+    let Some(ruleset) = source::consult(RULES, gaps).filter(reach::may_divert) else {
+        return Vec::new();
+    };
+    let mut around = firewall::world();
+    around.gaps.iter_mut().for_each(|gap| gap.asked = false);
+    let world = around.into_value(gaps);
+    let mut found: Vec<Diversion> = Vec::new();
     // Port 0 is a number that is not known yet.
     for attempt in report.attempts.iter().filter(|attempt| attempt.bind.port.0 != 0) {
         let bind = &attempt.bind;
-        let addresses = local.iter().map(|a| a.address);
-        let to = Destination::new(bind.transport, bind.address, bind.v6only, bind.port, addresses);
-        let diversions = rules.diverting(&to);
-        for shadow in diversions.into_iter().map(Shadow::from) {
-            if !found.contains(&shadow) && !leads_to_published(report, bind, &shadow) {
-                found.push(shadow);
+        let to = Destination::new(bind.transport, bind.address, bind.v6only, bind.port, &world);
+        match reach::diversions(&ruleset, &world, &to) {
+            Ok(all) => {
+                for diversion in all {
+                    if !found.contains(&diversion) && !leads_to_published(report, bind, &diversion)
+                    {
+                        found.push(diversion);
+                    }
+                }
+            }
+            Err(error) => {
+                gaps.push(Gap::aside(format!("{RULES} ({error})"), Why::Unsupported, ""));
             }
         }
     }
     found
 }
 
-fn leads_to_published(report: &Report, bind: &Bind, shadow: &Shadow) -> bool {
-    let Some(target) = shadow.target.endpoint(bind.port) else { return false };
+fn leads_to_published(report: &Report, bind: &Bind, diversion: &Diversion) -> bool {
+    let Some(target) = diversion.target.endpoint(bind.port) else { return false };
     report.blockers.iter().any(|blocker| match &blocker.behind {
         Some(Behind::Published { by, .. }) => {
             (by.address, by.inside) == (Some(target.address), Some(target.port))
@@ -140,3 +124,5 @@ fn socket(bind: &Bind, netns: u64) -> Option<Held> {
     let local = Address::Inet(Endpoint::new(bind.address, bind.port));
     Some(Held { socket: Socket { local, v6only, ..bare }, holders: Vec::new(), unowned: None })
 }
+
+const RULES: &str = "NAT rules that could divert a port";

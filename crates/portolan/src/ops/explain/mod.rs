@@ -27,7 +27,6 @@ use portolan_host::processes::{Details, ancestry};
 use portolan_host::sockets::{InetFamily, Query};
 use portolan_host::{machine, namespace, options, users};
 
-pub(crate) use around::Shadow;
 pub(crate) use blocker::Blocker;
 pub(crate) use obstacle::{NotLocal, Obstacle};
 pub(crate) use pasted::Pasted;

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portolan_core::nat::Place;
 use portolan_core::net::{Port, PortRange, PortSet, Scope, Transport};
+use portolan_core::reach::DivertingRule;
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Container, Held, InterfaceAddress, Process};
 use portolan_host::processes::{self, Details};
@@ -51,7 +51,7 @@ pub(crate) enum Action {
         port: Port,
     },
     /// Look at the rule that diverts the port.
-    ShowRule(Place),
+    ShowRule(DivertingRule),
     /// Stop the container behind the port.
     StopContainer(Arc<Container>),
     /// Stop whoever holds it.
@@ -174,11 +174,11 @@ fn end_reservation(first: &Blocker, port: String) -> Action {
 }
 
 fn diverting_rules(report: &Report) -> Vec<Action> {
-    let shadows = report.warnings.iter().filter_map(|warning| match warning {
-        Warning::NatShadow(shadows) => Some(shadows),
+    let all = report.warnings.iter().filter_map(|warning| match warning {
+        Warning::NatShadow(diversions) => Some(diversions),
         _ => None,
     });
-    shadows.flatten().map(|shadow| Action::ShowRule(shadow.place.clone())).collect()
+    all.flatten().map(|diversion| Action::ShowRule(diversion.rule.clone())).collect()
 }
 
 fn free(report: &Report) -> Vec<Action> {

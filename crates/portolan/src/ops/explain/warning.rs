@@ -1,10 +1,11 @@
 //! What to know beside the verdict.
 
 use portolan_core::net::PortRange;
+use portolan_core::reach::Diversion;
 use portolan_core::socket::{Bind, Container};
 use rustix::io::Errno;
 
-use super::{Obstacle, Report, Shadow};
+use super::{Obstacle, Report};
 use crate::ops::localhost::TwoBehindLocalhost;
 
 /// Something that is true whatever the verdict is.
@@ -25,7 +26,7 @@ pub(crate) enum Warning {
         range: PortRange,
     },
     /// Rules that send traffic for the port somewhere else, whoever is bound to it.
-    NatShadow(Vec<Shadow>),
+    NatShadow(Vec<Diversion>),
     /// `localhost` leads to two programs.
     SplitFamily(TwoBehindLocalhost),
     /// A container that does not run will ask for the port when it is started.

@@ -6,15 +6,17 @@ use std::time::Duration;
 use anyhow::Result;
 use portolan_core::inventory::{Declared, Inventory, Pool};
 use portolan_core::net::{Gap, Port, PortRange, PortSet, TransportSet, Why, nearest};
+use portolan_core::reach;
 use portolan_core::socket::choose::{self, Exclusion, Exclusions};
 use portolan_core::socket::{Machine, Socket, StateSet};
 use portolan_host::sockets::{self, InetFamily, Query};
-use portolan_host::{containers, machine, namespace, nft};
+use portolan_host::{containers, machine, namespace};
 use rustix::process::geteuid;
 
 use super::standing::socket_transport;
 use super::{Assigned, Place, Request};
 use crate::fault::Fault;
+use crate::ops::firewall::source;
 use crate::ops::inventory::{consult, require};
 use crate::ops::registry;
 
@@ -142,10 +144,11 @@ fn assigned(range: PortRange, transports: TransportSet, gaps: &mut Vec<Gap>) -> 
 fn translated(transports: TransportSet, gaps: &mut Vec<Gap>) -> PortSet {
     let mut ports = PortSet::new();
     if geteuid().is_root() {
-        let rules = nft::translations().into_value(gaps);
-        transports.iter().for_each(|t| ports.union_with(&rules.named_ports(t)));
+        if let Some(rules) = source::consult(RULES, gaps) {
+            transports.iter().for_each(|t| ports.union_with(&reach::named_ports(&rules, t)));
+        }
     } else {
-        gaps.push(Gap::aside("NAT rules", Why::NotPermitted, "run with sudo"));
+        gaps.push(Gap::aside(RULES, Why::NotPermitted, "run with sudo"));
     }
     // Asking takes time, and without a daemon there is nobody to ask. What podman runs has sockets.
     if Path::new(DOCKER).exists() {
@@ -157,6 +160,7 @@ fn translated(transports: TransportSet, gaps: &mut Vec<Gap>) -> PortSet {
     ports
 }
 
+const RULES: &str = "NAT rules";
 const DOCKER: &str = "/run/docker.sock";
 
 fn in_use(transports: TransportSet, machine: &Machine, gaps: &mut Vec<Gap>) -> PortSet {

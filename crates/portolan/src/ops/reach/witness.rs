@@ -4,9 +4,7 @@ use portolan_core::firewall::World;
 use portolan_core::net::{Gap, Why};
 use portolan_core::reach::{Publication, Rules, Scene};
 use portolan_core::socket::SocketTable;
-use portolan_host::clock;
-use portolan_host::containers;
-use portolan_host::firewall::{self, ReadFault};
+use portolan_host::{containers, firewall};
 
 use crate::ops::firewall::source;
 
@@ -40,17 +38,8 @@ impl Witness {
     pub(crate) fn live() -> Self {
         let mut gaps = Vec::new();
         let world = firewall::world().into_value(&mut gaps);
-        let rules = match firewall::live() {
-            Ok(read) => {
-                let mut ruleset = read.into_value(&mut gaps);
-                ruleset.answer_time(clock::now());
-                Some(Rules::new(ruleset, world.clone()))
-            }
-            Err(fault) => {
-                gaps.push(unseen(&fault));
-                None
-            }
-        };
+        let rules = source::consult(RULES, &mut gaps);
+        let rules = rules.map(|ruleset| Rules::new(ruleset, world.clone()));
         gaps.iter_mut().for_each(|gap| gap.asked = false);
         Self { rules, world, publications: Vec::new(), gaps }
     }
@@ -86,14 +75,6 @@ impl Witness {
             sockets,
             publications: &self.publications,
         }
-    }
-}
-
-fn unseen(fault: &ReadFault) -> Gap {
-    match fault {
-        ReadFault::NotPermitted => Gap::aside(RULES, Why::NotPermitted, "run with sudo"),
-        ReadFault::NoTool => Gap::aside(RULES, Why::Unsupported, "install nftables"),
-        other => Gap::aside(format!("{RULES} ({other})"), Why::Unsupported, ""),
     }
 }
 

@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use portolan_core::firewall::RulePlace;
 use portolan_core::net::Gap;
+use portolan_core::reach::Diversion;
 use portolan_core::socket::Bind;
 use portolan_core::socket::conflict::Unshared;
 use serde::Serialize;
 
 use super::{remedy, words};
 use crate::ops::explain::command::{Ran, Refused};
-use crate::ops::explain::{Attempt, Blocker, Pasted, Refusal, Report, Shadow, Warning};
+use crate::ops::explain::{Attempt, Blocker, Pasted, Refusal, Report, Warning};
 use crate::render::behind::BehindJson;
 use crate::render::errno::errno_name;
 use crate::render::json::Document;
@@ -296,8 +298,8 @@ impl WarningJson {
     fn new(warning: &Warning, report: &Report) -> Self {
         let (kind, message) = words::warning(warning, report);
         let (rules, reached_first) = match warning {
-            Warning::NatShadow(shadows) => {
-                (Some(shadows.iter().map(RuleJson::from).collect()), None)
+            Warning::NatShadow(diversions) => {
+                (Some(diversions.iter().map(RuleJson::from).collect()), None)
             }
             Warning::SplitFamily(two) => (None, two.reached.map(|(address, _)| address)),
             _ => (None, None),
@@ -321,18 +323,19 @@ struct RuleJson {
     takes_all: bool,
 }
 
-impl From<&Shadow> for RuleJson {
-    fn from(shadow: &Shadow) -> Self {
+impl From<&Diversion> for RuleJson {
+    fn from(diversion: &Diversion) -> Self {
+        let RulePlace { family, table, chain, index, text } = &diversion.rule.place;
         Self {
-            path: shadow.path.as_str(),
-            family: shadow.place.family.as_str(),
-            table: shadow.place.table.to_string(),
-            chain: shadow.place.chain.to_string(),
-            handle: shadow.place.handle,
-            index: shadow.place.index,
-            text: shadow.text.to_string(),
-            target: shadow.target.to_string(),
-            takes_all: shadow.takes_all,
+            path: diversion.hook.as_str(),
+            family: family.as_str(),
+            table: table.to_string(),
+            chain: chain.to_string(),
+            handle: diversion.rule.handle,
+            index: index.unwrap_or_default(),
+            text: text.to_string(),
+            target: diversion.target.to_string(),
+            takes_all: diversion.takes_all,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use portolan_core::nat::{Place, RuleFamily};
+use portolan_core::firewall::{Family, Origin, RulePlace};
 use portolan_core::net::Transport;
+use portolan_core::reach::DivertingRule;
 use portolan_core::socket::{Bind, Container, Process};
 
 use crate::ops::explain::{Action, Remedy};
@@ -38,7 +39,7 @@ fn action(action: &Action) -> (Option<String>, String) {
             format!("{runtime} ps --filter publish={port}"),
             "the container behind it; stop that, not the program that stands in for it",
         ),
-        Action::ShowRule(place) => show_rule(place),
+        Action::ShowRule(rule) => show_rule(rule),
         Action::StopContainer(container) => stop_container(container),
         Action::Kill { port, owners } => (
             Some(format!("portolan kill {port}")),
@@ -160,20 +161,21 @@ fn names(owners: &[Process]) -> String {
 }
 
 /// Only nft gives handles, and legacy iptables has a program of its own for what nft does not see.
-fn show_rule(place: &Place) -> (Option<String>, String) {
-    let family = place.family.as_str();
-    let (table, chain) = (operand(&place.table), operand(&place.chain));
-    if let Some(handle) = place.handle {
+fn show_rule(rule: &DivertingRule) -> (Option<String>, String) {
+    let RulePlace { family, table, chain, index, .. } = &rule.place;
+    let (table, chain) = (operand(table), operand(chain));
+    if let Some(handle) = rule.handle {
         return (
             Some(format!("nft -a list chain {family} {table} {chain}")),
             format!("shows the rule that diverts the port; it has handle {handle}"),
         );
     }
-    let tool = if place.family == RuleFamily::Ip6 { "ip6tables" } else { "iptables" };
-    let legacy = if place.is_legacy { "-legacy" } else { "" };
+    let tool = if *family == Family::Ip6 { "ip6tables" } else { "iptables" };
+    let legacy = if rule.origin == Origin::IptablesLegacy { "-legacy" } else { "" };
+    let number = index.unwrap_or_default() + 1;
     (
         Some(format!("{tool}{legacy} -t {table} -S {chain}")),
-        format!("shows the rule that diverts the port: number {}", place.index + 1),
+        format!("shows the rule that diverts the port: number {number}"),
     )
 }
 

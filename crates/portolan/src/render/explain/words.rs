@@ -1,15 +1,16 @@
 //! The sentences of `explain`: the same in its text and in its JSON.
 
 use jiff::Unit;
-use portolan_core::nat::Path;
+use portolan_core::firewall::Hook;
 use portolan_core::net::{Endpoint, Transport};
+use portolan_core::reach::Diversion;
 use portolan_core::socket::complaint::Refused;
 use portolan_core::socket::conflict::{Unshared, Verdict};
 use portolan_core::socket::{Bind, Held, Socket, Unowned};
 use rustix::io::Errno;
 
 use crate::ops::behind::Behind;
-use crate::ops::explain::{Blocker, Call, NotLocal, Obstacle, Pasted, Report, Shadow, Warning};
+use crate::ops::explain::{Blocker, Call, NotLocal, Obstacle, Pasted, Report, Warning};
 use crate::ops::localhost::TwoBehindLocalhost;
 use crate::ops::reservations::Reserved;
 use crate::render::behind::{inside, two_behind_localhost};
@@ -285,7 +286,9 @@ pub(super) fn warning(warning: &Warning, report: &Report) -> (&'static str, Stri
             );
             ("ephemeral", text)
         }
-        Warning::NatShadow(shadows) => (Verdict::NatShadow.as_str(), shadowed(shadows, report)),
+        Warning::NatShadow(diversions) => {
+            (Verdict::NatShadow.as_str(), shadowed(diversions, report))
+        }
         Warning::SplitFamily(two) => (Verdict::SplitFamily.as_str(), split(two, report)),
         Warning::StoppedContainer(container) => {
             let (name, runtime) = (container_name(container), &container.runtime);
@@ -303,15 +306,15 @@ pub(super) fn warning(warning: &Warning, report: &Report) -> (&'static str, Stri
 }
 
 /// Which rules divert what, and where to.
-fn shadowed(shadows: &[Shadow], report: &Report) -> String {
+fn shadowed(diversions: &[Diversion], report: &Report) -> String {
     let port = report.decisive().bind.port;
-    let each = shadows.iter().map(|shadow| {
-        let whose = match shadow.path {
-            Path::Prerouting => "from outside",
-            Path::Output => "from this machine",
+    let each = diversions.iter().map(|Diversion { hook, rule, target, takes_all }| {
+        let whose = match hook {
+            Hook::Output => "from this machine",
+            _ => "from outside",
         };
-        let traffic = if shadow.takes_all { "connections" } else { "some connections" };
-        format!("{traffic} {whose} go to {} by `{}` ({})", shadow.target, shadow.text, shadow.place)
+        let traffic = if *takes_all { "connections" } else { "some connections" };
+        format!("{traffic} {whose} go to {target} by `{}` ({rule})", rule.place.text)
     });
     let each: Vec<String> = each.collect();
     format!("whoever is bound to {port} does not see all of its traffic: {}", each.join("; "))

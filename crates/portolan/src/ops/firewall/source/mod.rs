@@ -6,9 +6,10 @@ mod world;
 use anyhow::Result;
 use portolan_core::firewall::{ReadError, Ruleset, World};
 use portolan_core::inventory::{Location, Problem, Refused, SourceFile};
-use portolan_core::net::{Gap, Why};
+use portolan_core::net::{Gap, Observed, Why};
 use portolan_host::clock;
 use portolan_host::firewall::{self, ReadFault};
+use portolan_host::tool::ToolError;
 
 use crate::fault::{Fault, Hinted as _};
 
@@ -121,6 +122,32 @@ fn live() -> Result<Rules> {
     };
     let world = firewall::world().into_value(&mut gaps);
     Ok(Rules { ruleset, world, gaps, is_live: true, untold: [false; 2] })
+}
+
+/// The live rules as they are now, where something else is asked and they are `what` is known of it by.
+/// What cannot be read is a gap, which leaves all else whole.
+pub(crate) fn consult(what: &str, gaps: &mut Vec<Gap>) -> Option<Ruleset> {
+    let Observed { value: mut ruleset, gaps: missing } = match firewall::live() {
+        Ok(observed) => observed,
+        Err(fault) => {
+            gaps.push(unseen(what, &fault));
+            return None;
+        }
+    };
+    gaps.extend(missing.into_iter().map(|gap| Gap { asked: false, ..gap }));
+    ruleset.answer_time(clock::now());
+    Some(ruleset)
+}
+
+fn unseen(what: &str, fault: &ReadFault) -> Gap {
+    match fault {
+        ReadFault::NotPermitted => Gap::aside(what, Why::NotPermitted, "run with sudo"),
+        ReadFault::NoTool => Gap::aside(what, Why::Unsupported, "install nftables"),
+        ReadFault::Tool { source: ToolError::TimedOut { .. }, .. } => {
+            Gap::aside(what, Why::TimedOut, "")
+        }
+        other => Gap::aside(format!("{what} ({other})"), Why::Unsupported, ""),
+    }
 }
 
 fn hint(fault: &ReadFault) -> &'static str {

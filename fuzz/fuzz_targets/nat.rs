@@ -1,4 +1,0 @@
-//! See `targets::nat`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| portolan_fuzz::targets::nat(bytes));

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::keys::is_private;
+use super::keys::{ROOT, is_private};
 use super::kind::{Form, Key, Kind, Section, one_of};
 use super::node::{Entry, Node, Table, Value, shortened};
 use crate::inventory::Location;
@@ -66,9 +66,10 @@ impl Check<'_> {
         self.push(entry.key_span.clone(), || {
             let names = || section.keys.iter().map(|k| k.name);
             let place = if path.is_empty() { String::new() } else { format!(" in [{path}]") };
-            let hint = match nearest(&entry.key, names()) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("its keys are {}", names().collect::<Vec<_>>().join(", ")),
+            let hint = match (nearest(&entry.key, names()), elsewhere(&entry.key).as_slice()) {
+                (Some(name), _) => format!("did you mean `{name}`?"),
+                (None, [place]) => format!("`{}` {place}", entry.key),
+                _ => format!("its keys are {}", names().collect::<Vec<_>>().join(", ")),
             };
             (format!("unknown key `{}`{place}", shortened(&entry.key)), hint)
         });
@@ -97,6 +98,34 @@ impl Check<'_> {
             let (message, hint) = words();
             Problem::new(at, message, hint)
         });
+    }
+}
+
+/// Every place in a file where a key of this name may stand: `stands in [hosts.NAME.firewall]`.
+fn elsewhere(key: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&Kind::Table(&ROOT), key, "", &mut found);
+    found
+}
+
+fn collect(kind: &Kind, key: &str, path: &str, found: &mut Vec<String>) {
+    match kind {
+        Kind::Table(section) | Kind::Tables(section) => {
+            let known = section.keys.iter().find(|k| k.name == key);
+            found.extend(known.map(|k| match (path, &k.kind) {
+                ("", Kind::Table(_) | Kind::Named(_)) => format!("is a table of its own, [{key}]"),
+                ("", Kind::Tables(_)) => format!("is a table of its own, [[{key}]]"),
+                ("", _) => "stands above every table".to_owned(),
+                (_, _) if matches!(kind, Kind::Tables(_)) => format!("stands in [[{path}]]"),
+                (_, _) => format!("stands in [{path}]"),
+            }));
+            for inner in section.keys {
+                collect(&inner.kind, key, &below(path, inner.name), found);
+            }
+        }
+        Kind::Named(inner) => collect(inner, key, &below(path, "NAME"), found),
+        Kind::Either(kinds) => kinds.iter().for_each(|inner| collect(inner, key, path, found)),
+        _ => {}
     }
 }
 

@@ -99,6 +99,22 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_key_that_belongs_into_another_table_is_sent_there() {
+    for (text, hint) in [
+        ("egress = \"drop\"", "`egress` stands in [hosts.NAME.firewall]"),
+        ("management = true", "`management` is a table of its own, [management]"),
+        ("title = \"a\"", "`title` stands above every table"),
+        ("include = []", "`include` stands above every table"),
+        ("sequence = []", "`sequence` stands in [doors.NAME]"),
+    ] {
+        let told = in_service(text);
+        assert!(told.ends_with(&format!("/ {hint}")), "{told}");
+    }
+    let of_many = problems("[owners.a]\nfrom = []");
+    assert!(of_many[0].contains("/ its keys are name, contact,"), "{of_many:?}");
+}
+
+#[test]
 fn keys_that_begin_with_x_are_anybodys_but_names_are_names() {
     let text = "portolan = 1\nx-team = 7\n[hosts.a]\nx-rack = { u = 3 }\n[hosts.x-wing]\n";
     assert_eq!(accepted("a.toml", text).hosts.len(), 2);

@@ -34,7 +34,8 @@ refused or rolled back.";
 #[expect(clippy::struct_excessive_bools, reason = "flags, one each")]
 pub(crate) struct Apply {
     /// How long the rules stay without being confirmed, such as 30s or 5m
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = trial)]
+    // `off` calls it --for; without the alias, clap would offer --force to whoever writes that here.
+    #[arg(long, alias = "for", value_name = "TIME", default_value = "60s", value_parser = trial)]
     pub(crate) timeout: Duration,
     /// Apply what the checks refuse; it still rolls back by itself
     #[arg(long)]

@@ -168,7 +168,7 @@ impl Rule<'_> {
             Some("ipv6-icmp") => {
                 let text =
                     *self.chance.pick(&["echo-request", "1/4", "neighbour-solicitation", "128"]);
-                let near = [128, 1, 135, 129, 4].map(Edge::IcmpType).to_vec();
+                let near = [128, 1, 135, 129, 4, 137, 143, 148].map(Edge::IcmpType).to_vec();
                 self.push(format!("-m icmp6 --icmpv6-type {text}"), near);
                 self.edges.push([0, 4, 1].map(Edge::IcmpCode).to_vec());
             }

@@ -216,7 +216,7 @@ impl<'a, 'b> Matches<'a, 'b> {
         } else {
             let text = *self.draft.chance.pick(types);
             let near: &[u8] = if is_v6 {
-                &[128, 129, 127, 1, 2, 4, 5, 135, 134]
+                &[128, 129, 127, 1, 2, 4, 5, 135, 134, 137, 143, 148]
             } else {
                 &[8, 0, 3, 7, 9, 12, 13, 11]
             };

@@ -217,7 +217,8 @@ impl Packet {
     /// flags (nf_conntrack_proto_tcp.c, with `nf_conntrack_tcp_loose` on, its default). SYN and bare ACK
     /// begin a connection, whatever PSH, ECE and CWR say; anything with FIN or RST, SYN with ACK and a
     /// packet without flags do not. Of ICMP and ICMPv6 only requests begin one, and neighbour discovery
-    /// and multicast listener reports are not tracked (nf_conntrack_proto_icmp.c, its like for IPv6).
+    /// and multicast listener reports are not tracked (nf_conntrack_proto_icmp.c, its like for IPv6), nor are,
+    /// since Linux 6.9, those by which multicast routers are found; before, these are invalid.
     #[must_use]
     pub const fn fresh_state(&self) -> u128 {
         match (self.protocol, self.tcp_flags.0 & 0b0001_0111, self.icmp.kind) {
@@ -228,7 +229,7 @@ impl Packet {
             (1, ..) => bits::INVALID,
             // Echo request, node information query.
             (58, _, 128 | 139) => bits::NEW,
-            (58, _, 130..=136 | 143) => bits::UNTRACKED,
+            (58, _, 130..=136 | 143 | 151 | 152) if self.is_v6() => bits::UNTRACKED,
             (58, ..) => bits::INVALID,
             _ => bits::NEW,
         }

@@ -123,6 +123,20 @@ fn lint_names_the_rule_and_what_hides_it() {
 }
 
 #[test]
+fn lint_tells_of_rules_that_lack_the_same_once() {
+    let folder = TempDir::new().unwrap();
+    let error = |kind: u8| format!("-p icmp -m icmp --icmp-type {kind} -j ACCEPT");
+    let rules = ["-m conntrack --ctstate INVALID -j DROP", &error(9), &error(10), &error(8)];
+    let rules = saved(&folder, "saved", &rules);
+    let told = Program::line(&format!("firewall lint --rules v4:{}", rules.display())).run();
+    let told = told.expect_code(1).stdout;
+    assert!(told.contains("shadowed (2 rules)\n"), "{told}");
+    assert!(told.contains("--icmp-type 9 ") && told.contains("--icmp-type 10 "), "{told}");
+    assert_eq!(told.matches("each: a rule before it").count(), 1, "{told}");
+    assert!(!told.contains("--icmp-type 8 ") && told.contains("2 findings in 4 rules"), "{told}");
+}
+
+#[test]
 fn families_are_compared_on_every_way_and_as_far_as_rules_tell_them_apart() {
     require_root!();
     let folder = TempDir::new().unwrap();

@@ -193,8 +193,12 @@ impl Space {
         let opening = self.opening()?;
         let flags = self.bdd.or(!new, opening)?;
         let untracked = self.bdd.equal(layout.state, State::Untracked.number())?;
-        let neighbours = self.message(58, &[(130, 136), (143, 143)])?;
-        let tracked = self.bdd.or(!untracked, neighbours)?;
+        let neighbours = match self.is_v6 {
+            true => self.message(58, &[(130, 136), (143, 143), (151, 152)])?,
+            false => Region::NONE,
+        };
+        let is_tracked = self.bdd.or(!untracked, neighbours)?;
+        let tracked = self.messages_tracked(neighbours)?;
         let reply = self.bdd.equal(layout.direction, 1)?;
         let new_reply = self.bdd.and(new, reply)?;
         let translated = bits::STATUS_DNAT | bits::STATUS_SNAT;
@@ -207,6 +211,7 @@ impl Space {
         self.bdd.intersection([
             states,
             flags,
+            is_tracked,
             tracked,
             !new_reply,
             !translated_before,
@@ -232,6 +237,35 @@ impl Space {
             opening = self.bdd.and(opening, fits)?;
         }
         Ok(opening)
+    }
+
+    /// Messages of ICMP in a state they can have: only requests and their answers are of a connection of
+    /// their own, only errors belong to another one, those of neighbours are not tracked
+    /// (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c; what is neither is invalid).
+    fn messages_tracked(&mut self, neighbours: Region) -> Result<Region, Undecided> {
+        let (protocol, own, errors) = match self.is_v6 {
+            false => (1, &[(0, 0), (8, 8), (13, 18)][..], &[(3, 5), (11, 12)][..]),
+            true => (58, &[(128, 129), (139, 140)][..], &[(1, 127)][..]),
+        };
+        let (own, errors) = (self.message(protocol, own)?, self.message(protocol, errors)?);
+        let all = self.protocol(protocol)?;
+        let mut can = !all;
+        for (state, which) in [
+            (State::New, own),
+            (State::Established, own),
+            (State::Related, errors),
+            (State::Untracked, neighbours),
+        ] {
+            let state = self.bdd.equal(self.layout.state, state.number())?;
+            let both = self.bdd.and(state, which)?;
+            can = self.bdd.or(can, both)?;
+        }
+        // Those by which multicast routers are found are invalid before Linux 6.9.
+        let routers = self.message(58, &[(151, 152)])?;
+        let always = self.bdd.minus(neighbours, routers)?;
+        let invalid = self.bdd.equal(self.layout.state, State::Invalid.number())?;
+        let invalid = self.bdd.minus(invalid, always)?;
+        self.bdd.or(can, invalid)
     }
 
     /// Messages of ICMP or ICMPv6 of these types.

@@ -14,24 +14,14 @@ use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
-/// Prints a paragraph a finding.
+/// Prints a paragraph for each finding, one for those that follow each other and differ in their rule only.
 pub(crate) fn text(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
     let Some(Linted { findings, own }) = &report.found else {
         writeln!(screen, "undecided")?;
         return Ok(screen.flush()?);
     };
-    for finding in findings {
-        let code = screen.style.paint(Role::Warning, finding.code.as_str()).to_string();
-        writeln!(screen, "{code}")?;
-        screen.hanging("  ", &rule_text(finding.rule, &report.ruleset))?;
-        screen.hanging("  ", &finding.message)?;
-        for blocker in &finding.blockers {
-            screen.hanging("  by ", &rule_text(*blocker, &report.ruleset))?;
-        }
-        if let Some(witness) = &finding.witness {
-            screen.hanging("  for one: ", &packet_words(&witness.packet))?;
-        }
-        writeln!(screen)?;
+    for alike in findings.chunk_by(is_alike) {
+        paragraph(screen, alike, report)?;
     }
     let rules = report.ruleset.rule_count();
     writeln!(screen, "{} findings in {rules} rules", findings.len())?;
@@ -44,6 +34,30 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
     }
     untold(screen, &report.gaps)?;
     Ok(screen.flush()?)
+}
+
+fn is_alike(one: &Finding, next: &Finding) -> bool {
+    (one.code, &one.message, &one.blockers) == (next.code, &next.message, &next.blockers)
+}
+
+fn paragraph(screen: &mut Screen, alike: &[Finding], report: &Report<Linted>) -> Result<()> {
+    let Some(first) = alike.first() else { return Ok(()) };
+    let code = screen.style.paint(Role::Warning, first.code.as_str()).to_string();
+    let count = if alike.len() > 1 { format!(" ({} rules)", alike.len()) } else { String::new() };
+    writeln!(screen, "{code}{count}")?;
+    for finding in alike {
+        screen.hanging("  ", &rule_text(finding.rule, &report.ruleset))?;
+    }
+    let each = if alike.len() > 1 { "each: " } else { "" };
+    screen.hanging("  ", &format!("{each}{}", first.message))?;
+    for blocker in &first.blockers {
+        screen.hanging("  by ", &rule_text(*blocker, &report.ruleset))?;
+    }
+    if let Some(witness) = &first.witness {
+        screen.hanging("  for one: ", &packet_words(&witness.packet))?;
+    }
+    writeln!(screen)?;
+    Ok(())
 }
 
 /// Prints it as one document.

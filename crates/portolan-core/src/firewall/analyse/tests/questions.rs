@@ -280,6 +280,39 @@ fn a_rule_behind_a_mark_is_not_called_shadowed_by_what_never_takes_its_packets()
     assert_eq!(found, [(Code::NeverMatches, 1, vec![]), (Code::Shadowed, 2, vec![0])]);
 }
 
+/// Measured with a message of each type there is, and the state that nft counts for it.
+#[test]
+fn messages_of_icmp_have_the_states_that_conntrack_gives_them() {
+    let of_v6 = |kind: u8, state: &str, other: &str| {
+        let kind = format!("-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -m conntrack --ctstate");
+        let rules = [format!("{kind} {state} -j DROP"), format!("{kind} {other} -j ACCEPT")];
+        let text = filter("DROP", &rules.each_ref().map(String::as_str));
+        let ruleset = Save::read(&text, Some(Family::Ip6), None).unwrap().into_ruleset().unwrap();
+        let world = World::default();
+        let prepared = Prepared::new(&ruleset, &world);
+        let mut v6 = Space::new(true, &[&ruleset], &world, BUDGET);
+        let findings = lint(&mut [&mut v6], &prepared).unwrap().findings;
+        let second = findings.into_iter().find(|finding| finding.rule.rule == Some(1));
+        second.map(|finding| finding.code)
+    };
+    // Errors belong to a connection or are invalid, whatever is neither request nor answer is invalid.
+    for (kind, state, never) in [
+        (1, "RELATED", "NEW,ESTABLISHED,UNTRACKED"),
+        (1, "INVALID", "NEW,ESTABLISHED"),
+        (148, "INVALID", "NEW,ESTABLISHED,RELATED,UNTRACKED"),
+        (137, "INVALID", "UNTRACKED"),
+        (135, "UNTRACKED", "NEW,INVALID"),
+        (128, "NEW", "RELATED,UNTRACKED"),
+        (151, "UNTRACKED", "NEW,ESTABLISHED"),
+    ] {
+        assert_eq!(of_v6(kind, state, never), Some(Code::NeverMatches), "{kind} {never}");
+    }
+    // These depend on what was there before, and on the kernel: Linux 6.9 no longer tracks the last.
+    for (kind, state, other) in [(1, "RELATED", "INVALID"), (151, "UNTRACKED", "INVALID")] {
+        assert_eq!(of_v6(kind, state, other), None, "{kind} {other}");
+    }
+}
+
 #[test]
 fn rules_of_ipv6_can_contradict_each_other_too() {
     let (four, six) = (filter("DROP", &[]), ["-s fd00::/8 -j DROP", "-p tcp --dport 22 -j ACCEPT"]);

@@ -85,3 +85,65 @@ fn what_another_table_drops_is_not_let_in_and_what_it_limits_depends() {
     let [ssh] = of("22")[..] else { panic!("{document:#}") };
     assert_eq!(ssh["rules"][0]["chain"], "svc-ssh");
 }
+
+/// Two rules of the cluster give it another sender; who gets in, and by which rule, is the same.
+#[test]
+fn a_port_sent_on_stands_once_with_the_rule_that_lets_it_in() {
+    require_root!();
+    let netns = Netns::new();
+    netns.set("net/ipv4/ip_forward", 1);
+    netns.ip("link add eth0 type veth peer name other");
+    netns.ip("link set eth0 up");
+    netns.ip("address add 10.20.0.10/24 dev eth0");
+    netns.ip("route add default via 10.20.0.1");
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = "portolan = 1\n[hosts.node]\naddress = \"10.20.0.10\"\n[services.shop]\non = \"node\"\n\
+                     ports = \"30080/tcp\"\nfrom = \"any\"\n";
+    std::fs::write(folder.path().join("portolan.toml"), inventory).unwrap();
+    let compile = Program::line("firewall compile --host node").folder(folder.path());
+    netns.rules(&compile.run().expect_code(0).stdout);
+    netns.rules(
+        "table ip cluster {
+            chain pre { type nat hook prerouting priority dstnat; tcp dport 30080 dnat to 10.244.2.2:8080
+            }
+            chain post { type nat hook postrouting priority srcnat; ip saddr 10.244.0.0/16 masquerade
+                ct status dnat masquerade
+            }
+            chain after { type filter hook forward priority 0; ct status dnat accept
+            }
+        }",
+    );
+    let ran = Program::line("firewall show --allowed").inside(&netns).run().expect_code(0);
+    let of_it: Vec<&str> = ran.stdout.lines().filter(|line| line.contains("30080")).collect();
+    let v4: Vec<&&str> = of_it.iter().filter(|line| line.contains("any (IPv4)")).collect();
+    assert_eq!(v4.len(), 1, "{}", ran.stdout);
+    assert!(v4[0].contains("inet portolan svc-shop rule 1 +"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_differs_by_the_interface_alone_stands_once_with_its_interfaces() {
+    require_root!();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("by.nft");
+    let rules = "table inet f { chain i { type filter hook input priority 0; policy drop
+            iifname \"eth0\" ip saddr 10.70.0.0/24 tcp dport 80 accept
+            iifname \"wg0\" ip saddr 10.70.0.0/24 tcp dport 80 accept
+            iifname \"wg0\" tcp dport 8080 accept
+            ip saddr 10.0.0.0/8 tcp dport 8080 accept
+        }
+    }";
+    std::fs::write(&file, rules).unwrap();
+    let ran = Program::line("firewall show --allowed --rules").arg(file).run().expect_code(0);
+    let wanted = [
+        "80/tcp ← 10.70.0.0/24",
+        "by eth0, wg0",
+        "8080/tcp ← 10.0.0.0/8",
+        "by eth0, others",
+        "8080/tcp ← any",
+        "by wg0",
+    ];
+    let mut found = told(&ran.stdout);
+    found.truncate(wanted.len());
+    assert_eq!(found, wanted, "{}", ran.stdout);
+    assert!(ran.stdout.contains("inet f i rule 2 +1"), "{}", ran.stdout);
+}

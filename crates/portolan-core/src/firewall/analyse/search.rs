@@ -154,8 +154,12 @@ fn allowed(
             (None, Some(port)) => Some((space.address(0), port)).filter(|_| false),
             _ => None,
         };
-        groups.push((arrival.packets, becomes));
         translated.push(arrival.packets);
+        // What sends them on under another sender's address tells nobody apart who gets in.
+        match groups.iter_mut().find(|(_, known)| *known == becomes) {
+            Some((packets, _)) => *packets = space.bdd.or(*packets, arrival.packets)?,
+            None => groups.push((arrival.packets, becomes)),
+        }
     }
     let translated = space.bdd.union(translated)?;
     groups.insert(0, (space.bdd.minus(fates.accepted, translated)?, None));

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Walk, Way};
 use portolan_core::firewall::{
-    Chain, Expression, Family, FibResult, Field, Match, Packet, Policy, RulePlace, Ruleset, SetRef,
-    TABLE, Table, Test, Tuple, World, bits, intent,
+    Chain, Expression, Family, FibResult, Field, Match, Packet, Policy, RuleId, RulePlace, Ruleset,
+    SetRef, TABLE, Table, Test, Tuple, World, bits, intent,
 };
 use portolan_core::net::{Gap, Why};
 use portolan_core::socket::{InterfaceAddress, Machine};
@@ -25,6 +25,8 @@ pub(crate) struct Scene {
     others: Option<Ruleset>,
     /// All of them, once ours are there.
     together: Option<Ruleset>,
+    /// Ours as they are loaded now.
+    before: Vec<Table>,
     world: World,
 }
 
@@ -35,13 +37,25 @@ impl Scene {
         let mut ours = intent(policy, &[]);
         ours.answer_time(now);
         let Some(mut live) = surroundings.live else {
-            return Self { ours, others: None, together: None, world: World::default() };
+            return Self {
+                ours,
+                others: None,
+                together: None,
+                before: Vec::new(),
+                world: World::default(),
+            };
         };
         live.answer_time(now);
         let (before, theirs): (Vec<Table>, Vec<Table>) = live.tables.into_iter().partition(is_ours);
         let others = Ruleset { tables: theirs, notes: live.notes };
         let together = together(&others, &ours, &before);
-        Self { ours, others: Some(others), together: Some(together), world: surroundings.world }
+        Self {
+            ours,
+            others: Some(others),
+            together: Some(together),
+            before,
+            world: surroundings.world,
+        }
     }
 }
 
@@ -161,6 +175,30 @@ impl<'s> Judge<'s> {
             own.is_ipv4() == peer.is_ipv4() && own.is_loopback() == peer.is_loopback()
         };
         self.addresses.iter().map(|own| own.address).filter(move |own| fits(own))
+    }
+
+    /// All rules as they are loaded now; `None` where they cannot be read.
+    pub(super) fn live(&self) -> Option<Ruleset> {
+        let mut live = self.scene.others.clone()?;
+        live.tables.extend(self.scene.before.iter().cloned());
+        Some(live)
+    }
+
+    /// What surrounds the rules.
+    pub(super) const fn world(&self) -> &World {
+        &self.scene.world
+    }
+
+    /// The addresses of a family that others can write to.
+    pub(super) fn own(&self, is_v6: bool) -> impl Iterator<Item = IpAddr> + '_ {
+        let all = self.addresses.iter().map(|own| own.address);
+        all.filter(move |own| own.is_ipv6() == is_v6 && !own.is_loopback())
+    }
+
+    /// The rule of `rules` that refuses the first packet of a connection to this machine.
+    pub(super) fn refuser(&self, rules: &Prepared<'_>, tuple: &Tuple) -> Option<RuleId> {
+        let walk = self.walk(rules, &self.packet(tuple), Way::Input);
+        walk.decided_by.filter(|_| walk.outcome != Outcome::Accept)
     }
 
     /// What becomes of the first packet of a connection to this machine.

@@ -1,6 +1,7 @@
 //! Questions about the firewall: one file a question, all over the same [`source`].
 
 pub(crate) mod allow;
+pub(crate) mod already;
 pub(crate) mod change;
 pub(crate) mod compare;
 pub(crate) mod flows;

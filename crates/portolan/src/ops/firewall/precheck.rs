@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use portolan_core::audit::Opening;
 use portolan_core::firewall::{
-    Addresses, BaseNeed, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit, Stance, Tuple,
-    protocol_of,
+    Addresses, BaseNeed, Family, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit,
+    RulePlace, Stance, TABLE, Tuple, protocol_of,
 };
 use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport, Why};
 use portolan_core::socket::{Machine, PortChoice, Process, SocketTable, SocketTransport};
@@ -20,6 +20,7 @@ use crate::ops::inventory::Intent;
 use crate::ops::reach::chart::chart;
 use crate::ops::sockets::{self, Request};
 
+use super::already::{self, Already};
 use super::groups::{self, CutMulticast};
 use super::judge::{Judge, Judgement, Verdict, tuple_of};
 use super::life::{self, Missing, Need};
@@ -131,6 +132,8 @@ pub(crate) struct Cut {
     pub(crate) owners: Vec<Process>,
     /// Where it is sent on to, where no socket here holds it.
     pub(crate) sent_to: Option<Endpoint>,
+    /// That nobody reaches it today either.
+    pub(crate) already: Option<Already>,
 }
 
 impl Precheck {
@@ -145,7 +148,14 @@ impl Precheck {
 
     /// Whether nobody was looked after, and the SSH server is out of everybody's reach.
     pub(crate) fn cuts_ssh(&self) -> bool {
-        let is_sshd = |cut: &Cut| cut.owners.iter().any(|process| &*process.name == "sshd");
+        let is_theirs = |place: &RulePlace| (place.family, &*place.table) != (Family::Inet, TABLE);
+        // What other tools refuse already, this does not shut.
+        let is_lost = |cut: &Cut| {
+            let by = cut.already.as_ref().and_then(|already| already.by.as_ref());
+            !by.is_some_and(is_theirs)
+        };
+        let is_sshd =
+            |cut: &Cut| is_lost(cut) && cut.owners.iter().any(|process| &*process.name == "sshd");
         self.access.is_empty() && self.cut.iter().any(is_sshd)
     }
 }
@@ -166,6 +176,11 @@ pub(crate) fn precheck(
         let sockets = observed.into_value(&mut found.gaps);
         if policy.input == Stance::Drop {
             found.cut = cut(policy, &sockets);
+            let ports: Vec<_> = found.cut.iter().map(|cut| (cut.bound, cut.transport)).collect();
+            let known = already::refused(judge, &ports);
+            for (cut, already) in found.cut.iter_mut().zip(known) {
+                cut.already = already;
+            }
         }
         if policy.forward == Stance::Drop {
             let sent_on = sent_on(policy, machine, &sockets);
@@ -346,9 +361,10 @@ fn cut(policy: &Policy, table: &SocketTable) -> Vec<Cut> {
         }
         if !found.iter().any(|cut| cut.bound == bound && cut.transport == transport) {
             let owners = table.owners(held).cloned().collect();
-            found.push(Cut { bound, transport, owners, sent_to: None });
+            found.push(Cut { bound, transport, owners, sent_to: None, already: None });
         }
     }
+    found.sort_by_key(|cut| (cut.bound.port, cut.transport, cut.bound.address));
     found
 }
 
@@ -370,7 +386,8 @@ fn sent_on(policy: &Policy, machine: &Machine, table: &SocketTable) -> Vec<Cut> 
                 false => Ipv6Addr::UNSPECIFIED.into(),
             };
             let (bound, owners) = (Endpoint::new(any, port), Vec::new());
-            found.push(Cut { bound, transport, owners, sent_to: Some(to) });
+            let sent_to = Some(to);
+            found.push(Cut { bound, transport, owners, sent_to, already: None });
         }
     }
     found

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use portolan_core::firewall::RuleId;
 use portolan_core::firewall::analyse::{Allowed, Block, SourceSet};
+use portolan_core::firewall::{Family, RuleId, Statement, TABLE};
 use serde_json::{Value, json};
 
 use super::block::{address_words, networks, places, untold};
@@ -31,7 +31,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
             Column::flexible("BY", 12).keeping_end(),
         ]);
         for line in &lines {
-            let by = by(line.rules(), report);
+            let by = by(&line.rules(), report);
             table.push(vec![traffic(line.block()).into(), from(line).into(), by.into()]);
             for note in notes(line) {
                 table.push_text(2, Cell::new(Role::Dim, note));
@@ -47,6 +47,8 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
 /// Blocks of both families that say the same but for the sources.
 struct Line<'r> {
     of: [Option<&'r Allowed>; 2],
+    /// Those that differ from it in nothing but the interface and the rule that lets them in by it.
+    by_others: Vec<[Option<&'r Allowed>; 2]>,
 }
 
 impl<'r> Line<'r> {
@@ -58,8 +60,24 @@ impl<'r> Line<'r> {
         self.first().map(|allowed| &allowed.block)
     }
 
-    fn rules(&self) -> &'r [RuleId] {
-        self.first().map_or(&[], |allowed| &allowed.rules)
+    /// The first of each fold, itself before the others.
+    fn folds(&self) -> impl Iterator<Item = &'r Allowed> + '_ {
+        let others = self.by_others.iter().filter_map(|of| of.iter().flatten().next().copied());
+        self.first().into_iter().chain(others)
+    }
+
+    fn rules(&self) -> Vec<RuleId> {
+        let mut rules: Vec<RuleId> = Vec::new();
+        for rule in self.folds().flat_map(|allowed| &allowed.rules) {
+            if !rules.contains(rule) {
+                rules.push(*rule);
+            }
+        }
+        rules
+    }
+
+    fn interfaces(&self) -> Vec<&'r str> {
+        self.folds().flat_map(|allowed| &allowed.block.interfaces).map(|name| &**name).collect()
     }
 
     /// Whether a block of the other family is told by this line too.
@@ -67,6 +85,27 @@ impl<'r> Line<'r> {
         let is_free = self.of[usize::from(is_v6)].is_none();
         is_free && self.first().is_some_and(|first| is_alike(first, allowed))
     }
+
+    /// Whether the other one is told by this line too, with its interfaces.
+    fn folds_in(&self, other: &Self) -> bool {
+        let is_named = |line: &Self| line.block().is_some_and(|block| !block.interfaces.is_empty());
+        let mut both = self.of.iter().zip(&other.of);
+        let is_same = both.all(|(one, other)| match (one, other) {
+            (Some(one), Some(other)) => is_same_but_interface(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        });
+        is_same && is_named(self) && is_named(other)
+    }
+}
+
+fn is_same_but_interface(one: &Allowed, other: &Allowed) -> bool {
+    let (a, b) = (&one.block, &other.block);
+    let is_same = a.sources == b.sources
+        && a.destinations == b.destinations
+        && a.protocols == b.protocols
+        && a.ports == b.ports
+        && a.features == b.features;
+    is_same && one.becomes == other.becomes && one.depends_on == other.depends_on
 }
 
 fn is_alike(one: &Allowed, other: &Allowed) -> bool {
@@ -93,10 +132,18 @@ fn lines(report: &Report) -> Vec<Line<'_>> {
             None => {
                 let mut of = [None, None];
                 of[usize::from(is_v6)] = Some(allowed);
-                lines.push(Line { of });
+                lines.push(Line { of, by_others: Vec::new() });
             }
         }
     }
+    let mut folded: Vec<Line<'_>> = Vec::new();
+    for line in lines {
+        match folded.iter_mut().find(|known| known.folds_in(&line)) {
+            Some(known) => known.by_others.push(line.of),
+            None => folded.push(line),
+        }
+    }
+    let mut lines = folded;
     lines.sort_by_key(|line| line.block().map(order));
     lines
 }
@@ -158,9 +205,21 @@ fn from(line: &Line<'_>) -> String {
     }
 }
 
-/// The rule that decides: its chain and number; and how many more.
+/// The rule that decides: its chain and number; and how many more. Ours says whom the inventory lets in,
+/// whatever others let through behind it; one that translates only leads there.
 fn by(rules: &[RuleId], report: &Report) -> String {
-    let Some(place) = rules.last().and_then(|rule| report.ruleset.place(*rule)) else {
+    let translates = |rule: &&RuleId| {
+        let found = report.ruleset.rule(**rule);
+        found.is_some_and(|rule| rule.statements.iter().any(|s| matches!(s, Statement::Nat(_))))
+    };
+    let is_ours = |rule: &&RuleId| {
+        let table = report.ruleset.tables.get(rule.chain.table);
+        table.is_some_and(|table| table.family == Family::Inet && *table.name == *TABLE)
+    };
+    let last = |is_it: &dyn Fn(&&RuleId) -> bool| rules.iter().rev().find(is_it);
+    let ours = last(&|rule| is_ours(rule) && !translates(rule));
+    let decides = ours.or_else(|| last(&|rule| !translates(rule))).or(rules.last());
+    let Some(place) = decides.and_then(|rule| report.ruleset.place(*rule)) else {
         return String::new();
     };
     let number =
@@ -176,8 +235,9 @@ fn by(rules: &[RuleId], report: &Report) -> String {
 fn notes(line: &Line<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     let Some(first) = line.first() else { return notes };
-    if !first.block.interfaces.is_empty() {
-        notes.push(format!("by {}", first.block.interfaces.join(", ")));
+    let interfaces = line.interfaces();
+    if !interfaces.is_empty() {
+        notes.push(format!("by {}", interfaces.join(", ")));
     }
     let to = line.of.iter().flatten().map(|allowed| &allowed.block.destinations);
     let to: Vec<String> = to.filter(|set| !set.is_any).map(address_words).collect();
@@ -222,10 +282,10 @@ fn line_json(line: &Line<'_>, report: &Report) -> Value {
         "ports": line.block().map(ports),
         "sources": both(|block| &block.sources),
         "destinations": both(|block| &block.destinations),
-        "interfaces": line.block().map(|block| &block.interfaces),
+        "interfaces": line.interfaces(),
         "features": line.block().map(|block| features_json(&block.features)),
         "depends_on": open,
         "translated_to": to.map(|(address, port)| json!({"address": address, "port": port})),
-        "rules": places(line.rules(), &report.ruleset),
+        "rules": places(&line.rules(), &report.ruleset),
     })
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Policy, Proof, Tuple};
+use portolan_core::firewall::{Policy, Proof, RulePlace, Tuple};
 use portolan_core::wire::conntrack::Entry;
 use serde::Serialize;
 
@@ -191,21 +191,41 @@ fn proved_violations(screen: &mut Screen, proof: Option<&Proof>) -> Result<()> {
     Ok(())
 }
 
+/// What is cut first, then what is refused already, by whom.
 fn cut(screen: &mut Screen, rows: &[Cut]) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
+    let (refused, cut): (Vec<&Cut>, Vec<&Cut>) = rows.iter().partition(|row| row.already.is_some());
+    if !cut.is_empty() {
+        writeln!(screen, "nobody outside will reach:")?;
     }
-    writeln!(screen, "nobody outside will reach:")?;
-    for row in rows {
-        let owners = process_names(&row.owners);
-        let by = match row.sent_to {
-            Some(to) => format!("  sent on to {to}"),
-            None if owners.is_empty() => String::new(),
-            None => format!("  {}", sanitize(&owners)),
-        };
-        writeln!(screen, "  {}/{}{by}", row.bound, row.transport)?;
+    for row in cut {
+        writeln!(screen, "  {}", listener(row))?;
+    }
+    if !refused.is_empty() {
+        writeln!(screen, "nobody outside reaches these today either:")?;
+    }
+    let by = |row: &Cut| row.already.as_ref().and_then(|already| already.by.clone());
+    let mut groups: Vec<(Option<RulePlace>, Vec<String>)> = Vec::new();
+    for row in refused {
+        match groups.iter_mut().find(|(place, _)| *place == by(row)) {
+            Some((_, rows)) => rows.push(listener(row)),
+            None => groups.push((by(row), vec![listener(row)])),
+        }
+    }
+    for (place, rows) in groups {
+        let by = place.map(|place| format!(" refused by {place}"));
+        screen.hanging("  ", &format!("{}{}", rows.join(", "), by.unwrap_or_default()))?;
     }
     Ok(())
+}
+
+fn listener(row: &Cut) -> String {
+    let owners = process_names(&row.owners);
+    let by = match row.sent_to {
+        Some(to) => format!("  sent on to {to}"),
+        None if owners.is_empty() => String::new(),
+        None => format!("  {}", sanitize(&owners)),
+    };
+    format!("{}/{}{by}", row.bound, row.transport)
 }
 
 /// That connections stay which the rules alone would cut.
@@ -458,6 +478,11 @@ struct CutJson {
     /// Where rules send it on to; left out where a socket here holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     sent_to: Option<String>,
+    /// Whether nobody reaches it today either.
+    already: bool,
+    /// The rule that is loaded and refuses a stranger; left out where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_by: Option<PlaceJson>,
 }
 
 impl From<&Cut> for CutJson {
@@ -468,6 +493,8 @@ impl From<&Cut> for CutJson {
             transport: row.transport.as_str(),
             processes: row.owners.iter().map(|p| p.name.to_string()).collect(),
             sent_to: row.sent_to.map(|to| to.to_string()),
+            already: row.already.is_some(),
+            refused_by: row.already.as_ref().and_then(|a| a.by.as_ref()).map(PlaceJson::from),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::{eventually, require_root};
 
 use super::stage::{OPEN, OTHER_SSH, SHUT, SSH, Stage};
@@ -191,6 +193,38 @@ fn connections_that_the_rules_would_refuse_are_told_and_ended_where_wanted() {
     stage.apply(OPEN, "--detach --timeout 10m --drop-flows").run().expect_code(0);
     let left = stage.here.output("cat /proc/net/nf_conntrack");
     assert!(!left.contains("dport=8080"), "{left}");
+    stage.firewall("rollback", SSH).run().expect_code(0);
+}
+
+#[test]
+fn ports_that_another_table_refuses_already_are_not_what_the_change_cuts() {
+    require_root!();
+    let stage = Stage::new();
+    stage.nft(
+        "table ip strict { chain in { type filter hook input priority 0; tcp dport 8081 ip saddr != 198.51.100.9 drop
+            tcp dport { 8082, 8083 } drop
+        }; }",
+    );
+    let ports = [8080, 8081, 8082, 8083];
+    let _servers = ports.map(|port| stage.here.listen(&format!("0.0.0.0:{port}")));
+    let plan = stage.apply(OPEN, "--dry-run --json").run().expect_code(0).json();
+    let cut = plan["cut"].as_array().unwrap();
+    let rows: Vec<_> =
+        cut.iter().map(|row| (row["port"].as_u64().unwrap(), row["already"] == true)).collect();
+    assert_eq!(rows, [(8080, false), (8081, false), (8082, true), (8083, true)], "{plan}");
+    assert_eq!(
+        (&cut[2]["refused_by"]["table"], &cut[0]["refused_by"]),
+        (&"strict".into(), &Value::Null)
+    );
+    let said = stage.apply(OPEN, "--dry-run").run().expect_code(0).stdout;
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = "these today either: 0.0.0.0:8082/tcp";
+    assert!(said.contains(wanted) && said.contains("refused by ip strict in rule 2"), "{said}");
+    // Ours alone refuse it: applied again, it is told as such.
+    stage.nft("flush ruleset");
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    let plan = stage.apply(OPEN, "--dry-run --json").run().expect_code(0).json();
+    assert_eq!(plan["cut"][0]["refused_by"]["table"], "portolan", "{plan}");
     stage.firewall("rollback", SSH).run().expect_code(0);
 }
 

@@ -1,0 +1,110 @@
+//! Ports that nobody outside reaches today, because rules that are loaded refuse them already: what a
+//! change does not open is not what it cuts.
+//!
+//! Exact for all callers; where the rules are too large for that, a port counts as reached.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use portolan_core::firewall::analyse::{self, AnalyseError, Block, Search, Space};
+use portolan_core::firewall::simulate::{Prepared, Way};
+use portolan_core::firewall::{Addresses, RulePlace, Ruleset, Tuple, protocol_of};
+use portolan_core::net::{Endpoint, Prefix, Transport};
+
+use super::judge::Judge;
+
+/// What the loaded rules do with a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Already {
+    /// The rule that refuses a stranger, where one can be named.
+    pub(crate) by: Option<RulePlace>,
+}
+
+/// For each port whether nobody reaches it today, as far as that is known.
+pub(super) fn refused(judge: &Judge<'_>, ports: &[(Endpoint, Transport)]) -> Vec<Option<Already>> {
+    let nothing = || vec![None; ports.len()];
+    let Some(live) = judge.live().filter(|live| !ports.is_empty() && is_small(live)) else {
+        return nothing();
+    };
+    let today = Today { judge, prepared: Prepared::new(&live, judge.world()), live: &live };
+    let reached = |is_v6| today.reached(is_v6, ports).ok().flatten();
+    let (Some(four), Some(six)) = (reached(false), reached(true)) else { return nothing() };
+    let is_reached = |(bound, transport): &(Endpoint, Transport)| {
+        let takes = |block: &Block| is_of(block, bound.port.0, *transport);
+        match bound.address {
+            IpAddr::V4(_) => four.iter().any(takes),
+            // It may take IPv4 as well.
+            IpAddr::V6(own) if own.is_unspecified() => four.iter().chain(&six).any(takes),
+            IpAddr::V6(_) => six.iter().any(takes),
+        }
+    };
+    let of_port = |port| match is_reached(port) {
+        true => None,
+        false => Some(Already { by: today.refuser(*port) }),
+    };
+    ports.iter().map(of_port).collect()
+}
+
+/// Whether they are decided at once. Long lists of addresses are sets, not rules.
+fn is_small(live: &Ruleset) -> bool {
+    live.rule_count() <= MOST_RULES
+}
+
+const MOST_RULES: usize = 5_000;
+
+/// Nodes of a diagram: some tens of megabytes.
+const BUDGET: usize = 2_000_000;
+
+struct Today<'t> {
+    judge: &'t Judge<'t>,
+    prepared: Prepared<'t>,
+    live: &'t Ruleset,
+}
+
+impl Today<'_> {
+    /// What of the ports somebody outside may reach, in one family: nothing without an address of it.
+    /// `None` where that is too much to be told.
+    fn reached(
+        &self,
+        is_v6: bool,
+        ports: &[(Endpoint, Transport)],
+    ) -> Result<Option<Vec<Block>>, AnalyseError> {
+        let own = self.judge.own(is_v6).map(Prefix::from);
+        let own = Addresses::of(own).prefixes(is_v6);
+        if own.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let mut space = Space::new(is_v6, &[self.live], self.judge.world(), BUDGET);
+        let (outside, to) = (space.from_outside()?, space.to(&own)?);
+        let packets = space.bdd.and(outside, to)?;
+        let numbers = ports.iter().map(|(bound, _)| (bound.port.0, bound.port.0));
+        let (ports, way) = (Some(numbers.collect()), Way::ByRoute);
+        let found = analyse::search(&mut space, &self.prepared, &Search { packets, ports, way })?;
+        let all = found.allowed.into_iter().map(|allowed| allowed.block);
+        Ok(found.is_whole.then(|| all.collect()))
+    }
+
+    /// The rule that refuses a stranger who calls it.
+    fn refuser(&self, (bound, transport): (Endpoint, Transport)) -> Option<RulePlace> {
+        let is_v6 = bound.address.is_ipv6() && self.judge.own(true).next().is_some();
+        let own = match bound.address.is_unspecified() {
+            true => self.judge.own(is_v6).next()?,
+            false => bound.address,
+        };
+        let source = if own.is_ipv6() { STRANGER_V6.into() } else { STRANGER.into() };
+        let (protocol, destination_port) = (protocol_of(transport), bound.port.0);
+        let call =
+            Tuple { source, destination: own, protocol, source_port: 50_000, destination_port };
+        let rule = self.judge.refuser(&self.prepared, &call)?;
+        self.live.place(rule)
+    }
+}
+
+fn is_of(block: &Block, port: u16, transport: Transport) -> bool {
+    let protocol = protocol_of(transport);
+    let is_protocol = block.protocols.iter().any(|(a, b)| (*a..=*b).contains(&protocol));
+    is_protocol && block.ports.iter().any(|(a, b)| (*a..=*b).contains(&port))
+}
+
+/// RFC 5737, RFC 3849: nobody's.
+const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
+const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77);

@@ -91,6 +91,9 @@ pub struct Group {
     /// How many more rules decide the same about some of them; 0 where the one that is named decides
     /// about all.
     pub other_rules: usize,
+    /// Whether they get here only where a router in front translates to that address: it is private and
+    /// they are not, and the Internet does not route it.
+    pub needs_router: bool,
     /// Whether it is known of all of them; else one packet was an example.
     pub is_exact: bool,
 }
@@ -261,6 +264,7 @@ impl Group {
             && self.around == other.around
             && self.depends_on == other.depends_on
             && self.other_rules == other.other_rules
+            && self.needs_router == other.needs_router
             && self.is_exact == other.is_exact
     }
 

@@ -177,7 +177,7 @@ fn join(found: &mut Vec<Arrival>, arrival: Arrival) {
 }
 
 /// The addresses of this machine that such senders can send to, likeliest first. Those of a link are for
-/// those who are on it; private ones for whoever may be routed to them, which the Internet is not.
+/// those who are on it; private ones for everybody, by favour of whoever routes or translates to them.
 pub(super) fn destinations(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) -> Vec<IpAddr> {
     let world = asking.scene.world;
     if !world.is_known() {
@@ -189,8 +189,7 @@ pub(super) fn destinations(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) 
             && match Scope::of(own.address) {
                 Scope::Loopback => false,
                 Scope::LinkLocal => is_at(own) && arrival.is_neighbour,
-                Scope::Global => true,
-                _ => is_at(own) || arrival.is_site,
+                _ => true,
             }
     };
     let mut found: Vec<_> = asking.kinds.addresses(world).filter(is_theirs).collect();
@@ -214,8 +213,7 @@ fn elsewhere(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) -> Vec<IpAddr>
     let is_theirs = |address: &IpAddr| match Scope::of(*address) {
         Scope::Loopback => is_loopback_let && !is_v6,
         Scope::LinkLocal => false,
-        Scope::Global => true,
-        _ => arrival.is_site,
+        _ => true,
     };
     let is_new =
         |a: &IpAddr| !world.addresses.iter().any(|own| own.address == *a) || a.is_loopback();

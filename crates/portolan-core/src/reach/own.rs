@@ -116,6 +116,7 @@ impl Travel<'_> {
             around: None,
             depends_on: Vec::new(),
             other_rules: 0,
+            needs_router: false,
             is_exact: true,
         }
     }

@@ -124,6 +124,7 @@ impl<'a> Travel<'a> {
             around: None,
             depends_on: Vec::new(),
             other_rules: 0,
+            needs_router: false,
             is_exact: true,
         }
     }
@@ -196,8 +197,18 @@ impl<'a> Travel<'a> {
         if self.is_straight() || !matches!(group.answer, Answer::Yes | Answer::Depends) {
             return;
         }
-        if is_by_favour(arrival, to, world) {
-            group.depends_on.push(format!("whether others route {to} to this machine"));
+        match (is_by_favour(arrival, to, world), arrival.is_site) {
+            (false, _) => {}
+            (true, true) => {
+                group.depends_on.push(format!("whether others route {to} to this machine"));
+            }
+            (true, false) => {
+                (group.answer, group.needs_router) = (Answer::Depends, true);
+                group.depends_on.push(format!(
+                    "a router in front that sends them on to {to}: the Internet does not route private \
+                     addresses"
+                ));
+            }
         }
         if to.is_loopback() {
             let by = &packet.interface_in;

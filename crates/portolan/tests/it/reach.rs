@@ -904,7 +904,19 @@ fn a_private_address_is_reached_from_behind_a_router_that_knows_the_way() {
     agrees(&lab.rtr, (&lab.src, "fd99::9"), far6, &[(7007, true)]);
     let told = asked(&lab.rtr, "8000/tcp --from 172.20.5.9").to_string();
     assert!(told.contains("whether others route 10.78.0.254 to this machine"), "{told}");
-    assert_eq!(asked(&lab.rtr, "8000/tcp --from internet")["answer"], "no");
+    // So are public senders, by a router in front; the Internet alone would not bring them.
+    lab.src.ip("addr add 198.51.100.9/32 dev lo");
+    lab.src.ip("route replace 10.78.0.254 via 10.77.0.254 src 198.51.100.9");
+    assert!(connects(&lab.src, far, 8000));
+    for from in ["198.51.100.9", "internet"] {
+        let told = asked(&lab.rtr, &format!("8000/tcp --from {from}"));
+        assert_eq!(told["answer"], "depends", "{from}");
+        let group = &told["ports"][0]["reach"][0]["groups"][0];
+        assert_eq!((&group["interface"], &group["to"]), (&"near".into(), &"10.78.0.254".into()));
+        let why = group["depends_on"].to_string();
+        assert!(why.contains("the Internet does not route private addresses"), "{why}");
+    }
+    lab.src.ip("route replace 10.78.0.254 via 10.77.0.254 src 172.20.5.9");
     let words = "reach 8000 --live --from 10.77.0.1 --yes --wait 1s";
     let ran = Program::line(words).inside(&lab.rtr).run();
     assert!(ran.stderr.contains("portolan check 10.78.0.254:8000"), "{}", ran.stderr);

@@ -70,7 +70,10 @@ fn opening(reach: &PortReach, rules: Option<&Rules>) -> Opening {
         keeper: keeper(&group.by, rules),
     };
     let admitted = || groups.iter().filter(|g| g.answer == Answer::Yes);
-    let is_open = |g: &&&Group| matches!(g.answer, Answer::Depends | Answer::Unknown);
+    let is_open = |g: &&&Group| {
+        // What no router is known to do is no opening of this machine's.
+        matches!(g.answer, Answer::Depends | Answer::Unknown) && !g.needs_router
+    };
     let perhaps = groups.iter().filter(is_open);
     let is_refused = |g: &&&Group| {
         matches!(g.by, By::Refused { .. } | By::AnswerRefused(_)) && g.answer == Answer::No

@@ -76,6 +76,7 @@ impl World {
             reuse: None,
             timer: None,
             transparent: None,
+            mark: None,
         };
         let mut held = Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) };
         change(&mut held);

@@ -42,6 +42,7 @@ mod tampering;
 pub mod tighten;
 mod trial;
 mod value;
+mod ways;
 mod world;
 
 pub use addresses::{Addresses, Interval, nft_interval};
@@ -71,4 +72,5 @@ pub use script::{Part, PartKind, STAMP, Script, ScriptChain, TABLE};
 pub use tampering::first_difference;
 pub use trial::{Caller, Doubt, confirms};
 pub use value::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span, Value, bits};
+pub use ways::{RoutedWay, Routing};
 pub use world::{Interface, LocalAddress, ReversePath, Route, RouteKind, World};

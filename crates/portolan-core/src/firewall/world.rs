@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::net::Prefix;
+use crate::wire::route_table::RoutingRule;
 
 /// Addresses, interfaces and routes of a network namespace. Empty: nothing is known of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,9 +22,11 @@ pub struct World {
     /// Networks that are wholly this machine's though no interface has their addresses: routes of type
     /// local (`ip route add local 10.66.0.0/16 dev lo`).
     pub local_networks: Vec<Prefix>,
-    /// From where packets are that rules of policy routing refuse (`ip rule add from 10.0.0.0/8 prohibit`),
-    /// some of them at least: what else those rules ask for is not known.
-    pub refused_sources: Vec<Prefix>,
+    /// The rules of policy routing, those that every machine has among them; empty where there are no
+    /// others, or nothing is known of them: the main table decides alone.
+    pub policy: Vec<RoutingRule>,
+    /// The routes of tables other than the main one, by the table's number.
+    pub tables: Vec<(u32, Route)>,
 }
 
 /// An address of this machine.

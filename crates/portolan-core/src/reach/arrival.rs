@@ -3,9 +3,10 @@
 //! Taken is the interface by which an answer would leave: that is where a source is that can hold a
 //! conversation. Addresses to which no route leads cannot be answered at all.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::firewall::{Addresses, LocalAddress, RouteKind, Ruleset, World};
+use crate::firewall::{Addresses, LocalAddress, RoutedWay, Routing, Ruleset, World};
 use crate::net::{Prefix, Scope};
 
 use super::question::{Asking, Rules};
@@ -23,6 +24,19 @@ pub(super) struct Arrival {
     pub(super) is_neighbour: bool,
     /// Whether who routes for them may know the private addresses of this machine: all but the Internet.
     pub(super) is_site: bool,
+    /// What rules of policy routing make of it.
+    pub(super) policy: Policy,
+}
+
+/// What rules of policy routing make of the way of answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// The addresses of this machine that answers leave from this way; `None`: any.
+    pub(super) only_from: Option<Vec<IpAddr>>,
+    /// Rules of which nobody knows whether they are for such answers.
+    pub(super) depends_on: Vec<String>,
+    /// Whether what a socket of this machine answers gets nowhere; what is behind it may answer all the same.
+    pub(super) is_refused: bool,
 }
 
 /// The name of an interface that no rule names: where nothing is known of the interfaces.
@@ -33,6 +47,7 @@ pub(super) fn arrivals(
     whence: &Whence,
     world: &World,
     ruleset: Option<&Ruleset>,
+    mark: Option<u32>,
     is_v6: bool,
 ) -> Vec<Arrival> {
     let Whence::Outside { addresses, interface } = whence else { return Vec::new() };
@@ -45,7 +60,7 @@ pub(super) fn arrivals(
         Some(interface) => by(interface, &addresses, true, world),
         None if world.is_known() => {
             let (link, beyond) = apart(&addresses);
-            [by_route(beyond, world, is_v6), by_link(&link, world)].concat()
+            [by_policy(&beyond, world, mark, is_v6), by_link(&link, world)].concat()
         }
         None => by_rules(&addresses, ruleset),
     }
@@ -76,6 +91,7 @@ fn by_link(addresses: &Addresses, world: &World) -> Vec<Arrival> {
         is_neighbour: interface.is_some(),
         is_site: interface.is_some(),
         interface,
+        policy: Policy::default(),
     };
     match links.is_empty() {
         true => vec![arrival(None)],
@@ -111,6 +127,7 @@ fn by(interface: &str, addresses: &Addresses, is_site: bool, world: &World) -> V
         interface: Some(interface.into()),
         is_neighbour,
         is_site,
+        policy: Policy::default(),
     };
     let beyond = addresses.without(&link);
     let private = if is_site { beyond.clone() } else { beyond.and(&prefixes(&PRIVATE)) };
@@ -123,35 +140,69 @@ fn by(interface: &str, addresses: &Addresses, is_site: bool, world: &World) -> V
     parts.into_iter().filter(|part| !part.addresses.is_empty()).collect()
 }
 
-fn by_route(mut left: Addresses, world: &World, is_v6: bool) -> Vec<Arrival> {
-    let mut routes: Vec<_> =
-        world.routes.iter().filter(|r| r.destination.address().is_ipv6() == is_v6).collect();
-    routes.sort_by_key(|r| (std::cmp::Reverse(r.destination.length()), r.metric));
+/// By the way that answers leave, for each part of this machine's addresses that rules of policy routing
+/// send another way.
+fn by_policy(senders: &Addresses, world: &World, mark: Option<u32>, is_v6: bool) -> Vec<Arrival> {
     let mut found: Vec<Arrival> = Vec::new();
-    for route in routes {
-        let network = Addresses::of([route.destination]);
-        let part = left.and(&network);
-        if part.is_empty() {
-            continue;
+    let parts = parts(world, is_v6);
+    let is_one = parts.len() == 1;
+    for own in parts {
+        let Some(from) = own.first().copied() else { continue };
+        let routing = Routing { from, to: senders.clone(), interface_in: "lo", mark };
+        for way in world.ways(&routing) {
+            let only_from = (!is_one).then(|| own.clone());
+            let is_refused = way.route.is_none() && world.has_policy();
+            let depends_on = way.depends_on.clone();
+            let policy = Policy { only_from, depends_on, is_refused };
+            let ways = match is_refused {
+                true => world.main_ways(&Routing { to: way.to, ..routing.clone() }),
+                false => vec![way],
+            };
+            for arrival in ways.iter().flat_map(|way| by_way(way, world)) {
+                join(&mut found, Arrival { policy: policy.clone(), ..arrival });
+            }
         }
-        left = left.without(&network);
-        let is_way = route.kind == RouteKind::Unicast && !route.interface.is_empty();
-        let arrivals = match is_way {
-            // A route of its own leads to a network that somebody set up, not to the Internet.
-            true => by(&route.interface, &part, route.destination.length() > 0, world),
-            false => vec![nowhere(part)],
-        };
-        arrivals.into_iter().for_each(|arrival| join(&mut found, arrival));
-    }
-    if !left.is_empty() {
-        join(&mut found, nowhere(left));
     }
     found
 }
 
+/// A route of its own leads to a network that somebody set up, not to the Internet.
+fn by_way(way: &RoutedWay, world: &World) -> Vec<Arrival> {
+    match &way.route {
+        Some(route) => by(&route.interface, &way.to, route.destination.length() > 0, world),
+        None => vec![nowhere(way.to.clone())],
+    }
+}
+
+/// The addresses of this machine, those together that the same rules of policy routing are for.
+fn parts(world: &World, is_v6: bool) -> Vec<Vec<IpAddr>> {
+    let nobody: IpAddr =
+        if is_v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let is_one = |own: &&LocalAddress| {
+        own.address.is_ipv6() == is_v6
+            && !matches!(Scope::of(own.address), Scope::Loopback | Scope::LinkLocal)
+    };
+    let own = world.addresses.iter().filter(is_one);
+    if !world.has_policy() {
+        return vec![vec![own.map(|own| own.address).next().unwrap_or(nobody)]];
+    }
+    let mut parts: BTreeMap<(Vec<bool>, Option<&str>), Vec<IpAddr>> = BTreeMap::new();
+    for own in own {
+        let rules = world.policy.iter().map(|rule| rule.source.contains(own.address)).collect();
+        // A VRF has its addresses by its interfaces.
+        let master = world.interface(&own.interface).and_then(|i| i.master.as_deref());
+        parts.entry((rules, master)).or_default().push(own.address);
+    }
+    if parts.is_empty() {
+        return vec![vec![nobody]];
+    }
+    parts.into_values().collect()
+}
+
 /// Senders that no route leads to.
-const fn nowhere(addresses: Addresses) -> Arrival {
-    Arrival { addresses, interface: None, is_neighbour: false, is_site: false }
+fn nowhere(addresses: Addresses) -> Arrival {
+    let policy = Policy::default();
+    Arrival { addresses, interface: None, is_neighbour: false, is_site: false, policy }
 }
 
 /// Nothing is known of interfaces: those that rules let packets in by, and one that none names.
@@ -163,12 +214,13 @@ fn by_rules(addresses: &Addresses, ruleset: Option<&Ruleset>) -> Vec<Arrival> {
         interface: Some(interface),
         is_neighbour: false,
         is_site: false,
+        policy: Policy::default(),
     };
     all.map(arrival).collect()
 }
 
 fn join(found: &mut Vec<Arrival>, arrival: Arrival) {
-    let kind = |a: &Arrival| (a.interface.clone(), a.is_neighbour, a.is_site);
+    let kind = |a: &Arrival| (a.interface.clone(), a.is_neighbour, a.is_site, a.policy.clone());
     let same = found.iter_mut().find(|known| kind(known) == kind(&arrival));
     match same {
         Some(same) => same.addresses = same.addresses.with(&arrival.addresses),
@@ -201,6 +253,10 @@ pub(super) fn destinations(arrival: &Arrival, asking: &Asking<'_>, is_v6: bool) 
     found.sort_by_key(|own| (!is_at(own), far(own)));
     let mut found: Vec<IpAddr> = found.into_iter().map(|own| own.address).collect();
     found.extend(elsewhere(arrival, asking, is_v6));
+    if let Some(own) = &arrival.policy.only_from {
+        let is_interface_s = |to: &IpAddr| world.addresses.iter().any(|own| own.address == *to);
+        found.retain(|to| own.contains(to) || !is_interface_s(to));
+    }
     found
 }
 

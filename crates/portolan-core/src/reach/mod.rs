@@ -23,6 +23,7 @@ mod listener;
 mod own;
 mod question;
 mod regions;
+mod routed;
 mod source;
 mod survey;
 mod translations;

@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::simulate::{Outcome, Presumed, Way};
-use crate::firewall::{Addresses, Direction, Packet, RulePlace, TcpFlags, bits, protocol_of};
-use crate::net::{Endpoint, Port, Transport};
+use crate::firewall::{
+    Addresses, Direction, Packet, Routing, RulePlace, TcpFlags, bits, protocol_of,
+};
+use crate::net::{Endpoint, Port, Prefix, Transport};
 
 use super::answer::{Answer, By, Group, Taker, Translated};
 use super::question::Asking;
@@ -24,7 +26,7 @@ impl Asking<'_> {
         let (with, without) = (self.with.as_ref()?, self.without.as_ref()?);
         let (rules, world) = (self.scene.rules?, self.scene.world);
         let is_own = world.is_local(to);
-        let out = if is_own { Some("lo".into()) } else { Some(world.route(to)?.interface.clone()) };
+        let out = if is_own { Some("lo".into()) } else { Some(self.way_out(from, to)?) };
         let packet = Packet::new(protocol_of(transport), from, to).ports(SENDER_PORT, port.0);
         let leaving = Packet { interface_out: out, ..packet.clone() };
         let mut is_answer = false;
@@ -41,6 +43,16 @@ impl Asking<'_> {
         let is_refused = walk.outcome != Outcome::Accept && walk.is_certain();
         let rule = rules.ruleset.place(walk.decided_by.filter(|_| is_refused)?)?;
         Some(OwnRefusal { rule, is_answer })
+    }
+
+    /// The interface that packets of this machine leave by, where that is certain.
+    fn way_out(&self, from: IpAddr, to: IpAddr) -> Option<Box<str>> {
+        let routing =
+            Routing { from, to: Addresses::of([Prefix::from(to)]), interface_in: "lo", mark: None };
+        match &self.scene.world.ways(&routing)[..] {
+            [way] if way.depends_on.is_empty() => Some(way.route.as_ref()?.interface.clone()),
+            _ => None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::arrival::{Arrival, arrivals, destinations, is_own};
 use super::classes::Classes;
 use super::question::Asking;
 use super::regions::{Cell, Regions, Target};
+use super::routed;
 use super::travel::{Travel, join};
 use super::{Answer, Group, PortReach, Reached, Source, Whence};
 
@@ -22,6 +23,8 @@ pub(super) struct Survey<'a> {
     sources: &'a [Source],
     /// How the packets of each source come in, of IPv4 and IPv6.
     arrivals: Vec<[Vec<Arrival>; 2]>,
+    /// The same where the mark of answers is not known, if that may matter.
+    unmarked: Option<Vec<[Vec<Arrival>; 2]>>,
     /// The addresses of this machine they can go to.
     to: [Vec<IpAddr>; 2],
     exact: [Exact<'a>; 2],
@@ -34,27 +37,35 @@ impl<'a> Survey<'a> {
         sources: &'a [Source],
     ) -> Self {
         let (world, ruleset) = (asking.scene.world, asking.scene.rules.map(|r| &r.ruleset));
-        let of = |source: &Source| {
+        let of = |source: &Source, mark| {
             [false, true].map(|is_v6| match is_own(&source.whence, world) {
                 true => Vec::new(),
-                false => arrivals(&source.whence, world, ruleset, is_v6),
+                false => arrivals(&source.whence, world, ruleset, mark, is_v6),
             })
         };
-        let arrivals: Vec<[Vec<Arrival>; 2]> = sources.iter().map(of).collect();
+        let all = |mark| -> Vec<[Vec<Arrival>; 2]> {
+            sources.iter().map(|source| of(source, mark)).collect()
+        };
+        let mark = routed::mark_of_answers(&asking.scene);
+        let arrivals = all(mark);
+        let unmarked = (mark.is_some() && world.has_policy()).then(|| all(None));
         let to = [false, true].map(|is_v6| {
-            let of_family = arrivals.iter().flat_map(|of| &of[usize::from(is_v6)]);
+            let both = arrivals.iter().chain(unmarked.iter().flatten());
+            let of_family = both.flat_map(|of| &of[usize::from(is_v6)]);
             let mut all: Vec<IpAddr> =
                 of_family.flat_map(|arrival| destinations(arrival, asking, is_v6)).collect();
             all.sort();
             all.dedup();
             all
         });
-        Self { asking, ports, sources, arrivals, to, exact: [Exact::default(), Exact::default()] }
+        let exact = [Exact::default(), Exact::default()];
+        Self { asking, ports, sources, arrivals, unmarked, to, exact }
     }
 
     pub(super) fn all(mut self) -> Result<Vec<PortReach>, AnalyseError> {
         for is_v6 in [false, true] {
-            let of_family = self.arrivals.iter().map(|of| &of[usize::from(is_v6)]);
+            let both = self.arrivals.iter().chain(self.unmarked.iter().flatten());
+            let of_family = both.map(|of| &of[usize::from(is_v6)]);
             if of_family.flatten().any(|arrival| arrival.interface.is_some()) {
                 let targets = self.targets(is_v6);
                 self.exact[usize::from(is_v6)] = Exact::of(self.asking, is_v6, &targets);
@@ -101,7 +112,8 @@ impl<'a> Survey<'a> {
         let behind = self.behind(port, transport);
         let mut sources: Vec<Reached> = Vec::new();
         for number in 0..self.sources.len() {
-            let alike = self.alike(number).and_then(|earlier| sources.get(earlier)).cloned();
+            let alike =
+                self.alike(number, transport).and_then(|earlier| sources.get(earlier)).cloned();
             sources.push(match alike {
                 Some(alike) => Reached { source: self.sources[number].clone(), ..alike },
                 None => self.reached(number, port, transport, &behind)?,
@@ -112,15 +124,26 @@ impl<'a> Survey<'a> {
 
     /// An earlier source whose packets come in the same way: on a host with one interface, everybody and
     /// whoever comes by that interface.
-    fn alike(&self, number: usize) -> Option<usize> {
+    fn alike(&self, number: usize, transport: Transport) -> Option<usize> {
         let is_plain = |number: usize| {
             let source = &self.sources[number];
             source.unresolved.is_empty() && !is_own(&source.whence, self.asking.scene.world)
         };
         let is_alike = |earlier: &usize| {
-            is_plain(*earlier) && self.arrivals[*earlier] == self.arrivals[number]
+            let of = |number: usize| self.arrivals(number, transport);
+            is_plain(*earlier) && of(*earlier) == of(number)
         };
         is_plain(number).then(|| (0..number).find(is_alike)).flatten()
+    }
+
+    /// How packets of a source to ports of a transport come in: sockets of the kernel's own, as those of
+    /// tunnels, mark their datagrams, and do not say so.
+    fn arrivals(&self, number: usize, transport: Transport) -> [Vec<Arrival>; 2] {
+        let all = match &self.unmarked {
+            Some(unmarked) if transport != Transport::Tcp => unmarked,
+            _ => &self.arrivals,
+        };
+        all.get(number).cloned().unwrap_or_default()
     }
 
     fn reached(
@@ -134,18 +157,22 @@ impl<'a> Survey<'a> {
         let travel = Travel::new(self.asking, port, transport);
         let mut groups = Vec::new();
         let is_here = is_own(&source.whence, self.asking.scene.world);
+        let arrivals = self.arrivals(number, transport);
         for is_v6 in [false, true] {
             if is_here {
                 let is_by_address = source.whence != Whence::Here;
                 groups.extend(travel.of_own_programs(is_v6, is_by_address));
             }
             let to = self.to[usize::from(is_v6)].clone();
-            for arrival in &self.arrivals[number][usize::from(is_v6)] {
+            for arrival in &arrivals[usize::from(is_v6)] {
                 let exact = &mut self.exact[usize::from(is_v6)];
                 of_arrival(&travel, (arrival, is_v6), &to, exact, &mut groups)?;
             }
         }
         groups.sort_by_key(|group| (group.answer, group.is_v6));
+        if self.asking.scene.world.has_policy() {
+            groups = routed::at_their_best(groups);
+        }
         let mut answer = together(&groups);
         if answer == Answer::No && !source.unresolved.is_empty() {
             answer = Answer::Unknown;
@@ -163,11 +190,12 @@ impl<'a> Survey<'a> {
         groups: &[Group],
     ) -> Result<Vec<Group>, AnalyseError> {
         let mut found = Vec::new();
+        let arrivals = self.arrivals(number, transport);
         for to in behind {
             let is_v6 = to.address.is_ipv6();
             let travel = Travel::straight(self.asking, port, transport, *to);
             let onward = self.asking.scene.world.route(to.address).map(|route| &route.interface);
-            for arrival in &self.arrivals[number][usize::from(is_v6)] {
+            for arrival in &arrivals[usize::from(is_v6)] {
                 if !arrival.is_neighbour || arrival.interface.as_ref() == onward {
                     continue;
                 }

@@ -11,6 +11,7 @@ use crate::firewall::{
 };
 use crate::net::{Endpoint, Port, Prefix, Transport};
 use crate::socket::{Address, Family as Ip, Held, Socket, SocketTable, SocketTransport, State};
+use crate::wire::route_table::{MAIN, RoutingRule, RuleAction};
 
 mod exact;
 
@@ -454,11 +455,19 @@ fn a_translation_of_our_own_table_goes_around_nothing() {
 }
 
 #[test]
-fn rules_of_policy_routing_that_refuse_leave_it_open() {
+fn an_answer_that_a_rule_of_policy_routing_refuses_goes_nowhere() {
     let mut world = router();
-    world.refused_sources.push(prefix("10.1.0.1"));
+    let main = RuleAction::Lookup(MAIN);
+    world.policy = vec![
+        RoutingRule {
+            source: prefix("10.1.0.1"),
+            action: RuleAction::Refuses,
+            ..RoutingRule::everything(false)
+        },
+        RoutingRule { priority: 9, action: main, ..RoutingRule::everything(false) },
+    ];
     let case = Case::at(world, Ruleset::default(), &[("10.1.0.1", 8000), ("198.51.100.2", 8001)]);
-    assert_eq!(case.answer(8000, "198.51.100.9").0, Answer::Depends);
+    assert_eq!(case.answer(8000, "198.51.100.9").0, Answer::No);
     assert_eq!(case.answer(8001, "198.51.100.9").0, Answer::Yes);
 }
 

@@ -9,7 +9,7 @@ use crate::firewall::simulate::{
 use crate::firewall::{
     Addresses, Direction, Hook, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits, protocol_of,
 };
-use crate::net::{Endpoint, Port, Prefix, Transport};
+use crate::net::{Endpoint, Port, Transport};
 use crate::socket::SocketTable;
 
 use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
@@ -194,7 +194,22 @@ impl<'a> Travel<'a> {
     /// What must be so beside the rules, for a packet that they let in.
     fn conditions(&self, packet: &Packet, arrival: &Arrival, group: &mut Group) {
         let (world, to) = (self.asking.scene.world, packet.destination);
-        if self.is_straight() || !matches!(group.answer, Answer::Yes | Answer::Depends) {
+        if !matches!(group.answer, Answer::Yes | Answer::Depends) {
+            return;
+        }
+        // What is behind answers by another way.
+        let is_ours = !matches!(group.taker, Some(Taker::Behind { .. }));
+        if arrival.policy.is_refused && is_ours {
+            (group.answer, group.by) = (Answer::No, By::NoRoute);
+            return;
+        }
+        let policy = &arrival.policy.depends_on;
+        if !policy.is_empty() && is_ours {
+            group.answer = Answer::Depends;
+            let whether = |rule: &String| format!("whether answers go by ip rule {rule}");
+            group.depends_on.extend(policy.iter().map(whether));
+        }
+        if self.is_straight() {
             return;
         }
         match (is_by_favour(arrival, to, world), arrival.is_site) {
@@ -216,14 +231,6 @@ impl<'a> Travel<'a> {
         }
         if is_broadcast(to, world) {
             group.depends_on.push(format!("it being sent to everybody, to {to}"));
-        }
-        let is_refused =
-            |of: &Prefix| of.contains(to) || group.senders.meets(&Addresses::of([*of]));
-        if world.refused_sources.iter().any(is_refused) {
-            group.answer = Answer::Depends;
-            group
-                .depends_on
-                .push("rules of policy routing that refuse packets (ip rule)".to_owned());
         }
     }
 
@@ -293,6 +300,10 @@ impl<'a> Travel<'a> {
         self.end(&walk, &mut group);
         if matches!(group.answer, Answer::Yes | Answer::Depends) {
             self.deliver(packet, &walk, &mut group);
+        }
+        if let Some(doubt) = self.routed_otherwise(packet, &walk, &group) {
+            group.answer = Answer::Depends;
+            group.depends_on.push(doubt);
         }
         if group.answer == Answer::Yes {
             answers.extend(self.answer_back(packet, &walk, &mut group, exact)?);
@@ -462,7 +473,8 @@ impl<'a> Travel<'a> {
         answer.mark = 0;
         answer.ct_mark = there.ct_mark;
         // Answers to addresses of a link leave by it; of the routes there is one for each link.
-        let is_sure = !is_of_link(packet.source);
+        let is_link = is_of_link(packet.source);
+        let is_sure = !is_link && !self.asking.scene.world.has_policy();
         let is_by_route = self.is_world_known() && is_sure;
         answer.interface_out = (!is_by_route).then(|| packet.interface_in.clone());
         let way = match taker {
@@ -477,8 +489,10 @@ impl<'a> Travel<'a> {
         };
         let back = with.walk(&answer, way, &Presumed);
         let exact = exact.known().filter(|_| is_sure);
-        if !is_sure {
+        if is_link {
             group.is_exact &= self.asking.edges().is_one(OF_LINK.0, OF_LINK.1);
+        } else if !is_sure {
+            group.is_exact &= self.is_one_to_rules(&group.senders);
         }
         let is_known = exact.is_some();
         if let Some((regions, _)) = exact {
@@ -556,7 +570,7 @@ fn is_same_host(packet: &Packet, to: &Endpoint) -> bool {
     packet.destination == to.address
 }
 
-fn decision(walk: &Walk) -> Option<(&Decision, &Because)> {
+pub(super) fn decision(walk: &Walk) -> Option<(&Decision, &Because)> {
     walk.steps.iter().rev().find_map(|step| match step {
         Step::Routed { decision, because } => Some((decision, because)),
         _ => None,

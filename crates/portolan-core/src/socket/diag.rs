@@ -42,6 +42,7 @@ impl Socket {
             reuse: None,
             timer: timer(message),
             transparent: message.options.map(Options::transparent),
+            mark: message.mark,
         }
     }
 
@@ -108,6 +109,7 @@ impl Socket {
             reuse: None,
             timer: None,
             transparent: None,
+            mark: None,
         }
     }
 }

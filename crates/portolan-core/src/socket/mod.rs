@@ -78,6 +78,8 @@ pub struct Socket {
     pub timer: Option<Timer>,
     /// Whether it takes what is addressed to others (IP_TRANSPARENT); `None` where that is not known.
     pub transparent: Option<bool>,
+    /// The mark of what it sends (SO_MARK); `None` where that is not known.
+    pub mark: Option<u32>,
 }
 
 impl Socket {

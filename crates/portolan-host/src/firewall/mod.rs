@@ -38,4 +38,4 @@ pub use read::{ReadFault, live};
 pub use record::{LogEntry, Purpose, Trial, log};
 pub use table::{TableError, check, listing, stamp};
 pub use watchdog::{SUBCOMMAND, watch};
-pub use world::world;
+pub use world::{POLICY, world};

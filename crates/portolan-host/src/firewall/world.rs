@@ -7,14 +7,16 @@ use std::io;
 use portolan_core::firewall::{Interface, LocalAddress, ReversePath, Route, RouteKind, World};
 use portolan_core::net::{Gap, Observed, Prefix, Why};
 use portolan_core::wire::route::GET_ROUTE;
-use portolan_core::wire::route_table::{GET_RULES, MAIN, RouteEntry, RoutingRule};
+use portolan_core::wire::route_table::{
+    GET_RULES, LOCAL, MAIN, RouteEntry, RoutingRule, RuleAction,
+};
 use portolan_core::wire::rtnetlink::Link;
 
 use crate::machine;
 use crate::netlink::Netlink;
 
-/// Reads it for this network namespace. Rules of policy routing are not followed: the main table counts,
-/// and where there are others that is told.
+/// Reads it for this network namespace. Rules of policy routing are read, but followed by `reach` alone: for
+/// whatever else asks, the main table counts, and where there are others that is told.
 #[must_use]
 pub fn world() -> Observed<World> {
     let mut gaps = Vec::new();
@@ -29,25 +31,21 @@ pub fn world() -> Observed<World> {
         missing("the addresses of this machine", error);
         Vec::new()
     });
-    let (routes, local_networks) = routes(&links).unwrap_or_else(|error| {
+    let Routes { main, tables, local: local_networks } = routes(&links).unwrap_or_else(|error| {
         missing("the routes of this machine", error);
-        Default::default()
+        Routes::default()
     });
-    let mut refused_sources = Vec::new();
-    let others = other_rules(&mut refused_sources);
+    let policy = policy().unwrap_or_else(|error| {
+        missing("the rules of policy routing", error);
+        Vec::new()
+    });
     let mut interfaces = interfaces(&links);
-    if !matches!(others, Ok(0)) {
+    if !policy.is_empty() {
         // Which way back the kernel finds is not known then.
         interfaces.iter_mut().for_each(|interface| interface.reverse_path = None);
-    }
-    match others {
-        Ok(0) => {}
-        Ok(count) => {
-            let what =
-                format!("where rules of policy routing lead ({count} beside the usual ones)");
-            gaps.push(Gap::aside(what, Why::Unsupported, "ip rule; ip -6 rule"));
-        }
-        Err(error) => missing("the rules of policy routing", error),
+        let count = policy.iter().filter(|rule| !rule.is_usual()).count();
+        let what = format!("where rules of policy routing lead ({count} beside the usual ones)");
+        gaps.push(Gap::aside(what, Why::Unsupported, POLICY));
     }
     let addresses: Vec<LocalAddress> = addresses.into_iter().map(local).collect();
     // Each address has such a route too.
@@ -57,11 +55,12 @@ pub fn world() -> Observed<World> {
     let world = World {
         addresses,
         interfaces,
-        routes,
+        routes: main,
         forwards_v4: is_on("/proc/sys/net/ipv4/ip_forward"),
         forwards_v6: is_on("/proc/sys/net/ipv6/conf/all/forwarding"),
         local_networks,
-        refused_sources,
+        policy,
+        tables,
     };
     Observed { value: world, gaps }
 }
@@ -92,35 +91,54 @@ fn interfaces(links: &[Link]) -> Vec<Interface> {
     links.iter().map(interface).collect()
 }
 
-/// The routes of the main table, and the networks that are local by a route.
-fn routes(links: &[Link]) -> io::Result<(Vec<Route>, Vec<Prefix>)> {
+/// What a dump of routes tells.
+#[derive(Default)]
+struct Routes {
+    /// Those of the main table.
+    main: Vec<Route>,
+    /// Those of the others.
+    tables: Vec<(u32, Route)>,
+    /// The networks that are local by a route.
+    local: Vec<Prefix>,
+}
+
+fn routes(links: &[Link]) -> io::Result<Routes> {
     let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, &*link.name)).collect();
-    let (mut found, mut local) = (Vec::new(), Vec::new());
+    let mut found = Routes::default();
     // struct rtmsg: any family, no restriction.
     Netlink::open(None)?.dump(GET_ROUTE, &[0; 12], |_, body| {
         let Some(entry) = RouteEntry::parse(body) else { return };
         if entry.is_local_network() {
-            local.push(entry.destination);
+            found.local.push(entry.destination);
         }
-        found.extend(route(&entry, &names));
+        match (route(&entry, &names), entry.table) {
+            (None, _) | (_, LOCAL) => {}
+            (Some(route), MAIN) => found.main.push(route),
+            (Some(route), table) => found.tables.push((table, route)),
+        }
     })?;
-    Ok((found, local))
+    Ok(found)
 }
 
-/// How many rules of policy routing there are beside those every machine has; from where packets are that
-/// some refuse.
-fn other_rules(refused: &mut Vec<Prefix>) -> io::Result<usize> {
-    let mut count = 0;
+/// The rules of policy routing, where there are others than those that every machine has.
+fn policy() -> io::Result<Vec<RoutingRule>> {
+    let mut rules = Vec::new();
     Netlink::open(None)?.dump(GET_RULES, &[0; 12], |_, body| {
-        let Some(rule) = RoutingRule::parse(body) else { return };
-        count += usize::from(!rule.is_usual());
-        refused.extend(rule.refuses.then_some(rule.source));
+        rules.extend(RoutingRule::parse(body));
     })?;
-    Ok(count)
+    let is_usual = rules.iter().all(RoutingRule::is_usual)
+        && [false, true].into_iter().all(|is_v6| has_main(&rules, is_v6));
+    Ok(if is_usual { Vec::new() } else { rules })
+}
+
+/// Whether the main table is asked; a kernel without IPv6 has no rules of it.
+fn has_main(rules: &[RoutingRule], is_v6: bool) -> bool {
+    let mut of_family = rules.iter().filter(|rule| rule.is_v6 == is_v6).peekable();
+    of_family.peek().is_none() || of_family.any(|rule| rule.action == RuleAction::Lookup(MAIN))
 }
 
 fn route(entry: &RouteEntry, names: &HashMap<u32, &str>) -> Option<Route> {
-    if entry.table != MAIN || entry.is_cached {
+    if entry.is_cached {
         return None;
     }
     let kind = match entry.kind {
@@ -139,6 +157,9 @@ fn route(entry: &RouteEntry, names: &HashMap<u32, &str>) -> Option<Route> {
         metric: entry.metric,
     })
 }
+
+/// How to see what is not followed, beside the gap that says so.
+pub const POLICY: &str = "ip rule; ip -6 rule";
 
 /// `rp_filter`: the greater of all's and the interface's own holds (ip-sysctl).
 fn reverse_path(interface: &str) -> Option<ReversePath> {

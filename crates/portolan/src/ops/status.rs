@@ -349,6 +349,7 @@ mod tests {
             reuse: None,
             timer: None,
             transparent: None,
+            mark: None,
         };
         Held { socket, holders: Vec::new(), unowned: Some(Unowned::NotPermitted) }
     }

@@ -174,6 +174,9 @@ impl Space {
             _ if !at.around.world.is_known() => {
                 Ok(Evaluated::Open("fib oif (routes are not known)".into()))
             }
+            _ if at.around.world.has_policy() => {
+                Ok(Evaluated::Open("fib oif (rules of policy routing decide it)".into()))
+            }
             FibResult::Interface | FibResult::Exists => self
                 .fib_route(&address, key, result, at)
                 .map(|number| Evaluated::Numbers(vec![number])),

@@ -86,6 +86,9 @@ impl Walker<'_> {
         if !world.is_known() {
             return Seen::Open("fib oif (routes are not known)".into());
         }
+        if world.has_policy() {
+            return Seen::Open("fib oif (rules of policy routing decide it)".into());
+        }
         let link = match (key.has_input, key.has_output) {
             (true, _) => &self.link_in,
             (_, true) => &self.link_out,

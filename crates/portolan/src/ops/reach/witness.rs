@@ -40,6 +40,8 @@ impl Witness {
         let world = firewall::world().into_value(&mut gaps);
         let rules = source::consult(RULES, &mut gaps);
         let rules = rules.map(|ruleset| Rules::new(ruleset, world.clone()));
+        // `reach` follows them, or says where it does not.
+        gaps.retain(|gap| gap.hint != firewall::POLICY);
         gaps.iter_mut().for_each(|gap| gap.asked = false);
         Self { rules, world, publications: Vec::new(), gaps }
     }

@@ -26,6 +26,7 @@ fn listener(address: &str, pid: u32) -> Held {
         reuse: None,
         timer: None,
         transparent: None,
+        mark: None,
     };
     Held { socket, holders: vec![Holder { pid, fd: Some(3), via: Via::Fd }], unowned: None }
 }

@@ -216,7 +216,7 @@ impl RoutingRule {
         let is_lookup = |(priority, table): &(u32, u32)| {
             self.priority == *priority && self.action == RuleAction::Lookup(*table)
         };
-        *self == all && lookups.iter().any(|lookup| is_lookup(lookup))
+        *self == all && lookups.iter().any(is_lookup)
     }
 
     /// A rule for every packet of a family that does nothing.

@@ -2,6 +2,7 @@
 //! those asked about), as few fields and as few cells as these allow.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
 use super::space::Space;
 use crate::firewall::bdd::{Bits, Part, Region, Undecided};
@@ -132,7 +133,6 @@ impl Space {
 
     /// A wider region with the same packets among those that matter, that asks for fewer fields.
     pub(super) fn reduced(&mut self, region: Region, care: Region) -> Result<Region, Undecided> {
-        let wanted = self.bdd.and(region, care)?;
         let mut axes: BTreeMap<Axis, Vec<u32>> = BTreeMap::new();
         for variable in self.bdd.support(region) {
             let (axis, _) = self.axis(variable);
@@ -140,17 +140,35 @@ impl Space {
                 axes.entry(axis).or_default().push(variable);
             }
         }
-        let mut region = region;
         let mut axes: Vec<(Axis, Vec<u32>)> = axes.into_iter().collect();
         axes.sort_by_key(|(axis, _)| axis.worth());
-        for (_, variables) in axes {
-            let cube = self.bdd.cube(variables)?;
-            let wider = self.bdd.exists(region, cube)?;
-            if self.bdd.and(wider, care)? == wanted {
-                region = wider;
-            }
+        let axes: Vec<Vec<u32>> = axes.into_iter().map(|(_, variables)| variables).collect();
+        let others = self.bdd.minus(care, region)?;
+        self.reduced_by(region, others, &axes)
+    }
+
+    /// A region without what it need not ask, given the `others` that it must not hold. Fields go all at once
+    /// where they can, else by halves: where several can go, so can some of them.
+    fn reduced_by(
+        &mut self,
+        region: Region,
+        others: Region,
+        axes: &[Vec<u32>],
+    ) -> Result<Region, Undecided> {
+        if axes.is_empty() {
+            return Ok(region);
         }
-        Ok(region)
+        let cube = self.bdd.cube(axes.iter().flatten().copied())?;
+        let wider = self.bdd.exists(region, cube)?;
+        if !self.bdd.meets(wider, others) {
+            return Ok(wider);
+        }
+        if axes.len() == 1 {
+            return Ok(region);
+        }
+        let (first, last) = axes.split_at(axes.len() / 2);
+        let region = self.reduced_by(region, others, first)?;
+        self.reduced_by(region, others, last)
     }
 
     /// A region with the same packets among those that matter, told as simply as these allow: where only one
@@ -437,17 +455,21 @@ pub(super) fn merged(mut cells: Vec<Cell>, greatest: impl Fn(Axis) -> u128) -> V
 
 fn merged_along(cells: Vec<Cell>, axis: Axis, greatest: u128) -> Vec<Cell> {
     let mut kept: Vec<Cell> = Vec::new();
-    let mut places: HashMap<Cell, usize> = HashMap::new();
-    for cell in cells {
-        let mut others = cell.clone();
-        others.remove(&axis);
-        let Some(&place) = places.get(&others) else {
-            places.insert(others, kept.len());
+    // By a hash of what cells say beside the axis; few have the same and say another thing.
+    let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
+    let state = RandomState::new();
+    for mut cell in cells {
+        let along = cell.remove(&axis);
+        let alike = places.entry(state.hash_one(&cell)).or_default();
+        let place = alike.iter().copied().find(|place| is_beside(&kept[*place], &cell, axis));
+        let Some(place) = place else {
+            alike.push(kept.len());
+            cell.extend(along.map(|values| (axis, values)));
             kept.push(cell);
             continue;
         };
         let known = &mut kept[place];
-        let union = match (known.get(&axis), cell.get(&axis)) {
+        let union = match (known.get(&axis), &along) {
             // Something about it that is not told stays that.
             (Some(one), Some(other)) if one.is_empty() || other.is_empty() => Some(Vec::new()),
             (Some(one), Some(other)) => Some(united(one, other)),
@@ -459,6 +481,11 @@ fn merged_along(cells: Vec<Cell>, axis: Axis, greatest: u128) -> Vec<Cell> {
         };
     }
     kept
+}
+
+/// Whether a cell is another one that says nothing about an axis, but for that axis.
+fn is_beside(cell: &Cell, other: &Cell, axis: Axis) -> bool {
+    cell.iter().filter(|(own, _)| **own != axis).eq(other)
 }
 
 fn united(one: &[(u128, u128)], other: &[(u128, u128)]) -> Vec<(u128, u128)> {

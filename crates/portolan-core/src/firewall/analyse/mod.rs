@@ -18,6 +18,7 @@ mod diff;
 mod effect;
 mod evaluate;
 mod feature;
+mod heads;
 mod interfaces;
 mod layout;
 mod lint;

@@ -38,9 +38,6 @@ pub struct SourceSet {
     pub all_but: Vec<Prefix>,
 }
 
-/// So many ranges are told of one field of one region; a region that needs more is cut.
-const MOST_RANGES: usize = 200_000;
-
 /// So many blocks are made wider until they overlap: of more nobody reads all.
 const MOST_WIDENED: usize = 1_000;
 
@@ -52,35 +49,13 @@ impl Space {
         region: Region,
         among: Among,
     ) -> Result<(Vec<Block>, bool), Undecided> {
-        let layout = self.layout;
-        let kept = [
-            layout.interface_in,
-            layout.protocol,
-            layout.destination_port,
-            layout.destination,
-            layout.source,
-        ];
         let told = if among.tells_answers { region } else { self.whatever_answers(region)? };
         let mut told = self.reduced(told, among.care)?;
         if among.may_overlap {
             told = self.simplified(told, among.care)?;
             told = self.reduced(told, among.care)?;
         }
-        let shadow = self.projected(told, &kept)?;
-        let mut heads = Heads { cells: Vec::new(), most: among.most, is_whole: true };
-        heads.below(self, shadow, &Cell::new(), &HEAD);
-        let Heads { cells: heads, mut is_whole, .. } = heads;
-        let has_features = self.bdd.support(told).into_iter().any(|v| !self.axis(v).0.is_head());
-        let cells = match has_features {
-            true => {
-                let mut cells = Vec::new();
-                for head in heads {
-                    is_whole &= self.with_features(told, among, &head, &mut cells)?;
-                }
-                self.merged(cells)
-            }
-            false => heads,
-        };
+        let (cells, is_whole) = self.with_heads(told, among)?;
         let cells = match among.may_overlap && cells.len() <= MOST_WIDENED {
             true => self.widened(cells, told, among.care)?,
             false => cells,
@@ -90,48 +65,6 @@ impl Space {
             blocks.push(self.block(&cell)?);
         }
         Ok((blocks, is_whole))
-    }
-
-    /// The packets of a head by what they have in common beside it.
-    fn with_features(
-        &mut self,
-        region: Region,
-        among: Among,
-        head: &Cell,
-        found: &mut Vec<Cell>,
-    ) -> Result<bool, Undecided> {
-        let shape = self.of_cell(head)?;
-        let care = self.bdd.and(among.care, shape)?;
-        let here = self.bdd.and(region, shape)?;
-        let reduced = self.reduced(here, care)?;
-        let layout = self.layout;
-        let others: Vec<u32> = self.bdd.support(reduced).into_iter().collect();
-        let others: Vec<u32> =
-            others.into_iter().filter(|variable| !self.axis(*variable).0.is_head()).collect();
-        let asks_bytes = others.iter().any(|v| layout.source_port.variables().contains(v));
-        let beside = self.beside(reduced)?;
-        let both = self.bdd.and(beside, care)?;
-        if both == self.bdd.and(here, care)? && !(asks_bytes && is_mixed(head)) {
-            return self.cells(beside, Among { care, ..among }, head, found);
-        }
-        // Not the same beside every value of the head: they are told apart.
-        let pieces = pieces(head, asks_bytes);
-        if pieces.is_empty() {
-            return self.cells(here, Among { care, ..among }, head, found);
-        }
-        let mut is_whole = true;
-        for piece in pieces {
-            is_whole &= self.with_features(here, among, &piece, found)?;
-        }
-        Ok(is_whole)
-    }
-
-    /// A region with the fields of every block quantified away.
-    fn beside(&mut self, region: Region) -> Result<Region, Undecided> {
-        let support = self.bdd.support(region);
-        let heads: Vec<u32> = support.into_iter().filter(|v| self.axis(*v).0.is_head()).collect();
-        let cube = self.bdd.cube(heads)?;
-        self.bdd.exists(region, cube)
     }
 
     /// The packets of a region, for some answers to what is open.
@@ -246,88 +179,6 @@ fn gaps(ranges: &[(u128, u128)], greatest: u128) -> Vec<(u128, u128)> {
     }
     found.extend(next.filter(|begin| *begin <= greatest).map(|begin| (begin, greatest)));
     found
-}
-
-/// The fields of every block, in the order of the variables.
-const HEAD: [Axis; 5] =
-    [Axis::InterfaceIn, Axis::Protocol, Axis::DestinationPort, Axis::Destination, Axis::Source];
-
-/// Blocks by the fields that all of them have.
-struct Heads {
-    cells: Vec<Cell>,
-    most: usize,
-    is_whole: bool,
-}
-
-impl Heads {
-    fn below(&mut self, space: &Space, region: Region, known: &Cell, axes: &[Axis]) {
-        let Some((axis, rest)) = axes.split_first() else {
-            if self.cells.len() < self.most {
-                self.cells.push(known.clone());
-            } else {
-                self.is_whole = false;
-            }
-            return;
-        };
-        let bits = space.bits_of(*axis);
-        let Some(parts) = space.bdd.split(region, bits, MOST_RANGES) else {
-            self.is_whole = false;
-            return;
-        };
-        for part in parts {
-            if self.cells.len() >= self.most {
-                self.is_whole = false;
-                return;
-            }
-            let mut cell = known.clone();
-            if part.values != [(0, bits.greatest())] {
-                cell.insert(*axis, part.values);
-            }
-            self.below(space, part.rest, &cell, rest);
-        }
-    }
-}
-
-/// Whether the bytes in which ports and messages stand are both among the packets of a head.
-fn is_mixed(head: &Cell) -> bool {
-    kinds(head).len() > 1
-}
-
-/// The protocols of a head: ICMP, ICMPv6, and those that are neither.
-fn kinds(head: &Cell) -> Vec<Vec<(u128, u128)>> {
-    let all = vec![(0, 255)];
-    let protocols = head.get(&Axis::Protocol).unwrap_or(&all);
-    let within = |low: u128, high: u128| {
-        protocols.iter().filter_map(move |(from, to)| {
-            let (from, to) = (low.max(*from), high.min(*to));
-            (from <= to).then_some((from, to))
-        })
-    };
-    let others = within(0, 0).chain(within(2, 57)).chain(within(59, 255)).collect();
-    let kinds: Vec<Vec<(u128, u128)>> =
-        vec![within(1, 1).collect(), within(58, 58).collect(), others];
-    kinds.into_iter().filter(|kind| !kind.is_empty()).collect()
-}
-
-/// A head in pieces: by kind of protocol, else by range of ports. None where it is one already.
-fn pieces(head: &Cell, by_kind: bool) -> Vec<Cell> {
-    let divided = |axis: Axis, values: Vec<Vec<(u128, u128)>>| -> Vec<Cell> {
-        let piece = |values| {
-            let mut piece = head.clone();
-            piece.insert(axis, values);
-            piece
-        };
-        values.into_iter().map(piece).collect()
-    };
-    if by_kind && is_mixed(head) {
-        return divided(Axis::Protocol, kinds(head));
-    }
-    for axis in [Axis::Protocol, Axis::DestinationPort] {
-        if let Some(ranges) = head.get(&axis).filter(|ranges| ranges.len() > 1) {
-            return divided(axis, ranges.iter().map(|range| vec![*range]).collect());
-        }
-    }
-    Vec::new()
 }
 
 fn narrowed<T>(values: &[(u128, u128)], narrow: impl Fn(u128) -> T) -> Vec<(T, T)> {

@@ -29,7 +29,9 @@ impl Bdd {
             found: HashSet::new(),
         };
         for (places, regions) in [(&mut meetings.ones, ones), (&mut meetings.others, others)] {
-            places.extend((0..).zip(regions.iter().copied()).filter(|(_, r)| !r.is_none()));
+            let bdd = &*meetings.bdd;
+            let all = (0..).zip(regions.iter().copied()).filter(|(_, r)| !r.is_none());
+            places.extend(all.map(|(of, region)| Place { of, region, top: bdd.top(region) }));
         }
         meetings.below(0, 0)?;
         let mut found: Vec<(u32, u32)> = meetings.found.into_iter().collect();
@@ -42,9 +44,19 @@ impl Bdd {
 struct Meetings<'b> {
     bdd: &'b mut Bdd,
     steps: u64,
-    ones: Vec<(u32, Region)>,
-    others: Vec<(u32, Region)>,
+    ones: Vec<Place>,
+    others: Vec<Place>,
     found: HashSet<(u32, u32)>,
+}
+
+/// A region on its way down.
+#[derive(Clone, Copy)]
+struct Place {
+    /// In its list.
+    of: u32,
+    region: Region,
+    /// The first variable of the region, kept here so that those that stand further down need no look.
+    top: u32,
 }
 
 impl Meetings<'_> {
@@ -63,7 +75,7 @@ impl Meetings<'_> {
         }
         self.settle_those_with_all(one, other)?;
         let both = self.ones[one..].iter().chain(&self.others[other..]);
-        let variable = both.map(|(_, region)| self.bdd.top(*region)).min().unwrap_or(TERMINAL);
+        let variable = both.map(|place| place.top).min().unwrap_or(TERMINAL);
         if variable == TERMINAL {
             return Ok(());
         }
@@ -73,11 +85,15 @@ impl Meetings<'_> {
             for (list, from, to) in [(&mut self.ones, one, ones), (&mut self.others, other, others)]
             {
                 for index in from..to {
-                    let (place, region) = list[index];
-                    let sides = bdd.sides(region, variable);
-                    let side = if is_one { sides.1 } else { sides.0 };
-                    if !side.is_none() {
-                        list.push((place, side));
+                    let place = list[index];
+                    if place.top != variable {
+                        list.push(place);
+                        continue;
+                    }
+                    let sides = bdd.sides(place.region, variable);
+                    let region = if is_one { sides.1 } else { sides.0 };
+                    if !region.is_none() {
+                        list.push(Place { region, top: bdd.top(region), ..place });
                     }
                 }
             }
@@ -89,10 +105,10 @@ impl Meetings<'_> {
     }
 
     fn few(&mut self, one: usize, other: usize) {
-        for (first, a) in &self.ones[one..] {
-            for (second, b) in &self.others[other..] {
-                let pair = (*first, *second);
-                if !self.found.contains(&pair) && self.bdd.meets(*a, *b) {
+        for a in &self.ones[one..] {
+            for b in &self.others[other..] {
+                let pair = (a.of, b.of);
+                if !self.found.contains(&pair) && self.bdd.meets(a.region, b.region) {
                     self.found.insert(pair);
                 }
             }
@@ -101,13 +117,16 @@ impl Meetings<'_> {
 
     /// Who has all packets that are left meets everybody, and need not go on.
     fn settle_those_with_all(&mut self, one: usize, other: usize) -> Result<(), Undecided> {
-        let is_all = |place: &(u32, Region)| place.1.is_all();
-        let mut pairs = Vec::new();
-        for all in self.ones[one..].iter().filter(|place| is_all(place)) {
-            pairs.extend(self.others[other..].iter().map(|(place, _)| (all.0, *place)));
+        let is_all = |place: &&Place| place.top == TERMINAL;
+        if !self.ones[one..].iter().chain(&self.others[other..]).any(|place| is_all(&place)) {
+            return Ok(());
         }
-        for all in self.others[other..].iter().filter(|place| is_all(place)) {
-            pairs.extend(self.ones[one..].iter().map(|(place, _)| (*place, all.0)));
+        let mut pairs = Vec::new();
+        for all in self.ones[one..].iter().filter(is_all) {
+            pairs.extend(self.others[other..].iter().map(|place| (all.of, place.of)));
+        }
+        for all in self.others[other..].iter().filter(is_all) {
+            pairs.extend(self.ones[one..].iter().map(|place| (place.of, all.of)));
         }
         let budget = self.bdd.budget();
         self.steps = self.steps.checked_sub(pairs.len() as u64).ok_or(Undecided { budget })?;
@@ -115,7 +134,7 @@ impl Meetings<'_> {
         for (list, from) in [(&mut self.ones, one), (&mut self.others, other)] {
             let mut kept = from;
             for index in from..list.len() {
-                if !list[index].1.is_all() {
+                if list[index].top != TERMINAL {
                     list[kept] = list[index];
                     kept += 1;
                 }

@@ -130,15 +130,22 @@ impl Bdd {
     /// Every variable the region asks for, ascending.
     #[must_use]
     pub fn support(&self, region: Region) -> BTreeSet<u32> {
-        let mut seen = BTreeSet::new();
+        // Children stand before their parents.
+        let mut seen = vec![0_u64; region.index() / 64 + 1];
         let mut variables = BTreeSet::new();
+        let mut last = TERMINAL;
         let mut open = vec![region.index()];
         while let Some(index) = open.pop() {
             let node = self.nodes[index];
-            if node.variable == TERMINAL || !seen.insert(index) {
+            let (word, bit) = (index / 64, 1 << (index % 64));
+            if node.variable == TERMINAL || seen[word] & bit != 0 {
                 continue;
             }
-            variables.insert(node.variable);
+            seen[word] |= bit;
+            if node.variable != last {
+                last = node.variable;
+                variables.insert(last);
+            }
             open.extend([node.zero.index(), node.one.index()]);
         }
         variables

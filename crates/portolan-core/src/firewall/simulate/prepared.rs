@@ -20,7 +20,7 @@ pub struct Prepared<'r> {
     pub(super) world: &'r World,
     pub(super) tables: Vec<ReadyTable<'r>>,
     /// Of large sets written into rules, by where their members lie.
-    inline: HashMap<*const Element, Index>,
+    inline: HashMap<usize, Index>,
     /// What happens at each hook, in order; by [`slot`].
     stations: Vec<Vec<Event>>,
     /// Tables of bridges that may end packets on their way in, on their way out.
@@ -157,7 +157,7 @@ impl<'r> Prepared<'r> {
         let SetRef::Inline(elements) = set else { return };
         let index = Index::new(elements);
         if !matches!(index, Index::Linear) {
-            self.inline.insert(elements.as_ptr(), index);
+            self.inline.insert(elements.as_ptr().addr(), index);
         }
     }
 
@@ -166,7 +166,7 @@ impl<'r> Prepared<'r> {
         if self.inline.is_empty() {
             return &Index::Linear;
         }
-        self.inline.get(&elements.as_ptr()).unwrap_or(&Index::Linear)
+        self.inline.get(&elements.as_ptr().addr()).unwrap_or(&Index::Linear)
     }
 }
 

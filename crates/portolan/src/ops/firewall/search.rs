@@ -1,5 +1,7 @@
 //! Who can reach a port, of all packets there are.
 
+use std::thread;
+
 use anyhow::Result;
 use portolan_core::firewall::analyse::{self, AnalyseError, Answer, DEFAULT_BUDGET, Found, Space};
 use portolan_core::firewall::simulate::{Prepared, Way};
@@ -106,6 +108,12 @@ fn together(found: &[Found]) -> Answer {
     }
 }
 
+/// A transport by IANA's number, and its ports; `None`: any.
+type Asking = (Option<u8>, Option<Vec<(u16, u16)>>);
+
+/// Of so many rules two transports are looked at at once, each with half the budget at first.
+const MOST_RULES_OF_TWO: usize = 20_000;
+
 struct Question<'a> {
     rules: &'a Rules,
     source: &'a Source,
@@ -118,18 +126,53 @@ impl Question<'_> {
     fn answer(&self) -> Result<Vec<Found>, AnalyseError> {
         let prepared = Prepared::new(&self.rules.ruleset, &self.rules.world);
         let mut found = Vec::new();
-        for is_v6 in [false, true] {
-            if !self.is_of_family(is_v6) {
-                continue;
-            }
+        for is_v6 in [false, true].into_iter().filter(|is_v6| self.is_of_family(*is_v6)) {
             if self.is_of_everything {
-                found.push(self.of_transport(&prepared, is_v6, None, None)?);
+                found.push(self.of_transport(&prepared, is_v6, DEFAULT_BUDGET, (None, None))?);
                 continue;
             }
-            for (transport, protocol) in TRANSPORTS {
-                if let Some(ports) = self.ranges(transport) {
-                    found.push(self.of_transport(&prepared, is_v6, Some(protocol), ports)?);
-                }
+            let asked = TRANSPORTS.into_iter();
+            let asked = asked.filter_map(|(of, number)| Some((Some(number), self.ranges(of)?)));
+            found.extend(self.of_transports(&prepared, is_v6, asked.collect())?);
+        }
+        Ok(found)
+    }
+
+    /// The answers for transports of a family. Each is an analysis of its own, so two are made at once where
+    /// the rules are few enough that both together need no more memory than one of many rules does.
+    fn of_transports(
+        &self,
+        prepared: &Prepared<'_>,
+        is_v6: bool,
+        asked: Vec<Asking>,
+    ) -> Result<Vec<Found>, AnalyseError> {
+        let tables = self.rules.ruleset.tables.iter();
+        let rules: usize = tables.flat_map(|table| &table.chains).map(|c| c.rules.len()).sum();
+        let alone = |asking| self.of_transport(prepared, is_v6, DEFAULT_BUDGET, asking);
+        if rules > MOST_RULES_OF_TWO {
+            return asked.into_iter().map(alone).collect();
+        }
+        let beside = move |asking: &Asking| {
+            let found = self.of_transport(prepared, is_v6, DEFAULT_BUDGET / 2, asking.clone());
+            (found, asking.clone())
+        };
+        let mut found = Vec::new();
+        for pair in asked.chunks(2) {
+            let both: Vec<_> = thread::scope(|scope| {
+                let (first, others) = pair.split_at(1);
+                let others = others.iter().map(|asking| scope.spawn(move || beside(asking)));
+                let others: Vec<_> = others.collect();
+                let first = first.iter().map(beside);
+                let joined = others.into_iter().map(|other| {
+                    other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                });
+                first.chain(joined).collect()
+            });
+            for (answer, asking) in both {
+                found.push(match answer {
+                    Err(AnalyseError::Undecided(_)) => alone(asking)?,
+                    decided => decided?,
+                });
             }
         }
         Ok(found)
@@ -160,11 +203,11 @@ impl Question<'_> {
         &self,
         prepared: &Prepared<'_>,
         is_v6: bool,
-        protocol: Option<u8>,
-        ports: Option<Vec<(u16, u16)>>,
+        budget: usize,
+        (protocol, ports): Asking,
     ) -> Result<Found, AnalyseError> {
         let world = &self.rules.world;
-        let mut space = Space::new(is_v6, &[&self.rules.ruleset], world, DEFAULT_BUDGET);
+        let mut space = Space::new(is_v6, &[&self.rules.ruleset], world, budget);
         let fresh = match (&self.source.whence, self.way) {
             (Whence::Here, _) | (_, Way::Output) => space.fresh()?,
             (Whence::Outside { .. }, _) => space.from_outside()?,

@@ -30,6 +30,8 @@ pub(in crate::firewall::analyse) struct Summary {
 /// What is known of chains before any packet passes.
 #[derive(Debug, Default)]
 pub(in crate::firewall::analyse) struct Traits {
+    /// How many rules there are.
+    pub(super) rules: usize,
     /// Changes packets, or asks a chain that does, or asks itself.
     changes: HashSet<ChainId>,
     /// Comes to itself again.
@@ -162,6 +164,7 @@ impl Traits {
         let mut traits = Self::default();
         for (t, table) in ruleset.tables.iter().enumerate() {
             let id = |chain| ChainId { table: t, chain };
+            traits.rules += table.chains.iter().map(|chain| chain.rules.len()).sum::<usize>();
             let asks = asks_of(table, &by_name(table));
             for target in asks.iter().flatten() {
                 *traits.asked.entry(id(*target)).or_default() += 1;

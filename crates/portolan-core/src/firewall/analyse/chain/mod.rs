@@ -5,6 +5,7 @@ mod maps;
 mod plain;
 mod sets;
 mod statement;
+mod values;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::values::Values;
 use super::{Did, Flow, Run};
 use crate::firewall::analyse::effect::Effect;
 use crate::firewall::analyse::evaluate::InField;
@@ -62,7 +63,8 @@ impl Run<'_> {
         let mut left = Streams::default();
         for stream in now.0 {
             let mut row = Vec::with_capacity(rules.1.len());
-            self.row(rules.clone(), (&stream.effect, depth), &mut Guards::default(), &mut row)?;
+            let mut guards = Guards { values: self.values(stream.packets)?, ..Guards::default() };
+            self.row(rules.clone(), (&stream.effect, depth), &mut guards, &mut row)?;
             let packets = match self.decisions {
                 None => self.ended(row, &stream, flow)?,
                 Some(_) => self.decided(&row, &stream, flow)?,
@@ -180,14 +182,16 @@ impl Run<'_> {
             };
             let matches = match &kept {
                 Some(kept) => kept[index],
-                None => self.matches(id, rule, effect)?,
+                None => self.matches(id, rule, effect, &guards.values)?,
             };
             let matches = self.space.bdd.and(matches, guards.within)?;
             row.push(Asked { id: Some(id), end, matches });
-            if let Some(asked) = asked {
+            if let Some(asked) = asked.filter(|_| !matches.is_none()) {
                 let length = ruleset.chain(asked).map_or(0, |chain| chain.rules.len());
-                let mut inside = Guards { within: matches, is_inside: true };
+                let values = std::mem::take(&mut guards.values);
+                let mut inside = Guards { within: matches, is_inside: true, values };
                 self.row((asked, 0..length), (effect, depth + 1), &mut inside, row)?;
+                guards.values = inside.values;
             }
             if is_goto && guards.is_inside {
                 guards.within = self.space.bdd.minus(guards.within, matches)?;
@@ -252,7 +256,8 @@ impl Run<'_> {
         let rules = self.ruleset.chain(chain).map_or(&[][..], |chain| &chain.rules);
         let mut row = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
-            row.push(self.matches(RuleId { chain, rule: Some(index) }, rule, effect)?);
+            let id = RuleId { chain, rule: Some(index) };
+            row.push(self.matches(id, rule, effect, &Values::default())?);
         }
         let row: Arc<[Region]> = row.into();
         if let Some(rows) = &mut self.space.rows {
@@ -261,14 +266,29 @@ impl Run<'_> {
         Ok(row)
     }
 
-    /// The packets that all matches of a rule hold for.
-    fn matches(&mut self, id: RuleId, rule: &Rule, effect: &Effect) -> Result<Region, Undecided> {
+    /// The values that packets have, where so many rules are asked that it pays to know.
+    fn values(&mut self, packets: Region) -> Result<Values, Undecided> {
+        match self.space.rows.is_none() && self.traits().rules >= MANY {
+            true => Values::of(self.space, packets),
+            false => Ok(Values::default()),
+        }
+    }
+
+    /// The packets that all matches of a rule hold for; none where no packet has the `values` it wants.
+    fn matches(
+        &mut self,
+        id: RuleId,
+        rule: &Rule,
+        effect: &Effect,
+        values: &Values,
+    ) -> Result<Region, Undecided> {
         let mut all = Vec::new();
         let mut fields: Vec<InField> = Vec::new();
         for statement in &rule.statements {
             let at = self.place(id, effect);
             match statement {
                 Statement::Match(wanted) => match self.space.in_field(wanted, at) {
+                    Some(field) if !values.meet(&field) => return Ok(Region::NONE),
                     // `-p tcp --dport` and `-p tcp -m multiport` ask for the protocol again.
                     Some(field) if fields.contains(&field) => {}
                     Some(field) if fields.iter().all(|other| other.is_apart(&field)) => {
@@ -297,11 +317,12 @@ struct Guards {
     within: Region,
     /// Whether the rule is of a chain that the row asks.
     is_inside: bool,
+    values: Values,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Self { within: Region::ALL, is_inside: false }
+        Self { within: Region::ALL, is_inside: false, values: Values::default() }
     }
 }
 

@@ -36,10 +36,8 @@ impl Addresses {
     pub fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
         let mut set = Self::NONE;
         for prefix in prefixes {
-            match prefix.address() {
-                IpAddr::V4(first) => set.v4.push(interval(first.to_bits().into(), 32, prefix)),
-                IpAddr::V6(first) => set.v6.push(interval(first.to_bits(), 128, prefix)),
-            }
+            let of_family = if prefix.address().is_ipv4() { &mut set.v4 } else { &mut set.v6 };
+            of_family.push(interval_of(prefix));
         }
         Self { v4: normal(set.v4), v6: normal(set.v6) }
     }
@@ -122,19 +120,10 @@ impl Addresses {
     /// Whether `address` is inside.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let (spans, number) = match address {
-            IpAddr::V4(a) => (&self.v4, u128::from(a.to_bits())),
-            IpAddr::V6(a) => (&self.v6, a.to_bits()),
-        };
+        let (spans, number) = (self.intervals(address.is_ipv6()), number_of(address));
         let after = spans.partition_point(|(first, _)| *first <= number);
         after.checked_sub(1).is_some_and(|i| number <= spans[i].1)
     }
-}
-
-fn interval(first: u128, width: u8, prefix: Prefix) -> Interval {
-    let host_bits = u32::from(width - prefix.length());
-    let rest = 1_u128.checked_shl(host_bits).map_or(u128::MAX, |size| size - 1);
-    (first, first | rest)
 }
 
 /// Sorted, with neighbours made one.
@@ -184,7 +173,7 @@ fn networks((mut first, last): Interval, is_v6: bool) -> Vec<Prefix> {
         let fitting = if room == 0 { 128 } else { room.ilog2() };
         let host_bits = aligned.min(fitting);
         let length = u8::try_from(width - host_bits).unwrap_or(0);
-        found.extend(Prefix::new(address(first, is_v6), length));
+        found.extend(Prefix::new(address_of(first, is_v6), length));
         let size = 1_u128.checked_shl(host_bits).unwrap_or(0);
         match first.checked_add(size).filter(|next| size != 0 && *next <= last) {
             Some(next) => first = next,
@@ -201,13 +190,34 @@ pub fn nft_interval((first, last): Interval, is_v6: bool) -> String {
     let host_bits = if size == 0 { 128 } else { size.trailing_zeros() };
     let is_network = size == 0 || (size.is_power_of_two() && first.trailing_zeros() >= host_bits);
     match (first == last, is_network) {
-        (true, _) => address(first, is_v6).to_string(),
-        (_, true) => format!("{}/{}", address(first, is_v6), width - host_bits),
-        _ => format!("{}-{}", address(first, is_v6), address(last, is_v6)),
+        (true, _) => address_of(first, is_v6).to_string(),
+        (_, true) => format!("{}/{}", address_of(first, is_v6), width - host_bits),
+        _ => format!("{}-{}", address_of(first, is_v6), address_of(last, is_v6)),
     }
 }
 
-fn address(number: u128, is_v6: bool) -> IpAddr {
+/// The first and the last address of a network.
+#[must_use]
+pub fn interval_of(network: Prefix) -> Interval {
+    let first = number_of(network.address());
+    let width: u8 = if network.address().is_ipv4() { 32 } else { 128 };
+    let host_bits = u32::from(width.saturating_sub(network.length()));
+    let rest = 1_u128.checked_shl(host_bits).map_or(u128::MAX, |size| size - 1);
+    (first, first | rest)
+}
+
+/// An address as the number it is compared as: its 32 or 128 bits.
+#[must_use]
+pub const fn number_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits() as u128,
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The address of a number; of one too great for IPv4 its last.
+#[must_use]
+pub fn address_of(number: u128, is_v6: bool) -> IpAddr {
     if is_v6 {
         return Ipv6Addr::from_bits(number).into();
     }

@@ -45,7 +45,7 @@ mod value;
 mod ways;
 mod world;
 
-pub use addresses::{Addresses, Interval, nft_interval};
+pub use addresses::{Addresses, Interval, address_of, interval_of, nft_interval, number_of};
 pub use compile::compile;
 pub use format::RuleFormat;
 pub use gate::{GATE, gate, gate_token};

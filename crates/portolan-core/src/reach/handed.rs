@@ -8,8 +8,8 @@
 use std::net::IpAddr;
 
 use crate::firewall::{
-    ChainId, Expression, Field, Match, NatKind, Rule, RuleId, Ruleset, SetRef, Span, Statement,
-    Table, Target, Test, Value, Verdict,
+    ChainId, Expression, Family, Field, Match, NatKind, Rule, RuleId, Ruleset, SetRef, Span,
+    Statement, Table, Target, Test, Value, Verdict, address_of, bits,
 };
 use crate::net::{Port, Transport};
 use crate::socket::{Held, SocketTable};
@@ -57,7 +57,9 @@ fn settled_rule(
     id: RuleId,
     sockets: &SocketTable,
 ) -> Option<(Handing, Vec<Statement>, bool)> {
-    let (at, wish) = rule.statements.iter().enumerate().find_map(|(at, s)| Some((at, wish(s)?)))?;
+    let is_v6 = is_of_v6(table, rule);
+    let mut statements = rule.statements.iter().enumerate();
+    let (at, wish) = statements.find_map(|(at, s)| Some((at, wish(s, is_v6)?)))?;
     let handing = Handing { rule: id, address: wish.address, port: wish.port };
     let mut waits = transports(table, rule).into_iter().map(|t| is_waiting(sockets, &handing, t));
     let first = waits.next()?;
@@ -78,12 +80,12 @@ struct Wish {
     if_not: Statement,
 }
 
-fn wish(statement: &Statement) -> Option<Wish> {
+fn wish(statement: &Statement, is_v6: bool) -> Option<Wish> {
     match statement {
         Statement::Nat(nat) if nat.kind == NatKind::Tproxy => {
             let port = constant(nat.port.as_ref()?)?;
             let address = match &nat.address {
-                Some(address) => Some(address_of(constant(address)?)),
+                Some(address) => Some(address_of(constant(address)?, is_v6)),
                 None => None,
             };
             let never =
@@ -142,11 +144,17 @@ fn constant(value: &Expression) -> Option<u128> {
     }
 }
 
-fn address_of(number: u128) -> IpAddr {
-    match u32::try_from(number) {
-        Ok(bits) => std::net::Ipv4Addr::from_bits(bits).into(),
-        Err(_) => std::net::Ipv6Addr::from_bits(number).into(),
-    }
+/// Whether a rule is for packets of IPv6: its table says so, or a match of its own.
+fn is_of_v6(table: &Table, rule: &Rule) -> bool {
+    let asks_v6 = |m: &Match| {
+        let (Expression::Field(Field::NetworkProtocol), Test::In(set)) = (&m.left, &m.test) else {
+            return false;
+        };
+        let version = Value::Number(bits::NFPROTO_IPV6);
+        let mut keys = hints::elements(table, set).iter().filter_map(|e| e.key.first());
+        keys.any(|span| span.contains(&version))
+    };
+    table.family == Family::Ip6 || hints::matches(rule).any(asks_v6)
 }
 
 /// A set without members.
@@ -202,4 +210,35 @@ pub(super) fn taker(
 ) -> Option<usize> {
     let is_it = |held: &Held| takes(held, handing.address, handing.port, transport);
     sockets.sockets.iter().position(is_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Endpoint;
+    use crate::socket::{Address, Family as Ip, Socket, SocketTransport, State};
+
+    #[test]
+    fn a_socket_at_a_low_address_of_ipv6_takes_what_is_handed_to_it() {
+        let local = Address::Inet(Endpoint::new("::1".parse().unwrap(), Port(8443)));
+        let bare = Socket::bare(SocketTransport::Tcp, Ip::Ipv6, State::Listen, 1, 1);
+        let socket = Socket { local, transparent: Some(true), ..bare };
+        let held = Held { socket, holders: Vec::new(), unowned: None };
+        let sockets = SocketTable { sockets: vec![held], ..SocketTable::default() };
+        for family in ["ip6", "inet"] {
+            let text = format!(
+                r#"{{"nftables": [{{"table": {{"family": "{family}", "name": "t"}}}},
+                {{"chain": {{"family": "{family}", "table": "t", "name": "in", "type": "filter",
+                "hook": "prerouting", "prio": -150, "policy": "accept"}}}},
+                {{"rule": {{"family": "{family}", "table": "t", "chain": "in", "handle": 1, "expr": [
+                {{"match": {{"op": "==", "left": {{"payload": {{"protocol": "tcp", "field": "dport"}}}}, "right": 443}}}},
+                {{"tproxy": {{"family": "ip6", "addr": "::1", "port": 8443}}}}]}}}}]}}"#
+            );
+            let mut ruleset = Ruleset::from_nft_json(text.as_bytes()).unwrap();
+            let [handing] = settle(&mut ruleset, &sockets)[..] else {
+                panic!("{family}: no socket")
+            };
+            assert_eq!(handing.address, Some("::1".parse().unwrap()));
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::{
     Chain, ChainKind, Direction, Effect, Element, ElementValue, Expression, Field, Hook, Match,
-    Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide, Value, protocol_of,
+    Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide, Value, address_of, number_of,
+    protocol_of,
 };
 use crate::net::{Port, PortRange, PortSet, Transport};
 
@@ -54,9 +55,10 @@ pub(super) fn interface_of(ruleset: &Ruleset, target: IpAddr) -> Option<Box<str>
 
 /// How many addresses a rule holds for beside `target`, and the interface it names for them.
 fn leaves_by(table: &Table, rule: &Rule, target: IpAddr) -> Option<(u128, Box<str>)> {
-    let (number, source, destination) = match target {
-        IpAddr::V4(a) => (u128::from(a.to_bits()), Field::Source4, Field::Destination4),
-        IpAddr::V6(a) => (a.to_bits(), Field::Source6, Field::Destination6),
+    let number = number_of(target);
+    let (source, destination) = match target {
+        IpAddr::V4(_) => (Field::Source4, Field::Destination4),
+        IpAddr::V6(_) => (Field::Source6, Field::Destination6),
     };
     let mut size = None;
     let mut name = None;
@@ -117,7 +119,8 @@ pub(super) fn destinations(ruleset: Option<&Ruleset>, is_v6: bool) -> Vec<IpAddr
             for element in elements(table, set) {
                 if let [Span::Numbers { low, high }] = &element.key[..]
                     && low == high
-                    && let Some(address) = address(*low, is_v6).filter(|a| !a.is_loopback())
+                    && let address = address_of(*low, is_v6)
+                    && !address.is_loopback()
                     && !found.contains(&address)
                 {
                     found.push(address);
@@ -127,13 +130,6 @@ pub(super) fn destinations(ruleset: Option<&Ruleset>, is_v6: bool) -> Vec<IpAddr
     }
     found.truncate(MOST);
     found
-}
-
-fn address(number: u128, is_v6: bool) -> Option<IpAddr> {
-    if is_v6 {
-        return Some(Ipv6Addr::from_bits(number).into());
-    }
-    u32::try_from(number).ok().map(|bits| Ipv4Addr::from_bits(bits).into())
 }
 
 /// The ports whose traffic rules send somewhere else, each with the protocol's number where the rule says

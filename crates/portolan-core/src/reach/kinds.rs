@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::firewall::{
     Expression, Field, LocalAddress, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide,
-    World,
+    World, number_of,
 };
 use crate::net::Scope;
 use crate::socket::SocketTable;
@@ -45,7 +45,7 @@ impl Kinds {
             } else {
                 let scope = Scope::of(own.address);
                 let is_v6 = own.address.is_ipv6();
-                Kind::Between(is_v6, edges.before(number(own.address)), &own.interface, scope)
+                Kind::Between(is_v6, edges.before(number_of(own.address)), &own.interface, scope)
             };
             if known.len() >= MOST && !known.contains(&kind) {
                 kinds.left_out += 1;
@@ -76,13 +76,6 @@ fn bound(sockets: Option<&SocketTable>) -> BTreeSet<IpAddr> {
     let listeners = sockets.into_iter().flat_map(|table| &table.sockets);
     let listeners = listeners.filter(|held| held.socket.is_listener());
     listeners.filter_map(|held| Some(held.socket.local_endpoint()?.address)).collect()
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_bits().into(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
 }
 
 /// The numbers that rules compare the addresses of one family with.

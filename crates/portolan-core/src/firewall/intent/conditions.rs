@@ -1,7 +1,5 @@
 //! The conditions that plain rules are made of.
 
-use std::net::IpAddr;
-
 use super::super::addresses::Addresses;
 use super::super::packet::Direction;
 use super::super::policy::{PassTraffic, Peers, RateLimit};
@@ -118,12 +116,4 @@ pub(super) const fn called_port() -> Field {
 pub(super) const fn local_type() -> Field {
     let key = FibKey { is_source: false, has_input: false, has_output: false, has_mark: false };
     Field::Fib { key, result: FibResult::Type }
-}
-
-/// An address as a number.
-pub(super) const fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(a) => a.to_bits() as u128,
-        IpAddr::V6(a) => a.to_bits(),
-    }
 }

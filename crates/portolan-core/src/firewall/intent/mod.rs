@@ -7,6 +7,7 @@ mod conditions;
 
 use std::sync::Arc;
 
+use super::addresses::number_of;
 use super::clock::is_earlier_than;
 use super::policy::{
     BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, Stance, Translation,
@@ -402,7 +403,7 @@ fn destinations(translation: &Translation) -> Vec<Rule> {
             let constant = |n: u128| Expression::Constant(Value::Number(n));
             statements.push(Statement::Nat(Nat {
                 kind: NatKind::Dnat,
-                address: Some(constant(conditions::number(*target))),
+                address: Some(constant(number_of(*target))),
                 port: translation.port.map(|port| constant(u128::from(port))),
                 flags: Vec::new(),
             }));
@@ -420,7 +421,7 @@ fn masquerade(translation: &Translation) -> Vec<Rule> {
             range: translation.range,
         };
         let to = if is_v6 { Field::Destination6 } else { Field::Destination4 };
-        let mut statements = vec![family(is_v6), is_number(to, conditions::number(*target))];
+        let mut statements = vec![family(is_v6), is_number(to, number_of(*target))];
         statements.push(any_bit(Field::CtStatus, bits::STATUS_DNAT));
         statements.extend(port(traffic, conditions::called_port()));
         statements.push(Statement::Nat(Nat {

@@ -1,9 +1,7 @@
 //! A member of an ipset as spans: `10.0.0.0/8,tcp:80-90`.
 
-use std::net::IpAddr;
-
 use super::Dimension;
-use crate::firewall::Span;
+use crate::firewall::{Span, interval_of, number_of};
 use crate::net::Prefix;
 
 /// The keys of a member; more than one where a port stands for several protocols. `None` where it is
@@ -50,22 +48,12 @@ fn push(keys: &mut [Vec<Span>], span: &Span) {
 
 fn addresses(text: &str) -> Option<Span> {
     if let Some((low, high)) = text.split_once('-') {
-        let (low, high) = (bits(low.parse().ok()?), bits(high.parse().ok()?));
+        let (low, high) = (number_of(low.parse().ok()?), number_of(high.parse().ok()?));
         return (low <= high).then_some(Span::Numbers { low, high });
     }
     let prefix: Prefix = text.parse().ok()?;
-    let width = if prefix.address().is_ipv4() { 32 } else { 128 };
-    let host = width - u32::from(prefix.length());
-    let mask = if host == 128 { u128::MAX } else { (1_u128 << host) - 1 };
-    let low = bits(prefix.address()) & !mask;
-    Some(Span::Numbers { low, high: low | mask })
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_bits().into(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
+    let (low, high) = interval_of(prefix);
+    Some(Span::Numbers { low, high })
 }
 
 fn mark(text: &str) -> Option<u32> {

@@ -5,10 +5,9 @@
 //! addresses a handful is left. Where a source is looked at in any other manner, nothing is made short.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::value::{Element, Elements, SetRef, Span};
-use super::super::{Expression, Field, Match, Statement, Table, Test};
+use super::super::{Expression, Field, Match, Statement, Table, Test, address_of};
 use crate::net::Prefix;
 
 /// Shorter lists are left as they are: the plain proof is fast enough.
@@ -150,13 +149,7 @@ impl Kept {
     }
 
     fn into_values_of(self, is_v6: bool) -> Vec<Prefix> {
-        let address = |number: u128| -> IpAddr {
-            match u32::try_from(number) {
-                Ok(four) if !is_v6 => Ipv4Addr::from_bits(four).into(),
-                _ => Ipv6Addr::from_bits(number).into(),
-            }
-        };
-        self.0.into_values().map(|number| Prefix::from(address(number))).collect()
+        self.0.into_values().map(|number| Prefix::from(address_of(number, is_v6))).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::conntrack::Connection;
 use super::path::{Link, Walker};
-use crate::firewall::{Direction, Field, Span, Tuple, TupleSide, bits};
+use crate::firewall::{Direction, Field, Span, Tuple, TupleSide, bits, number_of};
 
 /// What a look gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,14 +63,6 @@ impl Seen<'_> {
             Self::Number(n) => Some(*n),
             _ => None,
         }
-    }
-}
-
-/// An address as a number of 32 or 128 bits.
-pub(super) fn number_of(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Where a packet goes whose destination a translation has made vague: every place it may go to is asked
 //! for, then it is taken to be an address that goes there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::answers::About;
-use super::fields::number_of;
 use super::path::{Link, Walker};
-use crate::firewall::{RouteKind, World};
+use crate::firewall::{RouteKind, World, address_of, interval_of, number_of};
 
 /// What routing makes of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,24 +91,13 @@ fn edges(world: &World, is_v6: bool, (low, high): (u128, u128)) -> Vec<u128> {
     }
     let routed = world.routes.iter().map(|route| route.destination);
     for network in routed.chain(world.local_networks.iter().copied()) {
-        let first = network.address();
-        if first.is_ipv6() != is_v6 {
-            continue;
+        if network.address().is_ipv6() == is_v6 {
+            let (first, last) = interval_of(network);
+            add(first, last);
         }
-        let width: u32 = if is_v6 { 128 } else { 32 };
-        let hosts = width.saturating_sub(network.length().into());
-        let size_less_one = u128::MAX.checked_shr(128 - hosts).unwrap_or(0);
-        add(number_of(first), number_of(first) | size_less_one);
     }
     all.retain(|edge| low <= *edge && *edge <= high);
     all.sort_unstable();
     all.dedup();
     all
-}
-
-fn address_of(number: u128, is_v6: bool) -> IpAddr {
-    match is_v6 {
-        true => Ipv6Addr::from_bits(number).into(),
-        false => Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).into(),
-    }
 }

@@ -6,13 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::answers::About;
 use super::conntrack::{Connection, DESTINATION_DONE, SOURCE_DONE, inverse};
 use super::evaluate::Place;
-use super::fields::{Seen, number_of};
+use super::fields::Seen;
 use super::path::{Link, Walker};
 use super::rule_run::Flow;
 use super::walk::{NoWay, Note, Outcome, Step, end_of};
 use crate::firewall::nat_order::orders;
 use crate::firewall::packet::has_ports;
-use crate::firewall::{ChainId, ChainKind, Expression, Hook, Nat, NatKind, RuleId, Tuple, bits};
+use crate::firewall::{
+    ChainId, ChainKind, Expression, Hook, Nat, NatKind, RuleId, Tuple, address_of, bits, number_of,
+};
 
 /// A new address and a new port: from, to; equal where they are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -269,11 +271,4 @@ impl<'r> Walker<'r> {
         }
         true
     }
-}
-
-fn address_of(number: u128, is_v6: bool) -> IpAddr {
-    if is_v6 {
-        return Ipv6Addr::from_bits(number).into();
-    }
-    Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).into()
 }

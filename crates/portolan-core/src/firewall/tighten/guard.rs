@@ -7,14 +7,13 @@
 //! other traffic of bridges, guests and routes is nobody's flow to this machine.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Need;
 use crate::firewall::{
     Base, Chain, ChainKind, ChainPolicy, Direction, Element, Expression, Family, Field, Hook,
     Match, NatKind, Origin, Rule, Ruleset, SetRef, Span, Statement, Table, Test, TupleSide,
-    Verdict, bits,
+    Verdict, bits, interval_of,
 };
 use crate::net::Prefix;
 
@@ -213,13 +212,8 @@ fn set(spans: Vec<Span>) -> SetRef {
 }
 
 fn span(network: Prefix) -> Span {
-    let (low, width) = match network.address() {
-        IpAddr::V4(four) => (u128::from(u32::from(four)), 32),
-        IpAddr::V6(six) => (u128::from(six), 128),
-    };
-    let free = width - u32::from(network.length());
-    let host = if free >= 128 { u128::MAX } else { (1 << free) - 1 };
-    Span::Numbers { low, high: low | host }
+    let (low, high) = interval_of(network);
+    Span::Numbers { low, high }
 }
 
 /// An interface's name as it may stand between quotes; anything else is not tightened by interface.

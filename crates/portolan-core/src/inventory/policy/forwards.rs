@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::{AddressSpec, Forward, ForwardTarget, ForwardVia, Source};
 use super::Making;
-use crate::firewall::{Addresses, Peers, Translation};
+use crate::firewall::{Addresses, Peers, Translation, address_of};
 use crate::net::{PortRange, Transport};
 
 impl Making<'_> {
@@ -109,12 +109,7 @@ fn translation(
 /// The one address, where it is one.
 fn single(addresses: &Addresses, is_v6: bool) -> Option<IpAddr> {
     match addresses.intervals(is_v6) {
-        [(first, last)] if first == last && is_v6 => {
-            Some(std::net::Ipv6Addr::from_bits(*first).into())
-        }
-        [(first, last)] if first == last => {
-            u32::try_from(*first).ok().map(|n| std::net::Ipv4Addr::from_bits(n).into())
-        }
+        [(first, last)] if first == last => Some(address_of(*first, is_v6)),
         _ => None,
     }
 }

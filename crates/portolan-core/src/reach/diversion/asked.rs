@@ -1,6 +1,6 @@
 //! Packets of one family for a place, all at once: who takes some of them, and where to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::{Destination, LOOPBACK, Target};
 use crate::firewall::analyse::{
@@ -10,7 +10,7 @@ use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{Prepared, Step, Way};
 use crate::firewall::{
     Chain, Effect, Expression, Hook, Nat, NatKind, RuleId, Ruleset, Span, Statement, Tuple, Value,
-    World, protocol_of,
+    World, address_of, protocol_of,
 };
 use crate::net::{Port, PortRange, Prefix};
 use crate::reach::hints;
@@ -191,7 +191,7 @@ fn constant(nat: &Nat, is_v6: bool) -> Option<Target> {
     let addresses = match &nat.address {
         Some(address) => {
             let (low, high) = span(address)?;
-            Some((address_of(low, is_v6)?, address_of(high, is_v6)?))
+            Some((address_of(low, is_v6), address_of(high, is_v6)))
         }
         None => None,
     };
@@ -212,13 +212,6 @@ fn span(end: &Expression) -> Option<(u128, u128)> {
         Expression::OneOf(Span::Numbers { low, high }) => Some((*low, *high)),
         _ => None,
     }
-}
-
-fn address_of(number: u128, is_v6: bool) -> Option<IpAddr> {
-    if is_v6 {
-        return Some(Ipv6Addr::from_bits(number).into());
-    }
-    u32::try_from(number).ok().map(|bits| Ipv4Addr::from_bits(bits).into())
 }
 
 /// The ends of a packet after its destination was translated.

@@ -12,7 +12,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn number(text: &str) -> u128 {
-    super::super::fields::number_of(ip(text))
+    number_of(ip(text))
 }
 
 fn constant(value: u128) -> Option<Expression> {

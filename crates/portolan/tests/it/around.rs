@@ -82,6 +82,30 @@ fn a_rule_for_what_comes_from_outside_leaves_this_machine_alone() {
     assert_eq!(warning(&local, "nat-shadow"), None, "nobody outside reaches loopback");
 }
 
+#[test]
+fn marks_and_the_order_of_tables_say_which_rule_diverts_as_the_kernel_has_it() {
+    require_root!();
+    let netns = Netns::new();
+    // Of equals the kernel asks the one first that was registered last.
+    let rules = "add table ip first; add chain ip first out { type nat hook output priority -100; }; \
+                 add rule ip first out tcp dport 8080 redirect to :9; \
+                 add table ip last; add chain ip last out { type nat hook output priority -100; }; \
+                 add chain ip last marks { type route hook output priority -150; }; \
+                 add rule ip last marks tcp dport 8080 meta mark set 7; \
+                 add rule ip last out meta mark 7 meta l4proto tcp redirect to :9090";
+    let loaded = netns.command("nft").arg(rules).output().expect("nft (scripts/setup)");
+    if !loaded.status.success() {
+        skip!("this kernel has no NAT: {}", String::from_utf8_lossy(&loaded.stderr));
+    }
+    let _servers = netns.python(SERVERS);
+    assert_eq!(reached(&netns, "127.0.0.1"), "9090");
+    let document = Program::line("explain 127.0.0.1:8080 --json").inside(&netns).run().json();
+    let rules = warning(&document, "nat-shadow").expect("a warning")["rules"].clone();
+    let [rule] = &rules.as_array().unwrap()[..] else { panic!("one rule: {rules}") };
+    assert_eq!((&rule["table"], &rule["target"]), (&json!("last"), &json!("port 9090")));
+    assert_eq!(rule["takes_all"], true);
+}
+
 /// Two servers that answer with their own port.
 const SERVERS: &str = "import threading
 def serve(s, port):

@@ -20,6 +20,13 @@ impl<T> Observed<T> {
         Observed { value: f(self.value), gaps: self.gaps }
     }
 
+    /// The same where something else is asked: no gap leaves a row incomplete.
+    #[must_use]
+    pub fn aside(mut self) -> Self {
+        self.gaps.iter_mut().for_each(|gap| gap.asked = false);
+        self
+    }
+
     /// The value alone, its gaps put at the end of `gaps`.
     pub fn into_value(self, gaps: &mut Vec<Gap>) -> T {
         gaps.extend(self.gaps);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use portolan_core::diagnose::{Here, here};
-use portolan_core::net::{Gap, Observed, Port, Transport};
+use portolan_core::net::{Observed, Port, Transport};
 use portolan_core::socket::SocketTable;
 use portolan_host::processes::Details;
 
@@ -16,12 +16,11 @@ use crate::ops::sockets::{Namespaces, Request, observe};
 pub(super) fn sockets(standpoint: &Standpoint) -> Result<Observed<SocketTable>> {
     let namespaces = if standpoint.is_own() { Namespaces::Own } else { Namespaces::All };
     let request = Request { namespaces, ..Request::listeners(Details::Brief) };
-    let Observed { mut value, gaps } = observe(&request)?;
+    let mut found = observe(&request)?.aside();
     if let Some(inode) = standpoint.inode() {
-        value.sockets.retain(|held| held.socket.netns == inode);
+        found.value.sockets.retain(|held| held.socket.netns == inode);
     }
-    let aside = |gap: Gap| Gap { asked: false, ..gap };
-    Ok(Observed { value, gaps: gaps.into_iter().map(aside).collect() })
+    Ok(found)
 }
 
 /// Who has the port; its position is one of the table.

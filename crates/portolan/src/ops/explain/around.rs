@@ -7,7 +7,7 @@ use portolan_core::socket::conflict::Verdict;
 use portolan_core::socket::{
     Address, Bind, Container, Family, Held, Socket, SocketTable, SocketTransport, State,
 };
-use portolan_host::{firewall, namespace};
+use portolan_host::namespace;
 
 use super::{Report, Warning};
 use crate::ops::behind::{Asking, Behind};
@@ -53,9 +53,7 @@ fn diversions(report: &Report, gaps: &mut Vec<Gap>) -> Vec<Diversion> {
     let Some(ruleset) = source::consult(RULES, gaps).filter(reach::may_divert) else {
         return Vec::new();
     };
-    let mut around = firewall::world();
-    around.gaps.iter_mut().for_each(|gap| gap.asked = false);
-    let world = around.into_value(gaps);
+    let world = source::surroundings(gaps);
     let mut found: Vec<Diversion> = Vec::new();
     // Port 0 is a number that is not known yet.
     for attempt in report.attempts.iter().filter(|attempt| attempt.bind.port.0 != 0) {

@@ -4,7 +4,7 @@ use portolan_core::firewall::World;
 use portolan_core::net::{Gap, Why};
 use portolan_core::reach::{Publication, Rules, Scene};
 use portolan_core::socket::SocketTable;
-use portolan_host::{containers, firewall};
+use portolan_host::containers;
 
 use crate::ops::firewall::source;
 
@@ -37,12 +37,9 @@ impl Witness {
     /// else is asked.
     pub(crate) fn live() -> Self {
         let mut gaps = Vec::new();
-        let world = firewall::world().into_value(&mut gaps);
+        let world = source::surroundings(&mut gaps);
         let rules = source::consult(RULES, &mut gaps);
         let rules = rules.map(|ruleset| Rules::new(ruleset, world.clone()));
-        // `reach` follows them, or says where it does not.
-        gaps.retain(|gap| gap.hint != firewall::POLICY);
-        gaps.iter_mut().for_each(|gap| gap.asked = false);
         Self { rules, world, publications: Vec::new(), gaps }
     }
 

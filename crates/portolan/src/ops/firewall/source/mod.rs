@@ -127,16 +127,18 @@ fn live() -> Result<Rules> {
 /// The live rules as they are now, where something else is asked and they are `what` is known of it by.
 /// What cannot be read is a gap, which leaves all else whole.
 pub(crate) fn consult(what: &str, gaps: &mut Vec<Gap>) -> Option<Ruleset> {
-    let Observed { value: mut ruleset, gaps: missing } = match firewall::live() {
-        Ok(observed) => observed,
-        Err(fault) => {
-            gaps.push(unseen(what, &fault));
-            return None;
-        }
-    };
-    gaps.extend(missing.into_iter().map(|gap| Gap { asked: false, ..gap }));
+    let read = firewall::live().map_err(|fault| gaps.push(unseen(what, &fault))).ok()?;
+    let mut ruleset = read.aside().into_value(gaps);
     ruleset.answer_time(clock::now());
     Some(ruleset)
+}
+
+/// What surrounds the live rules, for who follows rules of policy routing or asks of own addresses alone,
+/// to which those do not lead.
+pub(crate) fn surroundings(gaps: &mut Vec<Gap>) -> World {
+    let Observed { value, gaps: missing } = firewall::world().aside();
+    gaps.extend(missing.into_iter().filter(|gap| gap.hint != firewall::POLICY));
+    value
 }
 
 fn unseen(what: &str, fault: &ReadFault) -> Gap {

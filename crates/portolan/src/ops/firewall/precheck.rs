@@ -182,7 +182,7 @@ pub(crate) fn precheck(
                 cut.already = already;
             }
         }
-        if policy.forward == Stance::Drop {
+        if policy.forward != Stance::Accept {
             let sent_on = sent_on(policy, machine, &sockets);
             found.cut.extend(sent_on);
         }

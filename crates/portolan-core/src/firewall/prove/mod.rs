@@ -7,6 +7,7 @@
 
 mod canonical;
 mod others;
+mod plausible;
 mod quotient;
 mod strangers;
 

@@ -10,6 +10,7 @@ use super::super::policy::{
 use super::super::simulate::{Prepared, Way};
 use super::super::{Addresses, Family, RulePlace, Ruleset, TABLE, World};
 use super::ProofWay;
+use super::plausible::plausible;
 
 /// Something declared that does not pass, because of another table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Obstacle {
     pub name: Box<str>,
     /// Whether it is to this machine (or a port it publishes), through it or from it.
     pub way: ProofWay,
-    /// A packet that is refused.
+    /// A packet that is refused, for the answers it has.
     pub witness: Witness,
     /// The rule or policy that refuses it.
     pub decided_by: Option<RulePlace>,
@@ -38,7 +39,7 @@ pub fn obstacles(
     let mut found: Vec<Obstacle> = Vec::new();
     for (way, wanted) in wanted(policy) {
         for is_v6 in [false, true] {
-            found.extend(of_family([&alone, ruleset], world, (is_v6, way), &wanted)?);
+            found.extend(of_family(policy, [&alone, ruleset], world, (is_v6, way), &wanted)?);
         }
     }
     Ok(found)
@@ -123,6 +124,7 @@ fn ends_of(traffic: PassTraffic) -> Option<(u16, u16)> {
 }
 
 fn of_family(
+    policy: &Policy,
     [alone, ruleset]: [&Ruleset; 2],
     world: &World,
     (is_v6, way): (bool, Way),
@@ -130,7 +132,7 @@ fn of_family(
 ) -> Result<Vec<Obstacle>, AnalyseError> {
     let mut space = Space::new(is_v6, &[alone, ruleset], world, DEFAULT_BUDGET);
     let (alone, all) = (Prepared::new(alone, world), Prepared::new(ruleset, world));
-    let start = space.fresh()?;
+    let start = plausible(&mut space, policy, world, way)?;
     let ours = fates(&mut space, &alone, way, start, Detail::Fates)?.accepted;
     let together = fates(&mut space, &all, way, start, Detail::Fates)?.accepted;
     let mut lost = space.bdd.minus(ours, together)?;
@@ -141,7 +143,7 @@ fn of_family(
         if wanted.is_loose && space.bdd.meets(together, meant) {
             continue;
         }
-        let Some(witness) = space.witness(refused)? else { continue };
+        let Some((witness, _)) = space.surest_witness(refused)? else { continue };
         let walk = answered(&all, way, &witness);
         let decided_by = walk.decided_by.and_then(|rule| ruleset.place(rule));
         let name = wanted.name.into();

@@ -73,6 +73,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
             on_its_way(obstacle.way),
             by(obstacle.decided_by.as_ref())
         )?;
+        assumed(screen, &obstacle.witness)?;
     }
     Ok(screen.flush()?)
 }
@@ -209,6 +210,7 @@ fn refused(obstacle: &Obstacle) -> Value {
         "service": obstacle.name,
         "way": obstacle.way.as_str(),
         "witness": packet_json(&obstacle.witness.packet),
+        "given": answers(&obstacle.witness),
         "decided_by": obstacle.decided_by.as_ref().map(PlaceJson::from),
     })
 }

@@ -1,7 +1,7 @@
 //! ufw on iptables-nft.
 
-use super::{NEAR, NEAR6, Scene, Shell, is_installed, tcp, udp};
-use crate::support::{require_root, skip};
+use super::{HOST, HOST6, NEAR, NEAR6, Scene, Shell, is_installed, tcp, udp};
+use crate::support::{Program, require_root, skip};
 
 const FAR: &str = "192.0.2.66";
 
@@ -67,4 +67,75 @@ fn what_ufw_lets_in_is_told_as_packets_find_it() {
     assert_eq!(told[6]["decided_by"]["chain"], "ufw-user-input");
     let text = told[6]["decided_by"]["text"].as_str().unwrap_or_default();
     assert_eq!(text, "-A ufw-user-input -p tcp -m tcp --dport 8080 -j DROP");
+}
+
+const BESIDE: &str = r#"portolan = 1
+[hosts.host]
+address = ["192.0.2.1", "2001:db8::1"]
+[services.open]
+on = "host"
+ports = "80/tcp"
+from = "any"
+[services.new]
+on = "host"
+ports = ["9000/tcp", "9001/tcp"]
+from = "any"
+[services.limited]
+on = "host"
+ports = "2222/tcp"
+from = "192.0.2.0/24"
+"#;
+
+/// What ufw refuses of a policy loaded beside it is told by packets that can come: to an address of this
+/// machine, by the interface to the sender. Sent, they do not arrive; without ufw they do.
+#[test]
+fn what_ufw_refuses_of_the_policy_is_told_by_packets_that_can_be_sent() {
+    require_root!();
+    if !is_installed("ufw") {
+        skip!("ufw is not installed");
+    }
+    let scene = Scene::new();
+    // Another link, by which none of these can come; ufw-not-local would refuse what comes by it.
+    scene.host.ip("link add docker0 type veth peer name p0");
+    scene.host.ip("address add 172.17.0.1/16 dev docker0");
+    scene.host.ip("link set docker0 up");
+    scene.host.ip("route add default via 192.0.2.9");
+    scene.host.ip("-6 route add default via 2001:db8::9");
+    let mut shell = start(&scene);
+    for words in ["allow 80/tcp", "limit 2222/tcp", "deny 9001"] {
+        shell.does(&format!("ufw {words}"));
+    }
+    let path = scene.folder.path().join("portolan.toml");
+    std::fs::write(&path, BESIDE).unwrap();
+    let ask = |line: &str| {
+        let line = format!("firewall {line} --host host --inventory {}", path.display());
+        Program::line(&line).inside(&scene.host).run().expect_code(0)
+    };
+    scene.host.rules(&ask("compile").stdout);
+    let document = ask("prove --live --json").json();
+    let rows = document["refused_by_others"].as_array().unwrap();
+    let _services = scene.services(&[80, 2222, 9000, 9001], &[]);
+    let reached = |row: &serde_json::Value| {
+        let witness = &row["witness"];
+        let text = |key: &str| witness[key].as_str().unwrap().to_owned();
+        assert!([HOST, HOST6].contains(&&*text("dst")) && text("in") == "eth0", "{row:#}");
+        let (source, length) = (text("src"), if text("src").contains(':') { 128 } else { 32 });
+        scene.outside.ip(&format!("address replace {source}/{length} dev eth0"));
+        let (to, port) = (text("dst"), &witness["dport"]);
+        let script = format!(
+            "import time; time.sleep(.2)\ns = socket.socket(socket.AF_INET6 if ':' in {to:?} else socket.AF_INET)\n\
+             s.settimeout(1); s.bind(({source:?}, 0)); print(s.connect_ex(({to:?}, {port})) == 0)"
+        );
+        scene.outside.python(&script).said == "True"
+    };
+    let services: Vec<&str> = rows.iter().map(|row| row["service"].as_str().unwrap()).collect();
+    assert_eq!(services, ["limited", "new", "new", "new", "new"], "{document:#}");
+    for row in rows {
+        // The limit refuses whoever comes too often, and says so.
+        let answers = row["given"].as_array().unwrap();
+        assert_eq!(answers.is_empty(), row["service"] == "new", "{row:#}");
+        assert_eq!(reached(row), row["service"] == "limited", "{row:#}");
+    }
+    shell.does("ufw disable");
+    assert!(rows.iter().all(reached), "nobody else refuses them");
 }

@@ -59,6 +59,7 @@ struct Reader<'a> {
     sets: Vec<(usize, &'a Value, Vec<&'a Value>)>,
     objects: Vec<(usize, &'a str, &'a Value)>,
     data: Vec<(usize, &'a str, Vec<Kind>)>,
+    held: Vec<(usize, &'a str, Box<str>)>,
     sequence: u32,
     has_foreign: Vec<&'a str>,
 }
@@ -194,6 +195,9 @@ impl<'a> Reader<'a> {
 
     fn finish_sets(&mut self) {
         for (table, body, more) in std::mem::take(&mut self.sets) {
+            if let Some((name, held)) = word(body, "name").zip(set::held_with(body, &more)) {
+                self.held.push((table, name, held));
+            }
             let table = &mut self.ruleset.tables[table];
             let Some(mut set) = set::named(body) else { continue };
             if !more.is_empty() {
@@ -218,6 +222,9 @@ impl<'a> Reader<'a> {
             if let Some(name) = word(body, "name") {
                 all[*table].objects.insert((kind, name), body);
             }
+        }
+        for (table, name, held) in &self.held {
+            all[*table].held.insert(name, held.clone());
         }
         for (table, name, kinds) in &self.data {
             all[*table].data.insert(name, kinds.clone());

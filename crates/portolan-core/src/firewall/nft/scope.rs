@@ -34,6 +34,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) data: HashMap<&'a str, Vec<Kind>>,
     /// The named limits and quotas and their like, by what they are and their name.
     pub(super) objects: HashMap<(&'a str, &'a str), &'a Value>,
+    /// What must hold for members of named sets and maps beside their being in there, in words.
+    pub(super) held: HashMap<&'a str, Box<str>>,
 }
 
 /// A rule while it is read.
@@ -127,6 +129,19 @@ impl<'a> Scope<'a> {
         self.statements.push(Statement::Match(Match { left, test }));
     }
 
+    /// Limits and quotas that a named set keeps with each of its members: a member that is found and over
+    /// them ends the rule (nft_lookup_eval, nft_set_elem_update_expr).
+    pub(super) fn held_by(&mut self, set: &SetRef) {
+        self.statements.extend(self.asked_by(set).map(Statement::Condition));
+    }
+
+    /// The same as a question, where there is one.
+    pub(super) fn asked_by(&self, set: &SetRef) -> Option<Condition> {
+        let SetRef::Named(name) = set else { return None };
+        let text = self.around.held.get(&**name)?.clone();
+        Some(Condition { text, is_negated: false, is_own: true, presumed: None })
+    }
+
     fn guard_version(&mut self, is_v6: bool) {
         let is_of_frames = matches!(self.family, Family::Bridge | Family::Netdev);
         let (field, number) = match (is_of_frames, is_v6) {
@@ -158,6 +173,11 @@ impl<'a> Scope<'a> {
                 _ => {}
             }
         }
+        let held = match &test {
+            Test::In(set) => self.asked_by(set),
+            _ => None,
+        };
         self.statements.push(Statement::Match(Match { left, test }));
+        self.statements.extend(held.map(Statement::Condition));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::json::{number, several, single, word, words};
 use super::kind::Kind;
 use super::statement::verdict;
+use super::text;
 use crate::firewall::{Element, ElementValue, Elements, Set, SetFlags, SetRef, Span};
 
 /// What a map gives.
@@ -62,6 +63,37 @@ pub(super) fn members_of(body: &Value, listed: &[Value]) -> Option<Elements> {
     elements(listed, &kinds, &data(body))
 }
 
+/// What is kept with the members of a set and may end a rule that finds one, in words: a limit, a quota, a
+/// count of connections. `None` where nothing is, or only counters.
+pub(super) fn held_with(body: &Value, more: &[&Value]) -> Option<Box<str>> {
+    let own = ["stmt", "expr"].iter().filter_map(|key| body.get(key)).flat_map(several);
+    let listed = body.get("elem").map_or(&[][..], several).iter().chain(more.iter().copied());
+    let name = word(body, "name").unwrap_or_default();
+    let held = own.filter_map(single).chain(listed.flat_map(beside));
+    let mut held = held.filter(|(kind, _)| !matches!(*kind, "counter" | "last"));
+    held.next().map(|(kind, body)| match kind {
+        "limit" | "quota" | "ct count" => {
+            let words = text::limit(kind, body, text::Over::Shown);
+            format!("{words} of its element in @{name}").into()
+        }
+        _ => format!("`{kind}` of its element in @{name}").into(),
+    })
+}
+
+/// The statements that stand beside the value of a member.
+fn beside(member: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let key = match member {
+        Value::Array(pair) => pair.first().unwrap_or(member),
+        _ => member,
+    };
+    let details = key.get("elem").and_then(Value::as_object).into_iter().flatten();
+    details.flat_map(|(kind, body)| match &**kind {
+        "val" | "timeout" | "expires" | "comment" => Vec::new(),
+        "stmt" | "expr" => several(body).iter().filter_map(single).collect(),
+        kind => vec![(kind, body)],
+    })
+}
+
 /// The types of the values of a named map.
 pub(super) fn data(body: &Value) -> Data {
     let Some(map) = body.get("map") else { return Data::Nothing };
@@ -101,7 +133,7 @@ fn type_names(value: &Value) -> Vec<Box<str>> {
     }
     let of = value.get("typeof").unwrap_or(value);
     let parts = of.get("concat").map_or(std::slice::from_ref(of), several);
-    parts.iter().map(|part| super::text::expression(part).into()).collect()
+    parts.iter().map(|part| text::expression(part).into()).collect()
 }
 
 /// The set that stands on the right of a match or behind a map; `None` where it is not understood.
@@ -113,6 +145,10 @@ pub(super) fn reference(value: &Value, kinds: &[Kind], data: &Data) -> Option<Se
         Some(list) => several(list),
         None => std::slice::from_ref(value),
     };
+    let is_held = |member| beside(member).any(|(kind, _)| !matches!(kind, "counter" | "last"));
+    if listed.iter().any(is_held) {
+        return None;
+    }
     elements(listed, kinds, data).map(SetRef::Inline)
 }
 

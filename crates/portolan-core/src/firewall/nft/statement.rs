@@ -218,6 +218,7 @@ fn verdict_map(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
     scope.guard(&operand.guards);
     match set::reference(data, &operand.kinds, &Data::Verdicts) {
         Some(map) => {
+            scope.held_by(&map);
             scope.statements.push(Statement::VerdictMap { key: operand.expression, map });
         }
         None => opaque(statement, Effect::Decides, scope),
@@ -359,6 +360,7 @@ fn lookup(map: &Value, kinds: &[Kind], scope: &mut Scope<'_>) -> Option<Expressi
     let operand = operand::read(map.get("key")?, scope);
     scope.guard(&operand.guards);
     let map = set::reference(map.get("data")?, &operand.kinds, &Data::Values(kinds.to_vec()))?;
+    scope.held_by(&map);
     Some(Expression::Lookup { key: Box::new(operand.expression), map })
 }
 
@@ -408,7 +410,10 @@ fn update(statement: &Value, kind: &str, body: &Value, scope: &mut Scope<'_>) {
             Some(_) => return opaque(statement, Effect::Decides, scope),
         }
     }
-    let set = name.into();
+    let set: Box<str> = name.into();
+    if conditions.is_empty() {
+        conditions.extend(scope.asked_by(&SetRef::Named(set.clone())));
+    }
     let key = operand.expression;
     scope.statements.push(Statement::Update { operation, set, key, conditions });
     if let Some(body) = none_counted {

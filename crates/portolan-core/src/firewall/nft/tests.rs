@@ -434,3 +434,42 @@ fn what_every_connection_has_is_no_open_question() {
     );
     assert!(matches!(&ether[1], Statement::Condition(one) if one.presumed == Some(true)));
 }
+
+#[test]
+fn what_a_set_keeps_with_its_elements_is_asked_where_one_is_found() {
+    let set = |kept: &str, beside: &str| {
+        format!(
+            r#"{{"set": {{"family": "inet", "name": "m", "table": "t", "type": "ipv4_addr", "handle": 2,
+                "elem": [{{"elem": {{"val": "10.0.0.1", {beside}}}}}]{kept}}}}},
+            {{"map": {{"family": "inet", "name": "v", "table": "t", "type": "ipv4_addr", "map": "verdict",
+                "handle": 5, "elem": [[{{"elem": {{"val": "10.0.0.1", {beside}}}}}, {{"accept": null}}]]}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "in", "handle": 3, "expr": [
+                {{"match": {{"op": "==", "left": {{"payload": {{"protocol": "ip", "field": "saddr"}}}},
+                    "right": "@m"}}}}, {{"accept": null}}]}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "in", "handle": 4, "expr": [
+                {{"vmap": {{"key": {{"payload": {{"protocol": "ip", "field": "saddr"}}}}, "data": "@v"}}}}]}}}}"#
+        )
+    };
+    let asked = |kept: &str, beside: &str| {
+        let ruleset = ruleset("inet", &set(kept, beside));
+        let rules = ruleset.tables[0].chains[0].rules.clone();
+        let conditions = rules.into_iter().map(|rule| {
+            let asked = rule.statements.into_iter().filter_map(|statement| match statement {
+                Statement::Condition(asked) => Some(asked.text.into_string()),
+                _ => None,
+            });
+            asked.collect::<Vec<_>>()
+        });
+        conditions.collect::<Vec<_>>()
+    };
+    let quota = r#""quota": {"val": 1000, "val_unit": "bytes", "inv": true}"#;
+    let words = "quota over 1000 bytes of its element in @";
+    let of_set = format!(r#", "stmt": [{{{quota}}}]"#);
+    assert_eq!(asked(&of_set, quota), [[format!("{words}m")], [format!("{words}v")]]);
+    assert_eq!(asked("", quota), [[format!("{words}m")], [format!("{words}v")]]);
+    let count = r#""ct count": {"val": 5, "inv": true}"#;
+    assert_eq!(asked("", count)[1], ["ct count over 5 of its element in @v"]);
+    // A counter only counts.
+    let counter = r#""counter": {"packets": 0, "bytes": 0}"#;
+    assert_eq!(asked(r#", "stmt": [{"counter": null}]"#, counter), [[""; 0], [""; 0]]);
+}

@@ -41,7 +41,7 @@ ends by itself. It cuts open connections too, but nobody of [management].
 Examples: portolan deny 80/tcp
           portolan deny 443/tcp --from 198.51.100.7 --until 2h
 
-It says who gets in to the ports before and after. With --apply the rules are put
+It says who gets in before and after. With --apply the rules are put
 on trial at once, and the inventory is as it was unless they are confirmed.
 
 Exit code 0 when the inventory lets them in no more, 1 when something else in it

@@ -5,12 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use portolan_core::firewall::analyse::AnalyseError;
 use portolan_core::firewall::{Doubt, Policy, Proof, Script, compile, prove};
 use portolan_core::net::{Gap, Why};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::firewall::{self as host, ChangeError, Loading};
-use portolan_host::{conntrack, machine};
+use portolan_host::{clock, conntrack, machine};
 
 pub(crate) use portolan_host::firewall::{
     Applied, Back, BootState, CallerInfo, Confirmed, Edit, LogEntry, Outcome, Place, Purpose,
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) has_left_edits: bool,
     /// What is written into the inventory with it.
     pub(crate) edits: Vec<Edit>,
+    /// When it was made.
+    pub(crate) made: Timestamp,
 }
 
 /// What is loaded.
@@ -98,7 +101,19 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
     let loaded = loaded.as_deref().map(identity);
     let has_left_edits = host::has_left_edits(&place);
-    Ok(Plan { intended, script, loaded, precheck, caller, place, trial, has_left_edits, edits })
+    let made = clock::now();
+    Ok(Plan {
+        intended,
+        script,
+        loaded,
+        precheck,
+        caller,
+        place,
+        trial,
+        has_left_edits,
+        edits,
+        made,
+    })
 }
 
 /// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done

@@ -18,6 +18,7 @@ use crate::render::firewall::cut_off::{self, CutOffJson};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
 use crate::render::gap;
+use crate::render::inventory::ended::{self, EndedJson};
 use crate::render::json::Document;
 use crate::render::owner::process_names;
 use crate::render::sanitize::sanitize;
@@ -82,6 +83,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     apply_multicast::text(screen, &plan.precheck.multicast)?;
     untracked(screen, plan.precheck.untracked)?;
     flows(screen, &plan.precheck.refused)?;
+    ended::text(screen, &plan.intended.loaded.inventory, plan.made)?;
     Ok(screen.flush()?)
 }
 
@@ -356,6 +358,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         violations: found.violations.iter().map(ViolationJson::from).collect(),
         missing: found.missing.iter().map(MissingJson::from).collect(),
         cut_off: cut_off::json(&plan.intended),
+        ended: ended::json(&plan.intended.loaded.inventory, plan.made),
         cut: found.cut.iter().map(CutJson::from).collect(),
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
@@ -391,6 +394,8 @@ struct Body<'a> {
     missing: Vec<MissingJson>,
     /// Servers that the machine relies on and blocks refuse.
     cut_off: Vec<CutOffJson<'a>>,
+    /// What of the inventory has no effect any more.
+    ended: Vec<EndedJson<'a>>,
     cut: Vec<CutJson>,
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,

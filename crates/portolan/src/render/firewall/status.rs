@@ -4,13 +4,15 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use portolan_core::inventory::Inventory;
 use serde::Serialize;
 
 use crate::cli::args::Color;
 use crate::ops::firewall::change::{BootState, LogEntry, Purpose, State, Status, Trial};
 use crate::render::firewall::apply::words;
 use crate::render::gap;
+use crate::render::inventory::ended::{self, EndedJson};
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -121,8 +123,12 @@ fn line(entry: &LogEntry) -> String {
     sanitize(&format!("{:.0} {what:11} {policy} by {who}: {detail}", entry.at)).to_string()
 }
 
-/// Prints it as one document.
-pub(crate) fn json(screen: &mut Screen, status: &Status) -> Result<()> {
+/// Prints it as one document, with what of the inventory has ended by now.
+pub(crate) fn json(
+    screen: &mut Screen,
+    status: &Status,
+    inventory: Option<(&Inventory, Timestamp)>,
+) -> Result<()> {
     let state = match status.state() {
         State::Confirmed => "confirmed",
         State::OnTrial => "on-trial",
@@ -139,6 +145,7 @@ pub(crate) fn json(screen: &mut Screen, status: &Status) -> Result<()> {
         boot: boot_word(status.standing.boot),
         trial: status.standing.trial.as_ref().map(TrialJson::from),
         log: status.standing.log.iter().map(LogJson::from).collect(),
+        ended: inventory.map(|(known, now)| ended::json(known, now)),
     };
     screen.json(&Document::new("firewall-status", body, &[]))?;
     Ok(screen.flush()?)
@@ -156,6 +163,8 @@ struct Body<'a> {
     boot: &'static str,
     trial: Option<TrialJson<'a>>,
     log: Vec<LogJson<'a>>,
+    /// What of the inventory has no effect any more; null where there is none to read.
+    ended: Option<Vec<EndedJson<'a>>>,
 }
 
 #[derive(Serialize)]

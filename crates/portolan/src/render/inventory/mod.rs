@@ -1,6 +1,7 @@
 //! The inventory: what is wrong with it, what it implies, what was changed in it, and its exports.
 
 mod change;
+pub(crate) mod ended;
 pub(crate) mod export;
 pub(crate) mod matrix;
 pub(crate) mod problem;

@@ -4,9 +4,10 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use portolan_core::inventory::{Ended, Inventory, Refused};
+use portolan_core::inventory::{Inventory, Refused};
 use serde::Serialize;
 
+use crate::render::inventory::ended::{self, EndedJson};
 use crate::render::inventory::problem::{self, ProblemJson};
 use crate::render::json::Document;
 use crate::render::sanitize::sanitize;
@@ -23,23 +24,6 @@ struct Body<'a> {
     problems: Vec<ProblemJson<'a>>,
     /// How many more problems there are than stand in `problems`.
     omitted: usize,
-}
-
-/// Something that has ended.
-#[derive(Debug, Serialize)]
-struct EndedJson<'a> {
-    table: String,
-    until: String,
-    file: &'a str,
-    line: usize,
-}
-
-impl<'a> EndedJson<'a> {
-    fn of(inventory: &'a Inventory, ended: &Ended<'a>) -> Self {
-        let place = inventory.line_of(ended.at);
-        let (table, until) = (ended.table.clone(), ended.end.to_string());
-        Self { table, until, file: place.file, line: place.line }
-    }
 }
 
 /// How much of what a file contains.
@@ -106,25 +90,8 @@ pub(crate) fn text(screen: &mut Screen, inventory: &Inventory, now: Timestamp) -
     let good = screen.style.paint(Role::Good, "valid");
     writeln!(screen, "{}{with}: {good}", sanitize(root))?;
     writeln!(screen, "{}", Counts::of(inventory).words())?;
-    ended(screen, inventory, now)?;
+    ended::text(screen, inventory, now)?;
     screen.flush()?;
-    Ok(())
-}
-
-/// What has no effect any more.
-fn ended(screen: &mut Screen, inventory: &Inventory, now: Timestamp) -> Result<()> {
-    let ended = inventory.ended(now);
-    if ended.is_empty() {
-        return Ok(());
-    }
-    let title = "ended, without effect since then; delete what is not needed any more:";
-    let title = screen.style.paint(Role::Warning, title).to_string();
-    writeln!(screen, "{title}")?;
-    for Ended { table, end, at } in ended {
-        let place = inventory.line_of(at);
-        let (file, table) = (sanitize(place.file).to_string(), sanitize(&table).to_string());
-        writeln!(screen, "  {file}:{}: {table} ended on {end}", place.line)?;
-    }
     Ok(())
 }
 
@@ -139,11 +106,7 @@ pub(crate) fn json(
             valid: true,
             files: inventory.files.iter().map(|f| f.path.as_str()).collect(),
             contains: Some(Counts::of(inventory)),
-            ended: inventory
-                .ended(now)
-                .iter()
-                .map(|ended| EndedJson::of(inventory, ended))
-                .collect(),
+            ended: ended::json(inventory, now),
             problems: Vec::new(),
             omitted: 0,
         },

@@ -125,3 +125,22 @@ fn more_for_a_while_stands_beside_what_is_there_and_can_be_made_longer() {
     let audit = run("inventory validate", 0);
     assert!(!audit.stdout.contains("P109"), "{}", audit.stdout);
 }
+
+#[test]
+fn the_plan_and_the_status_name_what_has_ended_with_its_line() {
+    require_root!();
+    let stage = Stage::new();
+    let over = "[[block]]\nfrom = [\"198.51.100.0/24\"]\nreason = \"storm\"\nuntil = 2020-01-01\n";
+    let text = format!("{OPEN}{over}");
+    let line = 1 + OPEN.matches('\n').count();
+    let plan = stage.apply(&text, "--dry-run --json").run().expect_code(0).json();
+    assert_eq!(plan["ended"][0]["line"], line, "{plan}");
+    let told = format!("portolan.toml:{line}: [[block]] ended on 2020-01-01");
+    let said = stage.apply(&text, "--dry-run").run().expect_code(0).stdout;
+    assert!(said.contains(&told) && said.contains("delete what is not needed any more"), "{said}");
+    let path = stage.inventory(&text);
+    let said = ran(&stage, "firewall status", &path, 1);
+    assert!(said.contains(&told), "{said}");
+    let said = ran(&stage, "firewall status --json", &path, 1);
+    assert!(said.contains("\"table\":\"[[block]]\""), "{said}");
+}

@@ -102,6 +102,10 @@ Removes the table `inet portolan` and what loads it at boot. With --for it comes
 back by itself, or with `rollback`. The log stays; --purge removes it too, and
 with it all that portolan remembers of its firewall.
 
+Two watchdogs bring it back. Should both be killed, it stays away until somebody
+says `rollback` or `apply`, or the next boot; `status` says so. The kernel does
+nothing by itself: a table that is gone has no rule that waits.
+
 Examples: portolan firewall off --for 10m --yes
           portolan firewall off --dry-run
           portolan firewall off --purge --yes";

@@ -89,7 +89,8 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     });
     let scene = Scene::of(&intended.policy, found);
     let judge = Judge::new(&scene, &machine);
-    let mut precheck = precheck(&intended.policy, &judge, &machine, caller.caller.ssh);
+    let (policy, declared) = (&intended.policy, intended.loaded.inventory.management.as_ref());
+    let mut precheck = precheck(policy, declared, &judge, &machine, caller.caller.ssh);
     let (proof, gap) = aside?;
     precheck.proven = proof;
     if let Some(gap) = gap {

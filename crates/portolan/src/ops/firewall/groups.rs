@@ -14,7 +14,7 @@ use portolan_core::socket::multicast::{self, GroupUse, Membership};
 use portolan_core::socket::{Held, Machine, Process, SocketTable, SocketTransport};
 
 use super::judge::{Judge, Verdict};
-use super::precheck::borders;
+use super::outsiders::borders;
 
 /// A group of which packets would no longer arrive.
 #[derive(Clone, Debug)]

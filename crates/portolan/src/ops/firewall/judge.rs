@@ -16,6 +16,8 @@ use portolan_core::wire::conntrack::{Ends, Entry};
 use portolan_host::clock;
 use portolan_host::firewall::{self as host, ReadFault};
 
+use super::outsiders;
+
 /// The rules of this machine as they are and as they are going to be.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -274,7 +276,9 @@ impl<'s> Judge<'s> {
         let own = self.addresses.iter().find(|own| own.address == tuple.destination);
         // Who calls one of our addresses from another comes by the loopback interface.
         let is_local = self.is_own(tuple.source);
-        let interface = if is_local { Some("lo") } else { own.map(|own| &*own.interface) };
+        let way_in = || outsiders::way_in(&self.scene.world, tuple.source);
+        let by = own.map(|own| way_in().unwrap_or(&own.interface));
+        let interface = if is_local { Some("lo") } else { by };
         packet.interface_in = interface.unwrap_or_default().into();
         packet
     }

@@ -9,6 +9,7 @@ pub(crate) mod groups;
 pub(crate) mod judge;
 pub(crate) mod life;
 pub(crate) mod outlook;
+pub(crate) mod outsiders;
 pub(crate) mod packet;
 pub(crate) mod policy;
 pub(crate) mod precheck;

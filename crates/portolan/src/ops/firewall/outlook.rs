@@ -15,8 +15,9 @@ use crate::ops::inventory::{self, Asked, Loaded};
 
 use super::allow::Edited;
 use super::judge::{Judge, Scene, Verdict, surroundings};
+use super::outsiders::borders;
 use super::policy::{Asking, Intended};
-use super::precheck::{Violation, borders, violations};
+use super::precheck::{Violation, violations};
 use super::wish::{Wanted, Wish};
 
 /// What becomes of the ports.

@@ -9,6 +9,7 @@ use portolan_core::firewall::{
     Addresses, BaseNeed, Family, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit,
     RulePlace, Stance, TABLE, Tuple, protocol_of,
 };
+use portolan_core::inventory::Management;
 use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport, Why};
 use portolan_core::socket::{Machine, PortChoice, Process, SocketTable, SocketTransport};
 use portolan_core::wire::conntrack::Entry;
@@ -24,12 +25,15 @@ use super::already::{self, Already};
 use super::groups::{self, CutMulticast};
 use super::judge::{Judge, Judgement, Verdict, tuple_of};
 use super::life::{self, Missing, Need};
+use super::outsiders::{self, Nobody, OtherWay, Outsiders};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Precheck {
     /// Who must keep access, and whether they do.
     pub(crate) access: Vec<Access>,
+    /// What `[management]` keeps open for nobody outside.
+    pub(crate) nobody: Vec<Nobody>,
     /// Whom the policy lets in although it must not.
     pub(crate) violations: Vec<Violation>,
     /// What this machine needs to live, and is refused.
@@ -64,6 +68,8 @@ pub(crate) struct Access {
     pub(crate) verdict: Verdict,
     /// What it lacks although its first packet is let in; then it is lost.
     pub(crate) lacks: Option<Need>,
+    /// That he does not come by the interface he must come by.
+    pub(crate) other_way: Option<OtherWay>,
     /// No more of them than this.
     pub(crate) limit: Option<RateLimit>,
 }
@@ -73,6 +79,7 @@ struct Asking<'a> {
     policy: &'a Policy,
     judge: &'a Judge<'a>,
     machine: &'a Machine,
+    outsiders: Outsiders<'a>,
 }
 
 impl Asking<'_> {
@@ -143,7 +150,8 @@ impl Precheck {
         let is_lost = |access: &Access| matches!(access.verdict, Verdict::Lost(_));
         let shuts_out = self.access.iter().any(is_lost);
         let is_slow = self.access.iter().any(Access::is_too_slow);
-        shuts_out || lets_in || is_slow || self.cuts_ssh() || !self.violations.is_empty()
+        let is_alone = !self.nobody.is_empty() || self.cuts_ssh();
+        shuts_out || lets_in || is_slow || is_alone || !self.violations.is_empty()
     }
 
     /// Whether nobody was looked after, and the SSH server is out of everybody's reach.
@@ -160,22 +168,31 @@ impl Precheck {
     }
 }
 
-/// Looks at everything. `ssh` is the connection the command comes by: peer and own end.
+/// Looks at everything. `declared` is who must keep access, as the inventory says it; `ssh` is the
+/// connection the command comes by: peer and own end.
 pub(crate) fn precheck(
     policy: &Policy,
+    declared: Option<&Management>,
     judge: &Judge<'_>,
     machine: &Machine,
     ssh: Option<(Endpoint, Endpoint)>,
 ) -> Precheck {
     let mut found = Precheck { violations: violations(policy), ..Precheck::default() };
-    let asking = Asking { policy, judge, machine };
+    let asking = Asking { policy, judge, machine, outsiders: Outsiders::of(judge) };
+    found.nobody = outsiders::nobody(policy, declared, &asking.outsiders);
     found.access.extend(ssh.map(|ends| session(&asking, ends)));
-    found.access.extend(policy.management.iter().flat_map(|pass| management(&asking, pass)));
+    let is_alone = |pass: &&Pass| {
+        let mut nobody = found.nobody.iter();
+        nobody
+            .any(|n| pass.traffic == PassTraffic::Ports { transport: n.transport, range: n.range })
+    };
+    let passes = policy.management.iter().filter(|pass| !is_alone(pass));
+    found.access.extend(passes.flat_map(|pass| management(&asking, pass)));
     found.missing = life::missing(policy, judge, machine);
     if let Ok(observed) = sockets::observe(&waiting()) {
         let sockets = observed.into_value(&mut found.gaps);
         if policy.input == Stance::Drop {
-            found.cut = cut(policy, &sockets);
+            found.cut = cut(policy, &asking.outsiders, &sockets);
             let ports: Vec<_> = found.cut.iter().map(|cut| (cut.bound, cut.transport)).collect();
             let known = already::refused(judge, &ports);
             for (cut, already) in found.cut.iter_mut().zip(known) {
@@ -225,11 +242,12 @@ fn session(asking: &Asking<'_>, (peer, local): (Endpoint, Endpoint)) -> Access {
     let (source, port, transport) = (peer.address.to_canonical(), local.port, Transport::Tcp);
     let tuple = calling(source, local.address.to_canonical(), port, transport);
     let ((verdict, lacks), limit) = (asking.call(&tuple), limit(asking.policy, &tuple));
-    Access { who: Who::ThisSession, source, port, transport, verdict, lacks, limit }
+    let who = Who::ThisSession;
+    Access { who, source, port, transport, verdict, lacks, other_way: None, limit }
 }
 
-/// The first and last address of every network a pass of `[management]` names, to its first and last
-/// port.
+/// The first and last address of every network a pass of `[management]` names, of this machine's own only
+/// where it names no other; to its first and last port.
 fn management(asking: &Asking<'_>, pass: &Pass) -> Vec<Access> {
     let PassTraffic::Ports { transport, range } = pass.traffic else {
         return Vec::new();
@@ -238,7 +256,8 @@ fn management(asking: &Asking<'_>, pass: &Pass) -> Vec<Access> {
     ports.dedup();
     let mut found = Vec::new();
     for peers in &pass.peers {
-        for source in borders(&peers.addresses) {
+        let (sources, other_way) = asking.outsiders.borders(peers);
+        for source in sources {
             for &port in &ports {
                 let who = Who::Management(peers.label.clone());
                 // The best of this machine's addresses; where it has none of the family, nobody can
@@ -249,7 +268,17 @@ fn management(asking: &Asking<'_>, pass: &Pass) -> Vec<Access> {
                     calls.map(|c| (asking.call(&c), c)).min_by(|(a, _), (b, _)| a.0.cmp(&b.0));
                 let limit = best.as_ref().and_then(|(_, call)| limit(asking.policy, call));
                 let (verdict, lacks) = best.map_or((Verdict::Kept, None), |(best, _)| best);
-                found.push(Access { who, source, port, transport, verdict, lacks, limit });
+                let other_way = other_way.clone();
+                found.push(Access {
+                    who,
+                    source,
+                    port,
+                    transport,
+                    verdict,
+                    lacks,
+                    other_way,
+                    limit,
+                });
             }
         }
     }
@@ -271,27 +300,6 @@ fn limit(policy: &Policy, tuple: &Tuple) -> Option<RateLimit> {
 const fn calling(source: IpAddr, destination: IpAddr, port: Port, transport: Transport) -> Tuple {
     let protocol = protocol_of(transport);
     Tuple { source, destination, protocol, source_port: 50_000, destination_port: port.0 }
-}
-
-/// One address inside each end of each interval; what nobody calls from is stepped over.
-pub(super) fn borders(addresses: &Addresses) -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    for is_v6 in [false, true] {
-        for (first, last) in addresses.intervals(is_v6) {
-            let inside = first.saturating_add(1).min(*last);
-            for number in [inside, last.saturating_sub(1).max(*first)] {
-                let address: IpAddr = if is_v6 {
-                    Ipv6Addr::from_bits(number).into()
-                } else {
-                    Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).into()
-                };
-                if !found.contains(&address) {
-                    found.push(address);
-                }
-            }
-        }
-    }
-    found
 }
 
 /// What is let in from whom `[[never]]` names. What stands behind a door is closed to them.
@@ -344,7 +352,7 @@ fn common_sources(never: &Never, pass: &Pass) -> Addresses {
 }
 
 /// Listeners on more than loopback that no pass lets anybody in to.
-fn cut(policy: &Policy, table: &SocketTable) -> Vec<Cut> {
+fn cut(policy: &Policy, outsiders: &Outsiders<'_>, table: &SocketTable) -> Vec<Cut> {
     let mut found: Vec<Cut> = Vec::new();
     for held in &table.sockets {
         let socket = &held.socket;
@@ -356,7 +364,8 @@ fn cut(policy: &Policy, table: &SocketTable) -> Vec<Cut> {
         let is_client =
             transport == Transport::Udp && socket.port_choice == Some(PortChoice::Kernel);
         let is_local = socket.scope() == Some(Scope::Loopback);
-        if !socket.is_listener() || is_client || is_local || is_passed(policy, bound, transport) {
+        let is_passed = || is_passed(policy, outsiders, bound, transport);
+        if !socket.is_listener() || is_client || is_local || is_passed() {
             continue;
         }
         if !found.iter().any(|cut| cut.bound == bound && cut.transport == transport) {
@@ -393,8 +402,13 @@ fn sent_on(policy: &Policy, machine: &Machine, table: &SocketTable) -> Vec<Cut> 
     found
 }
 
-/// Whether anybody is let in to a socket, by a pass or by a row of the base.
-fn is_passed(policy: &Policy, bound: Endpoint, transport: Transport) -> bool {
+/// Whether anybody outside is let in to a socket, by a pass or by a row of the base.
+fn is_passed(
+    policy: &Policy,
+    outsiders: &Outsiders<'_>,
+    bound: Endpoint,
+    transport: Transport,
+) -> bool {
     let tuple = Tuple {
         source: bound.address,
         destination: bound.address,
@@ -405,7 +419,11 @@ fn is_passed(policy: &Policy, bound: Endpoint, transport: Transport) -> bool {
     let reaches = |pass: &Pass| {
         let is_there = bound.address.is_unspecified()
             || pass.destinations.as_ref().is_none_or(|to| to.contains(bound.address));
-        pass.way.has_input() && pass.traffic.covers(&tuple) && is_there && !pass.peers.is_empty()
+        let mut peers = pass.peers.iter();
+        pass.way.has_input()
+            && pass.traffic.covers(&tuple)
+            && is_there
+            && peers.any(|peers| outsiders.has_any(peers))
     };
     let in_base = policy.base.iter().any(|row| match row.traffic {
         BaseNeed::Port { transport: t, destination, .. } => {

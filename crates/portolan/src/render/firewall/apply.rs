@@ -1,16 +1,18 @@
 //! The plan of an apply and what came of it, for reading and as JSON.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Policy, Proof, RulePlace, Tuple};
+use portolan_core::firewall::{Pass, Policy, Proof, RulePlace, Tuple};
 use portolan_core::wire::conntrack::Entry;
 use serde::Serialize;
 
 use crate::cli::args::Color;
 use crate::ops::firewall::change::{LoadedPolicy, Plan, Purpose, Trial};
 use crate::ops::firewall::judge::Verdict;
+use crate::ops::firewall::outsiders::{Nobody, NobodyWhy, OtherWay};
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
 use crate::render::firewall::apply_life::{self, MissingJson};
 use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
@@ -74,7 +76,8 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     if plan.precheck.proven.is_some() {
         writeln!(screen, "  proved: the table does what the policy says, for every packet")?;
     }
-    access(screen, &plan.intended.policy, &plan.precheck.access)?;
+    left_out(screen, &plan.intended.policy)?;
+    access(screen, plan)?;
     violations(screen, &plan.precheck.violations)?;
     proved_violations(screen, plan.precheck.proven.as_ref())?;
     apply_life::text(screen, &plan.precheck.missing)?;
@@ -106,8 +109,18 @@ fn over(trial: &Trial) -> String {
     }
 }
 
-fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
-    if policy.management.is_empty() {
+/// What the inventory says and the rules do not.
+fn left_out(screen: &mut Screen, policy: &Policy) -> Result<()> {
+    for note in &policy.notes {
+        let label = screen.style.paint(Role::Warning, "not in the rules:").to_string();
+        screen.hanging(&format!("  {label} "), &sanitize(note).to_string())?;
+    }
+    Ok(())
+}
+
+fn access(screen: &mut Screen, plan: &Plan) -> Result<()> {
+    let rows = &plan.precheck.access;
+    if plan.intended.loaded.inventory.management.is_none() {
         let whom = if rows.is_empty() {
             "nobody: no [management] in the inventory, and this is no SSH session: nothing was checked"
         } else {
@@ -116,6 +129,11 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
         screen.hanging("access that must stay: ", whom)?;
     } else {
         writeln!(screen, "access that must stay:")?;
+    }
+    for row in &plan.precheck.nobody {
+        let word = screen.style.paint(Role::Bad, "is lost").to_string();
+        let (range, transport) = (row.range, row.transport);
+        screen.hanging(&format!("  {range}/{transport} {word}: "), nobody(row.why))?;
     }
     for row in rows {
         let (role, word) = match row.verdict {
@@ -144,8 +162,26 @@ fn access(screen: &mut Screen, policy: &Policy, rows: &[Access]) -> Result<()> {
         if let Some(need) = row.lacks {
             screen.hanging("    ", apply_life::lacks(need))?;
         }
+        let other_way = row.other_way.iter().filter(|_| matches!(row.verdict, Verdict::Lost(_)));
+        for OtherWay { said, by } in other_way {
+            let (said, by) = (sanitize(said), sanitize(by));
+            let text = format!("let in by {said} only, and its packets come by {by}");
+            screen.hanging("    ", &text)?;
+        }
     }
     Ok(())
+}
+
+/// Why a port of `[management]` is lost to everybody.
+const fn nobody(why: NobodyWhy) -> &'static str {
+    match why {
+        NobodyWhy::Itself => {
+            "[management] names this machine itself only: nobody outside will reach it"
+        }
+        NobodyWhy::Unknown => {
+            "no address is known of whom [management] names: nobody outside will reach it"
+        }
+    }
 }
 
 /// What decides where it is not this policy alone.
@@ -308,7 +344,7 @@ pub(crate) fn end(screen: &mut Screen, plan: &Plan, end: &End, color: Color) -> 
                 false => "mend the inventory first; without --apply it is written alone",
             };
             gap::hint(hint, color);
-            management(screen, &plan.precheck)?;
+            management(screen, plan, color)?;
         }
         End::Confirmed(_) => writeln!(screen, "confirmed")?,
         End::RolledBack(_, why) => {
@@ -325,13 +361,26 @@ pub(crate) fn end(screen: &mut Screen, plan: &Plan, end: &End, color: Color) -> 
 }
 
 /// What to add to the inventory so that who was shut out keeps access.
-fn management(screen: &mut Screen, found: &precheck::Precheck) -> Result<()> {
+fn management(screen: &mut Screen, plan: &Plan, color: Color) -> Result<()> {
     let is_lost = |row: &&Access| matches!(row.verdict, Verdict::Lost(_)) || row.is_too_slow();
-    let session = found.access.iter().find(|row| row.who == Who::ThisSession).filter(is_lost);
-    if let Some(row) = session {
-        let (source, port, transport) = (row.source, row.port, row.transport);
+    let mut rows = plan.precheck.access.iter().filter(|row| row.who == Who::ThisSession);
+    let Some(row) = rows.find(is_lost) else { return Ok(()) };
+    let (source, port, transport) = (row.source, row.port, row.transport);
+    let inventory = &plan.intended.loaded.inventory;
+    let Some(declared) = &inventory.management else {
         writeln!(screen, "[management]\nfrom = [\"{source}\"]\nports = [\"{port}/{transport}\"]")?;
+        return Ok(());
+    };
+    let names = |pass: &Pass| pass.peers.iter().any(|peers| peers.addresses.contains(source));
+    if declared.names(port, transport) && plan.intended.policy.management.iter().any(names) {
+        return Ok(());
     }
+    let place = inventory.line_of(&declared.at);
+    let mut text = format!("add \"{source}\" to `from` of [management]");
+    if !declared.names(port, transport) {
+        let _ = write!(text, ", and \"{port}/{transport}\" to its `ports`");
+    }
+    gap::hint(&format!("{text} ({}:{})", place.file, place.line), color);
     Ok(())
 }
 
@@ -355,6 +404,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         proved: found.proven.is_some(),
         has_management: !plan.intended.policy.management.is_empty(),
         access: found.access.iter().map(AccessJson::from).collect(),
+        nobody: found.nobody.iter().map(NobodyJson::from).collect(),
         violations: found.violations.iter().map(ViolationJson::from).collect(),
         missing: found.missing.iter().map(MissingJson::from).collect(),
         cut_off: cut_off::json(&plan.intended),
@@ -390,6 +440,8 @@ struct Body<'a> {
     proved: bool,
     has_management: bool,
     access: Vec<AccessJson>,
+    /// Ports of `[management]` that nobody outside is let in to.
+    nobody: Vec<NobodyJson>,
     violations: Vec<ViolationJson<'a>>,
     missing: Vec<MissingJson>,
     /// Servers that the machine relies on and blocks refuse.
@@ -410,6 +462,25 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
+struct NobodyJson {
+    /// One, or `first-last`.
+    ports: String,
+    transport: &'static str,
+    /// `itself`: it names this machine only; `unknown`: no address is known of whom it names.
+    why: &'static str,
+}
+
+impl From<&Nobody> for NobodyJson {
+    fn from(row: &Nobody) -> Self {
+        let why = match row.why {
+            NobodyWhy::Itself => "itself",
+            NobodyWhy::Unknown => "unknown",
+        };
+        Self { ports: row.range.to_string(), transport: row.transport.as_str(), why }
+    }
+}
+
+#[derive(Serialize)]
 struct AccessJson {
     who: String,
     source: String,
@@ -423,6 +494,9 @@ struct AccessJson {
     depends_on: Option<String>,
     /// What it lacks although its first packet is let in: `answers`, `neighbours`.
     lacks: Option<&'static str>,
+    /// The interface its packets come by, where it is let in by another only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comes_by: Option<String>,
     /// No more connections than this, such as `1/24h`.
     limit: Option<String>,
 }
@@ -450,6 +524,7 @@ impl From<&Access> for AccessJson {
             by,
             depends_on,
             lacks: row.lacks.map(apply_life::word),
+            comes_by: row.other_way.as_ref().map(|way| way.by.to_string()),
             limit: row.limit.map(|l| format!("{}/{}", l.count, duration(l.per))),
         }
     }

@@ -91,3 +91,84 @@ fn a_forward_that_takes_the_port_of_the_session_shuts_it_out() {
     let plan = planned(&stage, &taken, 1);
     assert_eq!(plan["access"][0]["verdict"], "lost", "{plan}");
 }
+
+/// The same with somebody else in `[management]`.
+fn managed_by(from: &str) -> String {
+    MANAGED.replace("192.0.2.0/24", from)
+}
+
+#[test]
+fn a_management_that_names_this_machine_only_shuts_everybody_out() {
+    require_root!();
+    let stage = Stage::new();
+    let _sshd = stage.here.listen("0.0.0.0:22");
+    for own in ["loopback", "192.0.2.2"] {
+        let inventory = managed_by(own);
+        let path = stage.inventory(&inventory);
+        let line = format!("apply --dry-run --host box --inventory {}", path.display());
+        let text = stage.firewall(&line, "").run().expect_code(1).stdout;
+        let said = "22/tcp is lost: [management] names this machine itself only: nobody outside";
+        assert!(text.contains(said), "{text}");
+        assert!(text.contains("nobody outside will reach:\n  0.0.0.0:22/tcp"), "{text}");
+        let plan = stage.firewall(&format!("{line} --json"), "").run().expect_code(1).json();
+        assert_eq!(plan["nobody"][0]["why"], "itself", "{plan}");
+        assert_eq!(plan["nobody"][0]["ports"], "22");
+        assert_eq!(plan["access"], Value::Array(Vec::new()));
+    }
+    // Where somebody else is let in to that port, or named too, nobody is shut out.
+    let service = "[services.ssh]\non = [\"box\"]\nports = [\"22/tcp\"]\nfrom = [\"any\"]\n";
+    let plan = planned(&stage, &format!("{}{service}", managed_by("loopback")), 0);
+    assert_eq!(plan["nobody"], Value::Array(Vec::new()));
+    let plan = planned(&stage, &managed_by("192.0.2.1\", \"192.0.2.2"), 0);
+    assert_eq!(plan["nobody"], Value::Array(Vec::new()));
+    assert!(plan["access"].as_array().unwrap().iter().all(|row| row["source"] == "192.0.2.1"));
+}
+
+#[test]
+fn a_management_bound_to_an_interface_its_packets_do_not_come_by_is_lost() {
+    require_root!();
+    let stage = Stage::new();
+    stage.here.ip("link add v2 type veth peer name v3");
+    stage.here.ip("address add 198.51.100.2/24 dev v2");
+    stage.here.ip("link set v2 up");
+    stage.here.ip("link set v3 up");
+    let bound = |interface: &str| {
+        let network = format!(
+            "[networks]\nadm = {{ cidr = [\"192.0.2.0/24\"], interface = \"{interface}\" }}\n"
+        );
+        let path = stage.inventory(&format!("{}{network}", managed_by("adm")));
+        format!("apply --dry-run --host box --inventory {}", path.display())
+    };
+    let line = bound("v2");
+    let text = stage.firewall(&line, "").run().expect_code(1).stdout;
+    assert!(text.contains("192.0.2.254 to 22/tcp is lost (management: adm)"), "{text}");
+    assert!(text.contains("let in by v2 only, and its packets come by v0"), "{text}");
+    let plan = stage.firewall(&format!("{line} --json"), "").run().expect_code(1).json();
+    assert_eq!(plan["access"][0]["comes_by"], "v0", "{plan}");
+    let text = stage.firewall(&bound("v0"), "").run().expect_code(0).stdout;
+    assert!(text.contains("192.0.2.254 to 22/tcp stays (management: adm)"), "{text}");
+}
+
+#[test]
+fn a_management_of_names_that_nobody_knows_is_told_and_shuts_everybody_out() {
+    require_root!();
+    let stage = Stage::new();
+    let inventory =
+        format!("{}[hosts.x]\naddress = [\"dns:nonexistent.invalid\"]\n", managed_by("x"));
+    let path = stage.inventory(&inventory);
+    let line = format!("apply --dry-run --host box --inventory {}", path.display());
+    let text = stage.firewall(&line, "").run().expect_code(1).stdout;
+    assert!(text.contains("not in the rules: `dns:nonexistent.invalid` is not resolved"), "{text}");
+    assert!(text.contains("22/tcp is lost: no address is known of whom [management]"), "{text}");
+    assert!(!text.contains("no [management]"), "{text}");
+}
+
+#[test]
+fn whom_a_management_lacks_is_added_to_it_not_put_in_its_place() {
+    require_root!();
+    let stage = Stage::new();
+    let ran = stage.apply(&managed_by("198.51.100.0/24"), "--dry-run").run().expect_code(1);
+    let hint = "add \"192.0.2.1\" to `from` of [management] (";
+    assert!(ran.stderr.contains(hint) && ran.stderr.contains("portolan.toml:5)"), "{}", ran.stderr);
+    assert!(!ran.stdout.contains("from = ["), "{}", ran.stdout);
+}

@@ -113,7 +113,7 @@ fn over(trial: &Trial) -> String {
 fn left_out(screen: &mut Screen, policy: &Policy) -> Result<()> {
     for note in &policy.notes {
         let label = screen.style.paint(Role::Warning, "not in the rules:").to_string();
-        screen.hanging(&format!("  {label} "), &sanitize(note).to_string())?;
+        screen.hanging(&format!("  {label} "), sanitize(note).as_ref())?;
     }
     Ok(())
 }

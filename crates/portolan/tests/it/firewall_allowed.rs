@@ -44,7 +44,7 @@ fn what_the_shop_lets_in_stands_on_one_screen() {
         "icmpv6 ← any (IPv6)",
         "type 128 (echo-request)",
         "icmpv6 ← any (IPv6)",
-        "types 130-132, type 143 (mld2-listener-report)",
+        "types 130-132, type 143 (mld2-listener-report), types 151-152",
         "ttl 1",
         "icmpv6 ← any (IPv6)",
         "types 133-136",

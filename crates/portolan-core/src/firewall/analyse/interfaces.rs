@@ -77,19 +77,34 @@ impl Interfaces {
         }
     }
 
-    /// A name with this number; for a class one that nobody has.
+    /// A name with this number; for a class one that nobody has, for the names that match nothing `others`.
     pub(super) fn name(&self, number: u128) -> Box<str> {
         let index = usize::try_from(number).unwrap_or(usize::MAX);
         if let Some(name) = self.names.get(index) {
             return name.clone();
         }
-        let class = self.wildcards.get(index - self.names.len());
-        let begins = class.map_or("if", |wildcard| wildcard);
-        let invented = (0..).map(|n: u32| format!("{begins}{n}").into_boxed_str());
-        let mut fitting = invented.filter(|name| self.number(name) == number);
+        let begins = self.wildcards.get(index - self.names.len()).map_or("", |wildcard| wildcard);
+        let ends = (0..MOST_INVENTED).map(|n| n.to_string());
+        let ends = ends.chain(('a'..='z').map(String::from));
+        let others = begins.is_empty().then(|| "others".into());
+        let invented = ends.map(|end| format!("{begins}{end}").into_boxed_str());
+        let mut fitting = others.into_iter().chain(invented).filter(|n| self.number(n) == number);
         fitting.next().unwrap_or_default()
     }
+
+    /// The numbers of names that are known, but for that of none.
+    pub(super) fn named(&self) -> (u128, u128) {
+        (1, self.names.len() as u128 - 1)
+    }
+
+    /// Whether a number says no more than that it is not loopback's.
+    pub(super) fn is_any(&self, number: u128) -> bool {
+        self.wildcards.is_empty() && self.names.len() == 2 && number == 2
+    }
 }
+
+/// So many names are tried where one is needed that nobody has.
+const MOST_INVENTED: u32 = 10_000;
 
 #[derive(Default)]
 struct Found {

@@ -15,6 +15,20 @@ pub struct Witness {
     pub packet: Packet,
     /// Open questions with the answers that matter.
     pub answers: Vec<(String, bool)>,
+    /// Whether the interface it comes in by is any but loopback's, as no rule names another.
+    pub is_by_any: bool,
+}
+
+impl Witness {
+    /// The packet as people are told it: without a name for an interface that may be any.
+    #[must_use]
+    pub fn told(&self) -> Packet {
+        let mut packet = self.packet.clone();
+        if self.is_by_any {
+            packet.interface_in = "".into();
+        }
+        packet
+    }
 }
 
 /// Nothing listens on port 0.
@@ -117,7 +131,9 @@ impl Space {
             };
             let bit = |v: u32| encoded.get(v as usize).copied().unwrap_or_else(|| answered(v));
             if self.bdd.contains(region, bit) {
-                return Ok(Some(Witness { packet, answers }));
+                let number = self.interfaces.number(&packet.interface_in);
+                let is_by_any = self.interfaces.is_any(number);
+                return Ok(Some(Witness { packet, answers, is_by_any }));
             }
             // Moved to the address it had: there is no such packet. Another address may do.
             let from = self.layout.destination;
@@ -177,14 +193,17 @@ impl Space {
         }
         let region = self.granted(region, &all)?;
         let by_lo = self.comes_by("lo")?;
-        let mut wishes = vec![!by_lo];
+        // A name that somebody knows rather than one that is made up.
+        let named = self.interfaces.named();
+        let mut wishes = vec![!by_lo, self.bdd.ranges(layout.interface_in, &[named])?];
         // Where it does not matter by which interface it leaves, none is named.
         let out = self.bdd.range(layout.interface_out, 0, self.interfaces.count() as u128 - 1)?;
         let cube = self.bdd.cube(layout.interface_out.variables())?;
         let whatever = self.bdd.exists(region, cube)?;
         if self.bdd.and(whatever, out)? != self.bdd.and(region, out)? {
             let to_lo = self.leaves_by("lo")?;
-            wishes.extend([self.bdd.range(layout.interface_out, 1, u128::MAX)?, !to_lo]);
+            let named = self.bdd.ranges(layout.interface_out, &[named])?;
+            wishes.extend([self.bdd.range(layout.interface_out, 1, u128::MAX)?, !to_lo, named]);
         }
         self.granted(region, &wishes)
     }

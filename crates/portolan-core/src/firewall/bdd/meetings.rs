@@ -26,6 +26,8 @@ impl Bdd {
             bdd: self,
             ones: Vec::new(),
             others: Vec::new(),
+            ones_later: Vec::new(),
+            others_later: Vec::new(),
             found: HashSet::new(),
         };
         for (places, regions) in [(&mut meetings.ones, ones), (&mut meetings.others, others)] {
@@ -46,7 +48,29 @@ struct Meetings<'b> {
     steps: u64,
     ones: Vec<Place>,
     others: Vec<Place>,
+    /// The sides that are gone down later.
+    ones_later: Vec<Place>,
+    others_later: Vec<Place>,
     found: HashSet<(u32, u32)>,
+}
+
+/// Puts what is left of regions from `from` on where a variable is 0 behind them, and where it is 1 behind
+/// `later`.
+fn part(bdd: &Bdd, variable: u32, (list, from): (&mut Vec<Place>, usize), later: &mut Vec<Place>) {
+    for index in from..list.len() {
+        let place = list[index];
+        if place.top != variable {
+            list.push(place);
+            later.push(place);
+            continue;
+        }
+        let (zero, one) = bdd.sides(place.region, variable);
+        for (region, side) in [(zero, &mut *list), (one, &mut *later)] {
+            if !region.is_none() {
+                side.push(Place { region, top: bdd.top(region), ..place });
+            }
+        }
+    }
 }
 
 /// A region on its way down.
@@ -69,7 +93,8 @@ impl Meetings<'_> {
         if ones == 0 || others == 0 {
             return Ok(());
         }
-        if ones * others <= FEW {
+        // One alone is held against each of the others as cheaply as against all together.
+        if ones * others <= FEW || ones == 1 || others == 1 {
             self.few(one, other);
             return Ok(());
         }
@@ -80,27 +105,17 @@ impl Meetings<'_> {
             return Ok(());
         }
         let (ones, others) = (self.ones.len(), self.others.len());
-        for is_one in [false, true] {
-            let bdd = &*self.bdd;
-            for (list, from, to) in [(&mut self.ones, one, ones), (&mut self.others, other, others)]
-            {
-                for index in from..to {
-                    let place = list[index];
-                    if place.top != variable {
-                        list.push(place);
-                        continue;
-                    }
-                    let sides = bdd.sides(place.region, variable);
-                    let region = if is_one { sides.1 } else { sides.0 };
-                    if !region.is_none() {
-                        list.push(Place { region, top: bdd.top(region), ..place });
-                    }
-                }
-            }
-            self.below(ones, others)?;
-            self.ones.truncate(ones);
-            self.others.truncate(others);
-        }
+        let (ones_later, others_later) = (self.ones_later.len(), self.others_later.len());
+        part(self.bdd, variable, (&mut self.ones, one), &mut self.ones_later);
+        part(self.bdd, variable, (&mut self.others, other), &mut self.others_later);
+        self.below(ones, others)?;
+        self.ones.truncate(ones);
+        self.others.truncate(others);
+        self.ones.extend(self.ones_later.drain(ones_later..));
+        self.others.extend(self.others_later.drain(others_later..));
+        self.below(ones, others)?;
+        self.ones.truncate(ones);
+        self.others.truncate(others);
         Ok(())
     }
 

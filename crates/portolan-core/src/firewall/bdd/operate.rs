@@ -13,6 +13,14 @@ pub(super) mod tag {
     pub(in super::super) const SUBSTITUTE: u32 = u32::MAX - 5;
 }
 
+/// Where regions that are gone down together part.
+enum Fork<const N: usize> {
+    /// Nowhere: there is a packet in all of them, or none.
+    Ends(bool),
+    /// Here: what is left of them on both sides, none of it empty.
+    Both([Region; N], [Region; N]),
+}
+
 impl Bdd {
     /// The packets in both.
     ///
@@ -157,12 +165,31 @@ impl Bdd {
         if let Some(known) = self.remembered(key) {
             return known.is_all();
         }
-        let variable = self.top(f).min(self.top(g));
-        let (f0, f1) = self.sides(f, variable);
-        let (g0, g1) = self.sides(g, variable);
-        let result = self.meets(f0, g0) || self.meets(f1, g1);
+        let result = match self.fork([f, g]) {
+            Fork::Ends(ends) => ends,
+            Fork::Both([f0, g0], [f1, g1]) => self.meets(f0, g0) || self.meets(f1, g1),
+        };
         self.remember(key, if result { Region::ALL } else { Region::NONE });
         result
+    }
+
+    /// Goes down regions together as long as only one side has packets of all of them: rules mostly want one
+    /// value of a field, so that it is a long way to where there is a choice, and not worth remembering.
+    fn fork<const N: usize>(&self, mut regions: [Region; N]) -> Fork<N> {
+        loop {
+            let variable = regions.iter().map(|region| self.top(*region)).min();
+            let Some(variable) = variable.filter(|variable| *variable != TERMINAL) else {
+                return Fork::Ends(!regions.contains(&Region::NONE));
+            };
+            let sides = regions.map(|region| self.sides(region, variable));
+            let (zero, one) = (sides.map(|side| side.0), sides.map(|side| side.1));
+            regions = match (zero.contains(&Region::NONE), one.contains(&Region::NONE)) {
+                (true, true) => return Fork::Ends(false),
+                (true, false) => one,
+                (false, true) => zero,
+                (false, false) => return Fork::Both(zero, one),
+            };
+        }
     }
 
     /// Whether some packet is in all three. Builds nothing.
@@ -182,11 +209,12 @@ impl Bdd {
         if let Some(known) = self.remembered(key) {
             return known.is_all();
         }
-        let variable = self.top(f).min(self.top(g)).min(self.top(within));
-        let (f0, f1) = self.sides(f, variable);
-        let (g0, g1) = self.sides(g, variable);
-        let (within0, within1) = self.sides(within, variable);
-        let result = self.meets_within(f0, g0, within0) || self.meets_within(f1, g1, within1);
+        let result = match self.fork([f, g, within]) {
+            Fork::Ends(ends) => ends,
+            Fork::Both([f0, g0, within0], [f1, g1, within1]) => {
+                self.meets_within(f0, g0, within0) || self.meets_within(f1, g1, within1)
+            }
+        };
         self.remember(key, if result { Region::ALL } else { Region::NONE });
         result
     }

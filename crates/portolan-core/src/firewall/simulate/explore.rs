@@ -3,8 +3,8 @@
 use super::answers::{Answers, Asked};
 use super::path;
 use super::prepared::Prepared;
-use super::walk::{Dependency, Outcome, Walk, Way};
-use crate::firewall::Packet;
+use super::walk::{Dependency, Instead, Outcome, Walk, Way};
+use crate::firewall::{Packet, RuleId};
 
 /// So many walks are tried for one packet.
 const MAX_WALKS: usize = 1024;
@@ -14,7 +14,8 @@ const MAX_QUESTIONS: usize = 256;
 /// How a packet ends by the answers to open questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tree {
-    Leaf(Outcome),
+    /// How, and by which rule.
+    Leaf(Outcome, Option<RuleId>),
     /// Not tried: too many.
     Cut,
     Asks {
@@ -44,7 +45,8 @@ pub(super) fn walk(
         return first.walk;
     }
     let mut explorer = Explorer { prepared, packet, way, answers, walks: 0 };
-    let tree = explorer.tree(Vec::new());
+    let by_rule = explorer.tree(Vec::new());
+    let tree = by_outcome(by_rule.clone());
     let mut chosen = Vec::new();
     let is_complete = choose(&tree, &mut chosen).1;
     let walk = path::walk(prepared, packet, way, answers, chosen, true).walk;
@@ -54,7 +56,40 @@ pub(super) fn walk(
         // Not everything was tried, so the packet may end anywhere: an accept would be a guess.
         return Walk { outcome: Outcome::Drop, decided_by: None, depends_on, is_complete, ..walk };
     }
-    Walk { depends_on, is_complete, ..walk }
+    if !depends_on.is_empty() {
+        return Walk { depends_on, ..walk };
+    }
+    Walk { instead: instead(&by_rule, walk.decided_by), ..walk }
+}
+
+/// What the rule that decided hangs on, where the outcome does not, and which others decide in its place.
+fn instead(tree: &Tree, decided_by: Option<RuleId>) -> Instead {
+    let mut rules = Vec::new();
+    deciders(tree, &mut rules);
+    rules.retain(|rule| Some(*rule) != decided_by);
+    let mut open = Vec::new();
+    dependencies(tree, &mut open);
+    Instead { rules, open: open.into_iter().map(|open| open.question).collect() }
+}
+
+fn deciders(tree: &Tree, into: &mut Vec<RuleId>) {
+    match tree {
+        Tree::Leaf(_, Some(rule)) if !into.contains(rule) => into.push(*rule),
+        Tree::Leaf(..) | Tree::Cut => {}
+        Tree::Asks { yes, no, .. } => {
+            deciders(yes, into);
+            deciders(no, into);
+        }
+    }
+}
+
+/// A tree without the questions that only decide which rule it is.
+fn by_outcome(tree: Tree) -> Tree {
+    match tree {
+        Tree::Leaf(outcome, _) => Tree::Leaf(outcome, None),
+        Tree::Cut => Tree::Cut,
+        Tree::Asks { question, yes, no } => join(question, by_outcome(*yes), by_outcome(*no)),
+    }
 }
 
 /// Only the outcome; `None` where it is not certain.
@@ -69,8 +104,8 @@ pub(super) fn outcome(
         return Some(first.walk.outcome);
     }
     let mut explorer = Explorer { prepared, packet, way, answers, walks: 0 };
-    match explorer.tree(Vec::new()) {
-        Tree::Leaf(outcome) => Some(outcome),
+    match by_outcome(explorer.tree(Vec::new())) {
+        Tree::Leaf(outcome, _) => Some(outcome),
         Tree::Cut | Tree::Asks { .. } => None,
     }
 }
@@ -88,7 +123,11 @@ impl Explorer<'_> {
         let mut asked = ended.asked;
         let is_too_many = asked.len() > MAX_QUESTIONS;
         asked.truncate(MAX_QUESTIONS);
-        let mut tree = if is_too_many { Tree::Cut } else { Tree::Leaf(ended.walk.outcome) };
+        let mut tree = if is_too_many {
+            Tree::Cut
+        } else {
+            Tree::Leaf(ended.walk.outcome, ended.walk.decided_by)
+        };
         for at in (known..asked.len()).rev() {
             let mut other: Vec<Asked> = asked.iter().take(at + 1).cloned().collect();
             let Some(last) = other.last_mut() else { continue };
@@ -114,7 +153,7 @@ fn join(question: Box<Asked>, yes: Tree, no: Tree) -> Tree {
 fn choose(tree: &Tree, chosen: &mut Vec<Asked>) -> (Option<Outcome>, bool) {
     let Tree::Asks { question, yes, no } = tree else {
         return match tree {
-            Tree::Leaf(outcome) => (Some(*outcome), true),
+            Tree::Leaf(outcome, _) => (Some(*outcome), true),
             _ => (None, false),
         };
     };
@@ -162,7 +201,7 @@ fn merge(into: &mut Vec<Outcome>, more: Vec<Outcome>) {
 
 fn outcomes(tree: &Tree) -> Vec<Outcome> {
     match tree {
-        Tree::Leaf(outcome) => vec![*outcome],
+        Tree::Leaf(outcome, _) => vec![*outcome],
         Tree::Cut => Vec::new(),
         Tree::Asks { yes, no, .. } => {
             let mut all = outcomes(yes);

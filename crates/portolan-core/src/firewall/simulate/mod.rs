@@ -38,7 +38,7 @@ pub use answers::{About, Answers, Open, Presumed, Question};
 pub use prepared::Prepared;
 pub(in crate::firewall) use prepared::{Event, asks_of, by_name, circular, turned};
 pub use walk::{
-    Because, Decision, Dependency, Did, NoWay, Note, Outcome, Station, Step, Walk, Way,
+    Because, Decision, Dependency, Did, Instead, NoWay, Note, Outcome, Station, Step, Walk, Way,
 };
 
 use super::{Packet, Ruleset, World};

@@ -8,7 +8,7 @@ use super::evaluate::Place;
 use super::fields::Vague;
 use super::lookup::Change;
 use super::prepared::{Event, Prepared};
-use super::walk::{Because, Decision, NoWay, Note, Outcome, Station, Step, Walk, Way};
+use super::walk::{Because, Decision, Instead, NoWay, Note, Outcome, Station, Step, Walk, Way};
 use crate::firewall::device::{Device, Devices, asks_port};
 use crate::firewall::{
     ChainId, ChainKind, Direction, Hook, Packet, RouteKind, RuleId, Target, Tuple,
@@ -90,6 +90,7 @@ pub(super) fn walk<'r>(
     let walk = Walk {
         outcome,
         decided_by,
+        instead: Instead::default(),
         steps: walker.steps.unwrap_or_default(),
         hook: Some(walker.hook),
         packet: walker.packet,

@@ -42,6 +42,8 @@ pub struct Walk {
     /// The rule or policy that decided: what dropped it, else the last that accepted it at the hook that
     /// matters (input, forward or output). `None` where no chain was met, or no rule ended it (no route).
     pub decided_by: Option<RuleId>,
+    /// Where the outcome is certain and it is open which rule decides it: the others.
+    pub instead: Instead,
     /// The whole way, in order.
     pub steps: Vec<Step>,
     /// The last hook it met; `None` where its way had none.
@@ -61,6 +63,15 @@ impl Walk {
     pub fn is_certain(&self) -> bool {
         self.depends_on.is_empty() && self.is_complete
     }
+}
+
+/// Rules that may decide in another's place, the outcome being the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instead {
+    /// They, in the order in which they were tried.
+    pub rules: Vec<RuleId>,
+    /// What that depends on, in the words of the rules' tool.
+    pub open: Vec<String>,
 }
 
 /// An open question that changes the outcome.

@@ -150,7 +150,7 @@ pub(super) fn cut(words: &[String]) -> String {
 /// A witness as JSON: the packet, and the answers it needs.
 pub(super) fn witness_json(witness: Option<&Witness>) -> Value {
     let Some(witness) = witness else { return Value::Null };
-    let mut value = packet_json(&witness.packet);
+    let mut value = packet_json(&witness.told());
     let answer =
         |(question, answer): &(String, bool)| json!({"question": question, "answer": answer});
     if let Value::Object(object) = &mut value {

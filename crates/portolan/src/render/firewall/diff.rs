@@ -105,7 +105,7 @@ impl Paragraph {
             beside: difference.beside.iter().map(|beside| beside_words(*beside)).collect(),
             before: fate_words(before, sides[0], family == "IPv6"),
             after: fate_words(after, sides[1], family == "IPv6"),
-            witness: packet_words(&witness.packet) + &answers,
+            witness: packet_words(&witness.told()) + &answers,
         }
     }
 

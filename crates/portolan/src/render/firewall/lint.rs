@@ -54,7 +54,7 @@ fn paragraph(screen: &mut Screen, alike: &[Finding], report: &Report<Linted>) ->
         screen.hanging("  by ", &rule_text(*blocker, &report.ruleset))?;
     }
     if let Some(witness) = &first.witness {
-        screen.hanging("  for one: ", &packet_words(&witness.packet))?;
+        screen.hanging("  for one: ", &packet_words(&witness.told()))?;
     }
     writeln!(screen)?;
     Ok(())

@@ -65,7 +65,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         )?;
     }
     for obstacle in &report.obstacles {
-        let packet = packet_words(&obstacle.witness.packet);
+        let packet = packet_words(&obstacle.witness.told());
         let name = sanitize(&obstacle.name);
         writeln!(
             screen,
@@ -91,7 +91,7 @@ fn against(screen: &mut Screen, proof: &Proof) -> Result<()> {
         writeln!(screen, "there is no table inet portolan")?;
     }
     for difference in &proof.differences {
-        let packet = packet_words(&difference.witness.packet);
+        let packet = packet_words(&difference.witness.told());
         writeln!(screen, "\n{}: {packet}", difference.way.as_str())?;
         assumed(screen, &difference.witness)?;
         writeln!(screen, "  {}{}", says(difference), by(difference.decided_by.as_ref()))?;
@@ -102,7 +102,7 @@ fn against(screen: &mut Screen, proof: &Proof) -> Result<()> {
         screen.hanging("  ", &stranger.to_string())?;
     }
     for violation in &proof.violations {
-        let packet = packet_words(&violation.witness.packet);
+        let packet = packet_words(&violation.witness.told());
         let name = sanitize(&violation.name);
         writeln!(screen, "\n{}: {packet}", violation.way.as_str())?;
         assumed(screen, &violation.witness)?;
@@ -189,7 +189,7 @@ fn different(difference: &Difference) -> Value {
     json!({
         "way": difference.way.as_str(),
         "wanted": difference.is_intended,
-        "witness": packet_json(&difference.witness.packet),
+        "witness": packet_json(&difference.witness.told()),
         "given": answers(&difference.witness),
         "decided_by": difference.decided_by.as_ref().map(PlaceJson::from),
         "message": says(difference),
@@ -200,7 +200,7 @@ fn violated(violation: &Violation) -> Value {
     json!({
         "way": violation.way.as_str(),
         "reason": violation.name,
-        "witness": packet_json(&violation.witness.packet),
+        "witness": packet_json(&violation.witness.told()),
         "given": answers(&violation.witness),
     })
 }
@@ -209,7 +209,7 @@ fn refused(obstacle: &Obstacle) -> Value {
     json!({
         "service": obstacle.name,
         "way": obstacle.way.as_str(),
-        "witness": packet_json(&obstacle.witness.packet),
+        "witness": packet_json(&obstacle.witness.told()),
         "given": answers(&obstacle.witness),
         "decided_by": obstacle.decided_by.as_ref().map(PlaceJson::from),
     })

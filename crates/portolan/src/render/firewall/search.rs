@@ -38,7 +38,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     }
     if let Some(witness) = report.found.iter().find_map(|found| found.witness.as_ref()) {
         writeln!(screen)?;
-        screen.hanging("for one: ", &packet_words(&witness.packet))?;
+        screen.hanging("for one: ", &packet_words(&witness.told()))?;
     }
     untold(screen, &report.gaps)?;
     Ok(screen.flush()?)

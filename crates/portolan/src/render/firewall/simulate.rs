@@ -7,9 +7,9 @@ use portolan_core::firewall::simulate::{Because, Decision, Did, Outcome, Station
 use portolan_core::firewall::{ChainKind, Packet, RuleId, Ruleset, Tuple};
 
 use super::walk_words::{
-    chain_words, decided_words, did_word, flag_words, kind_is_source, kind_word, no_way_words,
-    note_words, outcome_word, outcome_words, protocol_word, rule_place, state_word, taken_words,
-    target_word,
+    chain_words, decided_words, did_word, flag_words, instead_words, kind_is_source, kind_word,
+    no_way_words, note_words, outcome_word, outcome_words, protocol_word, rule_place, state_word,
+    taken_words, target_word,
 };
 use crate::ops::firewall::simulate::Report;
 use crate::render::sanitize::sanitize;
@@ -31,6 +31,9 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<'_>) -> Result<()> {
     if walk.is_certain() {
         write!(screen, "{painted} ")?;
         screen.behind(word.len() + 1, &decided_words(walk, ruleset))?;
+        if let Some(others) = instead_words(walk, ruleset) {
+            screen.hanging("or by ", &others)?;
+        }
     } else {
         let word = painted;
         writeln!(screen, "{word} on what the packet does not say")?;

@@ -36,6 +36,8 @@ pub(crate) fn print(
             _ => None,
         },
         decided_by: walk.decided_by.and_then(place).as_ref().map(PlaceJson::from),
+        or_by: walk.instead.rules.iter().map(|rule| place_json(*rule, report.ruleset)).collect(),
+        or_by_depends_on: &walk.instead.open,
         hook: walk.hook.map(portolan_core::firewall::Hook::as_str),
         trace: walk.steps.iter().map(|step| step_json(step, report.ruleset)).collect(),
         depends_on: walk.depends_on.iter().map(|open| open_json(open, report.ruleset)).collect(),
@@ -56,6 +58,9 @@ struct Body<'a> {
     complete: bool,
     reject_with: Option<String>,
     decided_by: Option<PlaceJson>,
+    /// Those that may decide the same in its place, and the open questions that say which.
+    or_by: Vec<Value>,
+    or_by_depends_on: &'a [String],
     /// The last hook it met.
     hook: Option<&'static str>,
     trace: Vec<Value>,

@@ -1,7 +1,7 @@
 //! Words for what a simulated packet meets, the same wherever they are told.
 
 use portolan_core::firewall::simulate::{
-    Decision, Did, NoWay, Note, Outcome, Station, Step, Walk, Way,
+    Decision, Did, Instead, NoWay, Note, Outcome, Station, Step, Walk, Way,
 };
 use portolan_core::firewall::{ChainId, NatKind, RejectWith, RuleId, Ruleset, Target, TcpFlags};
 
@@ -67,6 +67,27 @@ pub(super) fn decided_words(walk: &Walk, ruleset: &Ruleset) -> String {
     };
     format!("by {}{with}", rule_words(rule, ruleset))
 }
+
+/// Who may decide in the place of the rule that did, and what that depends on; `None`: nobody.
+pub(super) fn instead_words(walk: &Walk, ruleset: &Ruleset) -> Option<String> {
+    let Instead { rules, open } = &walk.instead;
+    let others: Vec<String> =
+        rules.iter().take(MOST_INSTEAD).map(|rule| rule_words(*rule, ruleset)).collect();
+    let more = match rules.len().saturating_sub(MOST_INSTEAD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let mut open: Vec<String> = open.iter().map(|text| sanitize(text).to_string()).collect();
+    open.sort_unstable();
+    open.dedup();
+    open.truncate(MOST_INSTEAD);
+    let told =
+        format!("{}{more}; the packet does not say {}", others.join(", or by "), open.join(", "));
+    (!others.is_empty()).then_some(told)
+}
+
+/// So many are named on a screen.
+const MOST_INSTEAD: usize = 3;
 
 fn end_of_the_way(walk: &Walk) -> Option<NoWay> {
     walk.steps.iter().rev().find_map(|step| match step {

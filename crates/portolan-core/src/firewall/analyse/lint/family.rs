@@ -9,15 +9,17 @@ use crate::firewall::analyse::space::Space;
 use crate::firewall::analyse::stream::Streams;
 use crate::firewall::bdd::{Region, Undecided};
 use crate::firewall::simulate::{Prepared, Way};
-use crate::firewall::{ChainId, Hook, Rule, RuleId, Ruleset};
+use crate::firewall::{ChainId, FibResult, Field, Hook, Rule, RuleId, Ruleset};
 
 const WAYS: [Way; 3] = [Way::Input, Way::Forward, Way::Output];
 
-/// Where packets of a way meet chains. What comes in meets the first hooks alike, wherever it goes on to.
-const MEETINGS: [(Hook, Way); 8] = [
+/// Where packets of a way meet chains.
+const MEETINGS: [(Hook, Way); 10] = [
     (Hook::Ingress, Way::Input),
     (Hook::Prerouting, Way::Input),
     (Hook::Input, Way::Input),
+    (Hook::Ingress, Way::Forward),
+    (Hook::Prerouting, Way::Forward),
     (Hook::Forward, Way::Forward),
     (Hook::Postrouting, Way::Forward),
     (Hook::Egress, Way::Forward),
@@ -38,6 +40,8 @@ pub(super) struct Family {
     /// How packets come to each chain, where something changes packets on their way: a rule may match
     /// what no packet came with.
     entries: Option<HashMap<Way, Entries>>,
+    /// Whether rules tell where packets go on to already where they come in.
+    tells_ways: bool,
 }
 
 /// A chain as packets of a way meet it.
@@ -82,8 +86,16 @@ impl Family {
                 hits.entry(rule).or_default().push(Hit { way, hook, did, packets, among });
             }
         }
-        let met = met(ruleset, space.is_v6());
-        Ok(Self { number, met, hits, possible, entries: is_touched.then_some(entries) })
+        let tells_ways = tells_ways(ruleset);
+        let met = met(ruleset, space.is_v6(), tells_ways);
+        let entries = is_touched.then_some(entries);
+        Ok(Self { number, met, hits, possible, entries, tells_ways })
+    }
+
+    /// Whether rules are judged by what packets of a way do at a hook: what is passed on meets the first
+    /// hooks as what stays here does, and is not looked at twice unless rules tell them apart there.
+    pub(super) const fn judges(&self, way: Way, hook: Hook) -> bool {
+        self.tells_ways || !is_met_alike(way, hook)
     }
 
     /// Every packet there can be on a way.
@@ -107,7 +119,7 @@ impl Family {
         if let Some(entries) = &self.entries {
             let known = entries.get(&met.way).and_then(|of_way| of_way.get(&met.chain));
             let known = known.into_iter().flatten();
-            return Ok(known.filter(|entry| is_judged(met.way, entry.hook)).cloned().collect());
+            return Ok(known.filter(|entry| self.judges(met.way, entry.hook)).cloned().collect());
         }
         let world = prepared.world();
         let mut effect = Effect::default();
@@ -117,13 +129,15 @@ impl Family {
         if met.way == Way::Output {
             effect.set_number(space.layout.interface_in, 0);
         }
-        if met.way == Way::Input {
+        if met.way == Way::Input || is_met_alike(met.way, met.hook) {
             effect.set_number(space.layout.interface_out, 0);
         }
-        if met.way == Way::Forward {
+        if met.way == Way::Forward && !is_met_alike(met.way, met.hook) {
             space.lose_a_hop(&mut effect)?;
         }
-        if world.is_known() && matches!(met.way, Way::Forward | Way::Output) {
+        let is_routed =
+            met.way == Way::Output || met.way == Way::Forward && !is_met_alike(met.way, met.hook);
+        if world.is_known() && is_routed {
             let local_by = if met.way == Way::Output { Some("lo") } else { None };
             space.bind_interface_out(&mut effect, world, local_by)?;
         }
@@ -132,10 +146,17 @@ impl Family {
     }
 }
 
-/// Whether rules are judged by what packets of a way do at a hook: what is passed on meets the first
-/// hooks as what stays here does, and is not looked at twice.
-pub(super) fn is_judged(way: Way, hook: Hook) -> bool {
-    way != Way::Forward || !matches!(hook, Hook::Ingress | Hook::Prerouting)
+/// Whether packets that are passed on meet a hook where they have come in, as those do that stay here.
+const fn is_met_alike(way: Way, hook: Hook) -> bool {
+    matches!((way, hook), (Way::Forward, Hook::Ingress | Hook::Prerouting))
+}
+
+/// Whether a rule asks whom a packet is for.
+fn tells_ways(ruleset: &Ruleset) -> bool {
+    let is_asked =
+        |field| matches!(field, Field::Fib { key, result: FibResult::Type } if !key.is_source);
+    let mut rules = ruleset.chains().flat_map(|(_, chain)| &chain.rules);
+    rules.any(|rule| rule.statements.iter().any(|statement| statement.reads(&is_asked)))
 }
 
 /// Whether packets meet a chain before conntrack has looked them up.
@@ -148,9 +169,10 @@ fn has_early_chain(ruleset: &Ruleset) -> bool {
 }
 
 /// The chains packets of a family meet: base chains, and what those ask; each once for a way.
-fn met(ruleset: &Ruleset, is_v6: bool) -> Vec<Met> {
+fn met(ruleset: &Ruleset, is_v6: bool, tells_ways: bool) -> Vec<Met> {
     let mut found: Vec<Met> = Vec::new();
-    for (hook, way) in MEETINGS {
+    let judged = MEETINGS.into_iter();
+    for (hook, way) in judged.filter(|(hook, way)| tells_ways || !is_met_alike(*way, *hook)) {
         let mut open = ruleset.at(hook, is_v6);
         while let Some(chain) = open.pop() {
             if found.iter().any(|known| (known.chain, known.way) == (chain, way)) {

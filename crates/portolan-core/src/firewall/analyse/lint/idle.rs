@@ -1,6 +1,7 @@
 //! Rules that no packet comes to, and who takes their packets before them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::family::{Family, Met};
 use super::words::{End, end, leaves};
@@ -15,6 +16,8 @@ use crate::firewall::bdd::{Region, Taker, Undecided};
 use crate::firewall::simulate::{Open, Prepared, Step, Way};
 use crate::firewall::{Chain, ChainId, Hook, Rule, RuleId, Ruleset};
 
+/// A rule that is not asked about any packet it matches.
+pub(super) const NONE_OF_ITS_OWN: &str = "no packet that it matches gets to it";
 /// So many rules of a chain are told with a packet that shows it: each is sent through all rules.
 const MOST_WITNESSES: usize = 500;
 /// So many rules are named for one finding.
@@ -95,11 +98,17 @@ impl<'a> OfChain<'a> {
         space: &mut Space,
         number: usize,
     ) -> Result<Vec<Region>, Undecided> {
+        let row = self.row_of(space, number)?;
+        let packets = self.arriving[number].stream.packets;
+        row.iter().map(|own| space.bdd.and(*own, packets)).collect()
+    }
+
+    /// What each rule's matches hold for of packets that are as those of `arriving[number]` are.
+    fn row_of(&self, space: &mut Space, number: usize) -> Result<Arc<[Region]>, Undecided> {
         let Arriving { hook, is_tracked, stream } = &self.arriving[number];
         let mut run = begun(space, self.prepared, self.way, Detail::Fates);
         (run.hook, run.is_tracked) = (*hook, *is_tracked);
-        let row = run.matches_of(self.chain, &stream.effect)?;
-        row.iter().map(|own| space.bdd.and(*own, stream.packets)).collect()
+        run.matches_of(self.chain, &stream.effect)
     }
 
     pub(super) const fn id(&self, index: usize) -> RuleId {
@@ -173,16 +182,16 @@ impl<'a> OfChain<'a> {
         let all = self.own(space, index)?;
         let is_exact = self.family.knows_entries();
         if all.is_none() {
-            let message = if is_exact { "no packet gets to it" } else { "no packet can match it" };
+            let message = self.why_never(space, index)?;
             return Ok(Some(self.never(index, message)));
         }
         if !self.is_judged(index) {
-            return Ok(Some(self.never(index, "no packet gets to it")));
+            return Ok(Some(self.never(index, NONE_OF_ITS_OWN)));
         }
         let (blockers, left) = self.blockers(space, index, all)?;
         let blockers = fewest(space, blockers, all)?;
         if blockers.is_empty() || (is_exact && !left.is_none()) {
-            return Ok(Some(self.never(index, "no packet gets to it")));
+            return Ok(Some(self.never(index, NONE_OF_ITS_OWN)));
         }
         let shown = match self.witnesses < MOST_WITNESSES {
             true => space.bdd.minus(all, left)?,
@@ -190,6 +199,20 @@ impl<'a> OfChain<'a> {
         };
         self.witnesses += 1;
         self.hidden(space, index, blockers, shown).map(Some)
+    }
+
+    /// Why no packet that comes to the chain is one that a rule matches.
+    fn why_never(&self, space: &mut Space, index: usize) -> Result<&'static str, Undecided> {
+        if self.arriving.iter().all(|arriving| arriving.stream.packets.is_none()) {
+            return Ok("no packet comes to its chain");
+        }
+        for number in 0..self.arriving.len() {
+            let whatever = self.row_of(space, number)?;
+            if space.bdd.meets(whatever[index], self.possible) {
+                return Ok(NONE_OF_ITS_OWN);
+            }
+        }
+        Ok("no packet can match it")
     }
 
     fn never(&self, index: usize, message: &str) -> Finding {

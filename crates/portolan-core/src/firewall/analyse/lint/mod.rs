@@ -50,6 +50,13 @@ pub struct Finding {
     pub witness: Option<Witness>,
 }
 
+impl Finding {
+    /// Whether another of the same rule says more: that there are packets it matches.
+    fn says_less(&self, other: &Self) -> bool {
+        self.code == Code::NeverMatches && other.message == idle::NONE_OF_ITS_OWN
+    }
+}
+
 /// The kinds of finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
@@ -159,7 +166,10 @@ fn why_idle(
     let mut found = None;
     for one in of_chain {
         let space = &mut *spaces[one.family.number];
-        found = one.idle(space, index)?.or(found);
+        found = match (one.idle(space, index)?, found) {
+            (Some(new), Some(known)) => Some(if new.says_less(&known) { known } else { new }),
+            (new, known) => new.or(known),
+        };
         if found.as_ref().is_some_and(|found: &Finding| found.code != Code::NeverMatches) {
             break;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::family::{Hit, is_judged};
+use super::family::Hit;
 use super::idle::OfChain;
 use super::words::{End, end, is_specific, passes};
 use super::{Code, Finding, Linted};
@@ -149,7 +149,7 @@ impl<'o, 'a> Behind<'o, 'a> {
         let arriving = &self.of.arriving[self.number];
         // Where nothing is done to packets, hooks do not matter.
         let is_met = |hook: Hook| {
-            is_judged(*way, hook) && (!family.knows_entries() || hook == arriving.hook)
+            family.judges(*way, hook) && (!family.knows_entries() || hook == arriving.hook)
         };
         let hits = family.hits.get(&self.of.id(index)).into_iter().flatten();
         hits.filter(move |hit| hit.way == *way && is_met(hit.hook))

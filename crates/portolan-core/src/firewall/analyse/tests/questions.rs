@@ -70,6 +70,55 @@ fn an_open_port_is_always_reached() {
 }
 
 #[test]
+fn a_witness_comes_by_an_interface_that_rules_name_and_by_none_where_none_is_named() {
+    let open = "-p tcp --dport 22 -j ACCEPT";
+    let witness = |rules: &[&str]| {
+        let found = searched(&read(&filter("DROP", rules)), 22, Way::Input);
+        found.witness.unwrap().told().interface_in
+    };
+    assert_eq!(&*witness(&[open]), "");
+    assert_eq!(&*witness(&["-i lo -j ACCEPT", open]), "");
+    assert_eq!(&*witness(&["-i eth3 -p udp -j DROP", open]), "eth3");
+    assert_eq!(&*witness(&["-i eth3 -j DROP", open]), "others");
+    assert_eq!(&*witness(&["-i eth3 -j DROP", "-i o+ -j DROP", open]), "0");
+    let all: Vec<String> = ('a'..='z').map(|c| format!("-i {c}+ -j DROP")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).chain([open]).collect();
+    assert_eq!(&*witness(&all), "0");
+}
+
+#[test]
+fn what_is_asked_of_many_rules_is_found_also_where_few_of_them_can_match() {
+    let rules: Vec<String> = (1..200)
+        .map(|at| format!("-s 10.{at}.0.0/16 -p tcp --dport {} -j ACCEPT", 20 + at % 5))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let found = searched(&read(&filter("DROP", &rules)), 22, Way::Input);
+    let [allowed] = found.allowed.as_slice() else { panic!("{:?}", found.allowed) };
+    assert_eq!((allowed.rules.len(), allowed.block.sources.networks.len()), (40, 40));
+}
+
+#[test]
+fn a_rule_for_packets_to_others_is_not_redundant_where_packets_come_in() {
+    let to_others = "-m addrtype ! --dst-type LOCAL --limit-iface-in -j DROP";
+    let mangle = format!(
+        "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n\
+         :OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING {to_others}\nCOMMIT\n"
+    );
+    assert_eq!(linted(&read(&mangle)), []);
+}
+
+#[test]
+fn a_rule_that_packets_come_to_and_none_matches_is_not_said_to_meet_none() {
+    let rules = ["-j MARK --set-mark 1", "-s 10.0.0.0/8 -d 10.0.0.0/8 -m mark --mark 2 -j DROP"];
+    let ruleset = read(&filter("ACCEPT", &rules).replace("filter", "mangle"));
+    let world = World::default();
+    let mut v4 = Space::new(false, &[&ruleset], &world, BUDGET);
+    let found = lint(&mut [&mut v4], &Prepared::new(&ruleset, &world)).unwrap().findings;
+    let messages: Vec<&str> = found.iter().map(|finding| &*finding.message).collect();
+    assert_eq!(messages, ["no packet that it matches gets to it"]);
+}
+
+#[test]
 fn a_limit_makes_it_depend_and_names_itself() {
     let rule = "-p tcp --dport 22 -m limit --limit 3/min -j ACCEPT";
     let found = searched(&read(&filter("DROP", &[rule])), 22, Way::Input);

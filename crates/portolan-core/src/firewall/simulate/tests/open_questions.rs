@@ -48,6 +48,19 @@ fn what_does_not_change_the_outcome_is_not_named() {
 }
 
 #[test]
+fn a_rule_that_need_not_hold_is_told_with_the_rule_that_decides_in_its_place() {
+    let rules = vec![rule(vec![strange(), ACCEPT]), rule(vec![limit()]), rule(vec![ACCEPT])];
+    let walked = walk(&inet(vec![dropping(input(rules))]), &syn(22));
+    assert_eq!((walked.outcome, walked.is_certain()), (Accept, true));
+    let index = |rule: &RuleId| rule.rule;
+    assert_eq!(walked.decided_by.as_ref().map(index), Some(Some(0)));
+    assert_eq!(walked.instead.rules.iter().map(index).collect::<Vec<_>>(), [Some(2)]);
+    assert_eq!(walked.instead.open, ["-m wonder --full-moon"]);
+    let certain = walk(&inet(vec![input(vec![rule(vec![ACCEPT])])]), &syn(22));
+    assert!(certain.instead.rules.is_empty() && certain.instead.open.is_empty());
+}
+
+#[test]
 fn a_limit_before_a_log_is_not_even_asked() {
     let log = Statement::Opaque { text: "log".into(), effect: Effect::Passes };
     let rules: Vec<Rule> = (0..100).map(|_| rule(vec![limit(), log.clone()])).collect();

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use super::iptables::{Save, number_registrations};
 use super::{
     Chain, ChainId, Condition, Family, Origin, ReadError, Rule, RuleId, RulePlace, Ruleset,
-    Statement, Table,
+    Statement, Table, Verdict,
 };
 
 impl Ruleset {
@@ -134,7 +134,7 @@ fn unveil(table: &mut Table, saved: Table) {
             continue;
         };
         for (listed, saved) in listed.iter_mut().zip(chain.rules) {
-            if is_veiled(listed) || says_the_same(listed, &saved) {
+            if is_veiled(listed) && is_named_in(listed, &saved) || says_the_same(listed, &saved) {
                 let handle = listed.handle;
                 let counter = saved.counter.or(listed.counter);
                 *listed = Rule { handle, counter, ..saved };
@@ -160,6 +160,50 @@ fn says_the_same(listed: &Rule, saved: &Rule) -> bool {
     plain(listed) && plain(saved) && within(listed, saved) && within(saved, listed)
 }
 
+/// Whether a rule of iptables-save can be the one of which nft tells these names: the matches and targets
+/// in the same order, and the same verdict. Another rule at the same place is none of it.
+fn is_named_in(listed: &Rule, saved: &Rule) -> bool {
+    let mut words = saved.text.split_ascii_whitespace();
+    let mut named = std::iter::from_fn(|| {
+        words.find(|word| matches!(*word, "-m" | "--match" | "-j" | "--jump" | "-g" | "--goto"))?;
+        words.next()
+    });
+    let mut names = listed.statements.iter().filter_map(veiled_name);
+    names.all(|name| named.any(|word| is_same_extension(name, word)))
+        && plain_verdict(listed) == plain_verdict(saved)
+}
+
+/// The name in `xt match NAME`; not of those that a protocol brings along, which need not be said.
+fn veiled_name(statement: &Statement) -> Option<&str> {
+    const IMPLIED: [&str; 7] = ["tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6"];
+    let (Statement::Condition(Condition { text, .. }) | Statement::Opaque { text, .. }) = statement
+    else {
+        return None;
+    };
+    let name = text.strip_prefix("xt ")?.split_ascii_whitespace().nth(1)?;
+    let name = name.trim_matches('"');
+    (!IMPLIED.contains(&name)).then_some(name)
+}
+
+/// Whether the kernel's name is that of the program: some have two (`real_name` in iptables' extensions).
+fn is_same_extension(kernel: &str, program: &str) -> bool {
+    let alias = match program {
+        "state" => "conntrack",
+        "NOTRACK" => "CT",
+        same => same,
+    };
+    kernel == program || kernel == alias
+}
+
+/// The last verdict that both programs write as one.
+fn plain_verdict(rule: &Rule) -> Option<&Verdict> {
+    rule.statements.iter().rev().find_map(|statement| match statement {
+        Statement::Verdict(Verdict::Reject(_)) => None,
+        Statement::Verdict(verdict) => Some(verdict),
+        _ => None,
+    })
+}
+
 fn has_veiled(chain: &Chain) -> bool {
     chain.rules.iter().any(is_veiled)
 }
@@ -176,7 +220,7 @@ fn is_veiled(rule: &Rule) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Hook, Verdict};
+    use super::super::Hook;
     use super::*;
 
     const UFW: &str = include_str!("../../tests/data/firewall/docker-ufw/iptables-save");
@@ -248,6 +292,30 @@ mod tests {
         let same = read("80", "-p tcp -m tcp --dport 80 -j ACCEPT");
         assert_eq!(&*same.text, "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT");
         assert_eq!(same.handle, Some(3));
+    }
+
+    #[test]
+    fn another_rule_at_the_same_place_says_nothing_of_the_one_that_nft_names() {
+        let json = |of: &str, verdict: &str| {
+            let text = format!(
+                r#"{{"nftables": [{{"table": {{"family": "ip", "name": "filter", "handle": 1}}}},
+                {{"chain": {{"family": "ip", "table": "filter", "name": "INPUT", "handle": 1, "type": "filter",
+                "hook": "input", "prio": 0, "policy": "drop"}}}},
+                {{"rule": {{"family": "ip", "table": "filter", "chain": "INPUT", "handle": 2, "expr": [
+                {{"xt": {{"type": "match", "name": "{of}"}}}}, {{"{verdict}": null}}]}}}}]}}"#
+            );
+            Ruleset::from_nft_json(text.as_bytes()).expect("as nft prints it")
+        };
+        let veiled = |of: &str, verdict: &str, rule: &str| {
+            let text = format!("*filter\n:INPUT DROP [0:0]\n-A INPUT {rule}\nCOMMIT\n");
+            json(of, verdict).with_saves(vec![save(&text)]).expect("a whole file").veiled().len()
+        };
+        assert_eq!(veiled("recent", "drop", "-m recent --name k --rcheck -j DROP"), 0);
+        assert_eq!(veiled("conntrack", "drop", "-m state --state INVALID -j DROP"), 0);
+        assert_eq!(veiled("tcp", "drop", "-p tcp --dport 80 -j DROP"), 0);
+        assert_eq!(veiled("recent", "drop", "-p tcp -j ACCEPT"), 1);
+        assert_eq!(veiled("recent", "drop", "-m mac --mac-source 00:11:22:33:44:55 -j DROP"), 1);
+        assert_eq!(veiled("recent", "drop", "-m recent --name k --rcheck -j ACCEPT"), 1);
     }
 
     #[test]

@@ -80,6 +80,18 @@ fn the_compact_form_and_log_lines_tell_the_same() {
     assert_eq!(of_log["lines_passed_over"], 1);
     of_log["lines_passed_over"] = 0.into();
     assert_eq!(of_log, of_csv);
+    // What leaves this machine, or goes through it, is judged as what it is, or not at all.
+    let out = "kernel: IN= OUT=eth0 SRC=10.0.0.1 DST=192.0.2.8 PROTO=TCP SPT=40000 DPT=22\n";
+    let through =
+        "kernel: IN=eth0 OUT=eth1 SRC=192.0.2.8 DST=10.1.0.1 PROTO=TCP SPT=40000 DPT=22\n";
+    fs::write(case.folder.path().join("log"), format!("{lines}{out}{through}")).unwrap();
+    let mut of_log = told("log");
+    assert_eq!(of_log["other_ways"], 2);
+    of_log["other_ways"] = 0.into();
+    assert_eq!(of_log, of_csv);
+    fs::write(case.folder.path().join("log"), out).unwrap();
+    let ran = case.run("replay --flows log --rules rules --hook forward").expect_code(2);
+    assert!(ran.stderr.contains("none of the 1 packets in log goes this way"), "{}", ran.stderr);
 }
 
 fn as_log_line(flow: &str) -> String {

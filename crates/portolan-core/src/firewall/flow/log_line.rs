@@ -9,11 +9,26 @@
 use std::net::IpAddr;
 
 use super::{Flow, protocol_number};
+use crate::firewall::simulate::Way;
 
 /// The flow a line tells of; `None` where it tells of none.
 #[must_use]
 pub fn read(line: &str) -> Option<Flow> {
     logged(line).or_else(|| tracked(line))
+}
+
+/// Which way the packet of a line of the kernel went: what it came in by and leaves by stand there. `None`
+/// where the line is of no packet, as those of conntrack are not.
+#[must_use]
+pub fn way(line: &str) -> Option<Way> {
+    let mut words = line.split_ascii_whitespace();
+    let came_in = words.find_map(|word| word.strip_prefix("IN="))?;
+    let leaves = words.find_map(|word| word.strip_prefix("OUT=")).unwrap_or_default();
+    Some(match (came_in.is_empty(), leaves.is_empty()) {
+        (_, true) => Way::Input,
+        (false, false) => Way::Forward,
+        (true, false) => Way::Output,
+    })
 }
 
 fn logged(line: &str) -> Option<Flow> {
@@ -90,6 +105,17 @@ mod tests {
                     dport=443 src=172.17.0.2 dst=192.0.2.7 sport=8443 dport=40000 [ASSURED] mark=0 use=1";
         let flow = read(line).unwrap();
         assert_eq!(super::super::csv::line_of(&flow), "tcp,192.0.2.7,40000,10.0.0.1,443,");
+    }
+
+    #[test]
+    fn a_line_of_the_kernel_says_which_way_its_packet_went() {
+        let of = |interfaces: &str| {
+            way(&format!("kernel: {interfaces} SRC=192.0.2.7 DST=10.0.0.1 PROTO=TCP"))
+        };
+        assert_eq!(of("IN=eth0 OUT= MAC=02:00"), Some(Way::Input));
+        assert_eq!(of("IN=eth0 OUT=eth1"), Some(Way::Forward));
+        assert_eq!(of("IN= OUT=eth0"), Some(Way::Output));
+        assert_eq!(way("tcp 6 9 ESTABLISHED src=192.0.2.7 dst=10.0.0.1 sport=1 dport=2"), None);
     }
 
     #[test]

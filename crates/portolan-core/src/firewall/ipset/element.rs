@@ -63,11 +63,11 @@ fn mark(text: &str) -> Option<u32> {
     }
 }
 
-/// `tcp:80`, `udp:53-60`; `80` alone, in sets of ports, is that port of every protocol with ports
-/// (net/netfilter/ipset/ip_set_getport.c).
+/// `tcp:80`, `udp:53-60`; `80` alone, in sets of ports, is that port of TCP and of UDP, and of no other
+/// protocol (`ip_set_get_ip_port` of net/netfilter/ipset/ip_set_getport.c).
 fn ports(text: &str) -> Option<(&'static [u8], Span)> {
     let (protocols, ports): (&[u8], &str) = match text.split_once(':') {
-        None => (&[6, 17, 132, 136], text),
+        None => (&[6, 17], text),
         Some(("tcp", ports)) => (&[6], ports),
         Some(("udp", ports)) => (&[17], ports),
         Some(("sctp", ports)) => (&[132], ports),

@@ -19,6 +19,7 @@ mod target;
 mod tests;
 mod updates;
 mod vocabulary;
+mod whole;
 mod words;
 
 pub(super) use save::number_registrations;

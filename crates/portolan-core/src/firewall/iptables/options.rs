@@ -85,9 +85,23 @@ pub(super) fn parse<'a>(line: Line<'_>, words: &'a [Word<'a>]) -> Result<Parsed<
             let problem = format!("expected an option, found `{}`", option.text);
             return Err(line.error(option.start, problem));
         }
+        refuse_short(line, option)?;
         rest = reader.option(first.start, option, is_negated, after)?;
     }
     Ok(reader.parsed)
+}
+
+/// Refuses `--ju`: getopt_long(3) takes any beginning that is clear, and what is not read as the target it is
+/// would leave a rule that does nothing.
+fn refuse_short(line: Line<'_>, option: &Word<'_>) -> Result<(), ReadError> {
+    let is_short_for = |whole: &&&str| option.text.len() > 2 && whole.starts_with(&*option.text);
+    match ["--jump", "--goto"].iter().find(is_short_for) {
+        Some(whole) if option.text != *whole => {
+            let problem = format!("`{}` may stand for `{whole}`", option.text);
+            Err(line.error(option.start, problem).hinting(format!("write {whole}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct Reader<'l, 'a> {

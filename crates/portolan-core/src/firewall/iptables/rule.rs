@@ -16,7 +16,8 @@ pub(super) fn rule(
     chains: &Chains<'_>,
     context: &mut Context<'_>,
 ) -> Result<Option<(Rule, Option<usize>)>, ReadError> {
-    let parsed = parse(line, words.get(2..).unwrap_or_default())?;
+    let options = Line::divided(words.get(2..).unwrap_or_default());
+    let parsed = parse(line, &options)?;
     if parsed.only_v6.is_some_and(|only_v6| only_v6 != context.is_v6) {
         return Ok(None);
     }

@@ -17,6 +17,22 @@ pub(super) struct Word<'a> {
     pub(super) end: usize,
 }
 
+impl<'a> Word<'a> {
+    fn divided(&self) -> Vec<Self> {
+        let is_long = !self.is_quoted && self.text.starts_with("--");
+        let at = self.text.find('=').filter(|at| is_long && *at > 2);
+        let (Some(at), Cow::Borrowed(text)) = (at, &self.text) else { return vec![self.clone()] };
+        let part = |text: &'a str, start: usize, is_quoted: bool| Word {
+            text: Cow::Borrowed(text),
+            is_quoted,
+            start,
+            end: start + text.len(),
+        };
+        // The value is none of the options, whatever it begins with.
+        vec![part(&text[..at], self.start, false), part(&text[at + 1..], self.start + at + 1, true)]
+    }
+}
+
 /// A line and its number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
@@ -46,6 +62,11 @@ impl<'a> Line<'a> {
             words.push(word);
         }
         Ok(words)
+    }
+
+    /// The words with `--option=value` as the two it stands for (getopt_long(3)).
+    pub(super) fn divided(words: &[Word<'a>]) -> Vec<Word<'a>> {
+        words.iter().flat_map(Word::divided).collect()
     }
 
     fn word(self, start: usize) -> Result<Word<'a>, ReadError> {

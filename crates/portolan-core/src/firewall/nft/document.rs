@@ -79,6 +79,12 @@ impl<'a> Reader<'a> {
             "set" | "map" => {
                 let table = self.table(body, "table")?;
                 let name = name(body, kind)?;
+                let is_this = |(known, other, _): &(usize, &Value, _)| {
+                    *known == table && word(other, "name") == Some(name)
+                };
+                if self.sets.iter().any(is_this) {
+                    return Err(misread(format!("set {name} is listed twice"), name));
+                }
                 if let Data::Values(kinds) = set::data(body) {
                     self.data.push((table, name, kinds));
                 }

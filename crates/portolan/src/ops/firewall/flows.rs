@@ -25,7 +25,7 @@ pub(crate) struct Flows {
     store: Store,
     /// Lines of a log that told of no flow.
     pub(crate) passed_over: u64,
-    /// Connections of the kernel's table that go another way: out of this machine, or through it.
+    /// Connections of the kernel's table, and packets of its log, that go another way than the one asked about.
     pub(crate) elsewhere: u64,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
@@ -43,8 +43,8 @@ const LIVE: &str = "conntrack";
 /// How much of a file is read for its header: more than 65,536 interface names never need.
 const HEADER: u64 = 2 << 20;
 
-/// Opens a compact file, or reads a text. Of the kernel's table, the connections that go this way; all
-/// of them without one.
+/// Opens a compact file, or reads a text. Of the kernel's table and of its log, what goes this way; all of it
+/// without one.
 ///
 /// # Errors
 /// A file that cannot be read; a line that is no flow, with its place; nothing to work on.
@@ -59,7 +59,7 @@ pub(crate) fn load(path: &Path, way: Option<Way>) -> Result<Flows> {
             return compact(path, file, &begin);
         }
     }
-    text(path)
+    text(path, way)
 }
 
 fn compact(path: &Path, file: File, begin: &[u8]) -> Result<Flows> {
@@ -80,9 +80,11 @@ enum Form {
     Lines,
 }
 
-fn text(path: &Path) -> Result<Flows> {
+fn text(path: &Path, way: Option<Way>) -> Result<Flows> {
     let (mut writer, mut reader) = (Writer::default(), csv::Reader::default());
-    let (mut form, mut passed_over, mut found) = (Form::Unknown, 0, 0u64);
+    let (mut form, mut passed_over, mut elsewhere, mut found) = (Form::Unknown, 0, 0, 0u64);
+    let goes_there =
+        |line: &str| way.is_none_or(|way| log_line::way(line).is_none_or(|its| its == way));
     let ended = flows::each_line(path, |line| {
         let line = line.trim_start_matches('\u{feff}');
         if matches!(form, Form::Unknown) && !line.trim().is_empty() && !line.starts_with('#') {
@@ -92,10 +94,11 @@ fn text(path: &Path) -> Result<Flows> {
         }
         match form {
             Form::Lines => match log_line::read(line) {
-                Some(flow) => {
+                Some(flow) if goes_there(line) => {
                     found += 1;
                     writer.push(&flow);
                 }
+                Some(_) => elsewhere += 1,
                 None => passed_over += 1,
             },
             _ => {
@@ -113,6 +116,10 @@ fn text(path: &Path) -> Result<Flows> {
             Fault::new(format!("{place}: {}", error.problem), error.hint)
         },
     )?;
+    if found == 0 && elsewhere > 0 {
+        let what = format!("none of the {elsewhere} packets in {} goes this way", path.display());
+        return Err(Fault::new(what, "--hook forward is for those that go through this machine"));
+    }
     if found == 0 {
         let what = format!("{} tells of no flow", path.display());
         return Err(Fault::new(
@@ -120,7 +127,7 @@ fn text(path: &Path) -> Result<Flows> {
             "see `portolan firewall replay --help` for what is understood",
         ));
     }
-    Ok(Flows { passed_over, ..in_memory(writer) })
+    Ok(Flows { passed_over, elsewhere, ..in_memory(writer) })
 }
 
 fn live(way: Option<Way>) -> Result<Flows> {

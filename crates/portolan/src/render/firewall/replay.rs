@@ -42,11 +42,11 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     Ok(screen.flush()?)
 }
 
-/// Connections that are none of those asked about.
+/// Connections, or packets of a log, that are none of those asked about.
 pub(super) fn elsewhere(screen: &mut Screen, count: u64) -> Result<()> {
     if count > 0 {
         let text = format!(
-            "{} more are open that begin at this machine or go another way: not judged here",
+            "{} more begin at this machine or go another way: not judged here",
             thousands(count)
         );
         screen.hanging("", &text)?;

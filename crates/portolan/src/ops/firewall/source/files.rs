@@ -39,13 +39,13 @@ pub(super) fn read(named: &[String]) -> Result<(Ruleset, [bool; 2])> {
         };
         join(&mut ruleset, more, source)?;
     }
-    let ruleset = with_saves(ruleset, &sources)?;
+    let (ruleset, saved) = with_saves(ruleset, &sources)?;
     match ruleset.veiled() {
         veiled if veiled.is_empty() => {
             let untold = [false, true].map(|is_v6| is_untold(&sources, &ruleset, is_v6));
             Ok((ruleset, untold))
         }
-        veiled => Err(unsaid(&veiled)),
+        veiled => Err(unsaid(&veiled, &saved)),
     }
 }
 
@@ -149,6 +149,7 @@ fn nul(text: &str, at: usize) -> ReadError {
 
 /// A script of nft, loaded where it harms nobody.
 fn loaded(source: &Source) -> Result<Ruleset> {
+    refuse_cut(source)?;
     let folder = fs::canonicalize(&source.path).ok();
     let folder: Option<PathBuf> = folder.and_then(|path| path.parent().map(Path::to_path_buf));
     firewall::load(&source.text, folder.as_deref()).map_err(|fault| match fault {
@@ -163,6 +164,22 @@ fn loaded(source: &Source) -> Result<Ruleset> {
             told.expect_err("it was made an error a line above")
         }
     })
+}
+
+/// Refuses a script that ends in `table ip filt`: nft makes an empty table of it, and says nothing.
+fn refuse_cut(source: &Source) -> Result<()> {
+    let last = source.text.lines().last().unwrap_or_default();
+    let is_begun = last.trim_start().starts_with("table ") && !last.contains(['{', ';']);
+    if source.text.ends_with('\n') || !is_begun {
+        return Ok(());
+    }
+    let problem = "the file ends in the middle of a table";
+    let error = ReadError::new(source.text.lines().count(), last.chars().count() + 1, problem);
+    Err(refused(
+        &source.path,
+        &source.text,
+        error.hinting("is it cut? a whole one ends its last line"),
+    ))
 }
 
 /// Puts tables after those of earlier files. What was registered first of a file was so after them.
@@ -183,7 +200,8 @@ fn join(all: &mut Ruleset, mut more: Ruleset, source: &Source) -> Result<()> {
     Ok(())
 }
 
-fn with_saves(ruleset: Ruleset, sources: &[Source]) -> Result<Ruleset> {
+/// Puts in what iptables-save printed; with the families of which it was given.
+fn with_saves(ruleset: Ruleset, sources: &[Source]) -> Result<(Ruleset, Vec<Family>)> {
     let ipsets = ipsets(sources)?;
     let mut saves = Vec::new();
     let mut first_unprinted = None;
@@ -198,13 +216,15 @@ fn with_saves(ruleset: Ruleset, sources: &[Source]) -> Result<Ruleset> {
         }
         saves.extend(read);
     }
+    let families = saves.iter().map(|save| save.family).collect();
     if saves.is_empty() {
-        return Ok(ruleset);
+        return Ok((ruleset, families));
     }
-    ruleset.with_saves(saves).map_err(|error| match first_unprinted {
+    let ruleset = ruleset.with_saves(saves).map_err(|error| match first_unprinted {
         Some(source) => refused(&source.path, &source.text, error),
         None => Fault::new(error.problem, error.hint),
-    })
+    })?;
+    Ok((ruleset, families))
 }
 
 /// The same table of the same iptables in an earlier save: one of the two would count for nothing.
@@ -232,8 +252,8 @@ fn ipsets(sources: &[Source]) -> Result<Option<Ipsets>> {
     ipsets.map(Some).map_err(|error| refused(&source.path, &source.text, error))
 }
 
-/// Rules that iptables made and nft only names.
-fn unsaid(veiled: &[RulePlace]) -> anyhow::Error {
+/// Rules that iptables made and nft only names; `saved` are the families of the saves that were given.
+fn unsaid(veiled: &[RulePlace], saved: &[Family]) -> anyhow::Error {
     let shown: Vec<String> = veiled.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = match veiled.len().saturating_sub(SHOWN) {
         0 => String::new(),
@@ -243,10 +263,18 @@ fn unsaid(veiled: &[RulePlace]) -> anyhow::Error {
         1 => "1 rule was made by iptables, and nft tells only its name".to_owned(),
         n => format!("{n} rules were made by iptables, and nft tells only their names"),
     };
-    Fault::new(
-        format!("{count}: {}{more}", shown.join("; ")),
-        "name what iptables-save and ip6tables-save print there too: --rules FILE --rules SAVED",
-    )
+    let (what, hint) = match veiled.iter().all(|place| saved.contains(&place.family)) {
+        true => (
+            ", and the saved rules have others in these places",
+            "print all anew, with nothing changed between: nft -j list ruleset, iptables-save, \
+             ip6tables-save",
+        ),
+        false => (
+            "",
+            "name what iptables-save and ip6tables-save print there too: --rules FILE --rules SAVED",
+        ),
+    };
+    Fault::new(format!("{count}{what}: {}{more}", shown.join("; ")), hint)
 }
 
 /// Rules that are named before the rest is counted.

@@ -61,6 +61,13 @@ pub enum Statement {
     Nat(Nat),
     /// No connection is to be tracked for this packet: its state is `untracked`.
     NoTrack,
+    /// Says beforehand what a connection is to be: its zone, what is told of it (`ct zone set`, the target CT).
+    /// Nothing where there is one already. The packet has a template then, which `notrack` leaves as it is.
+    Template {
+        /// Whether it does so too for packets that are not to be tracked, which are tracked then: nft does,
+        /// the target CT does not (measured; nft_ct_set_zone_eval, xt_ct_target).
+        is_over_untracked: bool,
+    },
     /// Puts the packet's key into a set, or takes it out. A full set ends the rule.
     Update {
         /// What is done.
@@ -106,7 +113,11 @@ impl Statement {
             | Self::Assign { value: read, .. }
             | Self::Update { key: read, .. } => read.reads(is_wanted),
             Self::Nat(nat) => nat.address.iter().chain(&nat.port).any(|read| read.reads(is_wanted)),
-            Self::Condition(_) | Self::Verdict(_) | Self::NoTrack | Self::Opaque { .. } => false,
+            Self::Condition(_)
+            | Self::Verdict(_)
+            | Self::NoTrack
+            | Self::Template { .. }
+            | Self::Opaque { .. } => false,
         }
     }
 
@@ -114,7 +125,14 @@ impl Statement {
     /// set.
     #[must_use]
     pub const fn changes_the_rest(&self) -> bool {
-        matches!(self, Self::Assign { .. } | Self::Nat(_) | Self::NoTrack | Self::Update { .. })
+        matches!(
+            self,
+            Self::Assign { .. }
+                | Self::Nat(_)
+                | Self::NoTrack
+                | Self::Template { .. }
+                | Self::Update { .. }
+        )
     }
 }
 

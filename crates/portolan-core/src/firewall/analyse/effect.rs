@@ -12,8 +12,8 @@ pub(super) struct Effect {
     pub(super) destination: Translated,
     /// Whether a rule has translated at the station it is at: later chains of type nat are not asked.
     pub(super) is_translated: bool,
-    /// Whether connections are not tracked for it.
-    pub(super) is_untracked: bool,
+    /// What was said of its connection before it was looked up.
+    pub(super) connection: Presaid,
     /// What it has put into sets that other rules look at, or taken out, in order.
     pub(super) changes: Vec<Change>,
 }
@@ -26,6 +26,17 @@ pub(super) struct Change {
     /// The key, part by part, bit by bit.
     pub(super) key: Vec<Vec<Region>>,
     pub(super) is_in: bool,
+}
+
+/// What rules said of a packet's connection before there was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Presaid {
+    #[default]
+    Nothing,
+    /// It is not to be tracked.
+    Untracked,
+    /// It is to be in a zone, or the like.
+    Template,
 }
 
 /// Whether and where to a destination was translated.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::effect::Effect;
+use super::effect::{Effect, Presaid};
 use super::layout::{State, turned};
 use super::number::{Key, Number, in_keys, in_ranges};
 use super::space::{Question, Space};
@@ -560,7 +560,7 @@ impl Space {
 
     /// The packets that belong to a connection here: looked up, and neither invalid nor untracked.
     pub(super) fn has_connection(&mut self, at: Place<'_>) -> Result<Region, Undecided> {
-        if !at.is_tracked || at.effect.is_untracked {
+        if !at.is_tracked || at.effect.connection != Presaid::Nothing {
             return Ok(Region::NONE);
         }
         self.bdd.range(self.layout.state, 0, State::Related.number())
@@ -569,8 +569,10 @@ impl Space {
     /// `ct state`: before connections are looked up every packet is `invalid`
     /// (net/netfilter/nft_ct.c), but for those that said they are not to be.
     fn state(&mut self, at: Place<'_>) -> Result<Number, Undecided> {
-        if at.effect.is_untracked {
-            return Ok(Number::constant(bits::UNTRACKED, 32));
+        match at.effect.connection {
+            Presaid::Untracked => return Ok(Number::constant(bits::UNTRACKED, 32)),
+            Presaid::Template => return Ok(Number::constant(bits::NEW, 32)),
+            Presaid::Nothing => {}
         }
         if !at.is_tracked {
             return Ok(Number::constant(bits::INVALID, 32));

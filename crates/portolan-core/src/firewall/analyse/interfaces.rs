@@ -150,6 +150,7 @@ impl Found {
             Statement::Condition(_)
             | Statement::Verdict(_)
             | Statement::NoTrack
+            | Statement::Template { .. }
             | Statement::Opaque { .. } => {}
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::chain::{Did, Ends, Entry, Flow, Run};
-use super::effect::{Effect, Translated};
+use super::effect::{Effect, Presaid, Translated};
 use super::evaluate::Memo;
 use super::number::in_ranges;
 use super::space::{Question, Space, number_of};
@@ -388,13 +388,25 @@ impl Run<'_> {
                 Event::Track => {
                     self.is_tracked = true;
                     self.summaries.clear();
-                    streams
+                    self.looked_up(streams)?
                 }
                 Event::Translate(chains) => self.translation(chains, streams)?,
                 Event::Chain(id) => self.device_chain(*id, streams)?,
             };
         }
         Ok(streams)
+    }
+
+    /// Packets behind conntrack, which has made connections of what was said of them.
+    fn looked_up(&mut self, streams: Streams) -> Result<Streams, Undecided> {
+        let mut tracked = Streams::default();
+        for mut stream in streams.0 {
+            if stream.effect.connection == Presaid::Template {
+                stream.effect.connection = Presaid::Nothing;
+            }
+            tracked.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
+        }
+        Ok(tracked)
     }
 
     /// Tables of bridges, which are not evaluated: packets of a bridge may end there.

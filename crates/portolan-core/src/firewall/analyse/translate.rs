@@ -1,7 +1,7 @@
 //! Translation: new ends for the first packet of a connection, the known ones for later packets.
 
 use super::chain::{Did, Run, Step, write};
-use super::effect::{Effect, Translated};
+use super::effect::{Effect, Presaid, Translated};
 use super::evaluate::{Evaluated, Memo, Place};
 use super::number::{Number, in_ranges};
 use super::space::{Question, Space};
@@ -85,7 +85,7 @@ impl Run<'_> {
     /// The packets that chains of type nat are asked about: those that begin a connection, and
     /// related ones that are no ICMP error.
     fn begins(&mut self, effect: &Effect) -> Result<Region, Undecided> {
-        if effect.is_untracked || !self.is_tracked || !self.tracks {
+        if effect.connection != Presaid::Nothing || !self.is_tracked || !self.tracks {
             return Ok(Region::NONE);
         }
         let space = &mut *self.space;
@@ -121,7 +121,8 @@ impl Run<'_> {
         let tracked =
             space.bdd.range(layout.state, State::Established.number(), State::Related.number())?;
         let mapped = space.bdd.and(mapped, tracked)?;
-        let mapped = if stream.effect.is_untracked { Region::NONE } else { mapped };
+        let is_apart = stream.effect.connection != Presaid::Nothing;
+        let mapped = if is_apart { Region::NONE } else { mapped };
         let hit = space.bdd.and(stream.packets, mapped)?;
         let becomes = layout.becomes;
         let (address, port) = match is_source {

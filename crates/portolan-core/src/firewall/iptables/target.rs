@@ -138,6 +138,7 @@ fn extension(target: &Extension<'_>, context: &Context<'_>) -> Option<Vec<Statem
         }
         "NOTRACK" => vec![Statement::NoTrack],
         "CT" if target.has("--notrack") => vec![Statement::NoTrack],
+        "CT" => vec![Statement::Template { is_over_untracked: false }],
         "MARK" => vec![mark(target, Target::Mark)?],
         "CONNMARK" => vec![connmark(target)?],
         "HMARK" => vec![unknown(Target::Mark, target)],

@@ -311,6 +311,10 @@ fn mangle(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
         let value = given(value, &[Kind::MARK], scope);
         return scope.statements.push(Statement::Assign { target, value });
     }
+    if key.get("ct").and_then(|ct| word(ct, "key")) == Some("zone") {
+        asked_by_name(value, scope);
+        return scope.statements.push(Statement::Template { is_over_untracked: true });
+    }
     let written = operand::read(key, scope);
     scope.guard(&written.guards);
     asked_by_name(value, scope);

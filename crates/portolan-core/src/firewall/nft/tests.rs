@@ -473,3 +473,12 @@ fn what_a_set_keeps_with_its_elements_is_asked_where_one_is_found() {
     let counter = r#""counter": {"packets": 0, "bytes": 0}"#;
     assert_eq!(asked(r#", "stmt": [{"counter": null}]"#, counter), [[""; 0], [""; 0]]);
 }
+
+#[test]
+fn a_zone_is_told_of_a_connection_to_come() {
+    for key in [r#"{"key": "zone"}"#, r#"{"key": "zone", "dir": "original"}"#] {
+        let (statements, _) =
+            rule("ip", &format!(r#"[{{"mangle": {{"key": {{"ct": {key}}}, "value": 5}}}}]"#));
+        assert_eq!(statements, [Statement::Template { is_over_untracked: true }]);
+    }
+}

@@ -40,9 +40,9 @@ fn changes<'r>(chain: &Chain, rule: &'r Rule) -> Vec<&'r Statement> {
     let hook = chain.base.as_ref().map(|base| base.hook);
     let is_compared = matches!(hook, Some(Hook::Prerouting | Hook::Postrouting));
     let changes = |statement: &&Statement| match statement {
-        Statement::NoTrack | Statement::Assign { .. } => true,
+        Statement::NoTrack | Statement::Template { .. } | Statement::Assign { .. } => true,
         Statement::Nat(_) => !is_compared,
-        // Written, and asked by nothing we evaluate: `ct zone set 5`, `meta priority set 1:2`.
+        // Written, and asked by nothing we evaluate: `meta priority set 1:2`.
         Statement::Opaque { text, .. } => text.contains(" set "),
         _ => false,
     };

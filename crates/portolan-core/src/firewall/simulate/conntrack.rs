@@ -11,6 +11,8 @@ pub(super) enum Connection {
     None,
     /// It is not to be tracked.
     Untracked,
+    /// There is none yet, and a rule has said what it is to be.
+    Template,
     /// It has one.
     Tracked(Tracked),
 }
@@ -40,6 +42,8 @@ impl Connection {
         match self {
             Self::None => bits::INVALID,
             Self::Untracked => bits::UNTRACKED,
+            // Measured; of its mark and the like nothing can be had.
+            Self::Template => bits::NEW,
             Self::Tracked(tracked) => tracked.state,
         }
     }
@@ -63,7 +67,7 @@ pub(super) const fn inverse(tuple: &Tuple) -> Tuple {
 impl Walker<'_> {
     /// nf_conntrack_in: a packet that is not to be tracked, or has a connection, stays as it is.
     pub(super) fn track(&mut self) {
-        if self.connection != Connection::None {
+        if !matches!(self.connection, Connection::None | Connection::Template) {
             return;
         }
         let state = self.packet.state.unwrap_or_else(|| self.packet.fresh_state());
@@ -116,6 +120,15 @@ impl Walker<'_> {
     pub(super) fn no_track(&mut self) {
         if self.connection == Connection::None {
             self.connection = Connection::Untracked;
+        }
+    }
+
+    /// nft_ct_set_zone_eval, xt_ct_target: nothing where there is a connection, or is said what it is to be.
+    pub(super) fn template(&mut self, is_over_untracked: bool) {
+        match self.connection {
+            Connection::None => self.connection = Connection::Template,
+            Connection::Untracked if is_over_untracked => self.connection = Connection::Template,
+            Connection::Untracked | Connection::Template | Connection::Tracked(_) => {}
         }
     }
 

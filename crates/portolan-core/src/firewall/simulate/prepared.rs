@@ -337,6 +337,7 @@ fn uses_conntrack(table: &Table, is_v6: bool) -> bool {
             Statement::Opaque { effect: Effect::Decides, text } => {
                 is_nat || is_text_of_conntrack(text)
             }
+            Statement::Template { .. } => true,
             Statement::Verdict(_) | Statement::NoTrack | Statement::Opaque { .. } => false,
         })
     })

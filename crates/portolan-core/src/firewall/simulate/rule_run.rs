@@ -51,6 +51,10 @@ impl<'r> Walker<'r> {
                     self.no_track();
                     Flow::On
                 }
+                Statement::Template { is_over_untracked } => {
+                    self.template(*is_over_untracked);
+                    Flow::On
+                }
                 Statement::Update { operation, set, key, conditions } => {
                     self.update(*operation, set, key, conditions, at)
                 }
@@ -241,6 +245,7 @@ fn matters(statement: &Statement) -> bool {
         | Statement::Assign { .. }
         | Statement::Nat(_)
         | Statement::NoTrack
+        | Statement::Template { .. }
         | Statement::Update { .. }
         | Statement::Opaque { .. } => true,
     }

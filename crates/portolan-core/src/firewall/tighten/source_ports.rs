@@ -51,6 +51,7 @@ impl SourcePorts {
             Statement::Condition(_)
             | Statement::Verdict(_)
             | Statement::NoTrack
+            | Statement::Template { .. }
             | Statement::Opaque { .. } => {}
         }
     }

@@ -152,7 +152,7 @@ pub(crate) fn is_open(rule: &Rule) -> bool {
         Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => is_unknown(key),
         Statement::Assign { value, .. } => is_unknown(value),
         Statement::Nat(nat) => nat.address.iter().chain(&nat.port).any(is_unknown),
-        Statement::Verdict(_) | Statement::NoTrack => false,
+        Statement::Verdict(_) | Statement::NoTrack | Statement::Template { .. } => false,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Did, Run, Step};
-use crate::firewall::analyse::effect::Effect;
+use crate::firewall::analyse::effect::{Effect, Presaid};
 use crate::firewall::analyse::evaluate::{Evaluated, elements_of};
 use crate::firewall::analyse::number::Number;
 use crate::firewall::analyse::space::Question;
@@ -123,9 +123,38 @@ impl Run<'_> {
         self.space.any_number(width, &key, what)
     }
 
-    /// `notrack`: nothing where there is a connection already.
+    /// `notrack`: nothing where there is a connection already, or is said what it is to be.
     pub(super) fn no_track(
         &mut self,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        match stream.effect.connection {
+            Presaid::Template => {
+                step.active.push(stream);
+                Ok(())
+            }
+            _ => self.say_of_connection(Presaid::Untracked, stream, step),
+        }
+    }
+
+    /// `ct zone set` and its like: nothing where there is a connection already.
+    pub(super) fn template(
+        &mut self,
+        is_over_untracked: bool,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        if stream.effect.connection == Presaid::Untracked && !is_over_untracked {
+            step.active.push(stream);
+            return Ok(());
+        }
+        self.say_of_connection(Presaid::Template, stream, step)
+    }
+
+    fn say_of_connection(
+        &mut self,
+        said: Presaid,
         stream: Stream,
         step: &mut Step<'_>,
     ) -> Result<(), Undecided> {
@@ -136,7 +165,7 @@ impl Run<'_> {
         let loose = bdd.minus(stream.packets, tracked)?;
         step.go_on(stream.effect.clone(), tracked);
         let mut effect = stream.effect;
-        effect.is_untracked = true;
+        effect.connection = said;
         step.go_on(effect, loose);
         Ok(())
     }

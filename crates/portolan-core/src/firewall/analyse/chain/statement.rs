@@ -27,6 +27,9 @@ impl Run<'_> {
             Statement::Assign { target, value } => self.assign(*target, value, stream, step),
             Statement::Nat(nat) => self.translate(nat, stream, step),
             Statement::NoTrack => self.no_track(stream, step),
+            Statement::Template { is_over_untracked } => {
+                self.template(*is_over_untracked, stream, step)
+            }
             Statement::Update { operation, set, key, conditions } => {
                 self.update(*operation, set, (key, conditions), stream, step)
             }

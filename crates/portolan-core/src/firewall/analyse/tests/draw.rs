@@ -184,7 +184,9 @@ impl Draw {
             return;
         }
         if self.chance(12) {
-            statements.push(Statement::NoTrack);
+            let is_over_untracked = self.of(&[false, true]);
+            let template = Statement::Template { is_over_untracked };
+            statements.push(if self.chance(2) { Statement::NoTrack } else { template });
         }
         if self.chance(8) {
             return;

@@ -263,6 +263,27 @@ fn notrack_counts_before_conntrack_and_for_invalid_packets_behind_it() {
 }
 
 #[test]
+fn a_connection_told_its_zone_is_tracked_whatever_notrack_says() {
+    let zone = |is_over_untracked| Statement::Template { is_over_untracked };
+    let new = |first: &[Statement]| {
+        let raw = base("raw", Hook::Prerouting, -300, vec![rule(first.to_vec())]);
+        let new = rule(vec![is(Field::CtState, bits::NEW), ACCEPT]);
+        outcome(&inet(vec![raw, dropping(input(vec![new]))]), &syn(80))
+    };
+    // Measured, of nft's `ct zone set` and of the target CT.
+    assert_eq!(new(&[zone(true), Statement::NoTrack]), Accept);
+    assert_eq!(new(&[zone(false), Statement::NoTrack]), Accept);
+    assert_eq!(new(&[Statement::NoTrack, zone(true)]), Accept);
+    assert_eq!(new(&[Statement::NoTrack, zone(false)]), Drop);
+    let early = |state| {
+        let found = rule(vec![zone(true), is(Field::CtState, state), ACCEPT]);
+        let early = dropping(base("early", Hook::Prerouting, -300, vec![found]));
+        outcome(&inet(vec![early]), &syn(80))
+    };
+    assert_eq!((early(bits::NEW), early(bits::INVALID)), (Accept, Drop));
+}
+
+#[test]
 fn of_equal_priorities_the_last_registered_is_asked_first() {
     let digit = |name: &str, sequence, digit: u128| {
         let shifted = Expression::Constant(Value::Number(digit));

@@ -54,7 +54,7 @@ fn may_end(table: &Table) -> bool {
             statement,
             Statement::Verdict(Verdict::Drop | Verdict::Reject(_))
                 | Statement::VerdictMap { .. }
-                | Statement::Opaque { effect: Effect::Decides, .. }
+                | Statement::Opaque { effect: Effect::Decides | Effect::Rewrites, .. }
         )
     };
     !table.is_dormant

@@ -132,6 +132,7 @@ impl Statement {
                 | Self::NoTrack
                 | Self::Template { .. }
                 | Self::Update { .. }
+                | Self::Opaque { effect: Effect::Rewrites, .. }
         )
     }
 }
@@ -141,6 +142,9 @@ impl Statement {
 pub enum Effect {
     /// Nothing: it counts, logs, copies.
     Passes,
+    /// Writes into the packet what later rules, routing and translation may see otherwise: `ip daddr set …`,
+    /// `@th,0,8 set 1`. That is not followed: how such a packet ends is open.
+    Rewrites,
     /// Anything, a verdict too: an unknown target of iptables, `queue`, `synproxy`, `fwd`.
     Decides,
 }
@@ -397,6 +401,10 @@ pub enum Target {
     TcpFlags,
     /// The target TCPMSS may add an option.
     Length,
+    /// `tcp sport set`, of protocols with ports.
+    SourcePort,
+    /// `tcp dport set`.
+    DestinationPort,
 }
 
 impl Target {
@@ -411,7 +419,15 @@ impl Target {
             Self::Ecn => Field::Ecn,
             Self::TcpFlags => Field::TcpFlags,
             Self::Length => Field::Length,
+            Self::SourcePort => Field::SourcePort,
+            Self::DestinationPort => Field::DestinationPort,
         }
+    }
+
+    /// Whether it writes a port.
+    #[must_use]
+    pub const fn is_port(self) -> bool {
+        matches!(self, Self::SourcePort | Self::DestinationPort)
     }
 
     /// Whether `field` is, or holds, what it writes to.
@@ -419,6 +435,7 @@ impl Target {
     pub fn is_in(self, field: Field) -> bool {
         field == self.field()
             || (self == Self::Length && matches!(field, Field::Length4 | Field::Length6))
+            || (self == Self::SourcePort && matches!(field, Field::IcmpType | Field::IcmpCode))
     }
 }
 

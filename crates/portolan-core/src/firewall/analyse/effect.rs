@@ -14,6 +14,8 @@ pub(super) struct Effect {
     pub(super) is_translated: bool,
     /// What was said of its connection before it was looked up.
     pub(super) connection: Presaid,
+    /// Whether a rule wrote a port into the packet, so that it is not known what conntrack keeps of it.
+    pub(super) has_port_written: bool,
     /// What it has put into sets that other rules look at, or taken out, in order.
     pub(super) changes: Vec<Change>,
 }

@@ -137,6 +137,9 @@ impl Space {
             let ports = self.protocols_with_ports()?;
             untold = self.bdd.or(untold, !ports)?;
         }
+        if at.effect.has_port_written {
+            untold = Region::ALL;
+        }
         let open = self.open_match(wanted, &[], at)?;
         self.bdd.either(untold, open, inside)
     }

@@ -313,10 +313,13 @@ impl Run<'_> {
         way: Way,
         start: Region,
     ) -> Result<Streams, Undecided> {
-        match self.around.is_own {
-            true => self.leave(prepared, start),
-            false => self.arrive(prepared, way, start),
-        }
+        let mut passed = match self.around.is_own {
+            true => self.leave(prepared, start)?,
+            false => self.arrive(prepared, way, start)?,
+        };
+        let through = std::mem::take(&mut self.ends.through);
+        passed.extend(&mut self.space.bdd, through)?;
+        Ok(passed)
     }
 
     fn arrivals(&mut self, passed: &Streams) -> Result<Vec<Arrival>, Undecided> {

@@ -109,7 +109,7 @@ fn asked_about(
     let Some(ports) = &asked.ports else { return Ok(packets) };
     let straight = space.to_ports(ports)?;
     let straight = space.bdd.and(packets, straight)?;
-    if !prepared.translates(space.is_v6()) {
+    if !prepared.translates(space.is_v6()) && !prepared.rewrites() {
         return Ok(straight);
     }
     let all = fates(space, prepared, asked.way, packets, Detail::Fates)?;

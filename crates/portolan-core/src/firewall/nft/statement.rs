@@ -323,6 +323,10 @@ fn mangle(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
         Expression::Field(Field::Ttl) => Some(Target::Ttl),
         Expression::Field(Field::Dscp) => Some(Target::Dscp),
         Expression::Field(Field::Ecn) => Some(Target::Ecn),
+        Expression::Field(Field::SourcePort) if has_ports(scope) => Some(Target::SourcePort),
+        Expression::Field(Field::DestinationPort) if has_ports(scope) => {
+            Some(Target::DestinationPort)
+        }
         _ => None,
     };
     if let Some(target) = target {
@@ -330,10 +334,15 @@ fn mangle(statement: &Value, body: &Value, scope: &mut Scope<'_>) {
         return scope.statements.push(Statement::Assign { target, value });
     }
     let effect = match (&written.expression, key.get("payload")) {
-        (Expression::Field(_), _) | (_, Some(_)) => Effect::Decides,
+        (Expression::Field(_), _) | (_, Some(_)) => Effect::Rewrites,
         _ => Effect::Passes,
     };
     opaque(statement, effect, scope);
+}
+
+/// Whether only packets of a protocol with ports get here.
+fn has_ports(scope: &Scope<'_>) -> bool {
+    scope.protocol().is_some_and(crate::firewall::packet::has_ports)
 }
 
 /// A value that is written: a constant, a field, or what a map gives. What it takes for granted is

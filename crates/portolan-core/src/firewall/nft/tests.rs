@@ -482,3 +482,19 @@ fn a_zone_is_told_of_a_connection_to_come() {
         assert_eq!(statements, [Statement::Template { is_over_untracked: true }]);
     }
 }
+
+#[test]
+fn a_port_that_is_written_is_followed_and_an_address_is_not() {
+    let written = |protocol: &str, field: &str, value: &str| {
+        let key = format!(r#"{{"payload": {{"protocol": "{protocol}", "field": "{field}"}}}}"#);
+        let text = format!(r#"[{{"mangle": {{"key": {key}, "value": {value}}}}}]"#);
+        rule("ip", &text).0.pop()
+    };
+    let value = Expression::Constant(crate::firewall::Value::Number(22));
+    let to_22 = Statement::Assign { target: crate::firewall::Target::DestinationPort, value };
+    assert_eq!(written("tcp", "dport", "22"), Some(to_22));
+    for one in [written("th", "dport", "22"), written("ip", "daddr", "\"10.0.0.1\"")] {
+        let is_lost = matches!(one, Some(Statement::Opaque { effect: Effect::Rewrites, .. }));
+        assert!(is_lost, "{one:?}");
+    }
+}

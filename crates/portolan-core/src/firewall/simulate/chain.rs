@@ -30,6 +30,10 @@ struct Cursor {
 impl<'r> Walker<'r> {
     /// Runs a base chain.
     pub(super) fn run_base(&mut self, base: ChainId) -> Ended {
+        if self.is_through {
+            let by = RuleId { chain: base, rule: None };
+            return Ended { outcome: Outcome::Accept, by, is_translated: false };
+        }
         self.note(Step::Enters(base));
         let ended = self.run_rules(base);
         self.note(Step::Ends { chain: base, by: ended.by, outcome: ended.outcome });
@@ -81,6 +85,11 @@ impl<'r> Walker<'r> {
             Flow::Translated => {
                 self.matched(id, Did::Translate);
                 return Some(Ended { outcome: Outcome::Accept, by: id, is_translated: true });
+            }
+            Flow::Through => {
+                self.is_through = true;
+                self.matched(id, Did::Accept);
+                return ends(Outcome::Accept);
             }
             Flow::OpaqueAccept => return Some(self.opaque_accept(id)),
             Flow::OpaqueDrop => {

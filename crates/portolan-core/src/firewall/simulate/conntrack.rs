@@ -111,7 +111,7 @@ impl Walker<'_> {
             mark_open: None,
             original,
             reply,
-            is_told: given.is_some() || !is_about_another,
+            is_told: (given.is_some() || !is_about_another) && !self.has_port_written,
             becomes,
         }
     }

@@ -37,6 +37,7 @@ mod walk;
 pub use answers::{About, Answers, Open, Presumed, Question};
 pub use prepared::Prepared;
 pub(in crate::firewall) use prepared::{Event, asks_of, by_name, circular, turned};
+pub(in crate::firewall) use rule_run::rewritten;
 pub use walk::{
     Because, Decision, Dependency, Did, Instead, NoWay, Note, Outcome, Station, Step, Walk, Way,
 };

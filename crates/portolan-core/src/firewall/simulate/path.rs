@@ -46,11 +46,15 @@ pub(super) struct Walker<'r> {
     pub(super) mark_open: Option<RuleId>,
     /// What of the packet a rule wrote to, nobody knows what.
     pub(super) open_fields: Vec<(Target, RuleId)>,
+    /// Whether a rule wrote a port into the packet.
+    pub(super) has_port_written: bool,
     pub(super) vague: Vague,
     /// Whether its source, its destination was written anew.
     pub(super) translated_sides: [bool; 2],
     pub(super) is_redirected: bool,
     pub(super) is_dead_end: Option<NoWay>,
+    /// Whether it passes everything to come, whatever rules there are.
+    pub(super) is_through: bool,
     /// Whether a chain of type nat is being asked.
     pub(super) is_in_nat: bool,
     pub(super) changes: Vec<Change<'r>>,
@@ -124,10 +128,12 @@ impl<'r> Walker<'r> {
             is_own,
             mark_open: None,
             open_fields: Vec::new(),
+            has_port_written: false,
             vague: Vague::default(),
             translated_sides: [false; 2],
             is_redirected: false,
             is_dead_end: None,
+            is_through: false,
             is_in_nat: false,
             changes: Vec::new(),
             asker,
@@ -150,7 +156,7 @@ impl<'r> Walker<'r> {
         self.link_in = self.came_by();
         let stop = self.pass(Hook::Ingress).or_else(|| self.refused_at_once());
         let stop = stop.or_else(|| self.pass(Hook::Prerouting));
-        if stop.is_some() {
+        if stop.is_some() || self.is_through {
             return stop;
         }
         if self.way == Way::Prerouting {
@@ -197,6 +203,9 @@ impl<'r> Walker<'r> {
         if let Some(stop) = self.pass(Hook::Output) {
             return Some(stop);
         }
+        if self.is_through {
+            return None;
+        }
         // Routed anew after the hook; its later chains still saw the old interface (measured).
         if let Some(range) = self.vague.destination {
             self.settle_destination(range, Self::class_out);
@@ -236,6 +245,9 @@ impl<'r> Walker<'r> {
 
     /// Everything at one hook.
     fn pass(&mut self, hook: Hook) -> Option<Stop> {
+        if self.is_through {
+            return None;
+        }
         if let Some(stop) = self.pass_bridge(hook) {
             return Some(stop);
         }
@@ -269,6 +281,9 @@ impl<'r> Walker<'r> {
     }
 
     fn meet(&mut self, event: &Event) -> Option<Stop> {
+        if self.is_through {
+            return None;
+        }
         match event {
             Event::Defragment => {
                 if self.is_later_fragment && self.is_tracking() {

@@ -133,6 +133,28 @@ impl<'r> Prepared<'r> {
         self.translates.get(usize::from(is_v6)).copied().unwrap_or(false)
     }
 
+    /// Whether rules write into packets what is not followed ([`Effect::Rewrites`]).
+    pub(in crate::firewall) fn loses_packets(&self) -> bool {
+        let rules = self.ruleset.chains().flat_map(|(_, chain)| &chain.rules);
+        let mut statements = rules.flat_map(|rule| &rule.statements);
+        let is_lost = |statement: &Statement| {
+            matches!(statement, Statement::Opaque { effect: Effect::Rewrites, .. })
+        };
+        statements.any(is_lost)
+    }
+
+    /// Whether rules write ports or addresses into packets themselves.
+    pub(in crate::firewall) fn rewrites(&self) -> bool {
+        let rules = self.ruleset.chains().flat_map(|(_, chain)| &chain.rules);
+        let mut statements = rules.flat_map(|rule| &rule.statements);
+        let is_one = |statement: &Statement| match statement {
+            Statement::Opaque { effect, .. } => *effect == Effect::Rewrites,
+            Statement::Assign { target, .. } => target.is_port(),
+            _ => false,
+        };
+        statements.any(is_one)
+    }
+
     /// Whether connections of this family are tracked, and fragments put together.
     pub(in crate::firewall) fn tracks(&self, is_v6: bool) -> bool {
         self.tracks.get(usize::from(is_v6)).copied().unwrap_or(false)
@@ -334,7 +356,7 @@ fn uses_conntrack(table: &Table, is_v6: bool) -> bool {
                 *target == crate::firewall::Target::CtMark || is_of_conntrack(value)
             }
             Statement::Condition(condition) => is_text_of_conntrack(&condition.text),
-            Statement::Opaque { effect: Effect::Decides, text } => {
+            Statement::Opaque { effect: Effect::Decides | Effect::Rewrites, text } => {
                 is_nat || is_text_of_conntrack(text)
             }
             Statement::Template { .. } => true,

@@ -1,6 +1,7 @@
 //! One rule: its statements from left to right; the first that does not hold ends it.
 
 use super::answers::About;
+use super::conntrack::Connection;
 use super::evaluate::Place;
 use super::fields::Seen;
 use super::index::Hit;
@@ -27,6 +28,8 @@ pub(super) enum Flow<'r> {
     OpaqueAccept,
     /// What is not understood drops.
     OpaqueDrop,
+    /// As what was written into the packet leads it through everything to come.
+    Through,
 }
 
 impl<'r> Walker<'r> {
@@ -59,6 +62,7 @@ impl<'r> Walker<'r> {
                     self.update(*operation, set, key, conditions, at)
                 }
                 Statement::Opaque { effect: Effect::Passes, .. } => Flow::On,
+                Statement::Opaque { text, effect: Effect::Rewrites } => self.rewrites(text, at),
                 Statement::Opaque { text, .. } => {
                     let has_more = statement + 1 < rule.statements.len();
                     self.opaque(text, has_more, at)
@@ -130,6 +134,14 @@ impl<'r> Walker<'r> {
     /// Writes into the packet itself; a value nobody knows leaves what stands there open.
     fn write_header(&mut self, target: Target, value: Option<u32>, rule: RuleId) {
         self.open_fields.retain(|(open, _)| *open != target);
+        if target.is_port() {
+            // Conntrack keeps, or will look up, what the packet was then.
+            self.has_port_written = true;
+            self.translated_sides[usize::from(target == Target::DestinationPort)] = true;
+            if let Connection::Tracked(tracked) = &mut self.connection {
+                tracked.is_told = false;
+            }
+        }
         let Some(value) = value else { return self.open_fields.push((target, rule)) };
         let (low, packet) = (value.to_le_bytes()[0], &mut self.packet);
         match target {
@@ -138,6 +150,14 @@ impl<'r> Walker<'r> {
             Target::Ecn => packet.traffic_class = (packet.traffic_class & !3) | (low & 3),
             Target::TcpFlags => packet.tcp_flags = TcpFlags(low),
             Target::Length => packet.length = u16::try_from(value).unwrap_or(u16::MAX),
+            Target::SourcePort => {
+                packet.source_port = u16::try_from(value).unwrap_or(u16::MAX);
+                self.vague.source_port = None;
+            }
+            Target::DestinationPort => {
+                packet.destination_port = u16::try_from(value).unwrap_or(u16::MAX);
+                self.vague.destination_port = None;
+            }
             Target::Mark | Target::CtMark => {}
         }
     }
@@ -213,6 +233,16 @@ impl<'r> Walker<'r> {
         self.ask(&format!("set @{set} has room"), Some(at), About::Room, Some(true))
     }
 
+    /// What is written into the packet is not followed: it may lead it anywhere.
+    fn rewrites(&mut self, text: &str, at: Place) -> Flow<'r> {
+        let words = rewritten(text);
+        let key = format!("{words} {at:?}");
+        match self.ask_as(&words, Some(at), About::Accepts, None, key) {
+            true => Flow::Through,
+            false => Flow::OpaqueDrop,
+        }
+    }
+
     /// Whatever a statement may do that is not understood.
     pub(super) fn opaque(&mut self, text: &str, has_more: bool, at: Place) -> Flow<'r> {
         let mut asks = |what: &str, about| {
@@ -232,6 +262,11 @@ impl<'r> Walker<'r> {
             false => Flow::OpaqueDrop,
         }
     }
+}
+
+/// The question of how a packet ends that a statement has written into.
+pub(in crate::firewall) fn rewritten(text: &str) -> String {
+    format!("what `{text}` writes leads it through all rules to come")
 }
 
 /// Whether a statement can change a packet's way.

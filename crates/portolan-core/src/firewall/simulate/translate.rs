@@ -13,7 +13,8 @@ use super::walk::{NoWay, Note, Outcome, Step, end_of};
 use crate::firewall::nat_order::orders;
 use crate::firewall::packet::has_ports;
 use crate::firewall::{
-    ChainId, ChainKind, Expression, Hook, Nat, NatKind, RuleId, Tuple, address_of, bits, number_of,
+    ChainId, ChainKind, Expression, Hook, Nat, NatKind, RuleId, Target as RuleTarget, Tuple,
+    address_of, bits, number_of,
 };
 
 /// A new address and a new port: from, to; equal where they are exact.
@@ -83,6 +84,10 @@ impl<'r> Walker<'r> {
         let before = self.packet.tuple();
         let is_source = self.is_source_side();
         let (address, port) = end_of(&becomes, is_source);
+        // Of a connection that is not translated on this side nothing is written.
+        if (address, port) == end_of(&self.begun, is_source) {
+            return;
+        }
         if is_source {
             (self.packet.source, self.packet.source_port) = (address, port);
         } else {
@@ -230,6 +235,9 @@ impl<'r> Walker<'r> {
         // Tools take a port only behind a match of a protocol that has some.
         let port = target.port.filter(|_| has_ports(self.packet.protocol));
         if let Some((low, high)) = port {
+            let written =
+                if is_source { RuleTarget::SourcePort } else { RuleTarget::DestinationPort };
+            self.open_fields.retain(|(open, _)| *open != written);
             let port = u16::try_from(low).unwrap_or(u16::MAX);
             let vague = (low != high).then_some((low, high));
             if is_source {

@@ -180,7 +180,9 @@ fn nat(statements: &[Statement]) -> Option<&Nat> {
 
 /// Whether nobody understands what a rule does.
 pub(super) fn is_anything(statements: &[Statement]) -> bool {
-    statements.iter().any(|s| matches!(s, Statement::Opaque { effect: Effect::Decides, .. }))
+    statements
+        .iter()
+        .any(|s| matches!(s, Statement::Opaque { effect: Effect::Decides | Effect::Rewrites, .. }))
 }
 
 /// The target that is the same for every packet; `None` where maps or the packet's own end make it.

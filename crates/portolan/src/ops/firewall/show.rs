@@ -144,7 +144,7 @@ fn targets<'a>(table: &'a Table, rule: &'a Rule) -> Vec<&'a str> {
 pub(crate) fn is_open(rule: &Rule) -> bool {
     rule.statements.iter().any(|statement| match statement {
         Statement::Condition(condition) => condition.presumed.is_none(),
-        Statement::Opaque { effect, .. } => *effect == Effect::Decides,
+        Statement::Opaque { effect, .. } => *effect != Effect::Passes,
         Statement::Match(one) => {
             let is_of_nothing = matches!(one.test, Test::AnyBit(0));
             is_unknown(&one.left) && !is_of_nothing

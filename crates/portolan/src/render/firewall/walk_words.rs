@@ -205,6 +205,8 @@ pub(super) const fn target_word(target: Target) -> &'static str {
         Target::Ecn => "ecn",
         Target::TcpFlags => "tcp flags",
         Target::Length => "length",
+        Target::SourcePort => "sport",
+        Target::DestinationPort => "dport",
     }
 }
 

@@ -9,6 +9,7 @@ use crate::firewall::analyse::number::Number;
 use crate::firewall::analyse::space::Question;
 use crate::firewall::analyse::stream::Stream;
 use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::simulate::rewritten;
 use crate::firewall::{Element, ElementValue, Expression, RuleId, SetRef, Target, Verdict};
 
 impl Run<'_> {
@@ -86,6 +87,7 @@ impl Run<'_> {
             },
         };
         write(&mut stream.effect, field, &number);
+        stream.effect.has_port_written |= target.is_port();
         step.go_on(stream.effect, hit);
         Ok(())
     }
@@ -168,6 +170,35 @@ impl Run<'_> {
         effect.connection = said;
         step.go_on(effect, loose);
         Ok(())
+    }
+
+    /// A statement that writes into packets what is not followed: they may go to any port of any address, and
+    /// end there or before.
+    pub(in crate::firewall::analyse) fn rewrites(
+        &mut self,
+        text: &str,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        let text = rewritten(text);
+        let key = format!("{text} {:?} {}", self.ruleset.identity(step.id), step.statement);
+        let rule = Some(step.id);
+        let question = Question { text, rule, presumed: None, is_choice: false };
+        let passes = self.space.question(key, question)?;
+        let through = self.space.bdd.and(stream.packets, passes)?;
+        let dropped = self.space.bdd.minus(stream.packets, through)?;
+        self.decide(step.id, Did::Accepted, through);
+        self.decide(step.id, Did::Dropped, dropped);
+        self.ends.dropped.push(dropped);
+        let layout = self.space.layout;
+        let mut effect = stream.effect;
+        for (field, what) in
+            [(layout.destination, "an address"), (layout.destination_port, "a port")]
+        {
+            let any = self.any_number(field.width, step.id, what)?;
+            write(&mut effect, field, &any);
+        }
+        self.ends.through.add(&mut self.space.bdd, &effect, through)
     }
 
     /// A statement nobody understands: it may let packets go on, end the rule, accept or drop.

@@ -37,6 +37,9 @@ impl Run<'_> {
                 step.active.push(stream);
                 Ok(())
             }
+            Statement::Opaque { text, effect: crate::firewall::Effect::Rewrites } => {
+                self.rewrites(text, stream, step)
+            }
             Statement::Opaque { text, .. } => self.anything(text, stream, step),
         }
     }

@@ -175,9 +175,13 @@ impl Draw {
                 self.filled_match(statements);
             }
         }
+        if self.chance(15) {
+            self.port_written(statements);
+        }
         if self.chance(25) {
             let text = "mystery".into();
-            statements.push(Statement::Opaque { text, effect: Effect::Decides });
+            let effect = self.of(&[Effect::Decides, Effect::Rewrites]);
+            statements.push(Statement::Opaque { text, effect });
         }
         if self.chance(12) {
             statements.push(self.verdict_map());
@@ -236,6 +240,18 @@ impl Draw {
         });
         let map = SetRef::Inline(elements.collect());
         Statement::VerdictMap { key: Expression::Field(Field::DestinationPort), map }
+    }
+
+    fn port_written(&mut self, statements: &mut Vec<Statement>) {
+        let left = Expression::Field(Field::Protocol);
+        let test = Test::In(SetRef::number(self.of(&[6, 17])));
+        statements.push(Statement::Match(Match { left, test }));
+        let target = self.of(&[Target::SourcePort, Target::DestinationPort]);
+        let value = match self.chance(3) {
+            true => Expression::Unknown("a port".into()),
+            false => Expression::Constant(Value::Number(self.of(&PORTS))),
+        };
+        statements.push(Statement::Assign { target, value });
     }
 
     fn assign(&mut self) -> Statement {

@@ -284,6 +284,30 @@ fn a_connection_told_its_zone_is_tracked_whatever_notrack_says() {
 }
 
 #[test]
+fn a_port_that_is_written_is_seen_by_later_chains() {
+    let value = Expression::Constant(Value::Number(22));
+    let write = Statement::Assign { target: Target::DestinationPort, value };
+    let written = rule(vec![is(Field::Protocol, 6), is(Field::DestinationPort, 80), write]);
+    let shut = rule(vec![is(Field::DestinationPort, 22), DROP]);
+    let open = rule(vec![is(Field::DestinationPort, 22), ACCEPT]);
+    let first = base("first", Hook::Prerouting, -310, vec![shut]);
+    let raw = base("raw", Hook::Prerouting, -300, vec![written]);
+    let rules = inet(vec![first, raw, dropping(input(vec![open]))]);
+    assert_eq!((outcome(&rules, &syn(80)), outcome(&rules, &syn(22))), (Accept, Drop));
+}
+
+#[test]
+fn how_a_packet_ends_that_was_written_anew_is_open() {
+    let text = "ip daddr set 10.0.0.1".into();
+    let write = Statement::Opaque { text, effect: Effect::Rewrites };
+    for last in [ACCEPT, DROP] {
+        let raw = base("raw", Hook::Prerouting, -300, vec![rule(vec![write.clone()])]);
+        let walked = walk(&inet(vec![raw, input(vec![rule(vec![last])])]), &syn(80));
+        assert_eq!((walked.outcome, walked.is_certain()), (Drop, false));
+    }
+}
+
+#[test]
 fn of_equal_priorities_the_last_registered_is_asked_first() {
     let digit = |name: &str, sequence, digit: u128| {
         let shifted = Expression::Constant(Value::Number(digit));

@@ -123,6 +123,8 @@ fn a_rollback_that_fails_is_tried_again() {
     stage.until_over();
     assert!(!stage.has_table());
     assert_eq!(stage.log().last().unwrap(), "rolled-back");
+    // The other one still waits to try again, and needs the program until it has seen that it is done.
+    eventually("nobody watches", || stage.watchdogs().is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -235,6 +235,15 @@ impl Stage {
         let is_over = || !self.state().join("trial").exists();
         eventually_within(Duration::from_secs(60), "the trial is over", is_over);
         start.elapsed()
+    }
+}
+
+impl Drop for Stage {
+    /// What a test leaves on trial, or away, nobody watches any more: its folder and its programs go.
+    fn drop(&mut self) {
+        for pid in self.watchdogs() {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::{Addresses, LocalAddress, RoutedWay, Routing, Ruleset, World};
 use crate::net::{Prefix, Scope};
+use crate::socket::multicast::Membership;
 
 use super::question::{Asking, Rules};
 use super::source::{PRIVATE, prefixes};
@@ -294,6 +295,26 @@ pub(super) fn broadcasts(arrival: &Arrival, world: &World) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = of_networks.chain([Ipv4Addr::BROADCAST.into()]).collect();
     found.dedup();
     found
+}
+
+/// The groups that are listened to on the link of an arrival, those that programs joined first: a socket of
+/// no address takes datagrams to all of them (`IP_MULTICAST_ALL` of ip(7), `IPV6_MULTICAST_ALL`).
+pub(super) fn groups(arrival: &Arrival, joined: &[Membership], is_v6: bool) -> Vec<IpAddr> {
+    let Some(interface) = arrival.interface.as_deref().filter(|_| arrival.is_neighbour) else {
+        return Vec::new();
+    };
+    let is_there = |m: &&Membership| *m.interface == *interface && m.group.is_ipv6() == is_v6;
+    let mut found: Vec<&Membership> = joined.iter().filter(is_there).collect();
+    found.sort_by_key(|membership| membership.is_kernels());
+    found.into_iter().map(|membership| membership.group).filter(is_heard).take(MOST).collect()
+}
+
+/// Whether packets to a group come in from a link: those of scope one stay where they are (RFC 4291 §2.7).
+fn is_heard(group: &IpAddr) -> bool {
+    match group {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(group) => group.octets()[1] & 15 > 1,
+    }
 }
 
 /// Whether an address is one that datagrams to everybody on a link go to.

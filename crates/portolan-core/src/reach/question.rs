@@ -7,6 +7,7 @@ use crate::firewall::simulate::Prepared;
 use crate::firewall::{Chain, Hook, Ruleset, World};
 use crate::net::{Port, Transport};
 use crate::socket::SocketTable;
+use crate::socket::multicast::Membership;
 
 use super::handed::{Handing, settle};
 use super::kinds::{Edges, Kinds};
@@ -96,6 +97,8 @@ pub struct Scene<'a> {
     pub sockets: Option<&'a SocketTable>,
     /// What runtimes publish.
     pub publications: &'a [Publication],
+    /// The multicast groups that are listened to, and where.
+    pub groups: &'a [Membership],
 }
 
 impl<'a> Scene<'a> {

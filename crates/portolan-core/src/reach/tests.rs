@@ -187,6 +187,7 @@ impl Case {
             world: &self.world,
             sockets: self.sockets.as_ref(),
             publications: &[],
+            groups: &[],
         }
     }
 

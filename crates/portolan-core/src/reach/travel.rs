@@ -14,7 +14,8 @@ use crate::socket::SocketTable;
 
 use super::answer::{Answer, Around, AroundKind, By, Group, Taker, Translated};
 use super::arrival::{
-    Arrival, SOME_INTERFACE, broadcasts, destinations, is_broadcast, is_by_favour, is_of_link,
+    Arrival, SOME_INTERFACE, broadcasts, destinations, groups, is_broadcast, is_by_favour,
+    is_of_link,
 };
 use super::question::Asking;
 use super::survey::Exact;
@@ -165,7 +166,8 @@ impl<'a> Travel<'a> {
         Ok(Fate { group: best, answers })
     }
 
-    /// What becomes of a class where its datagrams are for everybody on the link; `None` where they are let
+    /// What becomes of a class where its datagrams are for everybody on the link, or for a group that is
+    /// listened to there; `None` where they are let
     /// in no such way. One sender is an example for all.
     fn to_everybody(
         &self,
@@ -173,13 +175,17 @@ impl<'a> Travel<'a> {
         arrival: &Arrival,
         is_v6: bool,
     ) -> Result<Option<Group>, AnalyseError> {
-        if self.transport != Transport::Udp || is_v6 || self.is_straight() {
+        if self.transport != Transport::Udp || self.is_straight() {
             return Ok(None);
         }
-        for to in broadcasts(arrival, self.asking.scene.world) {
-            let Some(packet) = self.packet(class, to, arrival, is_v6) else { continue };
-            let packet_type = u8::try_from(bits::PACKET_BROADCAST).unwrap_or(1);
-            let packet = Packet { packet_type, ..packet };
+        let scene = &self.asking.scene;
+        let broadcasts = if is_v6 { Vec::new() } else { broadcasts(arrival, scene.world) };
+        let groups = groups(arrival, scene.groups, is_v6);
+        for to in broadcasts.into_iter().chain(groups) {
+            let Some(mut packet) = self.packet(class, to, arrival, is_v6) else { continue };
+            if !to.is_multicast() {
+                packet.packet_type = u8::try_from(bits::PACKET_BROADCAST).unwrap_or(1);
+            }
             let group = Group { to: Some(to), ..Self::group(class, arrival, is_v6, By::NoAddress) };
             let mut group = self.fate(&packet, group, &mut Exact::default())?.group;
             self.conditions(&packet, arrival, &mut group);
@@ -231,6 +237,9 @@ impl<'a> Travel<'a> {
         }
         if is_broadcast(to, world) {
             group.depends_on.push(format!("it being sent to everybody, to {to}"));
+        }
+        if to.is_multicast() {
+            group.depends_on.push(format!("it being sent to the group {to}"));
         }
     }
 
@@ -460,7 +469,7 @@ impl<'a> Travel<'a> {
     ) -> Result<Option<(Packet, Way)>, AnalyseError> {
         let (Some(with), Some(taker)) = (&self.asking.with, &group.taker) else { return Ok(None) };
         let there = &walk.packet;
-        let own = self.speaker(there.destination, &packet.interface_in);
+        let own = self.speaker(packet, there.destination);
         let mut answer = Packet::new(self.protocol, own, there.source)
             .ports(there.destination_port, there.source_port);
         answer.tcp_flags = TcpFlags::SYN.with(TcpFlags::ACK);
@@ -506,13 +515,16 @@ impl<'a> Travel<'a> {
     }
 
     /// The address that answers come from: what was sent to everybody is not answered from there.
-    fn speaker(&self, to: IpAddr, interface: &str) -> IpAddr {
+    fn speaker(&self, packet: &Packet, to: IpAddr) -> IpAddr {
         let world = self.asking.scene.world;
-        if !is_broadcast(to, world) {
+        if !to.is_multicast() && !is_broadcast(to, world) {
             return to;
         }
-        let mut own = world.addresses.iter().filter(|own| *own.interface == *interface);
-        own.find(|own| own.address.is_ipv4()).map_or(to, |own| own.address)
+        let mut own = world.addresses.iter().filter(|own| *own.interface == *packet.interface_in);
+        let is_alike = |own: &IpAddr| {
+            own.is_ipv4() == to.is_ipv4() && is_of_link(*own) == is_of_link(packet.source)
+        };
+        own.find(|own| is_alike(&own.address)).map_or(to, |own| own.address)
     }
 
     /// The user whose socket it is.

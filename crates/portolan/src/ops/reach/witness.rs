@@ -1,10 +1,11 @@
 //! What the rules of this machine are, read once for every question about reach.
 
 use portolan_core::firewall::World;
-use portolan_core::net::{Gap, Why};
+use portolan_core::net::{Gap, Observed, Why};
 use portolan_core::reach::{Publication, Rules, Scene};
 use portolan_core::socket::SocketTable;
-use portolan_host::containers;
+use portolan_core::socket::multicast::Membership;
+use portolan_host::{containers, multicast};
 
 use crate::ops::firewall::source;
 
@@ -17,6 +18,8 @@ pub(crate) struct Witness {
     pub(crate) world: World,
     /// What container runtimes publish.
     pub(crate) publications: Vec<Publication>,
+    /// Multicast groups that are listened to.
+    pub(crate) groups: Vec<Membership>,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -30,7 +33,7 @@ impl Witness {
         let source::Rules { ruleset, world, mut gaps, .. } = read;
         gaps.extend(missing);
         let rules = Some(Rules::new(ruleset, world.clone()).untold(untold));
-        Self { rules, world, publications: Vec::new(), gaps }
+        Self { rules, world, gaps, ..Self::default() }
     }
 
     /// The live rules of this network namespace. What cannot be read is a gap, which leaves whole what
@@ -40,7 +43,9 @@ impl Witness {
         let world = source::surroundings(&mut gaps);
         let rules = source::consult(RULES, &mut gaps);
         let rules = rules.map(|ruleset| Rules::new(ruleset, world.clone()));
-        Self { rules, world, publications: Vec::new(), gaps }
+        let Observed { value: groups, gaps: missing } = multicast::memberships().aside();
+        gaps.extend(missing);
+        Self { rules, world, groups, gaps, publications: Vec::new() }
     }
 
     /// Takes note of the sockets: rules that hand packets to one ask whether it waits.
@@ -73,6 +78,7 @@ impl Witness {
             world: &self.world,
             sockets,
             publications: &self.publications,
+            groups: &self.groups,
         }
     }
 }

@@ -112,6 +112,8 @@ pub enum By {
         /// How.
         outcome: Outcome,
     },
+    /// A table of family bridge of this name may end it: those are not evaluated.
+    Bridge(Box<str>),
     /// It gets in, but this rule or policy ends the answer to it.
     AnswerRefused(RulePlace),
     /// Nothing waits there: sockets of the port are bound to these addresses, or there are none.
@@ -137,6 +139,9 @@ impl fmt::Display for By {
             Self::Unfiltered => f.write_str("no rule is in the way"),
             Self::Refused { rule, outcome: Outcome::Reject(_) } => write!(f, "rejected by {rule}"),
             Self::Refused { rule, .. } => write!(f, "dropped by {rule}"),
+            Self::Bridge(table) => {
+                write!(f, "table bridge {table}, which is not evaluated, may end it")
+            }
             Self::AnswerRefused(rule) => {
                 write!(f, "it gets in, but its answer is dropped by {rule}")
             }

@@ -7,7 +7,8 @@ use crate::firewall::simulate::{
     Because, Decision, NoWay, Open, Outcome, Prepared, Presumed, Station, Step, Walk, Way,
 };
 use crate::firewall::{
-    Addresses, Direction, Hook, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits, protocol_of,
+    Addresses, Direction, Family, Hook, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits,
+    protocol_of,
 };
 use crate::net::{Endpoint, Port, Transport};
 use crate::socket::SocketTable;
@@ -402,6 +403,8 @@ impl<'a> Travel<'a> {
             group.depends_on = questions(walk);
             group.answer = Answer::Depends;
             group.by = match (place, walk.outcome) {
+                // Which of its rules might do it is not known.
+                (Some(place), _) if place.family == Family::Bridge => By::Bridge(place.table),
                 (Some(place), Outcome::Accept) => By::Allowed(place),
                 (Some(rule), outcome) => By::Refused { rule, outcome },
                 (None, _) => By::Unfiltered,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::lab::{Lab, Pair, RTR};
-use crate::support::{Netns, Program, require_root};
+use crate::support::{Netns, Program, eventually, require_root};
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 76, 0, 2));
 
@@ -169,9 +169,57 @@ fn packets_of_a_bridge_depend_on_its_tables_and_others_do_not() {
     assert_eq!((&through["verdict"], &through["certain"]), (&"drop".into(), &false.into()));
     assert!(through["depends_on"].to_string().contains("table bridge n"), "{through}");
     assert_eq!(told(&lab.rtr, "tcp 10.77.0.1 10.77.0.254:22 --in near"), ("accept".into(), true));
+    let words = "firewall simulate tcp 10.77.0.1 10.78.0.2:80 --in near";
+    let worst = Program::line(words).inside(&lab.rtr).run().stdout;
+    assert!(worst.contains("at worst: drop by table bridge n, which is not evaluated"), "{worst}");
     let shown = Program::line("firewall show").inside(&lab.rtr).run().expect_code(0).stdout;
     let (ip, frames) = shown.split_once("frames of bridges").expect("a section of its own");
     assert!(ip.contains("inet f i") && frames.contains("bridge n o"), "{shown}");
+}
+
+#[test]
+fn a_table_of_bridges_is_told_as_what_it_is_where_it_may_keep_somebody_out() {
+    require_root!();
+    let lab = Lab::new();
+    lab.rtr.ip("link add br0 type bridge");
+    lab.rtr.ip("link set near master br0");
+    lab.rtr.ip("link set br0 up");
+    lab.rtr.ip("address del 10.77.0.254/24 dev near");
+    lab.rtr.ip("address add 10.77.0.254/24 dev br0");
+    let _services = lab.rtr.listen_on([80, 81, 82]);
+    let reach = |port: u16| {
+        let words = format!("reach {port}/tcp --from 10.77.0.1 --json");
+        let told = Program::line(&words).inside(&lab.rtr).run().json();
+        let group = &told["ports"][0]["reach"][0]["groups"][0];
+        (told["answer"].clone(), group["by"].clone(), group["depends_on"].to_string())
+    };
+    lab.rtr.rules(
+        "table bridge quiet {
+            chain i { type filter hook input priority 0; counter; }
+        }",
+    );
+    eventually("the link is up", || connects(&lab.src, RTR, 80));
+    assert_eq!(reach(80).0, "yes", "it can end nothing");
+    lab.rtr.rules(
+        "table bridge n {
+            chain i { type filter hook input priority 0; policy accept; tcp dport 80 drop; }
+        }
+        table inet f {
+            chain i { type filter hook input priority 0; policy accept; tcp dport 81 drop; }
+        }",
+    );
+    for (port, comes) in [(80, false), (81, false), (82, true)] {
+        assert_eq!(connects(&lab.src, RTR, port), comes, "{port}");
+    }
+    for port in [80, 82] {
+        let (answer, by, why) = reach(port);
+        assert_eq!((&answer, &by), (&"depends".into(), &"bridge-table".into()), "{port}: {why}");
+        assert!(why.contains("table bridge n, not evaluated, lets it pass"), "{why}");
+    }
+    let (answer, by, _) = reach(81);
+    assert_eq!((answer, by), ("no".into(), "rule-refuses".into()));
+    let text = Program::line("reach 80 --from 10.77.0.1").inside(&lab.rtr).run().stdout;
+    assert!(text.contains("table bridge n, which is not evaluated, may end it"), "{text}");
 }
 
 #[test]

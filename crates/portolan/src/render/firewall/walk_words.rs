@@ -3,7 +3,9 @@
 use portolan_core::firewall::simulate::{
     Decision, Did, Instead, NoWay, Note, Outcome, Station, Step, Walk, Way,
 };
-use portolan_core::firewall::{ChainId, NatKind, RejectWith, RuleId, Ruleset, Target, TcpFlags};
+use portolan_core::firewall::{
+    ChainId, Family, NatKind, RejectWith, RuleId, Ruleset, Target, TcpFlags,
+};
 
 use crate::ops::firewall::packet::{FLAGS, STATES, Taken};
 use crate::render::sanitize::sanitize;
@@ -103,6 +105,9 @@ pub(super) fn rule_words(rule: RuleId, ruleset: &Ruleset) -> String {
     let Some(place) = ruleset.place(rule) else { return "a rule".to_owned() };
     let (table, chain) = (sanitize(&place.table), sanitize(&place.chain));
     let Some(index) = place.index else {
+        if place.family == Family::Bridge {
+            return format!("table bridge {table}, which is not evaluated");
+        }
         return format!("policy of {} {table} {chain}", place.family);
     };
     let priority = ruleset.chain(rule.chain).and_then(|chain| chain.base.as_ref());

@@ -11,6 +11,7 @@ pub(super) const fn by_word(by: &By) -> &'static str {
         By::Allowed(_) => "rule-accepts",
         By::Unfiltered => "no-rule",
         By::Refused { .. } => "rule-refuses",
+        By::Bridge(_) => "bridge-table",
         By::AnswerRefused(_) => "rule-refuses-answer",
         By::NoListener(bound) if bound.is_empty() => "no-listener",
         By::NoListener(_) => "bound-elsewhere",

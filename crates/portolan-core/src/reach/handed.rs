@@ -8,8 +8,8 @@
 use std::net::IpAddr;
 
 use crate::firewall::{
-    ChainId, Expression, Family, Field, Match, NatKind, Rule, RuleId, Ruleset, SetRef, Span,
-    Statement, Table, Target, Test, Value, Verdict, address_of, bits,
+    ChainId, Element, ElementValue, Expression, Family, Field, Match, NatKind, Rule, RuleId,
+    Ruleset, SetRef, Span, Statement, Table, Target, Test, Value, Verdict, address_of, bits,
 };
 use crate::net::{Port, Transport};
 use crate::socket::{Held, SocketTable};
@@ -24,6 +24,15 @@ pub(super) struct Handing {
     /// The address the socket is looked up by, where the rule says one.
     pub(super) address: Option<IpAddr>,
     pub(super) port: Port,
+    /// Where the port comes out of a map: the first and the last port of packets that this one is for.
+    pub(super) only_to: Option<(u16, u16)>,
+}
+
+impl Handing {
+    /// Whether a packet to this port is handed this way.
+    pub(super) fn is_for(&self, port: u16) -> bool {
+        self.only_to.is_none_or(|(low, high)| (low..=high).contains(&port))
+    }
 }
 
 /// Answers the question in every rule of this kind, and gives those with a socket that waits.
@@ -34,56 +43,104 @@ pub(super) fn settle(ruleset: &mut Ruleset, sockets: &SocketTable) -> Vec<Handin
         for (chain, of_chain) in of_table.chains.iter().enumerate() {
             for (number, rule) in of_chain.rules.iter().enumerate() {
                 let id = RuleId { chain: ChainId { table, chain }, rule: Some(number) };
-                settled.extend(settled_rule(of_table, rule, id, sockets));
+                let rule = settled_rule(of_table, rule, id, sockets);
+                settled.extend(rule.map(|settled| (id, settled)));
             }
         }
-        for (handing, statements, waits) in settled {
-            let RuleId { chain, rule } = handing.rule;
+        for (RuleId { chain, rule }, settled) in settled {
             let of_chain = of_table.chains.get_mut(chain.chain);
             let place = of_chain.zip(rule).and_then(|(c, number)| c.rules.get_mut(number));
             if let Some(rule) = place {
-                rule.statements = statements;
-                found.extend(waits.then_some(handing));
+                rule.statements = settled.statements;
+                found.extend(settled.handings);
             }
         }
     }
     found
 }
 
+/// What a rule becomes.
+struct Settled {
+    statements: Vec<Statement>,
+    /// To which sockets it hands packets; none where no socket waits.
+    handings: Vec<Handing>,
+}
+
 /// What a rule becomes; `None` where it hands nothing, or the answer is not the same for all its packets.
-fn settled_rule(
-    table: &Table,
-    rule: &Rule,
-    id: RuleId,
-    sockets: &SocketTable,
-) -> Option<(Handing, Vec<Statement>, bool)> {
+fn settled_rule(table: &Table, rule: &Rule, id: RuleId, sockets: &SocketTable) -> Option<Settled> {
     let is_v6 = is_of_v6(table, rule);
-    let mut statements = rule.statements.iter().enumerate();
-    let (at, wish) = statements.find_map(|(at, s)| Some((at, wish(s, is_v6)?)))?;
-    let handing = Handing { rule: id, address: wish.address, port: wish.port };
-    let mut waits = transports(table, rule).into_iter().map(|t| is_waiting(sockets, &handing, t));
-    let first = waits.next()?;
-    if waits.any(|waits| waits != first) {
+    let mut all = rule.statements.iter().enumerate();
+    let (at, wish) = all.find_map(|(at, s)| Some((at, wish(table, s, is_v6)?)))?;
+    let handing = |(port, only_to)| Handing { rule: id, address: wish.address, port, only_to };
+    let all: Vec<Handing> = wish.to.ports().into_iter().map(handing).collect();
+    let waits = |t: Transport| -> Vec<bool> {
+        all.iter().map(|handing| is_waiting(sockets, handing, t)).collect()
+    };
+    let mut of_transports = transports(table, rule).into_iter().map(waits);
+    let waits = of_transports.next()?;
+    if of_transports.any(|other| other != waits) {
         return None;
     }
+    let waiting = || waits.iter().enumerate().filter(|(_, waits)| **waits).map(|(place, _)| place);
+    let becomes = match wish.to {
+        To::Port(_) if waits.contains(&true) => wish.if_there,
+        To::Port(_) => vec![wish.if_not],
+        // What is in none ends the rule, as does what leads to no socket (nft_tproxy_eval).
+        To::Map { key, members } => {
+            let member = |place: usize| {
+                let key = members.get(place)?.0.clone();
+                Some(Element { key, value: ElementValue::None, expires: None, comment: None })
+            };
+            let set = SetRef::Inline(waiting().filter_map(member).collect());
+            vec![Statement::Match(Match { left: key, test: Test::In(set) })]
+        }
+    };
     let mut statements = rule.statements.clone();
-    let becomes = if first { wish.if_there } else { vec![wish.if_not] };
     statements.splice(at..=at, becomes);
-    Some((handing, statements, first))
+    let handings = waiting().filter_map(|place| all.get(place).copied()).collect();
+    Some(Settled { statements, handings })
 }
 
 /// What a statement of this kind wants, and what it does.
 struct Wish {
     address: Option<IpAddr>,
-    port: Port,
+    to: To,
     if_there: Vec<Statement>,
     if_not: Statement,
 }
 
-fn wish(statement: &Statement, is_v6: bool) -> Option<Wish> {
+/// The port of the socket.
+enum To {
+    Port(Port),
+    /// By a map: what is looked up, and which port is found for it.
+    Map {
+        key: Expression,
+        members: Vec<(Vec<Span>, Port)>,
+    },
+}
+
+impl To {
+    /// The ports, each with the ports of packets that it is for, where a map tells them apart.
+    fn ports(&self) -> Vec<(Port, Option<(u16, u16)>)> {
+        match self {
+            Self::Port(port) => vec![(*port, None)],
+            Self::Map { key, members } => {
+                let part = hints::part_of_port(key);
+                let for_these = |spans: &[Span]| match spans.get(part?)? {
+                    &Span::Numbers { low, high } => {
+                        Some((u16::try_from(low).ok()?, u16::try_from(high).ok()?))
+                    }
+                    Span::Names { .. } => None,
+                };
+                members.iter().map(|(spans, port)| (*port, for_these(spans))).collect()
+            }
+        }
+    }
+}
+
+fn wish(table: &Table, statement: &Statement, is_v6: bool) -> Option<Wish> {
     match statement {
         Statement::Nat(nat) if nat.kind == NatKind::Tproxy => {
-            let port = constant(nat.port.as_ref()?)?;
             let address = match &nat.address {
                 Some(address) => Some(address_of(constant(address)?, is_v6)),
                 None => None,
@@ -92,7 +149,7 @@ fn wish(statement: &Statement, is_v6: bool) -> Option<Wish> {
                 Match { left: Expression::Field(Field::Protocol), test: Test::In(nothing()) };
             Some(Wish {
                 address,
-                port: Port(u16::try_from(port).ok()?),
+                to: to(table, nat.port.as_ref()?)?,
                 if_there: Vec::new(),
                 if_not: Statement::Match(never),
             })
@@ -100,6 +157,39 @@ fn wish(statement: &Statement, is_v6: bool) -> Option<Wish> {
         Statement::Opaque { text, .. } => of_iptables(text),
         _ => None,
     }
+}
+
+/// The port that a rule names, or the map that it comes out of; `None` where the map was not read.
+fn to(table: &Table, port: &Expression) -> Option<To> {
+    let port_of = |number: u128| u16::try_from(number).ok().map(Port);
+    let Expression::Lookup { key, map } = port else {
+        return Some(To::Port(port_of(constant(port)?)?));
+    };
+    let is_read =
+        |name| table.set(name).is_some_and(|s| s.elements.is_some() && !s.flags.is_dynamic);
+    if matches!(map, SetRef::Named(name) if !is_read(name)) {
+        return None;
+    }
+    let member = |element: &Element| match &element.value {
+        ElementValue::Data(spans) => match spans[..] {
+            [Span::Numbers { low, high }] if low == high => {
+                Some((element.key.clone(), port_of(low)?))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let members = hints::elements(table, map).iter().map(member).collect::<Option<_>>()?;
+    Some(To::Map { key: (**key).clone(), members })
+}
+
+/// Whether a rule hands packets over, and whether a socket waits for them was not settled.
+pub(super) fn is_unsettled(table: &Table, rule: &Rule) -> bool {
+    let is_tproxy = |s: &Statement| match s {
+        Statement::Nat(nat) => nat.kind == NatKind::Tproxy,
+        _ => wish(table, s, false).is_some(),
+    };
+    rule.statements.iter().any(is_tproxy)
 }
 
 /// `TPROXY --on-port 8443 --on-ip 127.0.0.1 --tproxy-mark 0x1/0x1`: sets bits of the mark and accepts.
@@ -125,7 +215,8 @@ fn of_iptables(text: &str) -> Option<Wish> {
     });
     let accept = Statement::Verdict(Verdict::Accept);
     let if_there = set.into_iter().chain([accept]).collect();
-    Some(Wish { address, port: Port(port?), if_there, if_not: Statement::Verdict(Verdict::Drop) })
+    let to = To::Port(Port(port?));
+    Some(Wish { address, to, if_there, if_not: Statement::Verdict(Verdict::Drop) })
 }
 
 fn mark_of(text: &str) -> Option<(u32, u32)> {

@@ -240,12 +240,7 @@ fn port_spans(table: &Table, statement: &Statement) -> Vec<(u128, u128)> {
         },
         _ => return Vec::new(),
     };
-    let is_port = |e: &Expression| matches!(e, Expression::Field(Field::DestinationPort));
-    let part = match key {
-        Expression::Concat(parts) => parts.iter().position(is_port),
-        one => is_port(one).then_some(0),
-    };
-    let Some(part) = part else { return Vec::new() };
+    let Some(part) = part_of_port(key) else { return Vec::new() };
     let spans = elements(table, set).iter().filter_map(|element| match element.key.get(part) {
         Some(Span::Numbers { low, high }) => Some((*low, *high)),
         _ => None,
@@ -292,6 +287,15 @@ pub(super) fn ports_after(ruleset: &Ruleset) -> Option<Vec<u16>> {
 /// Whether an address is given as such: one out of a map may come with a port.
 const fn has_only_constants(address: Option<&Expression>) -> bool {
     matches!(address, None | Some(Expression::Constant(_) | Expression::OneOf(_)))
+}
+
+/// Which part of a key is the destination port.
+pub(super) fn part_of_port(key: &Expression) -> Option<usize> {
+    let is_port = |e: &Expression| matches!(e, Expression::Field(Field::DestinationPort));
+    match key {
+        Expression::Concat(parts) => parts.iter().position(is_port),
+        one => is_port(one).then_some(0),
+    }
 }
 
 /// Whether a packet with one of these protocols to one of these ports can get past the matches of a rule

@@ -7,7 +7,7 @@ use crate::firewall::simulate::{
     Because, Decision, NoWay, Open, Outcome, Prepared, Presumed, Station, Step, Walk, Way,
 };
 use crate::firewall::{
-    Addresses, Direction, Family, Hook, Packet, RulePlace, Ruleset, TcpFlags, Tuple, bits,
+    Addresses, Direction, Family, Hook, Packet, RuleId, RulePlace, Ruleset, TcpFlags, Tuple, bits,
     protocol_of,
 };
 use crate::net::{Endpoint, Port, Transport};
@@ -302,6 +302,14 @@ impl<'a> Travel<'a> {
         if !is_taken && !self.is_straight() && self.is_nobody_at(packet) {
             // What ends before it is translated might have been sent on to somebody.
             let is_early = walk.outcome != Outcome::Accept && walk.hook == Some(Hook::Prerouting);
+            if let Some(place) = self.may_be_handed(&walk) {
+                group.answer = Answer::Depends;
+                group
+                    .depends_on
+                    .push(format!("whether a socket waits for what {place} hands over"));
+                group.by = By::Allowed(place);
+                return Ok(Fate { group, answers });
+            }
             if !is_early {
                 group.by = By::NoListener(self.bound(self.port));
                 return Ok(Fate { group, answers });
@@ -356,7 +364,10 @@ impl<'a> Travel<'a> {
     ) -> Option<(Translated, Option<usize>)> {
         let rules = self.asking.scene.rules?;
         let handing = walk.steps.iter().rev().find_map(|step| match step {
-            Step::Matched { rule, .. } => rules.handings.iter().find(|h| h.rule == *rule),
+            Step::Matched { rule, .. } => {
+                let mut all = rules.handings.iter();
+                all.find(|h| h.rule == *rule && h.is_for(packet.destination_port))
+            }
             _ => None,
         })?;
         let anywhere: IpAddr = match packet.destination {
@@ -367,6 +378,20 @@ impl<'a> Travel<'a> {
         let table = self.asking.scene.sockets;
         let socket = table.and_then(|table| handed::taker(table, handing, self.transport));
         Some((Translated { rule: rules.ruleset.place(handing.rule), to }, socket))
+    }
+
+    /// A rule on the way that may have handed the packet to a socket; whether one waits was not settled.
+    fn may_be_handed(&self, walk: &Walk) -> Option<RulePlace> {
+        let ruleset = self.ruleset()?;
+        let mut matched = walk.steps.iter().filter_map(|step| match step {
+            Step::Matched { rule, .. } => Some(*rule),
+            _ => None,
+        });
+        let is_open = |id: &RuleId| {
+            let table = ruleset.tables.get(id.chain.table);
+            table.zip(ruleset.rule(*id)).is_some_and(|(t, rule)| handed::is_unsettled(t, rule))
+        };
+        ruleset.place(matched.find(is_open)?)
     }
 
     fn place(&self, walk: &Walk) -> Option<RulePlace> {
@@ -568,7 +593,7 @@ impl<'a> Travel<'a> {
 }
 
 /// What the rules did with the destination last, and where it is then.
-pub(super) fn translated(walk: &Walk) -> Option<(Option<crate::firewall::RuleId>, Endpoint)> {
+pub(super) fn translated(walk: &Walk) -> Option<(Option<RuleId>, Endpoint)> {
     walk.steps.iter().rev().find_map(|step| match step {
         Step::Translated { by, before, after, .. } if is_moved(before, after) => {
             Some((*by, Endpoint::new(after.destination, Port(after.destination_port))))

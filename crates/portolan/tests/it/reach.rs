@@ -10,10 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::support::lab::{Lab, RTR, RTR6, SRC};
+use crate::support::lab::{DST, Lab, RTR, RTR6, SRC};
 use crate::support::repository::root;
-use crate::support::{Netns, Program, Server, eventually, require_root, skip};
+use crate::support::{Netns, Program, Ran, Server, eventually, require_root, skip};
 
 /// A stranger's address of IPv6.
 const SRC6: &str = "fd77::1";
@@ -404,6 +405,40 @@ fn what_is_handed_to_a_transparent_socket_is_taken_by_it() {
 }
 
 #[test]
+fn the_port_of_a_transparent_socket_may_come_out_of_a_map() {
+    require_root!();
+    let lab = Lab::new();
+    let _servers = lab.rtr.python(&format!(
+        "listener('0.0.0.0:8440', 8, {TRANSPARENT})\nlistener('10.77.0.254:8441', 8, {TRANSPARENT})\n\
+         listener('0.0.0.0:8442')"
+    ));
+    lab.rtr.ip("rule add fwmark 1 lookup 100");
+    lab.rtr.ip("route add local 0.0.0.0/0 dev lo table 100");
+    let stranger = (&lab.src, "10.77.0.1");
+    for to in [
+        "tcp dport map { 441 : 8440, 442 : 8441, 443 : 8442, 444 : 8443 }",
+        "tcp dport map @ports",
+        "ip saddr . tcp dport map { 10.77.0.1 . 441 : 8440, 10.77.0.1 . 442 : 8441, 10.77.0.1 . 443 : 8442 }",
+    ] {
+        lab.rtr.output("nft flush ruleset");
+        lab.rtr.rules(&format!(
+            "table ip m {{
+              map ports {{ type inet_service : inet_service
+               elements = {{ 441 : 8440, 442 : 8441, 443 : 8442, 444 : 8443 }}
+ }}
+              chain pre {{ type filter hook prerouting priority -150
+               meta l4proto tcp tproxy to :{to} meta mark set 1 accept
+ }}\n}}"
+        ));
+        let ports =
+            [(441, true), (442, true), (443, false), (444, false), (445, false), (8442, true)];
+        agrees(&lab.rtr, stranger, RTR, &ports);
+        let group = asked(&lab.rtr, "442/tcp --from 10.77.0.1")["ports"][0]["reach"][0].clone();
+        assert_eq!(group["groups"][0]["handed"]["to"], "0.0.0.0:8441", "{to}: {group:#}");
+    }
+}
+
+#[test]
 fn what_tproxy_of_iptables_hands_over_is_taken_by_a_transparent_socket() {
     require_root!();
     let (lab, _inside) = lab();
@@ -745,16 +780,41 @@ ports = ["22/tcp"]
 from = ["office"]
 "#;
 
+/// The host of the lab with an inventory.
+struct Declared {
+    lab: Lab,
+    folder: TempDir,
+    _servers: [Server; 2],
+}
+
+impl Declared {
+    fn new(inventory: &str, servers: &str) -> Self {
+        let (lab, inside) = lab();
+        let servers = lab.rtr.python(servers);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("portolan.toml"), inventory).expect("the folder is ours");
+        Self { lab, folder, _servers: [inside, servers] }
+    }
+
+    /// The same, with 8080 and 8081 published past ufw.
+    fn beside_ufw_and_docker(inventory: &str, servers: &str) -> Self {
+        let declared = Self::new(inventory, servers);
+        iptables(&declared.lab.rtr, UFW_AND_DOCKER);
+        declared
+    }
+
+    fn ask(&self, words: &str) -> Ran {
+        let line = format!("{words} --host here");
+        Program::line(&line).inside(&self.lab.rtr).folder(self.folder.path()).run()
+    }
+}
+
 #[test]
 fn the_audit_holds_the_rules_against_the_inventory() {
     require_root!();
-    let (lab, _inside) = lab();
-    let _server = lab.rtr.python("listener('0.0.0.0:22')\nlistener('0.0.0.0:9000')");
-    iptables(&lab.rtr, UFW_AND_DOCKER);
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("portolan.toml"), INVENTORY).expect("the folder is ours");
-    let audit = Program::line("audit --json --host here").inside(&lab.rtr).folder(folder.path());
-    let report = audit.run().expect_code(1).json();
+    let servers = "listener('0.0.0.0:22')\nlistener('0.0.0.0:9000')";
+    let declared = Declared::beside_ufw_and_docker(INVENTORY, servers);
+    let report = declared.ask("audit --json").expect_code(1).json();
     let findings = report["findings"].as_array().expect("findings");
     let of = |rule: &str| -> Vec<&str> {
         let of_rule = findings.iter().filter(|f| f["rule"] == rule);
@@ -789,15 +849,11 @@ ports = ["8081/tcp"]
 #[test]
 fn audit_and_chart_tell_of_neighbours_who_get_behind_a_port_and_know_management() {
     require_root!();
-    let (lab, _inside) = lab();
-    let _server = lab.rtr.python("listener('0.0.0.0:22')\nlistener('127.0.0.1:8081')");
-    iptables(&lab.rtr, UFW_AND_DOCKER);
-    lab.rtr.output("iptables-nft -t nat -D DOCKER 2");
-    assert!(connects(&lab.src, "10.78.0.2".parse().expect("an address"), 80));
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("portolan.toml"), MANAGED).expect("the folder is ours");
-    let ask = |words: &str| Program::line(words).inside(&lab.rtr).folder(folder.path()).run();
-    let report = ask("audit --json --host here").expect_code(1).json();
+    let servers = "listener('0.0.0.0:22')\nlistener('127.0.0.1:8081')";
+    let declared = Declared::beside_ufw_and_docker(MANAGED, servers);
+    declared.lab.rtr.output("iptables-nft -t nat -D DOCKER 2");
+    assert!(connects(&declared.lab.src, DST, 80));
+    let report = declared.ask("audit --json").expect_code(1).json();
     let findings = report["findings"].as_array().expect("findings");
     let told: Vec<(&str, &str)> = findings
         .iter()
@@ -810,7 +866,7 @@ fn audit_and_chart_tell_of_neighbours_who_get_behind_a_port_and_know_management(
     let of = |rule: &str| findings.iter().find(|f| f["rule"] == rule).expect("it is there");
     assert!(of("P108")["message"].to_string().contains("10.78.0.2:80"), "{report:#}");
 
-    let chart = ask("status --json --host here").expect_code(0).json();
+    let chart = declared.ask("status --json").expect_code(0).json();
     let row = |port: u16| {
         let ports = chart["ports"].as_array().expect("ports");
         ports.iter().find(|row| row["port"] == port).expect("it is open").clone()
@@ -821,9 +877,64 @@ fn audit_and_chart_tell_of_neighbours_who_get_behind_a_port_and_know_management(
     assert_eq!((&behind["source"], &behind["answer"]), (&"office".into(), &"yes".into()));
     let by = behind["by"].as_str().unwrap_or_default();
     assert!(by.starts_with("straight to 10.78.0.2:80"), "{reach:#}");
-    let text = ask("status --host here").expect_code(0).stdout;
+    let text = declared.ask("status").expect_code(0).stdout;
     assert!(text.contains("what stands behind 8081/tcp"), "{text}");
     assert!(text.contains("[manage"), "{text}");
+}
+
+/// 4567 is for whoever comes by far; 8081 is for this machine, and leads to a container.
+const BY_INTERFACE: &str = r#"portolan = 1
+[networks]
+inside = { interface = "far" }
+[hosts.here]
+address = ["10.77.0.254"]
+[services.app]
+on = ["here"]
+ports = ["4567/tcp"]
+from = ["inside"]
+[services.near]
+on = ["here"]
+ports = ["8081/tcp"]
+[[never]]
+ports = ["4568/tcp"]
+from = ["inside"]
+"#;
+
+#[test]
+fn what_the_audit_says_of_interfaces_is_what_packets_do() {
+    require_root!();
+    let servers = "listener('0.0.0.0:4567')\nlistener('0.0.0.0:4568')\nlistener('127.0.0.1:8081')";
+    let declared = Declared::new(BY_INTERFACE, servers);
+    let lab = &declared.lab;
+    let comes = |from: &Netns, port: u16| [RTR, FAR].into_iter().any(|to| connects(from, to, port));
+    for rules in [
+        "",
+        "iifname far tcp dport 4567 accept\n tcp dport 4567-4568 drop",
+        "iifname near tcp dport 4567 accept\n tcp dport 4567 drop\n iifname far tcp dport 4568 drop",
+        "tcp dport 4567 drop",
+        "ip saddr 10.78.0.2 tcp dport 4567 reject",
+        "ip daddr 10.77.0.254 drop",
+    ] {
+        for forward in ["", "ip daddr 10.78.0.2 iifname near drop"] {
+            lab.rtr.output("nft flush ruleset");
+            lab.rtr.rules(
+                "table ip r {\n chain pre { type nat hook prerouting priority -100
+                 ip daddr 127.0.0.1 tcp dport 8081 dnat to 10.78.0.2:80\n }\n}",
+            );
+            lab.rtr.filter_input(rules);
+            lab.rtr.filter_forward(forward);
+            let report = declared.ask("audit --json").json();
+            let findings = report["findings"].as_array().expect("findings");
+            let says = |rule: &str, subject: &str| {
+                findings.iter().any(|f| f["rule"] == rule && f["subject"] == subject)
+            };
+            let case = format!("{rules:?} {forward:?}: {findings:#?}");
+            assert_eq!(says("P115", "4567/tcp"), comes(&lab.src, 4567), "by near: {case}");
+            assert_eq!(says("P114", "4567/tcp"), !comes(&lab.dst, 4567), "by far: {case}");
+            assert_eq!(says("P122", "4568/tcp"), comes(&lab.dst, 4568), "never: {case}");
+            assert_eq!(says("P108", "8081/tcp"), connects(&lab.src, DST, 80), "behind: {case}");
+        }
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ const SRC6: &str = "fd77::1";
 
 fn lab() -> (Lab, Server) {
     let lab = Lab::new();
-    let inside = lab.dst.python("listener('0.0.0.0:80')\nlistener('[::]:81')");
+    let inside = lab.dst.python("listener('0.0.0.0:80', 64)\nlistener('[::]:81')");
     (lab, inside)
 }
 
@@ -903,37 +903,40 @@ from = ["inside"]
 #[test]
 fn what_the_audit_says_of_interfaces_is_what_packets_do() {
     require_root!();
-    let servers = "listener('0.0.0.0:4567')\nlistener('0.0.0.0:4568')\nlistener('127.0.0.1:8081')";
+    let servers = "listener('0.0.0.0:4567', 64)\nlistener('0.0.0.0:4568', 64)\n\
+         listener('127.0.0.1:8081')";
     let declared = Declared::new(BY_INTERFACE, servers);
     let lab = &declared.lab;
     let comes = |from: &Netns, port: u16| [RTR, FAR].into_iter().any(|to| connects(from, to, port));
-    for rules in [
-        "",
-        "iifname far tcp dport 4567 accept\n tcp dport 4567-4568 drop",
-        "iifname near tcp dport 4567 accept\n tcp dport 4567 drop\n iifname far tcp dport 4568 drop",
-        "tcp dport 4567 drop",
-        "ip saddr 10.78.0.2 tcp dport 4567 reject",
-        "ip daddr 10.77.0.254 drop",
+    let closed = "ip daddr 10.78.0.2 iifname near drop";
+    for (rules, forward) in [
+        ("", ""),
+        ("iifname far tcp dport 4567 accept\n tcp dport 4567-4568 drop", closed),
+        (
+            "iifname near tcp dport 4567 accept\n tcp dport 4567 drop\n iifname far tcp dport 4568 drop",
+            "",
+        ),
+        ("tcp dport 4567 drop", closed),
+        ("ip saddr 10.78.0.0/24 tcp dport 4567 reject", ""),
+        ("ip daddr 10.77.0.254 drop", closed),
     ] {
-        for forward in ["", "ip daddr 10.78.0.2 iifname near drop"] {
-            lab.rtr.output("nft flush ruleset");
-            lab.rtr.rules(
-                "table ip r {\n chain pre { type nat hook prerouting priority -100
-                 ip daddr 127.0.0.1 tcp dport 8081 dnat to 10.78.0.2:80\n }\n}",
-            );
-            lab.rtr.filter_input(rules);
-            lab.rtr.filter_forward(forward);
-            let report = declared.ask("audit --json").json();
-            let findings = report["findings"].as_array().expect("findings");
-            let says = |rule: &str, subject: &str| {
-                findings.iter().any(|f| f["rule"] == rule && f["subject"] == subject)
-            };
-            let case = format!("{rules:?} {forward:?}: {findings:#?}");
-            assert_eq!(says("P115", "4567/tcp"), comes(&lab.src, 4567), "by near: {case}");
-            assert_eq!(says("P114", "4567/tcp"), !comes(&lab.dst, 4567), "by far: {case}");
-            assert_eq!(says("P122", "4568/tcp"), comes(&lab.dst, 4568), "never: {case}");
-            assert_eq!(says("P108", "8081/tcp"), connects(&lab.src, DST, 80), "behind: {case}");
-        }
+        lab.rtr.output("nft flush ruleset");
+        lab.rtr.rules(
+            "table ip r {\n chain pre { type nat hook prerouting priority -100
+             ip daddr 127.0.0.1 tcp dport 8081 dnat to 10.78.0.2:80\n }\n}",
+        );
+        lab.rtr.filter_input(rules);
+        lab.rtr.filter_forward(forward);
+        let report = declared.ask("audit --json").json();
+        let findings = report["findings"].as_array().expect("findings");
+        let says = |rule: &str, subject: &str| {
+            findings.iter().any(|f| f["rule"] == rule && f["subject"] == subject)
+        };
+        let case = format!("{rules:?} {forward:?}: {findings:#?}");
+        assert_eq!(says("P115", "4567/tcp"), comes(&lab.src, 4567), "by near: {case}");
+        assert_eq!(says("P114", "4567/tcp"), !comes(&lab.dst, 4567), "by far: {case}");
+        assert_eq!(says("P122", "4568/tcp"), comes(&lab.dst, 4568), "never: {case}");
+        assert_eq!(says("P108", "8081/tcp"), connects(&lab.src, DST, 80), "behind: {case}");
     }
 }
 

@@ -203,4 +203,10 @@ pub mod bits {
     pub const PACKET_MULTICAST: u128 = 2;
     /// `meta pkttype other`.
     pub const PACKET_OTHER_HOST: u128 = 3;
+
+    /// `ip frag-off`: the packet is not to be fragmented (RFC 791 §3.1).
+    pub const DONT_FRAGMENT: u128 = 0x4000;
+    /// The question whether it says so, which nothing else of a packet tells.
+    pub const ASKS_DONT_FRAGMENT: &str =
+        "ip frag-off & 0x4000 != 0 (DF, which is its sender's affair)";
 }

@@ -270,54 +270,63 @@ impl<'a> Regions<'a> {
         let by = space.comes_by(&packet.interface_in)?;
         let to = space.to(&[Prefix::from(to)])?;
         let from = space.from(&[Prefix::from(from)])?;
-        let region = space.bdd.intersection([others, among, by, to, from])?;
-        let words = space.unusual(region)?;
+        let asked = space.bdd.intersection([among, by, to, from])?;
+        let region = space.bdd.and(others, asked)?;
+        let words = space.unusual(region, asked)?;
         let verb = if is_let_in { "refused" } else { "let in" };
         Ok(words.into_iter().map(|word| format!("{word}: other packets are {verb}")).collect())
     }
 
-    /// Whom answers like this one get to for certain, and whom perhaps.
+    /// Whom answers like this one get to for certain, and whom perhaps: whatever they have in their header
+    /// that no question says.
     pub(super) fn answered(
         &mut self,
         answer: &Packet,
         way: Way,
     ) -> Result<(Addresses, Addresses), AnalyseError> {
-        let like = to_anybody(answer);
+        let (like, alike) = to_anybody(answer);
         let known = self.answers.iter().find(|known| known.way == way && known.like == like);
         if let Some(known) = known {
             return Ok((known.certain.clone(), known.possible.clone()));
         }
         let space = &mut self.space;
-        let start = space.like(&like, Alike::ButDestination)?;
+        let start = space.like(&like, alike)?;
         let accepted = fates(space, self.with, way, start, Detail::Fates)?.accepted;
         let accepted = space.presumed(accepted)?;
         let (certain, possible) = space.certainly_and_possibly(accepted)?;
+        let refused = space.bdd.minus(start, certain)?;
         let all = Addresses::all();
-        let certain = space.receivers(certain)?.unwrap_or_default();
-        let possible = space.receivers(possible)?.unwrap_or(all);
+        let refused = space.receivers(refused, alike)?.unwrap_or_else(|| all.clone());
+        let certain = all.without(&refused);
+        let possible = space.receivers(possible, alike)?.unwrap_or(all);
         let pair = (certain.clone(), possible.clone());
         self.answers.push(Answered { like, way, certain, possible });
         Ok(pair)
     }
 
-    /// Holds the walk of an answer against what is known of all such answers.
+    /// Holds the walk of an answer against what is known of all such answers. Gives whether others than
+    /// this one end otherwise: those of another length, time to live or class of traffic.
     pub(super) fn check_answer(
         &mut self,
         answer: &Packet,
         way: Way,
         walk: &Walk,
-    ) -> Result<(), AnalyseError> {
+    ) -> Result<bool, AnalyseError> {
         let (certain, possible) = self.answered(answer, way)?;
+        let to = receiver(answer);
         let is_accepted = walk.outcome == Outcome::Accept;
         let is_wrong = match is_accepted {
-            true => !possible.contains(answer.destination),
-            false => certain.contains(answer.destination),
+            true => !possible.contains(to),
+            false => certain.contains(to),
         };
-        if !is_wrong || !walk.is_certain() {
-            return Ok(());
+        if !walk.is_certain() {
+            return Ok(false);
         }
-        let claimed = if is_accepted { "never accepted" } else { "accepted whatever is open" };
-        Err(disagreement(claimed, walk, answer))
+        if is_wrong {
+            let claimed = if is_accepted { "never accepted" } else { "accepted whatever is open" };
+            return Err(disagreement(claimed, walk, answer));
+        }
+        Ok(if is_accepted { !certain.contains(to) } else { possible.contains(to) })
     }
 }
 
@@ -384,17 +393,28 @@ fn is_translation(decision: &Decision) -> bool {
     decision.did == Did::Translated
 }
 
-/// The same packet to nobody in particular.
-fn to_anybody(answer: &Packet) -> Packet {
+/// The same packet to nobody in particular, and what such packets differ in. Where rules have translated the
+/// sender, the answer goes to the new address, and to whom is told when that is undone.
+fn to_anybody(answer: &Packet) -> (Packet, Alike) {
     let nobody: IpAddr = match answer.destination {
         IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
-    let mut like = Packet { destination: nobody, ..answer.clone() };
+    let is_translated = receiver(answer) != answer.destination;
+    let mut like = answer.clone();
     if let Some(original) = &mut like.original {
         original.source = nobody;
     }
-    like
+    if is_translated {
+        return (like, Alike::ButBecoming);
+    }
+    like.destination = nobody;
+    (like, Alike::ButDestination)
+}
+
+/// Who gets an answer in the end.
+fn receiver(answer: &Packet) -> IpAddr {
+    answer.original.map_or(answer.destination, |original| original.source)
 }
 
 fn disagreement(claimed: &str, walk: &Walk, packet: &Packet) -> AnalyseError {

@@ -14,6 +14,7 @@ use crate::socket::{Address, Family as Ip, Held, Socket, SocketTable, SocketTran
 use crate::wire::route_table::{MAIN, RoutingRule, RuleAction};
 
 mod exact;
+mod header;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -532,12 +532,21 @@ impl<'a> Travel<'a> {
             group.is_exact &= self.is_one_to_rules(&group.senders);
         }
         let is_known = exact.is_some();
-        if let Some((regions, _)) = exact {
-            regions.check_answer(&answer, way, &back)?;
+        let mut hangs_on = questions(&back);
+        if let Some((regions, _)) = exact
+            && regions.check_answer(&answer, way, &back)?
+        {
+            hangs_on.push(ANSWER_HEADER.to_owned());
         }
-        let is_ended = back.outcome != Outcome::Accept && back.is_certain();
-        if let Some(place) = self.place(&back).filter(|_| is_ended) {
-            (group.answer, group.by) = (Answer::No, By::AnswerRefused(place));
+        let is_ended = back.outcome != Outcome::Accept;
+        match self.place(&back).filter(|_| is_ended) {
+            _ if !hangs_on.is_empty() => {
+                group.answer = Answer::Depends;
+                let of_answer = |question: String| format!("of its answer: {question}");
+                group.depends_on.extend(hangs_on.into_iter().map(of_answer));
+            }
+            Some(place) => (group.answer, group.by) = (Answer::No, By::AnswerRefused(place)),
+            None => {}
         }
         Ok(is_known.then_some((answer, way)))
     }
@@ -655,6 +664,8 @@ pub(super) fn join(groups: &mut Vec<Group>, group: Group) {
     }
 }
 
+/// What no question says of an answer.
+const ANSWER_HEADER: &str = "the length, the time to live or the traffic class";
 /// Some port of those that clients send from.
 pub(super) const SENDER_PORT: u16 = 50_123;
 /// The addresses of links, fe80::/10.

@@ -626,9 +626,14 @@ impl Space {
         Ok(Number { bits, known: Region::ALL, is_name: false })
     }
 
-    /// `ip frag-off`: how far a later fragment lies does not matter, so it is 1.
+    /// `ip frag-off`: how far a later fragment lies does not matter, so it is 1. Whether a packet is not to be
+    /// fragmented (DF, RFC 791 §3.1), stands in the same bytes, and is its sender's affair: a question.
     fn fragment_offset(&mut self, at: Place<'_>) -> Result<Number, Undecided> {
         let mut number = Number::constant(0, 16);
+        let place = number.bits.len() - 1 - bits::DONT_FRAGMENT.trailing_zeros() as usize;
+        let text = bits::ASKS_DONT_FRAGMENT.to_owned();
+        let question = Question { text, rule: None, presumed: None, is_choice: false };
+        number.bits[place] = self.question(bits::ASKS_DONT_FRAGMENT.to_owned(), question)?;
         number.bits[15] = self.bits_now(self.layout.later_fragment, at.effect)?[0];
         Ok(number)
     }

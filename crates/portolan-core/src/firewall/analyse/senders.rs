@@ -40,11 +40,14 @@ impl Like {
 pub enum Alike {
     /// In the interface they come by, whom they go to, and who sends them.
     ButEnds,
-    /// In that, and in the source port, which is one that clients choose by themselves
-    /// (`net.ipv4.ip_local_port_range`, its default).
+    /// In that, and in what clients choose by themselves: the source port
+    /// (`net.ipv4.ip_local_port_range`, its default), and the [header](Space::any_header).
     ButEndsAndPort,
-    /// In whom they go to: answers to anybody.
+    /// In whom they go to, and in the header: answers to anybody.
     ButDestination,
+    /// In whom they go to once the translation of their connection is undone, and in the header: answers to
+    /// anybody whose address rules have translated.
+    ButBecoming,
 }
 
 impl Space {
@@ -143,14 +146,23 @@ impl Space {
         self.bdd.contains(at, |variable| self.layout.source.bit(source, variable) == Some(true))
     }
 
-    /// Whom packets of a region go to. `None` where that takes too many ranges to tell.
+    /// Whom packets of a region go to; `alike` says where that stands. `None` where that takes too many
+    /// ranges to tell.
     ///
     /// # Errors
     /// When the node budget is used up.
-    pub fn receivers(&mut self, region: Region) -> Result<Option<Addresses>, Undecided> {
-        let destination = self.layout.destination;
-        let reduced = self.projected(region, &[destination])?;
-        Ok(self.addresses_of(reduced, destination))
+    pub fn receivers(
+        &mut self,
+        region: Region,
+        alike: Alike,
+    ) -> Result<Option<Addresses>, Undecided> {
+        let layout = self.layout;
+        let receiver = match alike {
+            Alike::ButBecoming => layout.becomes.destination,
+            _ => layout.destination,
+        };
+        let reduced = self.projected(region, &[receiver])?;
+        Ok(self.addresses_of(reduced, receiver))
     }
 
     fn down(&self, mut at: Region, interface: &str, to: IpAddr) -> Region {
@@ -203,14 +215,20 @@ impl Space {
     /// When the node budget is used up.
     pub fn like(&mut self, packet: &Packet, alike: Alike) -> Result<Region, Undecided> {
         let layout = self.layout;
-        let mut free = vec![layout.destination, layout.becomes.destination];
-        if alike != Alike::ButDestination {
+        let mut free = vec![layout.becomes.destination];
+        if alike != Alike::ButBecoming {
+            free.push(layout.destination);
+        }
+        if matches!(alike, Alike::ButEnds | Alike::ButEndsAndPort) {
             free.extend([layout.interface_in, layout.source]);
             free.extend([layout.becomes.source, layout.becomes.source_port]);
             free.extend([layout.becomes.destination_port, layout.becomes.protocol]);
         }
         if alike == Alike::ButEndsAndPort {
             free.push(layout.source_port);
+        }
+        if alike != Alike::ButEnds {
+            free.extend([layout.ttl, layout.traffic_class, layout.length]);
         }
         if packet.interface_out.is_none() {
             free.push(layout.interface_out);
@@ -230,43 +248,71 @@ impl Space {
             let ports = self.bdd.range(layout.source_port, first, last)?;
             all = self.bdd.and(all, ports)?;
         }
+        if alike != Alike::ButEnds {
+            let header = self.any_header(packet.length)?;
+            all = self.bdd.and(all, header)?;
+        }
         Ok(all)
     }
 
-    /// The source ports of a region's packets, and other fields that it asks for beside: those that a
-    /// client could set otherwise than usual.
+    /// Packets with whatever a sender may write where no question says what: of any length but that of
+    /// less than the headers (`least`), of every class of traffic, and with hops enough to be passed on once.
+    fn any_header(&mut self, least: u16) -> Result<Region, Undecided> {
+        let layout = self.layout;
+        let length = self.bdd.range(layout.length, least.into(), u16::MAX.into())?;
+        let ttl = self.bdd.range(layout.ttl, LEAST_HOPS, u8::MAX.into())?;
+        self.bdd.and(length, ttl)
+    }
+
+    /// What tells a region's packets from others among these: the source ports they have, and other fields
+    /// that a client could set otherwise than usual.
     ///
     /// # Errors
     /// When the node budget is used up.
-    pub fn unusual(&mut self, region: Region) -> Result<Vec<String>, Undecided> {
+    pub fn unusual(&mut self, region: Region, among: Region) -> Result<Vec<String>, Undecided> {
         let layout = self.layout;
-        let reduced = self.projected(region, &[layout.source_port])?;
         let mut found = Vec::new();
-        let parts = self.bdd.split(reduced, layout.source_port, MOST_TOLD).unwrap_or_default();
-        let ranges = parts.iter().flat_map(|part| &part.values);
-        let told: Vec<String> = ranges
-            .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
-            .collect();
-        if !reduced.is_all() {
-            found.push(match told.is_empty() {
-                true => "the source port".to_owned(),
-                false => format!("the source port ({})", told.join(", ")),
+        if self.hangs_on(region, among, layout.source_port)? {
+            found.push(match &*self.told_ranges(region, layout.source_port)? {
+                "" => "the source port".to_owned(),
+                told => format!("the source port ({told})"),
             });
         }
-        let support = self.bdd.support(region);
         for (field, words) in [
             (layout.ttl, "the time to live"),
             (layout.traffic_class, "the traffic class"),
             (layout.length, "the length"),
         ] {
-            if support.range(field.variables()).next().is_some() {
+            if self.hangs_on(region, among, field)? {
                 found.push(words.to_owned());
             }
         }
         Ok(found)
     }
+
+    /// Whether some packets of `among` would be in a region, had they another value of this field.
+    fn hangs_on(&mut self, region: Region, among: Region, field: Bits) -> Result<bool, Undecided> {
+        let inside = self.bdd.and(region, among)?;
+        let cube = self.bdd.cube(field.variables())?;
+        let whatever = self.bdd.exists(inside, cube)?;
+        let wider = self.bdd.and(whatever, among)?;
+        Ok(wider != inside)
+    }
+
+    /// A field's values in a region, in words; empty where they are too many to tell.
+    fn told_ranges(&mut self, region: Region, field: Bits) -> Result<String, Undecided> {
+        let reduced = self.projected(region, &[field])?;
+        let parts = self.bdd.split(reduced, field, MOST_TOLD).unwrap_or_default();
+        let ranges = parts.iter().flat_map(|part| &part.values);
+        let told: Vec<String> = ranges
+            .map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") })
+            .collect();
+        Ok(told.join(", "))
+    }
 }
 
+/// What has one hop left is not passed on.
+const LEAST_HOPS: u128 = 2;
 /// So many ranges of addresses are told.
 const MOST_RANGES: usize = 1 << 20;
 /// So many ranges of ports are told in words.

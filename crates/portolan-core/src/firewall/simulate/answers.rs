@@ -72,6 +72,8 @@ pub enum About<'a> {
     Socket,
     /// A setting of the kernel.
     Setting,
+    /// A bit of the packet's header that it is not given with.
+    Header,
 }
 
 /// What was asked on one walk and how it was answered.

@@ -6,7 +6,7 @@ use super::index::Hit;
 use super::lookup::Asked;
 use super::path::{Link, Walker};
 use crate::firewall::{
-    Element, ElementValue, Expression, Field, Match, RuleId, SetRef, Span, Test, Value,
+    Element, ElementValue, Expression, Field, Match, RuleId, SetRef, Span, Test, Value, bits,
 };
 
 /// An interface that was not given is asked for by name in sets of at most so many.
@@ -24,10 +24,19 @@ impl<'r> Walker<'r> {
     /// What an expression gives.
     pub(super) fn see(&mut self, expression: &'r Expression, at: Place) -> Seen<'static> {
         match expression {
+            Expression::Field(Field::FragmentOffset) => self.fragment_offset(at),
             Expression::Field(field) => self.field(*field).owned(),
             Expression::Constant(Value::Number(n)) => Seen::Number(*n),
             Expression::Constant(Value::Name(name)) => Seen::Name(name.to_string().into()),
-            Expression::Bits { of, mask, flip } => bits_of(self.see(of, at), *mask, *flip),
+            Expression::Bits { of, mask, flip } => {
+                let is_whole = **of == Expression::Field(Field::FragmentOffset)
+                    && mask & bits::DONT_FRAGMENT == 0;
+                let seen = match is_whole {
+                    true => self.field(Field::FragmentOffset).owned(),
+                    false => self.see(of, at),
+                };
+                bits_of(seen, *mask, *flip)
+            }
             Expression::OneOf(span) => one_of(span),
             Expression::Unknown(text) => Seen::Open(text.to_string().into()),
             Expression::Concat(parts) => {
@@ -35,6 +44,17 @@ impl<'r> Walker<'r> {
                 if parts.contains(&Seen::Missing) { Seen::Missing } else { Seen::Parts(parts) }
             }
             Expression::Lookup { key, map } => self.see_in_map(key, map, at),
+        }
+    }
+
+    /// `ip frag-off`, with the bit that says whether the packet is not to be fragmented: that is asked for.
+    fn fragment_offset(&mut self, at: Place) -> Seen<'static> {
+        match self.field(Field::FragmentOffset).owned() {
+            Seen::Number(offset) => {
+                let is_set = self.ask(bits::ASKS_DONT_FRAGMENT, Some(at), About::Header, None);
+                Seen::Number(if is_set { offset | bits::DONT_FRAGMENT } else { offset })
+            }
+            other => other,
         }
     }
 
@@ -94,7 +114,7 @@ impl<'r> Walker<'r> {
                 }
                 let (hit, seen) = match &found.left {
                     // The most frequent look, without a copy.
-                    Expression::Field(field) => {
+                    Expression::Field(field) if *field != Field::FragmentOffset => {
                         let seen = self.field(*field);
                         if seen == Seen::Missing {
                             return false;

@@ -39,48 +39,114 @@ fn by_interface(reached: &Reached, groups: &[&Group]) -> Option<String> {
 
 fn senders(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) -> String {
     let name = &reached.source.name;
-    if reached.source.whence == Whence::Here {
+    let Whence::Outside { addresses: asked, .. } = &reached.source.whence else {
         return with_families(name, reached, groups);
-    }
+    };
     let own = union(groups.iter().copied());
     let all = union(reached.groups.iter().filter(|group| group.has_way()));
     let inner = groups.iter().all(|group| group.has_way());
-    if own == all || !inner {
+    // Those of whom no way leads here are not told among those who get in; refused they are all the same.
+    let is_no = groups.iter().all(|group| group.answer == Answer::No);
+    let is_all = own == all && (is_no || is_whole(&all, asked));
+    if is_all || !inner {
         return with_families(name, reached, groups);
     }
-    let families = [false, true].map(|is_v6| (own.family(is_v6), all.family(is_v6), is_v6));
     let mut parts = Vec::new();
-    for (own, all, is_v6) in families {
+    for is_v6 in [false, true] {
+        let [own, all, asked] = [&own, &all, asked].map(|addresses| addresses.family(is_v6));
         if own.is_empty() {
             continue;
         }
-        let part = part(name, &own, &all, is_v6, names);
+        let asked = if is_no && own == all { all.clone() } else { asked };
+        let part = part(name, &own, &all, &asked, is_v6, names);
         if !parts.contains(&part) {
             parts.push(part);
         }
     }
-    parts.join(", ")
+    let is_long = parts.iter().any(|part| part.contains(BUT));
+    parts.join(if is_long { "; " } else { ", " })
 }
 
+/// Whether those of whom a way leads here are all that were asked about; a family of which there are none
+/// but those on a link is not missed beside the other.
+fn is_whole(all: &Addresses, asked: &Addresses) -> bool {
+    let [v4, v6] = [false, true].map(|is_v6| (all.family(is_v6), asked.family(is_v6)));
+    let is_full = |(all, asked): &(Addresses, Addresses)| all == asked;
+    let is_beside = |(all, _): &(Addresses, Addresses)| all.without(&of_link()).is_empty();
+    is_full(&v4) && (is_full(&v6) || is_beside(&v6)) || is_full(&v6) && is_beside(&v4)
+}
+
+/// The addresses of links.
+fn of_link() -> Addresses {
+    let link = Prefix::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
+    link.map(|link| Addresses::of([link])).unwrap_or_default()
+}
+
+/// Some senders of a family: `all` are those of whom a way leads here, of those who were `asked` about.
 fn part(
     name: &str,
     own: &Addresses,
     all: &Addresses,
+    asked: &Addresses,
     is_v6: bool,
     names: &[(String, Addresses)],
 ) -> String {
     let family = family(is_v6, own);
-    if own == all {
+    let is_full = all == asked || all.without(&of_link()).is_empty();
+    if own == all && is_full {
         return format!("{name} ({family})");
     }
     if let Some((network, _)) = names.iter().find(|(_, inside)| inside.family(is_v6) == *own) {
         return network.clone();
     }
-    let (inside, outside) = (own.prefixes(is_v6), all.without(own).prefixes(is_v6));
-    if inside.len() <= outside.len() {
-        return listed(&inside);
+    let (inside, holes) = in_short(own, is_v6);
+    if own == all && inside.len() + holes.len() > SHOWN {
+        return format!("{name} with a way here ({family})");
     }
-    format!("{name} ({family}) but {}", listed(&outside))
+    let outside = all.without(own).prefixes(is_v6);
+    if !is_full || inside.len() + holes.len() <= outside.len() {
+        return match holes.is_empty() {
+            true => listed(&inside),
+            false => format!("{}{BUT}{}", listed(&inside), listed(&holes)),
+        };
+    }
+    format!("{name} ({family}){BUT}{}", listed(&outside))
+}
+
+/// Addresses as few networks, and what is missing in those.
+fn in_short(own: &Addresses, is_v6: bool) -> (Vec<Prefix>, Vec<Prefix>) {
+    let mut left = own.prefixes(is_v6);
+    let (mut networks, mut holes) = (Vec::new(), Vec::new());
+    if left.len() > MOST_COVERED {
+        return (left, holes);
+    }
+    while let Some(first) = left.first().copied() {
+        let larger = (1..first.length()).rev();
+        let larger = larger.filter_map(|length| around(own, &left, first, length));
+        let best = larger.max_by_key(|(_, _, spared)| *spared);
+        let (network, missing, _) = best.unwrap_or_else(|| (first, Vec::new(), 0));
+        let inside = Addresses::of([network]);
+        left.retain(|prefix| !inside.meets(&Addresses::of([*prefix])));
+        networks.push(network);
+        holes.extend(missing);
+    }
+    (networks, holes)
+}
+
+/// A network around a first one, with what it has too much, and how many networks fewer that is; `None` where
+/// it is not shorter.
+fn around(
+    own: &Addresses,
+    left: &[Prefix],
+    first: Prefix,
+    length: u8,
+) -> Option<(Prefix, Vec<Prefix>, usize)> {
+    let network = Prefix::new(first.address(), length).ok()?;
+    let inside = Addresses::of([network]);
+    let missing = inside.without(own).prefixes(first.address().is_ipv6());
+    let covered = left.iter().filter(|prefix| inside.meets(&Addresses::of([**prefix]))).count();
+    let spared = covered.checked_sub(missing.len() + 1).filter(|spared| *spared > 0)?;
+    Some((network, missing, spared))
 }
 
 fn listed(prefixes: &[Prefix]) -> String {
@@ -106,11 +172,9 @@ fn with_families(name: &str, reached: &Reached, groups: &[&Group]) -> String {
 
 /// A family in words; whether it is only those on a link that are meant.
 fn family(is_v6: bool, own: &Addresses) -> &'static str {
-    let link = Prefix::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10);
-    let is_of_link = || link.is_ok_and(|link| own.without(&Addresses::of([link])).is_empty());
     match is_v6 {
         false => "IPv4",
-        true if !own.is_empty() && is_of_link() => "IPv6 of the link",
+        true if !own.is_empty() && own.without(&of_link()).is_empty() => "IPv6 of the link",
         true => "IPv6",
     }
 }
@@ -179,7 +243,8 @@ pub(crate) fn summary(reach: &PortReach, names: &[(String, Addresses)]) -> Strin
 /// Those of a source who get behind a port.
 fn neighbours(reached: &Reached, group: &Group, names: &[(String, Addresses)]) -> String {
     let all = reached.groups.iter().filter(|other| other.is_v6 == group.is_v6);
-    part(&reached.source.name, &group.senders, &union(all), group.is_v6, names)
+    let all = union(all);
+    part(&reached.source.name, &group.senders, &all, &all, group.is_v6, names)
 }
 
 fn by_port(reach: &PortReach, names: &[(String, Addresses)]) -> String {
@@ -205,5 +270,77 @@ fn by_port(reach: &PortReach, names: &[(String, Addresses)]) -> String {
     }
 }
 
+/// Between networks and what is missing in them.
+pub(super) const BUT: &str = " but ";
+/// More networks than this are not looked at for larger ones around them.
+const MOST_COVERED: usize = 64;
 /// More networks than this are counted.
 const SHOWN: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::reach::{By, Source};
+
+    use super::*;
+
+    fn group(answer: Answer, by: By, prefixes: &[&str]) -> Group {
+        let networks: Vec<Prefix> = prefixes.iter().map(|text| text.parse().unwrap()).collect();
+        Group {
+            answer,
+            by,
+            is_v6: networks[0].address().is_ipv6(),
+            senders: Addresses::of(networks),
+            interface: Some("eth0".into()),
+            to: None,
+            taker: None,
+            translated: None,
+            handed: None,
+            around: None,
+            depends_on: Vec::new(),
+            other_rules: 0,
+            needs_router: false,
+            is_exact: true,
+        }
+    }
+
+    fn reached(groups: Vec<Group>) -> Reached {
+        let source = Source::any();
+        Reached { source, answer: Answer::Depends, groups, straight: Vec::new() }
+    }
+
+    fn told(reached: &Reached, answer: Answer) -> String {
+        let groups: Vec<&Group> = reached.groups.iter().filter(|g| g.answer == answer).collect();
+        label(reached, &groups, &[])
+    }
+
+    #[test]
+    fn where_no_way_leads_to_most_only_the_networks_that_get_in_are_named() {
+        let lan = Addresses::of(["10.91.0.0/24".parse::<Prefix>().unwrap()]);
+        let banned = Addresses::of(["10.91.0.3".parse::<Prefix>().unwrap()]);
+        let mut lets = group(Answer::Yes, By::Unfiltered, &["10.91.0.0/24"]);
+        lets.senders = lan.without(&banned);
+        let other = group(Answer::Yes, By::Unfiltered, &["10.92.0.0/24"]);
+        let no = group(Answer::No, By::Martian, &["10.91.0.3", "10.93.0.0/24"]);
+        let far = group(Answer::No, By::NoRoute, &["1.0.0.0/8", "8.0.0.0/7"]);
+        let all = reached(vec![lets, other.clone(), no, far.clone()]);
+        assert_eq!(told(&all, Answer::Yes), "10.91.0.0/24, 10.92.0.0/24 but 10.91.0.3");
+        // All of whom a way leads here are not everybody.
+        let all = reached(vec![other, far]);
+        assert_eq!(told(&all, Answer::Yes), "10.92.0.0/24");
+    }
+
+    #[test]
+    fn where_a_way_leads_to_all_they_are_told_by_who_is_missing() {
+        let whole = Source::any();
+        let Whence::Outside { addresses, .. } = &whole.whence else { panic!("any is outside") };
+        let banned = Addresses::of(["8.8.8.8".parse::<Prefix>().unwrap()]);
+        let mut lets = group(Answer::Yes, By::Unfiltered, &["1.0.0.0/8"]);
+        lets.senders = addresses.family(false).without(&banned);
+        let all = reached(vec![lets.clone(), group(Answer::No, By::Martian, &["8.8.8.8"])]);
+        assert_eq!(told(&all, Answer::Yes), "any (IPv4) but 8.8.8.8");
+        assert_eq!(told(&all, Answer::No), "8.8.8.8");
+        lets.senders = addresses.family(false);
+        let link = group(Answer::Yes, By::Unfiltered, &["fe80::/10"]);
+        assert_eq!(told(&reached(vec![lets, link]), Answer::Yes), "any");
+    }
+}

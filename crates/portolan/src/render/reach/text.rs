@@ -5,9 +5,9 @@ use std::io::Write as _;
 use anyhow::Result;
 use portolan_core::firewall::Addresses;
 use portolan_core::net::Transport;
-use portolan_core::reach::{Answer, By, Group, PortReach, Reached};
+use portolan_core::reach::{Answer, By, Group, PortReach, Reached, Whence};
 
-use super::label::{label, summary};
+use super::label::{BUT, label, summary};
 use super::words;
 use crate::ops::behind::Behind;
 use crate::ops::reach::{Report, Row};
@@ -113,7 +113,8 @@ fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
         let word =
             if silent.is_some() && answer == Answer::Yes { "through" } else { answer.as_str() };
         let head = format!("  {word:<8}");
-        let who = format!("from {}", story.who.join(", "));
+        let is_long = story.who.iter().any(|who| who.contains(BUT));
+        let who = format!("from {}", story.who.join(if is_long { "; " } else { ", " }));
         let mut lines = wrap(&sanitize(&who), screen.width.saturating_sub(head.len())).into_iter();
         let first = lines.next().unwrap_or_default();
         writeln!(screen, "{}{first}", style.paint(role(answer), head))?;
@@ -166,7 +167,7 @@ fn stories<'a>(row: &'a Row, names: &[(String, Addresses)]) -> Vec<Story<'a>> {
         while let Some(first) = left.first().copied() {
             let (same, others) = left.into_iter().partition(|group| is_same(group, first));
             left = others;
-            let who = label(reached, &same, names);
+            let who = of_source(reached, label(reached, &same, names));
             match stories.iter_mut().find(|story| is_same(story.group, first)) {
                 Some(story) if story.who.contains(&who) => {}
                 Some(story) => story.who.push(who),
@@ -179,6 +180,16 @@ fn stories<'a>(row: &'a Row, names: &[(String, Addresses)]) -> Vec<Story<'a>> {
     }
     stories.sort_by_key(|story| story.group.answer);
     stories
+}
+
+/// Senders of a source that is not everybody, with its interface: others tell the same addresses again.
+fn of_source(reached: &Reached, who: String) -> String {
+    match &reached.source.whence {
+        Whence::Outside { interface: Some(by), .. } if !who.starts_with(&reached.source.name) => {
+            format!("{who} by {by}")
+        }
+        _ => who,
+    }
 }
 
 /// What is told of neighbours who get to what stands behind a port, once for each way.

@@ -42,8 +42,12 @@ pub(super) fn read(op: &str, right: &serde_json::Value) -> Option<String> {
 /// Seconds since 1970, rounded up: nobody is shut out before the time.
 fn seconds(end: Timestamp) -> i64 {
     let more = i64::from(end.subsec_nanosecond() > 0);
-    end.as_second().saturating_add(more).max(0)
+    end.as_second().saturating_add(more).clamp(0, LAST)
 }
+
+/// The last second that the kernel compares with, in 2554: it counts nanoseconds in 64 bits without a sign,
+/// and of later moments nft keeps the lower bits (net/netfilter/nft_meta.c).
+const LAST: i64 = 18_446_744_073;
 
 fn question(op: &str, seconds: i64) -> String {
     let shown = Timestamp::from_second(seconds).map(|t| t.strftime("%F %T").to_string());
@@ -128,6 +132,7 @@ mod tests {
         assert_eq!(earlier_than(at("2026-11-28T15:59:59.1Z")), earlier_than(end));
         assert_eq!(asked(&asks), Some(("<", end)));
         assert_eq!(read("<", &serde_json::json!("tomorrow")), None);
+        assert_eq!(earlier_than(at("2999-01-01T00:00:00Z")), "meta time < 18446744073 ");
     }
 
     #[test]

@@ -43,6 +43,13 @@ impl Documentation {
         self.approved.as_ref()?.on?.checked_add(every).ok()
     }
 
+    /// Whether it was approved until a moment or day that is over by `now`: it opens nothing any more.
+    #[must_use]
+    pub fn has_ended(&self, now: jiff::Timestamp) -> bool {
+        let until = self.approved.as_ref().and_then(|approved| approved.until.as_ref());
+        until.is_some_and(|until| until.value.is_over(now))
+    }
+
     /// Whether it is approved until a moment: `portolan allow --until` writes that.
     #[must_use]
     pub fn is_for_a_while(&self) -> bool {

@@ -109,6 +109,50 @@ fn the_audit_finds_what_was_changed_in_the_loaded_table() {
     assert!(rule["evidence"].to_string().contains("5432 is not let through"), "{rule:#}");
 }
 
+/// The rules of what has ended stay where they are and do nothing: that is no difference to an inventory in
+/// which it has ended.
+#[test]
+fn the_audit_finds_nothing_of_what_has_ended_and_still_what_differs() {
+    require_root!();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |until: &str| {
+        let text = format!(
+            "portolan = 1\n[hosts.h]\naddress = \"10.0.0.1\"\n[services.a]\non = \"h\"\nports = \"4242/tcp\"\n\
+             from = \"10.0.0.2\"\napproved = {{ by = \"ann\", until = {until} }}\n[[block]]\nfrom = \"10.0.0.3\"\n\
+             reason = \"loud\"\nuntil = {until}\n"
+        );
+        std::fs::write(folder.path().join("portolan.toml"), text).unwrap();
+    };
+    let netns = Netns::new();
+    for line in
+        ["link add eth0 type veth peer name other", "link set eth0 up", "link set other up"]
+    {
+        netns.ip(line);
+    }
+    netns.ip("address add 10.0.0.1/24 dev eth0");
+    let _listens = netns.listen("10.0.0.1:4242");
+    let found = || {
+        let audit = Program::line("audit --json --host h").folder(folder.path()).inside(&netns);
+        let document = audit.run().json();
+        let findings = document["findings"].as_array().unwrap().clone();
+        let ours = |finding: &serde_json::Value| finding["rule"] == "P114";
+        findings.into_iter().filter(ours).collect::<Vec<_>>()
+    };
+    let compile = Program::line("firewall compile --host h").folder(folder.path());
+    write("2999-01-01T00:00:00Z");
+    let table = compile.run().expect_code(0).stdout;
+    let end = "18446744073";
+    assert!(table.matches(end).count() > 1, "{table}");
+    netns.rules(&table);
+    assert_eq!(found(), [] as [serde_json::Value; 0]);
+    write("2026-01-01T00:00:00Z");
+    netns.output("nft flush ruleset");
+    netns.rules(&table.replace(end, "1767225600"));
+    assert_eq!(found(), [] as [serde_json::Value; 0]);
+    netns.output("nft insert rule inet portolan input tcp dport 4242 accept");
+    assert_eq!(found().len(), 1, "{:#?}", found());
+}
+
 #[test]
 fn a_saved_table_is_proved_too() {
     require_root!();

@@ -1,7 +1,7 @@
 //! P114: a source that `from` names is kept out, all of it or a part that cannot be an exception.
 
 use crate::firewall::Addresses;
-use crate::inventory::SourceExtent;
+use crate::inventory::{Block, SourceExtent};
 use crate::net::{Prefix, Severity};
 
 use super::super::Rule;
@@ -9,10 +9,11 @@ use super::super::case::{Case, Words, extent_for};
 use super::meant::Meant;
 use super::{Keeper, Line, Opening, evidence, senders, told};
 
-/// Finds the first source that is kept out. Behind a door everybody is, until they knock.
+/// Finds the first source that is kept out. Behind a door everybody is, until they knock; and so they are to
+/// be where what was approved has ended.
 pub(super) fn missing(case: &mut Case<'_>, opening: &Opening, entry: usize) {
     let service = case.entries[entry].service;
-    if service.behind.is_some() {
+    if service.behind.is_some() || service.docs.has_ended(case.scene.now) {
         return;
     }
     let blocked = blocked(case);
@@ -106,9 +107,11 @@ fn command(opening: &Opening, line: &Line) -> Option<String> {
     }
 }
 
-/// Whom `[[block]]` keeps out of everything.
+/// Whom `[[block]]` keeps out; one that has ended keeps out nobody.
 fn blocked(case: &Case<'_>) -> Meant {
-    let sources = case.scene.inventory.blocks.iter().flat_map(|block| &block.from);
+    let has_ended = |block: &Block| block.until.is_some_and(|end| end.is_over(case.scene.now));
+    let blocks = case.scene.inventory.blocks.iter().filter(|block| !has_ended(block));
+    let sources = blocks.flat_map(|block| &block.from);
     let extent = |source: &crate::inventory::Located<crate::inventory::Source>| {
         case.scene.inventory.extent_of(&source.value, case.scene.machine)
     };

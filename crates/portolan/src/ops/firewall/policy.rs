@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use portolan_core::firewall::Policy;
 use portolan_core::inventory::{CutOff, Inventory, Resolutions, Server, ServerRole};
 use portolan_core::net::{Gap, Why};
@@ -25,6 +26,8 @@ pub(crate) struct Intended {
     pub(crate) loaded: Loaded,
     /// What follows from it for this host.
     pub(crate) policy: Policy,
+    /// What has ended by then is not in it.
+    pub(crate) at: Timestamp,
     /// Whom the machine relies on and blocks keep from answering; of this machine alone.
     pub(crate) cut_off: Vec<CutOff>,
     /// What could not be found out, and so is not in the policy.
@@ -44,6 +47,7 @@ pub(crate) fn intended(asked: &Asked) -> Result<Intended> {
 /// What this machine and its resolvers said, for inventories that differ in nothing but edits.
 pub(crate) struct Asking {
     resolutions: Resolutions,
+    at: Timestamp,
     gaps: Vec<Gap>,
 }
 
@@ -53,14 +57,15 @@ impl Asking {
         let mut gaps = Vec::new();
         let machine = machine::read().into_value(&mut gaps);
         let resolvers = servers::resolvers();
+        let at = clock::now();
         let resolutions = Resolutions {
             names: resolve(&inventory.names_to_resolve()),
             servers: servers(&machine, &resolvers),
             resolvers,
-            now: Some(clock::now()),
+            now: Some(at),
             machine,
         };
-        Self { resolutions, gaps }
+        Self { resolutions, at, gaps }
     }
 
     /// This machine, as it was asked.
@@ -90,7 +95,7 @@ impl Asking {
             true => loaded.inventory.cut_off(host, &self.resolutions),
             false => Vec::new(),
         };
-        Ok(Intended { policy, cut_off, gaps, loaded })
+        Ok(Intended { policy, at: self.at, cut_off, gaps, loaded })
     }
 }
 

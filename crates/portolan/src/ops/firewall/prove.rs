@@ -74,7 +74,7 @@ pub(crate) fn prove(asked: &Asked, sources: &Sources, is_live: bool) -> Result<R
         }
         (is_live, _) => {
             let mut rules = source::load(sources)?;
-            rules.ruleset.answer_what_is_over(portolan_host::clock::now());
+            rules.ruleset.answer_what_is_over(intended.at);
             gaps.extend(rules.gaps);
             let against = if is_live { Against::Live } else { Against::Saved };
             (against, rules.ruleset, rules.world)
@@ -124,12 +124,14 @@ pub(crate) fn read_back(script: &Script) -> Result<(Ruleset, Option<Gap>)> {
 /// Where the loaded table of ours differs from the inventory; nothing where it is not loaded, or may not
 /// be seen: others say so.
 pub(crate) fn drifts(asked: &Asked, gaps: &mut Vec<Gap>) -> Vec<Drift> {
-    let Ok(live) = portolan_host::firewall::live() else { return Vec::new() };
+    let Ok(mut live) = portolan_host::firewall::live() else { return Vec::new() };
     let is_ours = |table: &Table| table.family == Family::Inet && *table.name == *TABLE;
     if !live.value.tables.iter().any(is_ours) {
         return Vec::new();
     }
     let Ok(intended) = policy::intended(asked) else { return Vec::new() };
+    // What has ended is in neither: no policy has it, and its rules let nobody through.
+    live.value.answer_what_is_over(intended.at);
     let proof = decided(firewall::prove(&intended.policy, &live.value), gaps);
     let differences = proof.ok().flatten().map(|proof| proof.differences);
     differences.unwrap_or_default().iter().map(Drift::of).collect()

@@ -16,6 +16,7 @@ mod calls;
 mod clock;
 mod compile;
 mod device;
+mod filled;
 pub mod flow;
 mod format;
 mod gate;

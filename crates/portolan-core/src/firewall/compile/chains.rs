@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::addresses::{Addresses, nft_interval};
 use super::super::clock::earlier_than;
+use super::super::filled::{of_door, of_step};
 use super::super::policy::{
     BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassTraffic, PassWay, Stance,
 };
@@ -215,7 +216,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn doors(&mut self) {
         for door in &self.policy.doors {
             for is_v6 in [false, true] {
-                self.dynamic_set(&door_name(&door.name), is_v6, door.open);
+                self.dynamic_set(&of_door(&door.name), is_v6, door.open);
             }
         }
     }
@@ -224,7 +225,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn door_set(&mut self, door: &str, is_v6: bool) -> Box<str> {
         let known = self.policy.doors.iter().find(|known| *known.name == *door);
         let open = known.map_or(Duration::from_secs(30), |door| door.open);
-        self.dynamic_set(&door_name(door), is_v6, open)
+        self.dynamic_set(&of_door(door), is_v6, open)
     }
 
     /// The rules that follow sequences of ports; the last step first, so that one packet takes one step.
@@ -283,8 +284,7 @@ impl<'a> Compiler<'a> {
         if step + 1 == door.sequence.len() {
             return self.door_set(&door.name, is_v6);
         }
-        let wish = format!("knock-{}-{}", door.name, step + 1);
-        self.dynamic_set(&wish, is_v6, door.window)
+        self.dynamic_set(&of_step(door, step), is_v6, door.window)
     }
 }
 
@@ -299,10 +299,6 @@ impl BaseStage {
     fn is_early(self) -> bool {
         self == Self::Early
     }
-}
-
-fn door_name(door: &str) -> String {
-    format!("door-{door}")
 }
 
 fn established() -> String {

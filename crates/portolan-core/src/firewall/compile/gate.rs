@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::super::addresses::Addresses;
 use super::super::clock::earlier_than;
+use super::super::filled::of_limit;
 use super::super::policy::{Pass, PassTraffic, Peers, RateLimit, protocol_of};
 use super::super::script::{Part, PartKind, ScriptChain};
 use super::Compiler;
@@ -219,7 +220,7 @@ impl<'a> Compiler<'a> {
     /// enough sources would shut everybody out.
     fn limited(&mut self, pass: &Pass, limit: RateLimit, place: &str, is_v6: bool) -> String {
         let keep = limit.per.saturating_mul(2).max(std::time::Duration::from_secs(60));
-        let set = self.dynamic_set(&format!("limit-{}", pass.name), is_v6, keep);
+        let set = self.dynamic_set(&of_limit(&pass.name), is_v6, keep);
         let source = if is_v6 { "ip6 saddr & ffff:ffff:ffff:ffff::" } else { "ip saddr" };
         let note = comment(&format!("pt:{} limit", pass.name));
         format!(

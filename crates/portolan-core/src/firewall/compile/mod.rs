@@ -10,9 +10,10 @@ mod names;
 mod sets;
 mod translate;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::addresses::Interval;
+use super::filled::Filled;
 use super::policy::{PassTraffic, Policy};
 use super::script::{Part, Script, ScriptChain};
 use names::Names;
@@ -34,11 +35,12 @@ pub fn compile(policy: &Policy) -> Script {
 struct Compiler<'a> {
     policy: &'a Policy,
     names: Names,
+    filled: Filled,
     parts: Vec<Part>,
     /// Sets of addresses that are there already, by family and members.
     addresses: HashMap<(bool, &'a [Interval]), Box<str>>,
-    /// Dynamic sets by wish and family.
-    dynamic: HashMap<(String, bool), Box<str>>,
+    /// Sets that packets fill and that are there already.
+    dynamic: HashSet<Box<str>>,
     /// Blocks that were made into sets already: the conditions to match them, and what they refuse.
     blocked: Option<Vec<(String, &'a [PassTraffic])>>,
     /// Chains that are there already, by their rules.
@@ -51,9 +53,10 @@ impl<'a> Compiler<'a> {
         Self {
             policy,
             names: Names::default(),
+            filled: Filled::of(policy),
             parts: Vec::new(),
             addresses: HashMap::new(),
-            dynamic: HashMap::new(),
+            dynamic: HashSet::new(),
             blocked: None,
             asked: HashMap::new(),
             chains: Vec::new(),

@@ -33,12 +33,11 @@ impl<'a> Compiler<'a> {
     }
 
     /// A set that packets and programs fill, whose members leave after `timeout`.
-    pub(super) fn dynamic_set(&mut self, wish: &str, is_v6: bool, timeout: Duration) -> Box<str> {
-        let key = (wish.to_owned(), is_v6);
-        if let Some(name) = self.dynamic.get(&key) {
-            return name.clone();
+    pub(super) fn dynamic_set(&mut self, what: &str, is_v6: bool, timeout: Duration) -> Box<str> {
+        let name = self.filled.set(what, is_v6);
+        if !self.dynamic.insert(name.clone()) {
+            return name;
         }
-        let name: Box<str> = self.names.give(&format!("{wish}-{}", family(is_v6))).into();
         self.parts.push(Part {
             kind: PartKind::Set,
             name: name.clone(),
@@ -51,7 +50,6 @@ impl<'a> Compiler<'a> {
             elements: Vec::new(),
             is_dynamic: true,
         });
-        self.dynamic.insert(key, name.clone());
         name
     }
 

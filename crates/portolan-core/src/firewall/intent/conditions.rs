@@ -96,15 +96,8 @@ pub(super) fn port(traffic: PassTraffic, field: Field) -> Vec<Statement> {
 }
 
 /// The field is in a set that packets fill.
-pub(super) fn named(field: Field, name: &str, is_v6: bool) -> Statement {
-    given(field, Test::In(SetRef::Named(set_name(name, is_v6))))
-}
-
-/// The name of a set that packets fill.
-pub(super) fn set_name(name: &str, is_v6: bool) -> Box<str> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let wish = format!("{name}-{}", if is_v6 { "v6" } else { "v4" });
-    wish.chars().map(|c| if fits(c) { c } else { '_' }).take(80).collect::<String>().into()
+pub(super) fn named(field: Field, set: Box<str>) -> Statement {
+    given(field, Test::In(SetRef::Named(set)))
 }
 
 /// `ct original proto-dst`.

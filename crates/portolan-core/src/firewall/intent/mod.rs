@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::addresses::number_of;
 use super::clock::is_earlier_than;
+use super::filled::{Filled, of_door, of_limit, of_step};
 use super::policy::{
     BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, Stance, Translation,
 };
@@ -23,11 +24,12 @@ use conditions::{address, any_bit, family, interface, is_number, located, named,
 /// where the result is to be compared: doors that are open just now.
 #[must_use]
 pub fn intent(policy: &Policy, dynamic: &[Set]) -> Ruleset {
+    let filled = Filled::of(policy);
     let mut chains = Vec::new();
-    chains.extend(input(policy));
+    chains.extend(input(policy, &filled));
     chains.extend((policy.forward == Stance::Keep).then(calls));
-    chains.extend(forward(policy));
-    chains.extend(output(policy));
+    chains.extend(forward(policy, &filled));
+    chains.extend(output(policy, &filled));
     chains.extend(nat(policy));
     for (i, base) in chains.iter_mut().filter_map(|c| c.base.as_mut()).enumerate() {
         base.sequence = u32::try_from(i).unwrap_or(u32::MAX);
@@ -47,7 +49,7 @@ pub fn intent(policy: &Policy, dynamic: &[Set]) -> Ruleset {
 pub(super) fn refusing(all: &[Pass]) -> Table {
     let is_new = any_bit(Field::CtState, bits::NEW);
     let drop = |side: Side, guard: &[Statement]| {
-        let mut rules = passes(all.iter(), side, guard);
+        let mut rules = passes(all.iter(), side, guard, &Filled::default());
         for statement in rules.iter_mut().filter_map(|rule| rule.statements.last_mut()) {
             *statement = Statement::Verdict(Verdict::Drop);
         }
@@ -70,26 +72,26 @@ pub(super) fn refusing(all: &[Pass]) -> Table {
     }
 }
 
-fn input(policy: &Policy) -> Option<Chain> {
+fn input(policy: &Policy, filled: &Filled) -> Option<Chain> {
     if policy.input != Stance::Drop && policy.blocks.is_empty() {
         return None;
     }
     let is_early = |row: &&BasePass| row.traffic.is_early();
     let rows = || policy.base.iter().filter(|row| !row.is_outgoing);
     let mut rules: Vec<Rule> = rows().filter(is_early).flat_map(base_row).collect();
-    rules.extend(passes(policy.management.iter(), Side::From, &[]));
+    rules.extend(passes(policy.management.iter(), Side::From, &[], filled));
     rules.extend(blocks(policy, Side::From, &[]));
     rules.extend(rows().filter(|row| !is_early(row)).flat_map(base_row));
     if policy.input == Stance::Drop {
         rules.push(rule("invalid", vec![any_bit(Field::CtState, bits::INVALID)], Verdict::Drop));
-        rules.extend(policy.doors.iter().flat_map(knock));
+        rules.extend(policy.doors.iter().flat_map(|door| knock(door, filled)));
         let here = policy.passes.iter().filter(|pass| pass.way.has_input());
-        rules.extend(passes(here, Side::From, &[]));
+        rules.extend(passes(here, Side::From, &[], filled));
     }
     Some(filter("input", Hook::Input, policy.input, rules))
 }
 
-fn forward(policy: &Policy) -> Option<Chain> {
+fn forward(policy: &Policy, filled: &Filled) -> Option<Chain> {
     let translated =
         [any_bit(Field::CtStatus, bits::STATUS_DNAT), is_number(Field::CtDirection, 0)];
     let known = bits::ESTABLISHED | bits::RELATED;
@@ -104,16 +106,16 @@ fn forward(policy: &Policy) -> Option<Chain> {
             rules.push(rule("established", [guard.clone(), known()].concat(), Verdict::Accept));
             guard.push(called_here());
             let ports = called(policy).filter(|pass| pass.traffic.ports().is_some());
-            rules.extend(passes(ports, Side::Called, &guard));
+            rules.extend(passes(ports, Side::Called, &guard, filled));
             rules.push(rule("published", guard, Verdict::Drop));
         }
         Stance::Drop => {
             rules.extend(blocks(policy, Side::Called, &[]));
             rules.push(rule("established", known(), Verdict::Accept));
-            rules.extend(passes(called(policy), Side::Called, &translated));
+            rules.extend(passes(called(policy), Side::Called, &translated, filled));
             rules.push(rule("published", translated.to_vec(), Verdict::Drop));
             let through = policy.passes.iter().filter(|pass| pass.way == PassWay::Through);
-            rules.extend(passes(through, Side::From, &[]));
+            rules.extend(passes(through, Side::From, &[], filled));
         }
     }
     Some(filter("forward", Hook::Forward, policy.forward, rules))
@@ -153,7 +155,7 @@ fn called(policy: &Policy) -> impl Iterator<Item = &Pass> {
     policy.passes.iter().filter(|pass| pass.way.has_translated())
 }
 
-fn output(policy: &Policy) -> Option<Chain> {
+fn output(policy: &Policy, filled: &Filled) -> Option<Chain> {
     if policy.output != Stance::Drop {
         return None;
     }
@@ -163,9 +165,9 @@ fn output(policy: &Policy) -> Option<Chain> {
     let tcp = policy.management.iter().filter(|pass| pass.traffic.protocol() == 6);
     let tcp = tcp.filter(|pass| pass.traffic.ports().is_some());
     let answer = [is_number(Field::Protocol, 6), any_bit(Field::TcpFlags, 16)];
-    rules.extend(passes(tcp, Side::Answer, &answer));
+    rules.extend(passes(tcp, Side::Answer, &answer, filled));
     rules.extend(rows().filter(|row| !is_loopback(row)).flat_map(base_row));
-    rules.extend(passes(policy.egress.iter(), Side::To, &[]));
+    rules.extend(passes(policy.egress.iter(), Side::To, &[], filled));
     Some(filter("output", Hook::Output, policy.output, rules))
 }
 
@@ -197,12 +199,17 @@ impl Side {
 }
 
 /// The rules of passes, in order; those with a limit after the others, for a limit drops.
-fn passes<'p>(all: impl Iterator<Item = &'p Pass>, side: Side, guard: &[Statement]) -> Vec<Rule> {
+fn passes<'p>(
+    all: impl Iterator<Item = &'p Pass>,
+    side: Side,
+    guard: &[Statement],
+    filled: &Filled,
+) -> Vec<Rule> {
     let (limited, free): (Vec<&Pass>, Vec<&Pass>) = all.partition(|pass| pass.limit.is_some());
-    free.into_iter().chain(limited).flat_map(|pass| pass_rules(pass, side, guard)).collect()
+    free.into_iter().chain(limited).flat_map(|pass| pass_rules(pass, side, guard, filled)).collect()
 }
 
-fn pass_rules(pass: &Pass, side: Side, guard: &[Statement]) -> Vec<Rule> {
+fn pass_rules(pass: &Pass, side: Side, guard: &[Statement], filled: &Filled) -> Vec<Rule> {
     let mut rules = Vec::new();
     for peers in &pass.peers {
         for is_v6 in [false, true] {
@@ -215,18 +222,24 @@ fn pass_rules(pass: &Pass, side: Side, guard: &[Statement]) -> Vec<Rule> {
                 place.push(address(to, true, is_v6));
             }
             if let Some(door) = &pass.door {
-                place.push(named(conditions::source(is_v6), &format!("door-{door}"), is_v6));
+                place.push(named(conditions::source(is_v6), filled.set(&of_door(door), is_v6)));
             }
             place.extend(pass.until.map(is_earlier_than));
             let start = [guard.to_vec(), port(pass.traffic, side.port()), place].concat();
-            rules.extend(pass.limit.map(|limit| limited(pass, limit, &start, is_v6)));
+            rules.extend(pass.limit.map(|limit| limited(pass, limit, &start, filled, is_v6)));
             rules.push(rule(&pass.name, start, Verdict::Accept));
         }
     }
     rules
 }
 
-fn limited(pass: &Pass, limit: super::policy::RateLimit, start: &[Statement], is_v6: bool) -> Rule {
+fn limited(
+    pass: &Pass,
+    limit: super::policy::RateLimit,
+    start: &[Statement],
+    filled: &Filled,
+    is_v6: bool,
+) -> Rule {
     let mut statements = start.to_vec();
     statements.push(any_bit(Field::CtState, bits::NEW));
     let source = Expression::Field(conditions::source(is_v6));
@@ -237,7 +250,7 @@ fn limited(pass: &Pass, limit: super::policy::RateLimit, start: &[Statement], is
     };
     statements.push(Statement::Update {
         operation: SetOperation::Update,
-        set: conditions::set_name(&format!("limit-{}", pass.name), is_v6),
+        set: filled.set(&of_limit(&pass.name), is_v6),
         key,
         conditions: vec![Condition {
             text: conditions::limit(limit).into(),
@@ -330,7 +343,7 @@ fn icmp(protocol: u8, types: &[u8]) -> Vec<Statement> {
 }
 
 /// A sequence of ports: its packets end here.
-fn knock(door: &Knock) -> Vec<Rule> {
+fn knock(door: &Knock, filled: &Filled) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (step, (transport, number)) in door.sequence.iter().enumerate().rev() {
         let wanted = vec![
@@ -344,11 +357,11 @@ fn knock(door: &Knock) -> Vec<Rule> {
                 statements.extend(door.until.map(is_earlier_than));
                 let source = conditions::source(is_v6);
                 if let Some(before) = step.checked_sub(1) {
-                    statements.push(named(source, &step_set(door, before), is_v6));
+                    statements.push(named(source, filled.set(&of_step(door, before), is_v6)));
                 }
                 statements.push(Statement::Update {
                     operation: SetOperation::Update,
-                    set: conditions::set_name(&step_set(door, step), is_v6),
+                    set: filled.set(&of_step(door, step), is_v6),
                     key: Expression::Field(source),
                     conditions: Vec::new(),
                 });
@@ -357,13 +370,6 @@ fn knock(door: &Knock) -> Vec<Rule> {
         }
     }
     rules
-}
-
-fn step_set(door: &Knock, step: usize) -> String {
-    match step + 1 == door.sequence.len() {
-        true => format!("door-{}", door.name),
-        false => format!("knock-{}-{}", door.name, step + 1),
-    }
 }
 
 fn nat(policy: &Policy) -> Vec<Chain> {

@@ -192,12 +192,17 @@ pub(crate) fn group_address(text: &str) -> Result<IpAddr, Wrong> {
     ))
 }
 
-/// The name of a network interface: up to 15 bytes, no slash, no space (linux: dev_valid_name).
+/// The name of a network interface: up to 15 bytes, no slash, no space (linux: dev_valid_name). No asterisk
+/// either, which nft would take for any ending (nft(8)).
 pub(crate) fn interface_name(text: &str) -> Result<String, Wrong> {
     let possible = !text.is_empty()
         && text.len() <= 15
         && !matches!(text, "." | "..")
         && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+    if possible && text.contains('*') {
+        let hint = "name each of them: a network for each interface, and all of them in `from`";
+        return Err(Wrong::new(format!("`{text}` would be many interfaces, and one is meant"), hint));
+    }
     if possible {
         return Ok(text.to_owned());
     }

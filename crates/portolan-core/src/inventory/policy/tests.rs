@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Resolutions;
-use crate::firewall::{PassTraffic, PassWay, Policy, Stance, compile, intent};
+use crate::firewall::{PassTraffic, PassWay, Policy, Ruleset, Stance, compile, intent, prove};
 use crate::inventory::file;
 
 const SITE: &str = r#"portolan = 1
@@ -274,4 +274,38 @@ fn a_block_may_be_of_some_ports_and_end_by_itself() {
     let called = "meta l4proto tcp ct original proto-dst 443 meta time";
     assert!(forward.iter().any(|line| line.contains(called)), "{forward:#?}");
     assert!(policy(block, "db").blocks.is_empty());
+}
+
+/// Whether the compiled text, as our own reader reads it, does what the policy means.
+fn is_proved(policy: &Policy) -> bool {
+    let read = Ruleset::from_own_text(&compile(policy).to_string()).unwrap();
+    prove(policy, &read).unwrap().holds()
+}
+
+#[test]
+fn names_that_nft_cannot_tell_apart_do_not_share_a_limit_or_a_door() {
+    let long = "x".repeat(90);
+    let names = ["a_b".to_owned(), "a+b".to_owned(), format!("{long}1"), format!("{long}2")];
+    let services = names.iter().enumerate().map(|(i, name)| {
+        let (doors, ports) = (6000 + i * 10, 80 + i);
+        format!(
+            "[services.\"{name}\"]\non = \"web\"\nports = [\"{ports}/tcp\"]\nfrom = \"any\"\nlimit = \"3/10s\"\n\
+             [services.\"{name}-d\"]\non = \"web\"\nports = [\"1{ports}/tcp\"]\nfrom = \"any\"\nbehind = \"{name}\"\n\
+             [doors.\"{name}\"]\non = \"web\"\nmethod = \"sequence\"\nsequence = [\"{doors}/tcp\", \"{}/tcp\"]\n",
+            doors + 1
+        )
+    });
+    let policy = policy(&services.collect::<String>(), "web");
+    let script = compile(&policy);
+    let sets: Vec<&str> = script
+        .parts
+        .iter()
+        .filter(|part| part.is_dynamic && part.name.ends_with("-v4"))
+        .map(|part| &*part.name)
+        .filter(|name| name.len() < 30)
+        .collect();
+    assert_eq!(sets.iter().filter(|name| name.starts_with("limit-")).count(), 2, "{sets:?}");
+    assert!(sets.contains(&"limit-a_b-v4") && sets.contains(&"limit-a_b-2-v4"), "{sets:?}");
+    assert!(sets.contains(&"door-a_b-v4") && sets.contains(&"door-a_b-2-v4"), "{sets:?}");
+    assert!(is_proved(&policy));
 }

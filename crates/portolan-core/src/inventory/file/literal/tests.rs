@@ -76,6 +76,7 @@ fn addresses_of_interfaces_and_names_are_kept_as_such() {
         "iface:",
         "iface:an-interface-name-too-long",
         "iface:a/b",
+        "iface:eth*",
         "dns:",
         "dns:a..b",
         "dns:a b",

@@ -283,7 +283,8 @@ impl PassTraffic {
 
 /// The bit of `ct mark` that a new connection has from where it comes in to where it is decided about, if
 /// the address it calls is not this machine's: behind a translation nothing else tells. It is taken away
-/// at both places, so that no rule that keeps or restores marks ever sees it again.
+/// at both places, before rules that keep or restore marks (−150): only those between see it
+/// ([`super::mark_readers`]).
 pub(super) const CALLED_ELSEWHERE: u32 = 0x0800_0000;
 
 /// IANA's protocol number of a transport.

@@ -124,8 +124,7 @@ fn the_audit_finds_nothing_of_what_has_ended_and_still_what_differs() {
         std::fs::write(folder.path().join("portolan.toml"), text).unwrap();
     };
     let netns = Netns::new();
-    for line in
-        ["link add eth0 type veth peer name other", "link set eth0 up", "link set other up"]
+    for line in ["link add eth0 type veth peer name other", "link set eth0 up", "link set other up"]
     {
         netns.ip(line);
     }

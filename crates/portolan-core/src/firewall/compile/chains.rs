@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::addresses::{Addresses, nft_interval};
 use super::super::clock::earlier_than;
 use super::super::filled::{of_door, of_step};
+use super::super::onlookers::{SET_AT, TAKEN_AT};
 use super::super::policy::{
     BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassTraffic, PassWay, Stance,
 };
@@ -17,9 +18,6 @@ use crate::net::Transport;
 
 /// Earlier than the filters of others (0), later than those who mark (−150).
 const PRIORITY: i32 = -5;
-
-/// Before destinations are translated, ours (−110) too, and after the marks of others (−150).
-const BEFORE_TRANSLATION: i32 = -111;
 
 /// So many single addresses beside networks are worth a set of their own, which the kernel fills and
 /// searches faster.
@@ -73,14 +71,14 @@ impl<'a> Compiler<'a> {
             format!("ct state new {is_marked} {unmark}"),
             format!("ct state new fib daddr type != local {mark}"),
         ];
-        self.accepting("called-elsewhere", "prerouting", BEFORE_TRANSLATION, arriving);
-        self.accepting("called-here", "input", PRIORITY - 1, vec![format!("{is_marked} {unmark}")]);
+        self.accepting("called-elsewhere", "prerouting", SET_AT, arriving);
+        self.accepting("called-here", "input", TAKEN_AT, vec![format!("{is_marked} {unmark}")]);
         let blocks = self.blocks(PortKey::Original);
         let mut rules: Vec<String> =
             blocks.iter().map(|block| format!("{guard} {block}")).collect();
         rules.push(format!("{is_marked} {unmark} accept"));
         rules.push(format!("{guard} jump translated"));
-        self.accepting("forward", "forward", PRIORITY, rules);
+        self.accepting("forward", "forward", TAKEN_AT, rules);
     }
 
     fn accepting(&mut self, name: &str, hook: &str, priority: i32, rules: Vec<String>) {

@@ -201,7 +201,10 @@ pub(crate) fn interface_name(text: &str) -> Result<String, Wrong> {
         && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
     if possible && text.contains('*') {
         let hint = "name each of them: a network for each interface, and all of them in `from`";
-        return Err(Wrong::new(format!("`{text}` would be many interfaces, and one is meant"), hint));
+        return Err(Wrong::new(
+            format!("`{text}` would be many interfaces, and one is meant"),
+            hint,
+        ));
     }
     if possible {
         return Ok(text.to_owned());

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Walk, Way};
 use portolan_core::firewall::{
     Chain, Expression, Family, FibResult, Field, Match, Packet, Policy, RuleId, RulePlace, Ruleset,
-    SetRef, TABLE, Table, Test, Tuple, World, bits, intent,
+    SetRef, TABLE, Table, Test, Tuple, World, bits, intent, mark_readers,
 };
 use portolan_core::net::{Gap, Why};
 use portolan_core::socket::{InterfaceAddress, Machine};
@@ -148,6 +148,11 @@ pub(crate) enum Verdict {
 }
 
 impl<'s> Judge<'s> {
+    /// Rules of other tools that meet the bit of `ct mark` that our table uses.
+    pub(crate) fn mark_readers(&self) -> Vec<RulePlace> {
+        self.scene.others.as_ref().map(mark_readers).unwrap_or_default()
+    }
+
     /// A judge by `scene` on `machine`.
     pub(crate) fn new(scene: &'s Scene, machine: &'s Machine) -> Self {
         static UNKNOWN: std::sync::LazyLock<World> = std::sync::LazyLock::new(World::default);

@@ -44,6 +44,8 @@ pub(crate) struct Precheck {
     pub(crate) cut: Vec<Cut>,
     /// Multicast that would no longer arrive.
     pub(crate) multicast: CutMulticast,
+    /// Rules of other tables that meet the bit of `ct mark` that the table uses.
+    pub(crate) mark_readers: Vec<RulePlace>,
     /// Open connections that the policy would refuse.
     pub(crate) refused: Vec<Entry>,
     /// How many connections of this machine are open that the kernel does not track: it is told of them,
@@ -189,6 +191,9 @@ pub(crate) fn precheck(
     let passes = policy.management.iter().filter(|pass| !is_alone(pass));
     found.access.extend(passes.flat_map(|pass| management(&asking, pass)));
     found.missing = life::missing(policy, judge, machine);
+    if policy.forward == Stance::Keep {
+        found.mark_readers = judge.mark_readers();
+    }
     if let Ok(observed) = sockets::observe(&waiting()) {
         let sockets = observed.into_value(&mut found.gaps);
         if policy.input == Stance::Drop {

@@ -15,6 +15,7 @@ use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::outsiders::{Nobody, NobodyWhy, OtherWay};
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
 use crate::render::firewall::apply_life::{self, MissingJson};
+use crate::render::firewall::apply_marks;
 use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
 use crate::render::firewall::cut_off::{self, CutOffJson};
 use crate::render::firewall::place::PlaceJson;
@@ -84,6 +85,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     cut_off::text(screen, &plan.intended)?;
     cut(screen, &plan.precheck.cut)?;
     apply_multicast::text(screen, &plan.precheck.multicast)?;
+    apply_marks::text(screen, &plan.precheck.mark_readers)?;
     untracked(screen, plan.precheck.untracked)?;
     flows(screen, &plan.precheck.refused)?;
     ended::text(screen, &plan.intended.loaded.inventory, plan.made)?;
@@ -412,6 +414,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         cut: found.cut.iter().map(CutJson::from).collect(),
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
+        mark_readers: found.mark_readers.iter().map(PlaceJson::from).collect(),
         flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
         untracked: found.untracked,
         edited: plan.edits.iter().map(|edit| edit.path.display().to_string()).collect(),
@@ -451,6 +454,8 @@ struct Body<'a> {
     cut: Vec<CutJson>,
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,
+    /// Rules of other tables that meet the bit of `ct mark` that the table uses.
+    mark_readers: Vec<PlaceJson>,
     flows: Vec<FlowJson>,
     /// How many open connections the kernel does not track and is told of.
     untracked: usize,

@@ -172,3 +172,27 @@ fn whom_a_management_lacks_is_added_to_it_not_put_in_its_place() {
     assert!(ran.stderr.contains(hint) && ran.stderr.contains("portolan.toml:5)"), "{}", ran.stderr);
     assert!(!ran.stdout.contains("from = ["), "{}", ran.stdout);
 }
+
+/// Our table keeps a bit of a new connection's mark until it is routed: who asks for the whole mark there is
+/// told, and who does so later sees nothing of it.
+#[test]
+fn rules_of_others_that_meet_our_bit_of_the_mark_are_told() {
+    require_root!();
+    let stage = Stage::new();
+    let plan = |flags: &str| stage.apply(OPEN, &format!("--dry-run {flags}")).run().expect_code(0);
+    stage.nft(
+        "table ip theirs {
+            chain pre { type nat hook prerouting priority -100
+                ct mark and 0xff == 0x1 accept
+            }
+            chain fwd { type filter hook forward priority -150
+                meta mark set ct mark
+            }\n}\n",
+    );
+    assert_eq!(plan("--json").json()["mark_readers"], serde_json::json!([]));
+    stage.nft("add rule ip theirs pre ct mark 0 tcp dport 80 dnat to 10.92.0.2:4444\n");
+    let rules = plan("--json").json()["mark_readers"].clone();
+    assert_eq!((&rules[0]["chain"], &rules[1]), (&"pre".into(), &serde_json::Value::Null));
+    let text = plan("").stdout;
+    assert!(text.contains("0xf7ffffff") && text.contains("ip theirs pre rule 2"), "{text}");
+}

@@ -59,6 +59,15 @@ impl Filled {
     }
 }
 
+impl Filled {
+    /// The set for sources that the set of a limit, which [`of_limit`] says, has no room for: they are counted
+    /// together, by their protocol, of which there is one in a rule.
+    pub(super) fn rest(&self, what: &str) -> Box<str> {
+        let name = self.names.get(what).cloned().unwrap_or_else(|| plain(what));
+        format!("{name}-rest").into()
+    }
+}
+
 /// For sources that a door lets in.
 pub(super) fn of_door(door: &str) -> String {
     format!("door-{door}")

@@ -356,6 +356,14 @@ impl RateLimit {
         told.saturating_mul(100) < meant.saturating_mul(99)
     }
 
+    /// What all sources together may that are not counted one by one, for there is no room for them: as many
+    /// as a hundred. With less, who forges sources shuts out everybody new; with no limit, so many tries are
+    /// free.
+    #[must_use]
+    pub fn of_the_rest(self) -> Self {
+        Self { count: self.count.saturating_mul(100), ..self }
+    }
+
     /// How many may come at once after a silence.
     #[must_use]
     pub fn burst(self) -> u32 {

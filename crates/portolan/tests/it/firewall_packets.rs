@@ -102,6 +102,26 @@ print(kept[0].getpeername()[1])",
     assert_eq!(said, "3 3 0\n2 1 3\n80");
 }
 
+/// Whoever forges as many sources as the set has room for does not switch the limit off, nor does he shut out
+/// those who are in the set.
+#[test]
+fn sources_that_a_limit_has_no_room_for_share_one() {
+    require_root!();
+    let line = Line::new();
+    line.load(
+        "[services.web]\non = \"host\"\nports = \"80/tcp\"\nfrom = \"any\"\nlimit = \"1/1h\"\n",
+    );
+    assert_eq!(line.ask("print(calls('10.80.0.2', 80, 2))"), "1");
+    let forged: Vec<String> =
+        (1..65_535_u32).map(|n| format!("20.1.{}.{}", n >> 8, n & 255)).collect();
+    let script = format!("add element inet portolan limit-web-v4 {{ {} }}", forged.join(","));
+    let file = line.folder.path().join("forged.nft");
+    fs::write(&file, script).unwrap();
+    line.host.output(&format!("nft -f {}", file.display()));
+    assert_eq!(line.ask("print(calls('10.80.0.3', 80, 103))"), "100");
+    assert_eq!(line.ask("print(calls('192.0.2.7', 80, 1), calls('fd80::2', 80, 1))"), "0 1");
+}
+
 #[test]
 fn a_block_list_of_a_hundred_thousand_addresses_keeps_them_out_of_everything_but_management() {
     require_root!();

@@ -123,6 +123,8 @@ const TAMPERED: &[(&str, &str)] = &[
     ("elements = { 5432 : jump svc-sql }", ""),
     ("rate over 12/minute burst 6 packets", "rate over 13/minute burst 6 packets"),
     ("rate over 12/minute burst 6 packets", "rate over 12/minute burst 7 packets"),
+    ("ip saddr != @limit-app-v4 ", ""),
+    ("update @limit-app-rest { meta l4proto limit rate over 20/second burst 600 packets } ", ""),
     ("iifname \"eth1\" ", ""),
     ("ip saddr @door-gate-v4 ", "meta nfproto ipv4 "),
     ("saddr @door-gate-v4 ", "saddr @knock-gate-1-v4 "),

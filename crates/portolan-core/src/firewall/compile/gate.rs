@@ -179,7 +179,9 @@ impl<'a> Compiler<'a> {
         for is_v6 in [false, true] {
             let Some(place) = self.condition(gate, pass, peers, is_v6) else { continue };
             let place = format!("{start}{place}");
-            rules.extend(pass.limit.map(|limit| self.limited(pass, limit, &place, is_v6)));
+            if let Some(limit) = pass.limit {
+                rules.extend(self.limited(pass, limit, &place, is_v6));
+            }
             rules.push(format!("{place}{end}"));
         }
         rules
@@ -216,17 +218,25 @@ impl<'a> Compiler<'a> {
         Some(text)
     }
 
-    /// The rule that drops what is beyond a limit. A full set limits nobody: otherwise whoever forges
-    /// enough sources would shut everybody out.
-    fn limited(&mut self, pass: &Pass, limit: RateLimit, place: &str, is_v6: bool) -> String {
+    /// The rules that drop what is beyond a limit. Sources that a full set has no room for share one:
+    /// otherwise whoever forges enough of them would have none.
+    fn limited(&mut self, pass: &Pass, limit: RateLimit, place: &str, is_v6: bool) -> [String; 2] {
         let keep = limit.per.saturating_mul(2).max(std::time::Duration::from_secs(60));
         let set = self.dynamic_set(&of_limit(&pass.name), is_v6, keep);
+        let rest = self.rest_set(&pass.name, keep);
         let source = if is_v6 { "ip6 saddr & ffff:ffff:ffff:ffff::" } else { "ip saddr" };
-        let note = comment(&format!("pt:{} limit", pass.name));
-        format!(
-            "{place}ct state new update @{set} {{ {source} {} }} counter drop {note}",
-            limit_text(limit)
-        )
+        let note = |what: &str| comment(&format!("pt:{} {what}", pass.name));
+        let (each, all) = (limit_text(limit), limit_text(limit.of_the_rest()));
+        [
+            format!(
+                "{place}ct state new update @{set} {{ {source} {each} }} counter drop {}",
+                note("limit")
+            ),
+            format!(
+                "{place}ct state new {source} != @{set} update @{rest} {{ meta l4proto {all} }} counter drop {}",
+                note("limit, no room")
+            ),
+        ]
     }
 }
 

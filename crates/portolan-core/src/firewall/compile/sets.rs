@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::super::addresses::{Addresses, Interval, nft_interval};
+use super::super::filled::of_limit;
 use super::super::script::{Part, PartKind};
 use super::Compiler;
 use super::names::comment;
 
 /// How many members a set may have that packets fill.
 const LARGEST: u32 = 65_535;
+
+/// So many protocols there are.
+const PROTOCOLS: u32 = 256;
 
 impl<'a> Compiler<'a> {
     /// What an address of one family is compared with: one value, or a set that all who mean the same
@@ -38,18 +42,16 @@ impl<'a> Compiler<'a> {
         if !self.dynamic.insert(name.clone()) {
             return name;
         }
-        self.parts.push(Part {
-            kind: PartKind::Set,
-            name: name.clone(),
-            properties: vec![
-                format!("type {}", address_type(is_v6)),
-                format!("size {LARGEST}"),
-                "flags dynamic,timeout".to_owned(),
-                format!("timeout {}s", timeout.as_secs().max(1)),
-            ],
-            elements: Vec::new(),
-            is_dynamic: true,
-        });
+        self.parts.push(filled_set(&name, address_type(is_v6), LARGEST, timeout));
+        name
+    }
+
+    /// The set for sources that the set of a service's limit has no room for.
+    pub(super) fn rest_set(&mut self, service: &str, timeout: Duration) -> Box<str> {
+        let name = self.filled.rest(&of_limit(service));
+        if self.dynamic.insert(name.clone()) {
+            self.parts.push(filled_set(&name, "inet_proto", PROTOCOLS, timeout));
+        }
         name
     }
 
@@ -89,6 +91,22 @@ pub(super) fn helper_of(pass: &Pass) -> Option<(ConntrackHelper, Transport)> {
 
 pub(super) fn helper_name(helper: ConntrackHelper, transport: Transport) -> String {
     format!("helper-{}-{transport}", helper.as_str())
+}
+
+/// A set that packets fill.
+fn filled_set(name: &str, kind: &str, size: u32, timeout: Duration) -> Part {
+    Part {
+        kind: PartKind::Set,
+        name: name.into(),
+        properties: vec![
+            format!("type {kind}"),
+            format!("size {size}"),
+            "flags dynamic,timeout".to_owned(),
+            format!("timeout {}s", timeout.as_secs().max(1)),
+        ],
+        elements: Vec::new(),
+        is_dynamic: true,
+    }
 }
 
 /// A set whose members only we change.

@@ -11,7 +11,8 @@ use super::addresses::number_of;
 use super::clock::is_earlier_than;
 use super::filled::{Filled, of_door, of_limit, of_step};
 use super::policy::{
-    BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, Stance, Translation,
+    BaseNeed, BasePass, Block, CALLED_ELSEWHERE, Knock, Pass, PassWay, Policy, RateLimit, Stance,
+    Translation,
 };
 use super::rule::{Condition, Match, Nat, NatKind, SetOperation, Target, Test};
 use super::ruleset::{Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin, Ruleset, Table};
@@ -226,40 +227,52 @@ fn pass_rules(pass: &Pass, side: Side, guard: &[Statement], filled: &Filled) -> 
             }
             place.extend(pass.until.map(is_earlier_than));
             let start = [guard.to_vec(), port(pass.traffic, side.port()), place].concat();
-            rules.extend(pass.limit.map(|limit| limited(pass, limit, &start, filled, is_v6)));
+            if let Some(limit) = pass.limit {
+                rules.extend(limited(pass, limit, &start, filled, is_v6));
+            }
             rules.push(rule(&pass.name, start, Verdict::Accept));
         }
     }
     rules
 }
 
+/// New connections beyond the limit: of a source, and of all those that its set has no room for.
 fn limited(
     pass: &Pass,
-    limit: super::policy::RateLimit,
+    limit: RateLimit,
     start: &[Statement],
     filled: &Filled,
     is_v6: bool,
-) -> Rule {
-    let mut statements = start.to_vec();
-    statements.push(any_bit(Field::CtState, bits::NEW));
+) -> [Rule; 2] {
+    let of = of_limit(&pass.name);
+    let set = filled.set(&of, is_v6);
+    let mut start = start.to_vec();
+    start.push(any_bit(Field::CtState, bits::NEW));
     let source = Expression::Field(conditions::source(is_v6));
     let mask = u128::MAX << 64;
     let key = match is_v6 {
         true => Expression::Bits { of: Box::new(source), mask, flip: 0 },
         false => source,
     };
-    statements.push(Statement::Update {
-        operation: SetOperation::Update,
-        set: filled.set(&of_limit(&pass.name), is_v6),
-        key,
-        conditions: vec![Condition {
-            text: conditions::limit(limit).into(),
-            is_negated: true,
-            is_own: true,
-            presumed: Some(true),
-        }],
-    });
-    rule(&format!("{} limit", pass.name), statements, Verdict::Drop)
+    let is_not_in = Test::NotIn(SetRef::Named(set.clone()));
+    let is_other = Statement::Match(Match { left: key.clone(), test: is_not_in });
+    let one = over(set, key, limit);
+    let rest = over(filled.rest(&of), Expression::Field(Field::Protocol), limit.of_the_rest());
+    let drops = |more: Vec<Statement>| {
+        rule(&format!("{} limit", pass.name), [start.clone(), more].concat(), Verdict::Drop)
+    };
+    [drops(vec![one]), drops(vec![is_other, rest])]
+}
+
+/// Counts by `key`, and goes on beyond the limit.
+fn over(set: Box<str>, key: Expression, limit: RateLimit) -> Statement {
+    let conditions = vec![Condition {
+        text: conditions::limit(limit).into(),
+        is_negated: true,
+        is_own: true,
+        presumed: Some(true),
+    }];
+    Statement::Update { operation: SetOperation::Update, set, key, conditions }
 }
 
 fn blocks(policy: &Policy, side: Side, guard: &[Statement]) -> Vec<Rule> {

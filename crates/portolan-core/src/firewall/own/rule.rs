@@ -184,7 +184,18 @@ fn address(is_v6: bool, words: &mut Words<'_>, out: &mut Out) -> Option<()> {
     if is_v6 && side == "hoplimit" {
         out.push(is_number(Field::Ttl, words.number()?));
     } else {
-        out.push(is_in(end(side, is_v6)?, words.set(kind)?));
+        let field = end(side, is_v6)?;
+        if words.takes("&") {
+            let left = masked(field, words)?;
+            words.all("!=")?;
+            let set = SetRef::Named(words.next()?.strip_prefix('@')?.into());
+            out.push(given(left, Test::NotIn(set)));
+        } else if words.takes("!=") {
+            let set = SetRef::Named(words.next()?.strip_prefix('@')?.into());
+            out.push(given(Expression::Field(field), Test::NotIn(set)));
+        } else {
+            out.push(is_in(field, words.set(kind)?));
+        }
     }
     Some(())
 }
@@ -254,20 +265,26 @@ fn limit(over: &str, words: &mut Words<'_>) -> Option<Condition> {
     })
 }
 
+/// The rest of an address that is cut to its network.
+fn masked(field: Field, words: &mut Words<'_>) -> Option<Expression> {
+    let mask = words.next()?.parse::<std::net::Ipv6Addr>().ok()?.to_bits();
+    Some(Expression::Bits { of: Box::new(Expression::Field(field)), mask, flip: 0 })
+}
+
 /// `@set { ip saddr limit rate over … }`
 fn update(words: &mut Words<'_>) -> Option<Statement> {
     let set = words.next()?.strip_prefix('@')?.into();
     words.all("{")?;
-    let is_v6 = match words.next()? {
-        "ip" => false,
-        "ip6" => true,
+    let field = match words.next()? {
+        "ip" => end(words.next()?, false)?,
+        "ip6" => end(words.next()?, true)?,
+        "meta" => words.all("l4proto").map(|()| Field::Protocol)?,
         _ => return None,
     };
-    let mut key = Expression::Field(end(words.next()?, is_v6)?);
-    if words.takes("&") {
-        let mask = words.next()?.parse::<std::net::Ipv6Addr>().ok()?.to_bits();
-        key = Expression::Bits { of: Box::new(key), mask, flip: 0 };
-    }
+    let key = match words.takes("&") {
+        true => masked(field, words)?,
+        false => Expression::Field(field),
+    };
     let mut conditions = Vec::new();
     if words.takes("limit") {
         conditions.push(limit("over", words)?);

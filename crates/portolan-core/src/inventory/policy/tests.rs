@@ -110,7 +110,7 @@ fn a_limit_counts_each_source_and_an_ipv6_network_as_one() {
         "meta nfproto ipv4 ct state new update @limit-a-v4 { ip saddr limit rate over 12/minute \
          burst 6 packets } counter drop comment \"pt:a limit\""
     );
-    assert!(lines[2].contains("{ ip6 saddr & ffff:ffff:ffff:ffff:: limit"), "{lines:#?}");
+    assert!(lines[3].contains("{ ip6 saddr & ffff:ffff:ffff:ffff:: limit"), "{lines:#?}");
 }
 
 #[test]
@@ -308,4 +308,23 @@ fn names_that_nft_cannot_tell_apart_do_not_share_a_limit_or_a_door() {
     assert!(sets.contains(&"limit-a_b-v4") && sets.contains(&"limit-a_b-2-v4"), "{sets:?}");
     assert!(sets.contains(&"door-a_b-v4") && sets.contains(&"door-a_b-2-v4"), "{sets:?}");
     assert!(is_proved(&policy));
+}
+
+#[test]
+fn sources_that_a_limit_has_no_room_for_share_one() {
+    let policy = policy(&service("limit = \"3/30s\""), "web");
+    let text = compile(&policy).to_string();
+    let lines = chain(&text, "svc-a");
+    for source in ["ip saddr", "ip6 saddr & ffff:ffff:ffff:ffff::"] {
+        let single = position(&lines, &format!("{{ {source} limit rate over 6/minute burst 3"));
+        let rest = position(&lines, &format!("ct state new {source} != @limit-a-v"));
+        assert_eq!(rest, single + 1, "{lines:#?}");
+        let shared = "update @limit-a-rest { meta l4proto limit rate over 10/second burst 300";
+        assert!(lines[rest].contains(shared), "{lines:#?}");
+    }
+    assert!(is_proved(&policy));
+    // Without that rule it is another table.
+    let without: Vec<&str> = text.lines().filter(|line| !line.contains("!= @limit-a")).collect();
+    let without = Ruleset::from_own_text(&without.join("\n")).unwrap();
+    assert!(!prove(&policy, &without).unwrap().holds());
 }

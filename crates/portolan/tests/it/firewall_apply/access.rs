@@ -185,14 +185,14 @@ fn rules_of_others_that_meet_our_bit_of_the_mark_are_told() {
             chain pre { type nat hook prerouting priority -100
                 ct mark and 0xff == 0x1 accept
             }
-            chain fwd { type filter hook forward priority -150
+            chain through { type filter hook forward priority -150
                 meta mark set ct mark
             }\n}\n",
     );
     assert_eq!(plan("--json").json()["mark_readers"], serde_json::json!([]));
     stage.nft("add rule ip theirs pre ct mark 0 tcp dport 80 dnat to 10.92.0.2:4444\n");
     let rules = plan("--json").json()["mark_readers"].clone();
-    assert_eq!((&rules[0]["chain"], &rules[1]), (&"pre".into(), &serde_json::Value::Null));
+    assert_eq!((&rules[0]["chain"], &rules[1]), (&"pre".into(), &Value::Null));
     let text = plan("").stdout;
     assert!(text.contains("0xf7ffffff") && text.contains("ip theirs pre rule 2"), "{text}");
 }

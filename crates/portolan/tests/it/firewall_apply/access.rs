@@ -181,7 +181,7 @@ fn rules_of_others_that_meet_our_bit_of_the_mark_are_told() {
     let stage = Stage::new();
     let plan = |flags: &str| stage.apply(OPEN, &format!("--dry-run {flags}")).run().expect_code(0);
     stage.nft(
-        "table ip theirs {
+        "table ip marks {
             chain pre { type nat hook prerouting priority -100
                 ct mark and 0xff == 0x1 accept
             }
@@ -190,9 +190,9 @@ fn rules_of_others_that_meet_our_bit_of_the_mark_are_told() {
             }\n}\n",
     );
     assert_eq!(plan("--json").json()["mark_readers"], serde_json::json!([]));
-    stage.nft("add rule ip theirs pre ct mark 0 tcp dport 80 dnat to 10.92.0.2:4444\n");
+    stage.nft("add rule ip marks pre ct mark 0 tcp dport 80 dnat to 10.92.0.2:4444\n");
     let rules = plan("--json").json()["mark_readers"].clone();
     assert_eq!((&rules[0]["chain"], &rules[1]), (&"pre".into(), &Value::Null));
     let text = plan("").stdout;
-    assert!(text.contains("0xf7ffffff") && text.contains("ip theirs pre rule 2"), "{text}");
+    assert!(text.contains("0xf7ffffff") && text.contains("ip marks pre rule 2"), "{text}");
 }

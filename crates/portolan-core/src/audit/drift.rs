@@ -3,7 +3,7 @@
 //! Where the two differ is given, each difference with a packet that shows it: an element that was added,
 //! a rule that is gone, an inventory that was edited and not applied.
 
-use crate::firewall::{Difference, Packet, ProofWay};
+use crate::firewall::{Difference, LostLookups, Packet, ProofWay};
 use crate::net::Transport;
 
 use super::case::{Case, Words};
@@ -19,6 +19,12 @@ pub struct Drift {
 }
 
 impl Drift {
+    /// That the resolver changed, which one packet for each way would not show.
+    #[must_use]
+    pub fn of_lookups(lost: &LostLookups) -> Self {
+        Self { is_let_through: false, line: lost.to_string() }
+    }
+
     /// What a proof found.
     #[must_use]
     pub fn of(difference: &Difference) -> Self {

@@ -133,7 +133,9 @@ fn chain(part: &OutlinePart<'_>, place: usize) -> Result<Chain, OwnTextError> {
             continue;
         }
         let statements = rule::statements(Words::of(line)).ok_or_else(|| unread(part, line))?;
-        rules.push(Rule { text: line.into(), statements, ..Rule::default() });
+        let noted = line.split_once(" comment \"").and_then(|(_, note)| note.strip_suffix('"'));
+        let comment = noted.map(Into::into);
+        rules.push(Rule { text: line.into(), comment, statements, ..Rule::default() });
     }
     Ok(Chain { name: part.name.into(), base, rules })
 }

@@ -6,6 +6,7 @@
 //! by the other; a packet for which that fails is named, and sent through the simulator on both sides.
 
 mod canonical;
+mod lookups;
 mod others;
 mod plausible;
 mod quotient;
@@ -19,6 +20,7 @@ use super::policy::{Pass, PassWay, Policy};
 use super::simulate::{Outcome, Prepared, Way};
 use super::{Hook, Packet, RulePlace, Ruleset, Table, World};
 
+pub use lookups::LostLookups;
 pub use others::{Obstacle, obstacles};
 
 use canonical::Part;
@@ -34,6 +36,8 @@ pub struct Proof {
     pub violations: Vec<Violation>,
     /// Rules of the table that change packets or connections as no policy does.
     pub strangers: Vec<RulePlace>,
+    /// Resolvers that this machine is kept from asking.
+    pub lost_lookups: Option<LostLookups>,
     /// Whether the table is on trial: it was judged as it is as long as that lasts.
     pub is_on_trial: bool,
 }
@@ -118,7 +122,9 @@ pub fn prove(policy: &Policy, ruleset: &Ruleset) -> Result<Proof, AnalyseError> 
     };
     let strangers = strangers::strangers(policy, ruleset);
     let is_on_trial = canonical::is_on_trial(ruleset);
-    let mut proof = Proof { is_loaded: true, strangers, is_on_trial, ..Proof::default() };
+    let lost_lookups = lookups::lost(policy, &found);
+    let mut proof =
+        Proof { is_loaded: true, strangers, lost_lookups, is_on_trial, ..Proof::default() };
     for is_v6 in [false, true] {
         for part in PARTS {
             filters(policy, &found, &wanted, (is_v6, part), &mut proof)?;

@@ -328,3 +328,21 @@ fn sources_that_a_limit_has_no_room_for_share_one() {
     let without = Ruleset::from_own_text(&without.join("\n")).unwrap();
     assert!(!prove(&policy, &without).unwrap().holds());
 }
+
+#[test]
+fn that_the_resolver_changed_is_told() {
+    let inventory = file::parse("portolan.toml", SITE.as_bytes()).unwrap();
+    let asking = |resolver: &str| {
+        let resolvers = vec![resolver.parse().unwrap()];
+        inventory.policy(inventory.host("db").unwrap(), &Resolutions { resolvers, ..resolutions() })
+    };
+    let loaded = Ruleset::from_own_text(&compile(&asking("10.0.0.53")).to_string()).unwrap();
+    let lost = |resolver: &str| {
+        let proof = prove(&asking(resolver), &loaded).unwrap();
+        proof.lost_lookups.map(|lost| lost.to_string())
+    };
+    assert_eq!(lost("10.0.0.53"), None);
+    let told = "the resolver changed since the table was made for 10.0.0.53: lookups to 10.0.0.54 are dropped; \
+                apply again";
+    assert_eq!(lost("10.0.0.54").unwrap(), told);
+}

@@ -133,8 +133,9 @@ pub(crate) fn drifts(asked: &Asked, gaps: &mut Vec<Gap>) -> Vec<Drift> {
     // What has ended is in neither: no policy has it, and its rules let nobody through.
     live.value.answer_what_is_over(intended.at);
     let proof = decided(firewall::prove(&intended.policy, &live.value), gaps);
-    let differences = proof.ok().flatten().map(|proof| proof.differences);
-    differences.unwrap_or_default().iter().map(Drift::of).collect()
+    let proof = proof.ok().flatten().unwrap_or_default();
+    let lookups = proof.lost_lookups.as_ref().map(Drift::of_lookups);
+    lookups.into_iter().chain(proof.differences.iter().map(Drift::of)).collect()
 }
 
 /// What there is an answer to; that there is none is a gap.

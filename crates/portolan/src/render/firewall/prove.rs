@@ -4,7 +4,9 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use portolan_core::firewall::analyse::Witness;
-use portolan_core::firewall::{self, Difference, Obstacle, Proof, ProofWay, RulePlace, Violation};
+use portolan_core::firewall::{
+    self, Difference, LostLookups, Obstacle, Proof, ProofWay, RulePlace, Violation,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -90,6 +92,9 @@ fn against(screen: &mut Screen, proof: &Proof) -> Result<()> {
     if !proof.is_loaded {
         writeln!(screen, "there is no table inet portolan")?;
     }
+    if let Some(lost) = &proof.lost_lookups {
+        screen.hanging("", &lost.to_string())?;
+    }
     for difference in &proof.differences {
         let packet = packet_words(&difference.witness.told());
         writeln!(screen, "\n{}: {packet}", difference.way.as_str())?;
@@ -159,6 +164,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         strangers: proof
             .map_or_else(Vec::new, |p| p.strangers.iter().map(PlaceJson::from).collect()),
         refused_by_others: report.obstacles.iter().map(refused).collect(),
+        lost_lookups: proof.and_then(|proof| proof.lost_lookups.as_ref()).map(lost),
     };
     screen.json(&Document::new("firewall-prove", body, &report.gaps))?;
     Ok(screen.flush()?)
@@ -183,6 +189,17 @@ struct Body<'a> {
     /// Rules that change packets as no policy does.
     strangers: Vec<PlaceJson>,
     refused_by_others: Vec<Value>,
+    /// Resolvers of this machine that the table keeps it from asking; null where there are none.
+    lost_lookups: Option<Value>,
+}
+
+fn lost(lookups: &LostLookups) -> Value {
+    let prefixes = [false, true].map(|is_v6| lookups.made_for.prefixes(is_v6)).concat();
+    json!({
+        "now": lookups.now.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "made_for": prefixes.iter().map(|p| p.address().to_string()).collect::<Vec<_>>(),
+        "message": lookups.to_string(),
+    })
 }
 
 fn different(difference: &Difference) -> Value {

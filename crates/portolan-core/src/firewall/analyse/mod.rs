@@ -65,6 +65,8 @@ pub struct Fates {
     pub dropped: Region,
     /// They end and the sender is told.
     pub rejected: Vec<(RejectWith, Region)>,
+    /// Those dropped that were given as passed on, and that no route leads on: the hook never sees them.
+    pub unrouted: Region,
     /// Those accepted whose destination was translated.
     pub arrivals: Vec<Arrival>,
     /// Who decided, where that was asked for ([`Detail::Decisions`]), in the order of the way.

@@ -131,7 +131,8 @@ fn concluded(mut run: Run<'_>, passed: &Streams) -> Result<(Fates, Entries), Und
     rejected.retain(|(_, region)| !region.is_none());
     let dropped = space.bdd.union(ends.dropped)?;
     let decisions = decisions.unwrap_or_default();
-    let fates = Fates { accepted, dropped, rejected, arrivals, decisions };
+    let unrouted = space.bdd.union(ends.unrouted)?;
+    let fates = Fates { accepted, dropped, rejected, unrouted, arrivals, decisions };
     Ok((fates, entered.unwrap_or_default()))
 }
 
@@ -382,6 +383,12 @@ impl Run<'_> {
         self.hook = hook;
         self.summaries.clear();
         let mut streams = self.pass_bridge(prepared, streams)?;
+        if hook == Hook::Egress {
+            // Of where it came in by nothing is told there (nf_hook_egress; measured).
+            for stream in &mut streams.0 {
+                stream.effect.set_number(self.space.layout.interface_in, 0);
+            }
+        }
         for event in prepared.events(hook, self.space.is_v6) {
             if streams.is_empty() {
                 break;
@@ -634,6 +641,7 @@ impl Run<'_> {
     ) -> Result<(), Undecided> {
         let mut effect = effect.clone();
         effect.forget(self.space.layout.interface_out);
+        let packets = self.with_hops_left(&effect, packets)?;
         self.space.lose_a_hop(&mut effect)?;
         let world = self.around.world;
         if !world.is_known() {
@@ -648,13 +656,31 @@ impl Run<'_> {
         let routes = space.routes(&address, world)?;
         let unicast = routes.iter().filter(|routed| routed.kind == Some(RouteKind::Unicast));
         let routable = space.bdd.union(unicast.map(|routed| routed.packets).collect())?;
-        let routable = space.bdd.and(routable, forwards)?;
-        let lost = space.bdd.minus(by_route, routable)?;
+        let routed = space.bdd.and(routable, forwards)?;
+        let lost = space.bdd.minus(by_route, routed)?;
         let lost = space.bdd.and(packets, lost)?;
+        // Those that nothing is known of but that they are passed on never come to the hook without a route.
+        let unrouted = if given && !world.has_policy() { !routable } else { Region::NONE };
+        let unrouted = space.bdd.minus(unrouted, moved)?;
+        let unrouted = space.bdd.and(packets, unrouted)?;
+        self.ends.unrouted.push(unrouted);
+        let lost = space.bdd.or(lost, unrouted)?;
         self.ends.dropped.push(lost);
         let packets = self.space.bdd.minus(packets, lost)?;
         self.space.bind_interface_out(&mut effect, world, None)?;
         onward.add(&mut self.space.bdd, &effect, packets)
+    }
+
+    /// Without the packets that are passed on no more for the time to live that a rule wrote.
+    fn with_hops_left(&mut self, effect: &Effect, packets: Region) -> Result<Region, Undecided> {
+        let ttl = self.space.layout.ttl;
+        if ttl.variables().all(|variable| effect.get(variable).is_none()) {
+            return Ok(packets);
+        }
+        let now = self.space.bits_now(ttl, effect)?;
+        let none_left = in_ranges(&mut self.space.bdd, &now, &[(0, 1)])?;
+        self.ends.dropped.push(self.space.bdd.and(packets, none_left)?);
+        self.space.bdd.minus(packets, none_left)
     }
 
     /// The way out of packets that this machine sends.

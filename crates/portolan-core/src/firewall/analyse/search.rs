@@ -78,8 +78,9 @@ pub fn search(
 ) -> Result<Found, AnalyseError> {
     let packets = asked_about(space, prepared, asked)?;
     let fates = decided(space, prepared, asked.way, packets)?;
+    let packets = space.bdd.minus(packets, fates.unrouted)?;
     let (certain, possible) = space.certainly_and_possibly(fates.accepted)?;
-    let answer = if possible.is_none() {
+    let mut answer = if possible.is_none() {
         Answer::Never
     } else if space.bdd.covers(certain, packets) {
         Answer::Always
@@ -87,12 +88,17 @@ pub fn search(
         Answer::Depends
     };
     let found = space.surest_witness(fates.accepted)?;
-    let is_witness_certain = found.as_ref().is_some_and(|(_, is_certain)| *is_certain);
+    let mut is_witness_certain = found.as_ref().is_some_and(|(_, is_certain)| *is_certain);
     let witness = found.map(|(witness, _)| witness);
     if let Some(witness) = &witness {
-        let claim = Claim::of(Outcome::Accept, is_witness_certain);
-        let walk = confirm(prepared, asked.way, witness, claim)?;
-        space.confirm_rules(&walk, &witness.packet, &fates.decisions)?;
+        let walk = confirm(prepared, asked.way, witness, Claim::Possible(Outcome::Accept))?;
+        if is_witness_certain && !walk.is_certain() {
+            // What one of the two does not know is not known.
+            is_witness_certain = false;
+            answer = Answer::Depends;
+        } else {
+            space.confirm_rules(&walk, &witness.packet, &fates.decisions)?;
+        }
     }
     let (allowed, is_whole) = allowed(space, &fates, certain, packets)?;
     Ok(Found { answer, allowed, is_whole, witness, is_witness_certain })

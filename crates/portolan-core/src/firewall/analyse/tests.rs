@@ -2,6 +2,7 @@
 
 mod differences;
 mod draw;
+mod onward;
 mod questions;
 
 use proptest::prelude::*;

@@ -88,19 +88,41 @@ impl<'r> Walker<'r> {
             Seen::Parts(parts) => parts.as_slice(),
             one => std::slice::from_ref(one),
         };
+        let mut perhaps = Vec::new();
+        let mut last = None;
         for found in 0..elements.len() {
             match super::index::member(elements, found, parts) {
-                Hit::Yes(found) => return Some(found),
-                Hit::No => {}
-                Hit::Perhaps => {
-                    let text = format!("{}: it is entry {}", self.text_of(at), found + 1);
-                    if self.ask(&text, Some(at), About::Lookup, None) {
-                        return Some(found);
-                    }
+                Hit::Yes(found) => {
+                    last = Some(found);
+                    break;
                 }
+                Hit::Perhaps => perhaps.push(found),
+                Hit::No => {}
             }
         }
-        None
+        // Where they are all that it can be, it is one of them.
+        if last.is_none() && are_all(elements, &perhaps, parts) {
+            last = perhaps.pop();
+        }
+        for found in perhaps {
+            let text = format!("{}: it is entry {}", self.text_of(at), found + 1);
+            if self.ask(&text, Some(at), About::Lookup, None) {
+                return Some(found);
+            }
+        }
+        last
+    }
+
+    /// One of a few numbers, each of which is asked for.
+    pub(super) fn settle_number(&mut self, (low, high): (u128, u128), at: Place) -> u128 {
+        for number in low..high {
+            let text = format!("{}: it is {number}", self.text_of(at));
+            let key = format!("{text} {at:?}");
+            if self.ask_as(&text, Some(at), About::Lookup, None, key) {
+                return number;
+            }
+        }
+        high
     }
 
     /// Whether a comparison holds.
@@ -168,7 +190,8 @@ impl<'r> Walker<'r> {
             Test::In(set) | Test::NotIn(set) => format!("{set:?}"),
             Test::AnyBit(mask) | Test::NoBit(mask) => format!("bits {mask}"),
         };
-        let key = format!("{} {:?} {what} {seen:?}", at.rule.chain.table, found.left);
+        let of = self.mark_open.filter(|_| matches!(seen, Seen::Range(..)));
+        let key = format!("{} {:?} {what} {seen:?} {of:?}", at.rule.chain.table, found.left);
         let question = Question { text: &text, rule: Some(at.rule), about, presumed: None };
         let is_negated = matches!(found.test, Test::NotIn(_) | Test::NoBit(_));
         self.asker.ask(&question, key, is_negated)
@@ -247,6 +270,34 @@ impl<'r> Walker<'r> {
     pub(super) fn text_of(&self, at: Place) -> String {
         self.prepared.ruleset.rule(at.rule).map_or_else(String::new, |rule| rule.text.to_string())
     }
+}
+
+/// Whether a key of which one part is only known to lie in a range is certainly one of these members.
+fn are_all(elements: &[Element], perhaps: &[usize], parts: &[Seen<'_>]) -> bool {
+    let mut vague =
+        parts.iter().enumerate().filter(|(_, p)| !matches!(p, Seen::Number(_) | Seen::Name(_)));
+    let (Some((part, Seen::Range(low, high))), None) = (vague.next(), vague.next()) else {
+        return false;
+    };
+    let spans = perhaps.iter().filter_map(|at| elements.get(*at)?.key.get(part));
+    let mut spans: Vec<(u128, u128)> = spans
+        .filter_map(|span| match span {
+            Span::Numbers { low, high } => Some((*low, *high)),
+            Span::Names { .. } => None,
+        })
+        .collect();
+    spans.sort_unstable();
+    let mut next = *low;
+    for (from, to) in spans {
+        if from > next {
+            return false;
+        }
+        if to >= *high {
+            return true;
+        }
+        next = next.max(to + 1);
+    }
+    false
 }
 
 /// The kernel's bitwise expression. Of a range only what the mask leaves alone is known.

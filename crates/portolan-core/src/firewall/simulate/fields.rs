@@ -141,6 +141,7 @@ impl Walker<'_> {
 
     fn mark(&self) -> Seen<'_> {
         match self.mark_open {
+            Some(_) if self.mark_range.is_some() => exact_or(self.mark_range, 0),
             Some(rule) => Seen::Open(format!("the mark that {rule:?} set").into()),
             None => Seen::Number(self.packet.mark.into()),
         }

@@ -44,8 +44,12 @@ pub(super) struct Walker<'r> {
     pub(super) is_own: bool,
     /// The rule that made its mark something nobody knows.
     pub(super) mark_open: Option<RuleId>,
+    /// Between which numbers that is.
+    pub(super) mark_range: Option<(u128, u128)>,
     /// What of the packet a rule wrote to, nobody knows what.
     pub(super) open_fields: Vec<(Target, RuleId)>,
+    /// Whether it is known which time to live a rule wrote; `None` where none did.
+    pub(super) hops_written: Option<bool>,
     /// Whether a rule wrote a port into the packet.
     pub(super) has_port_written: bool,
     pub(super) vague: Vague,
@@ -127,7 +131,9 @@ impl<'r> Walker<'r> {
             is_later_fragment: packet.is_later_fragment,
             is_own,
             mark_open: None,
+            mark_range: None,
             open_fields: Vec::new(),
+            hops_written: None,
             has_port_written: false,
             vague: Vague::default(),
             translated_sides: [false; 2],
@@ -175,6 +181,9 @@ impl<'r> Walker<'r> {
                 self.pass(Hook::Input)
             }
             Station::Onward => {
+                if self.has_no_hop_left() {
+                    return Some((Outcome::Drop, None));
+                }
                 // Before the hook (ip_forward, ip6_forward).
                 self.packet.ttl = self.packet.ttl.saturating_sub(1);
                 self.link_out = decision.interface.map_or(Link::Unknown, Link::Named);
@@ -257,6 +266,10 @@ impl<'r> Walker<'r> {
             return None;
         }
         self.hook = hook;
+        if hook == Hook::Egress {
+            // Of where it came in by nothing is told there (nf_hook_egress; measured).
+            self.link_in = Link::None;
+        }
         self.note(Step::Hook(hook));
         events.iter().find_map(|event| self.meet(event))
     }
@@ -383,7 +396,11 @@ impl<'r> Walker<'r> {
         match self.way {
             Way::Input if !is_moved => return here(Because::Given),
             Way::Forward if !is_moved && !self.is_redirected => {
-                return (self.onward(), Because::Given);
+                let decision = match self.packet.interface_out {
+                    None if self.leads_nowhere() => self.onward_by_kind(),
+                    _ => self.onward(),
+                };
+                return (decision, Because::Given);
             }
             _ => {}
         }
@@ -433,6 +450,18 @@ impl<'r> Walker<'r> {
         if !world.forwards(is_v6, by) {
             return nowhere(NoWay::NotForwarding);
         }
+        self.onward_by_kind()
+    }
+
+    /// Whether the routes are known and none leads to its destination: then the hook never sees it.
+    fn leads_nowhere(&self) -> bool {
+        let world = self.prepared.world;
+        let kind = world.route(self.packet.destination).map(|route| route.kind);
+        world.is_known() && !world.has_policy() && kind != Some(RouteKind::Unicast)
+    }
+
+    fn onward_by_kind(&self) -> Decision {
+        let world = self.prepared.world;
         match world.route(self.packet.destination).map(|route| route.kind) {
             Some(RouteKind::Unicast) => self.onward(),
             Some(RouteKind::Blackhole) => nowhere(NoWay::Blackhole),

@@ -13,6 +13,9 @@ use crate::firewall::{
     Statement, Target, TcpFlags, Verdict,
 };
 
+/// So many numbers that may be written are tried one by one.
+const MOST_TRIED: u128 = 16;
+
 /// How a statement, or a rule, goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow<'r> {
@@ -117,11 +120,21 @@ impl<'r> Walker<'r> {
         if value == Seen::Missing {
             return Flow::Break;
         }
+        let value = match value {
+            Seen::Range(low, high) if high - low < MOST_TRIED => {
+                Seen::Number(self.settle_number((low, high), at))
+            }
+            other => other,
+        };
         let number = value.number().and_then(|number| u32::try_from(number).ok());
         self.note(Step::Assigned { rule: at.rule, target, value: number.map(u128::from) });
         match target {
             Target::Mark => {
                 self.mark_open = number.is_none().then_some(at.rule);
+                self.mark_range = match value {
+                    Seen::Range(low, high) => Some((low, high)),
+                    _ => None,
+                };
                 self.packet.mark = number.unwrap_or(self.packet.mark);
             }
             // Without a connection it does nothing, and the rule goes on (nft_ct_set_eval).
@@ -141,6 +154,9 @@ impl<'r> Walker<'r> {
             if let Connection::Tracked(tracked) = &mut self.connection {
                 tracked.is_told = false;
             }
+        }
+        if target == Target::Ttl {
+            self.hops_written = Some(value.is_some());
         }
         let Some(value) = value else { return self.open_fields.push((target, rule)) };
         let (low, packet) = (value.to_le_bytes()[0], &mut self.packet);

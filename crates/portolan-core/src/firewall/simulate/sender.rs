@@ -57,6 +57,17 @@ impl Walker<'_> {
         }
     }
 
+    /// Whether a rule wrote a time to live with which a packet is not passed on. What it comes with is minded
+    /// only where that is asked for.
+    pub(super) fn has_no_hop_left(&mut self) -> bool {
+        let Some(is_known) = self.hops_written else { return false };
+        if is_known {
+            return self.packet.ttl < 2;
+        }
+        let text = "the time to live that a rule wrote is more than 1";
+        !self.ask(text, None, About::Setting, None)
+    }
+
     /// `ip_route_input_slow`, and `ip_mc_validate_source` for groups.
     fn refused_sender(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> Option<NoWay> {
         if from.is_multicast() || from.is_broadcast() {

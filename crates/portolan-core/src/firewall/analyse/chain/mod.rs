@@ -64,6 +64,8 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) dropped: Vec<Region>,
+    /// Those among them that were given as passed on, and have no route.
+    pub(super) unrouted: Vec<Region>,
     /// Those that pass everything to come, whatever rules there are.
     pub(super) through: Streams,
     pub(super) rejected: BTreeMap<RejectWith, Vec<Region>>,

@@ -2,7 +2,7 @@
 
 use super::words::*;
 use crate::firewall::simulate::Outcome::{Accept, Drop};
-use crate::firewall::simulate::{Did, Step};
+use crate::firewall::simulate::{Did, Presumed, Step, Way, simulate};
 use crate::firewall::*;
 
 fn two_tables(first: Statement, second: Statement) -> Ruleset {
@@ -305,6 +305,24 @@ fn how_a_packet_ends_that_was_written_anew_is_open() {
         let walked = walk(&inet(vec![raw, input(vec![rule(vec![last])])]), &syn(80));
         assert_eq!((walked.outcome, walked.is_certain()), (Drop, false));
     }
+}
+
+#[test]
+fn nothing_is_told_at_egress_of_where_a_packet_came_in() {
+    let names = |name: &str| {
+        let span = Span::Names { text: name.into(), is_prefix: false };
+        matches(field(Field::InterfaceIn), Test::In(SetRef::span(span)))
+    };
+    let out = |name: &str| {
+        let found = rule(vec![names(name), ACCEPT]);
+        let rules = vec![dropping(base("out", Hook::Egress, 0, vec![found]))];
+        let ruleset = Ruleset { tables: vec![table(Family::Netdev, "n", rules)], notes: vec![] };
+        let mut packet = syn(80);
+        packet.interface_in = "eth0".into();
+        packet.interface_out = Some("eth1".into());
+        simulate(&ruleset, &World::default(), &packet, Way::Forward, &Presumed).outcome
+    };
+    assert_eq!((out("eth0"), out("")), (Drop, Accept));
 }
 
 #[test]

@@ -224,3 +224,36 @@ fn concatenations_of_ranges_are_found() {
         assert_eq!(outcome == Some(Accept), is_in, "{at}");
     }
 }
+
+#[test]
+fn a_number_by_chance_is_one_of_those_it_can_be() {
+    let accepting = |entries: std::ops::Range<u128>| {
+        let verdict = ElementValue::Verdict(Verdict::Accept);
+        let entry = |n| Element { value: verdict.clone(), ..Element::of(Span::number(n)) };
+        let map = SetRef::Inline(entries.map(entry).collect());
+        let key = Expression::OneOf(Span::Numbers { low: 0, high: 2 });
+        let rules =
+            inet(vec![dropping(input(vec![rule(vec![Statement::VerdictMap { key, map }])]))]);
+        let walked = walk(&rules, &syn(80));
+        (walked.outcome, walked.is_certain())
+    };
+    assert_eq!(accepting(0..3), (Accept, true));
+    assert_eq!(accepting(0..2), (Drop, false));
+}
+
+#[test]
+fn a_mark_by_chance_is_one_of_those_it_can_be() {
+    let marked = |most: u128, asked: Span| {
+        let value = Expression::OneOf(Span::Numbers { low: 0, high: most });
+        let assign = Statement::Assign { target: Target::Mark, value };
+        let asks = matches(field(Field::Mark), Test::In(SetRef::span(asked)));
+        let rules = vec![rule(vec![assign]), rule(vec![asks, ACCEPT])];
+        let walked = walk(&inet(vec![dropping(input(rules))]), &syn(80));
+        (walked.outcome, walked.is_certain())
+    };
+    let up_to = |high| Span::Numbers { low: 0, high };
+    assert_eq!(marked(1, up_to(1)), (Accept, true));
+    assert_eq!(marked(63, up_to(63)), (Accept, true));
+    assert_eq!(marked(3, up_to(2)), (Drop, false));
+    assert_eq!(marked(63, up_to(62)), (Drop, false));
+}

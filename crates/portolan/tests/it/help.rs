@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::repository::root;
-use crate::support::{Netns, Program, require_root};
+use crate::support::{Netns, Program, eventually, require_root};
 
 /// The help of `portolan WORDS… --help` and, after it, of every command below.
 fn helps(words: &[String]) -> Vec<(String, String)> {
@@ -157,6 +157,11 @@ fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
         true => format!("portolan firewall apply --inventory prod.toml --yes --detach && {line}"),
         false => line,
     };
+    // What it leaves on trial, or away for a while, somebody would watch over.
+    let line = match line.contains("firewall") || line.contains("--apply") {
+        true => format!("{line}\ncode=$?; portolan firewall off --yes >end 2>&1; exit $code"),
+        false => line,
+    };
     let ran = ns
         .command("sh")
         .args(["-c", &line])
@@ -168,6 +173,7 @@ fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
         .env("PATH", format!("{here}/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
         .output()
         .unwrap();
+    eventually(example, || !is_watched(folder.path()));
     let complaint = String::from_utf8_lossy(&ran.stderr);
     let failed = complaint.contains("error:") || !matches!(ran.status.code(), Some(0 | 1 | 3));
     if failed {
@@ -175,6 +181,17 @@ fn try_example(ns: &Netns, chart: &str, example: &str) -> String {
     } else {
         String::new()
     }
+}
+
+/// Whether a watchdog of rules that are kept below a folder runs.
+fn is_watched(folder: &Path) -> bool {
+    let folder = folder.display().to_string();
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let mut words = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    words.any(|words| {
+        let words = String::from_utf8_lossy(&words);
+        words.contains("firewall-watch") && words.contains(&folder)
+    })
 }
 
 #[test]

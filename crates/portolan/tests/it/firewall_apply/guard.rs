@@ -279,22 +279,6 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(stage.log().iter().filter(|what| *what == "rolled-back").count(), 1);
 }
 
-/// There is no rule in the kernel that could: it is said, and the next command does it.
-#[test]
-fn rules_that_are_away_and_nobody_watches_are_told_and_come_back_with_the_next_command() {
-    require_root!();
-    let stage = Stage::new();
-    stage.keep(OPEN);
-    stage.firewall("off --yes --for 10m", SSH).run().expect_code(0);
-    stage.kill(&stage.watchdogs());
-    eventually("nobody watches", || stage.watchdogs().is_empty());
-    let ran = stage.firewall("status", SSH).run().expect_code(1);
-    assert!(ran.stderr.contains("nothing comes back by itself"), "{}", ran.stderr);
-    assert!(!stage.has_table());
-    stage.firewall("rollback", SSH).run().expect_code(0);
-    assert!(stage.has_table());
-}
-
 /// `off` for good is not undone by who watched before.
 #[test]
 fn nothing_comes_back_after_off() {

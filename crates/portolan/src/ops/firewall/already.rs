@@ -3,7 +3,7 @@
 //!
 //! Exact for all callers; where the rules are too large for that, a port counts as reached.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use portolan_core::firewall::analyse::{self, AnalyseError, Block, Search, Space};
 use portolan_core::firewall::simulate::{Prepared, Way};
@@ -11,6 +11,7 @@ use portolan_core::firewall::{Addresses, RulePlace, Ruleset, Tuple, protocol_of}
 use portolan_core::net::{Endpoint, Prefix, Transport};
 
 use super::judge::Judge;
+use super::samples::{AFAR, AFAR_V6, SOME_PORT};
 
 /// What the loaded rules do with a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,10 +91,10 @@ impl Today<'_> {
             true => self.judge.own(is_v6).next()?,
             false => bound.address,
         };
-        let source = if own.is_ipv6() { STRANGER_V6.into() } else { STRANGER.into() };
+        let source = if own.is_ipv6() { AFAR_V6.into() } else { AFAR.into() };
         let (protocol, destination_port) = (protocol_of(transport), bound.port.0);
         let call =
-            Tuple { source, destination: own, protocol, source_port: 50_000, destination_port };
+            Tuple { source, destination: own, protocol, source_port: SOME_PORT, destination_port };
         let rule = self.judge.refuser(&self.prepared, &call)?;
         self.live.place(rule)
     }
@@ -104,7 +105,3 @@ fn is_of(block: &Block, port: u16, transport: Transport) -> bool {
     let is_protocol = block.protocols.iter().any(|(a, b)| (*a..=*b).contains(&protocol));
     is_protocol && block.ports.iter().any(|(a, b)| (*a..=*b).contains(&port))
 }
-
-/// RFC 5737, RFC 3849: nobody's.
-const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
-const STRANGER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77);

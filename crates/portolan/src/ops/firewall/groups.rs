@@ -6,15 +6,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portolan_core::firewall::{
-    Addresses, BaseNeed, Packet, PassTraffic, Policy, Stance, bits, protocol_of,
-};
+use portolan_core::firewall::{Addresses, BaseNeed, Packet, PassTraffic, Policy, Stance, bits};
 use portolan_core::net::{Gap, Port, PortRange, Transport};
 use portolan_core::socket::multicast::{self, GroupUse, Membership};
 use portolan_core::socket::{Held, Machine, Process, SocketTable, SocketTransport};
 
 use super::judge::{Judge, Verdict};
 use super::outsiders::borders;
+use super::samples::{ICMPV6, IGMP, ROUTER_V6, SOME_PORT, UDP};
 
 /// A group of which packets would no longer arrive.
 #[derive(Clone, Debug)]
@@ -250,7 +249,7 @@ impl Link {
         let is_lost = |sender: &&IpAddr| {
             let mut packet = self.packet(**sender, self.group, protocol);
             packet.destination_port = port.map_or(0, |port| port.0);
-            packet.source_port = port.map_or(0, |_| SENDERS_PORT);
+            packet.source_port = port.map_or(0, |_| SOME_PORT);
             matches!(judge.arrive(&packet), Verdict::Lost(_))
         };
         let lost: Vec<&IpAddr> = self.senders.iter().filter(is_lost).collect();
@@ -267,7 +266,7 @@ impl Link {
     /// (RFC 3810 §5.1).
     fn query(&self) -> Packet {
         if self.group.is_ipv6() {
-            let mut packet = self.packet(ROUTER_V6.into(), ALL_NODES.into(), ICMPV6);
+            let mut packet = self.packet(ROUTER_V6, ALL_NODES.into(), ICMPV6);
             packet.icmp.kind = LISTENER_QUERY;
             packet.ttl = 1;
             return packet;
@@ -288,13 +287,7 @@ impl Link {
     }
 }
 
-const UDP: u8 = protocol_of(Transport::Udp);
-const IGMP: u8 = 2;
-const ICMPV6: u8 = 58;
 /// RFC 2710 §3.1.
 const LISTENER_QUERY: u8 = 130;
-/// Any that no rule names.
-const SENDERS_PORT: u16 = 50_000;
 const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

@@ -12,6 +12,7 @@ use portolan_core::net::Transport;
 use portolan_core::socket::{InterfaceAddress, Machine};
 
 use super::judge::{Judge, Verdict};
+use super::samples::{AFAR, AFAR_V6, ICMP, ICMPV6, ROUTER_V6, SOME_PORT, UDP};
 
 /// Something a machine needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Life<'_> {
             Need::Loopback => refused(local()),
             Need::Answers => both.into_iter().any(|own| refused(from_afar(own, bits::ESTABLISHED))),
             Need::Neighbours => v6.is_some_and(|own| self.loses_neighbours(own, None)),
-            Need::Routers => v6.is_some_and(|own| refused(message(ROUTER, own, ROUTER_ADVERT))),
+            Need::Routers => v6.is_some_and(|own| refused(message(ROUTER_V6, own, ROUTER_ADVERT))),
             Need::Errors => v4.is_some_and(|own| refused(error(own))),
             Need::ErrorsV6 => v6.is_some_and(|own| refused(error(own))),
             Need::Lease => v4.is_some_and(|own| refused(lease(own, (67, 68)))),
@@ -167,7 +168,7 @@ impl Life<'_> {
 
     /// Whether a neighbour's question or answer is refused, of a router or of `near`.
     fn loses_neighbours(&self, own: &InterfaceAddress, near: Option<IpAddr>) -> bool {
-        let senders = [Some(ROUTER), near].into_iter().flatten();
+        let senders = [Some(ROUTER_V6), near].into_iter().flatten();
         let packets =
             senders.flat_map(|sender| [SOLICIT, ADVERT].map(|kind| message(sender, own, kind)));
         packets.into_iter().any(|packet| matches!(self.judge.arrive(&packet), Verdict::Lost(_)))
@@ -176,7 +177,7 @@ impl Life<'_> {
     fn calls_neighbours(&self, own: &InterfaceAddress) -> bool {
         [SOLICIT, ADVERT].into_iter().all(|kind| {
             let mut packet = message(own.address, own, kind);
-            packet.destination = ROUTER;
+            packet.destination = ROUTER_V6;
             packet.interface_in = "".into();
             self.judge.leaves(&packet)
         })
@@ -244,7 +245,7 @@ fn error(own: &InterfaceAddress) -> Packet {
 fn lease(own: &InterfaceAddress, (from, to): (u16, u16)) -> Packet {
     let (server, client) = match own.address {
         IpAddr::V4(_) => (AFAR.into(), Ipv4Addr::BROADCAST.into()),
-        IpAddr::V6(_) => (ROUTER, LINK_LOCAL),
+        IpAddr::V6(_) => (ROUTER_V6, LINK_LOCAL),
     };
     let mut packet = Packet::new(UDP, server, client).ports(from, to);
     packet.interface_in = own.interface.as_str().into();
@@ -259,19 +260,10 @@ fn asks(own: &InterfaceAddress, (from, to): (u16, u16)) -> Packet {
     Packet::new(UDP, client, servers).ports(from, to)
 }
 
-const UDP: u8 = protocol_of(Transport::Udp);
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 /// Types of RFC 4861 §4.
 const ROUTER_ADVERT: u8 = 134;
 const SOLICIT: u8 = 135;
 const ADVERT: u8 = 136;
-/// A port that nobody names.
-const SOME_PORT: u16 = 50_000;
-/// RFC 5737, RFC 3849: nobody's.
-const AFAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
-const AFAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77);
-const ROUTER: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
 const LINK_LOCAL: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2));
 /// RFC 8415 §7.1.
 const DHCP_SERVERS: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2));

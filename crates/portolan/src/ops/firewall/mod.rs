@@ -15,6 +15,7 @@ pub(crate) mod policy;
 pub(crate) mod precheck;
 pub(crate) mod prove;
 pub(crate) mod replay;
+mod samples;
 pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod simulate;

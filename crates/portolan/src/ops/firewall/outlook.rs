@@ -18,6 +18,7 @@ use super::judge::{Judge, Scene, Verdict, surroundings};
 use super::outsiders::borders;
 use super::policy::{Asking, Intended};
 use super::precheck::{Violation, violations};
+use super::samples::SOME_PORT;
 use super::wish::{Wanted, Wish};
 
 /// What becomes of the ports.
@@ -154,7 +155,7 @@ impl Called<'_> {
         let tuple = |((range, transport), port): ((PortRange, Transport), Port)| {
             let (protocol, destination_port) = (protocol_of(transport), port.0);
             let tuple =
-                Tuple { source, destination, protocol, source_port: 50_000, destination_port };
+                Tuple { source, destination, protocol, source_port: SOME_PORT, destination_port };
             ((range, transport), tuple)
         };
         ends.map(tuple).collect()

@@ -26,6 +26,7 @@ use super::groups::{self, CutMulticast};
 use super::judge::{Judge, Judgement, Verdict, tuple_of};
 use super::life::{self, Missing, Need};
 use super::outsiders::{self, Nobody, OtherWay, Outsiders};
+use super::samples::SOME_PORT;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -304,7 +305,7 @@ fn limit(policy: &Policy, tuple: &Tuple) -> Option<RateLimit> {
 
 const fn calling(source: IpAddr, destination: IpAddr, port: Port, transport: Transport) -> Tuple {
     let protocol = protocol_of(transport);
-    Tuple { source, destination, protocol, source_port: 50_000, destination_port: port.0 }
+    Tuple { source, destination, protocol, source_port: SOME_PORT, destination_port: port.0 }
 }
 
 /// What is let in from whom `[[never]]` names. What stands behind a door is closed to them.

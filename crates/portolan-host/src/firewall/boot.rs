@@ -66,6 +66,13 @@ pub(super) fn enable(place: &Place, rules: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether other rules than these are loaded at boot, or none.
+pub(super) fn differs(place: &Place, rules: &str) -> bool {
+    let is_it = |text: String| text.strip_prefix(&removal()).is_some_and(|text| text == rules);
+    let is_loaded = fs::read_to_string(place.of_machine(RULES)).is_ok_and(is_it);
+    place.has_boot() && !(is_loaded && state(place) == BootState::Enabled)
+}
+
 /// Has nothing loaded at boot any more.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::{clock, random};
 use super::adopt::adopt;
 use super::boot::{self, BootState};
 use super::caller::{CallerInfo, has_come_in, next_tick_ms};
-use super::edits::{self, EDITS, Edit};
+use super::edits::{self, Edit, LeftEdit, Undone};
 use super::keep::{self, CONFIRMED, KEPT_FILES};
 use super::place::{Lock, Place};
 use super::record::{self, LogEntry, Purpose, Trial, boot, entry, since_boot_ms, tell};
@@ -154,10 +154,12 @@ pub struct Standing {
     pub is_orphan: bool,
     /// A trial, or a pause, that ended with the machine, as long as nothing was changed since.
     pub ended_with_machine: Option<Trial>,
-    /// Whether files are as a trial edited them that ended with the machine.
-    pub has_left_edits: bool,
+    /// Which files are as a trial edited them although it is over.
+    pub left_edits: Vec<LeftEdit>,
     /// Whether rules are loaded at boot.
     pub boot: BootState,
+    /// Whether that is not what was confirmed.
+    pub boot_differs: bool,
     /// The last lines of the log.
     pub log: Vec<LogEntry>,
 }
@@ -176,8 +178,10 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
     let difference =
         settled.filter(|_| confirmed.is_some()).and_then(|live| keep::difference(place, live));
     let is_orphan = settled.and_then(gate_token).is_some();
-    let (boot, has_left_edits) = (boot::state(place), has_left_edits(place));
+    let (boot, left_edits) = (boot::state(place), left_edits(place));
     let ended_with_machine = Trial::of_earlier_boot(place);
+    let is_other_at_boot = |rules: &str| boot::differs(place, rules);
+    let boot_differs = trial.is_none() && confirmed.as_deref().is_some_and(is_other_at_boot);
     Ok(Standing {
         table,
         trial,
@@ -185,8 +189,9 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
         difference,
         is_orphan,
         ended_with_machine,
-        has_left_edits,
+        left_edits,
         boot,
+        boot_differs,
         log,
     })
 }
@@ -198,6 +203,7 @@ pub fn standing(place: &Place) -> Result<Standing, ChangeError> {
 /// Why not; what was loaded still is.
 pub fn apply(place: &Place, loading: &Loading<'_>) -> Result<Applied, ChangeError> {
     let _lock = lock(place)?;
+    keep::settle(place);
     if let Ok(Some(other)) = Trial::read(place)
         && loading.over != Some(&*other.token)
     {
@@ -382,8 +388,12 @@ pub enum Back {
     Confirmed,
     /// No table of ours: nothing was ever confirmed.
     Nothing,
-    /// Files that a trial edited which ended with the machine; what was confirmed was loaded already.
+    /// Files that a trial edited which is over; what was confirmed was loaded already.
     Edits,
+    /// What is loaded at boot: it was not what was confirmed.
+    Boot,
+    /// Files that a trial edited which is over, and not all of them: [`left_edits`] says which are left.
+    NotAllEdits,
 }
 
 /// Brings back what was before the trial; where none is known, what was confirmed, or no table of ours.
@@ -392,21 +402,30 @@ pub enum Back {
 /// Where nothing is on trial and what was confirmed is loaded, or it cannot be done.
 pub fn roll_back(place: &Place, caller: &CallerInfo) -> Result<Back, ChangeError> {
     let _lock = lock(place)?;
+    keep::settle(place);
     if let Ok(Some(trial)) = Trial::read(place) {
         bring_back(place, &trial, before(place, &trial).as_deref(), caller, "asked for")?;
         return Ok(Back::Before(Box::new(trial)));
     }
     let live = table::listing()?;
     let kept = keep::rules(place).map_err(|source| unusable(place, source))?;
-    let no_more = match has_left_edits(place) && edits::undo(place) {
-        true => Ok(Back::Edits),
-        false => Err(ChangeError::NoTrial),
+    let undone = match has_left_edits(place) {
+        true => edits::undo(place),
+        false => Undone::Nothing,
+    };
+    let no_more = match undone {
+        Undone::All => Ok(Back::Edits),
+        Undone::NotAll => Ok(Back::NotAllEdits),
+        Undone::Nothing => Err(ChangeError::NoTrial),
     };
     let back = match (&live, &kept) {
         (None, None) => return no_more,
-        (Some(live), Some(_)) if keep::difference(place, live).is_none() => return no_more,
+        (Some(live), Some(kept)) if keep::difference(place, live).is_none() => {
+            return if keep::settle_boot(place, kept)? { Ok(Back::Boot) } else { no_more };
+        }
         (_, Some(kept)) => {
             keep::reload(place, kept, live.as_deref())?;
+            keep::settle_boot(place, kept)?;
             Back::Confirmed
         }
         (Some(_), None) => {
@@ -432,6 +451,7 @@ pub fn off(
     pause: Option<Duration>,
 ) -> Result<Option<Trial>, ChangeError> {
     let _lock = lock(place)?;
+    keep::settle(place);
     let live = table::listing()?;
     let Some(pause) = pause else { return for_good(place, caller).map(|()| None) };
     let is_paused =
@@ -494,8 +514,14 @@ fn abandoned(place: &Place) -> Result<Option<Trial>, ChangeError> {
     Ok(trial(place)?.filter(|trial| !trial.is_watched()))
 }
 
-/// Whether files are as a trial edited them that ended with the machine, unconfirmed: nobody was left to
-/// take that back.
+/// Which files are as a trial edited them although it is over.
+#[must_use]
+pub fn left_edits(place: &Place) -> Vec<LeftEdit> {
+    if has_left_edits(place) { edits::left(place) } else { Vec::new() }
+}
+
+/// Whether files are as a trial edited them although it is over, unconfirmed: it ended with the machine and
+/// nobody was left to take that back, or it could not be taken back.
 #[must_use]
 pub fn has_left_edits(place: &Place) -> bool {
     let is_over = Trial::read(place).is_ok_and(|trial| trial.is_none());
@@ -650,6 +676,7 @@ fn current(place: &Place) -> Result<Option<Trial>, ChangeError> {
     if let Some(trial) = &trial
         && !trial.is_watched()
         && since_boot_ms() > trial.deadline_ms
+        && !keep::is_committed(place, &trial.token)
     {
         bring_back(place, trial, before(place, trial).as_deref(), &trial.caller, TIME_OVER)?;
         return Err(ChangeError::Over);
@@ -687,7 +714,7 @@ const NEW: &str = "trial.nft";
 /// The same as nft listed it.
 const NEW_LISTED: &str = "trial.list";
 /// What a trial leaves behind.
-const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, NEW_LISTED, EDITS, "watchdog", "watchdog-2"];
+const TRIAL_FILES: &[&str] = &["trial", BEFORE, NEW, NEW_LISTED, "watchdog", "watchdog-2"];
 
 /// Why a trial is over of which the machine knows nothing any more.
 const ENDED_WITH_MACHINE: &str = "the machine was started anew";

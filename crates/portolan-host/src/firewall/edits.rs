@@ -2,11 +2,14 @@
 //! back, so that what is written and what is loaded are changed together or not at all.
 //!
 //! What stood in them is kept in the folder of the firewall until the trial is confirmed, for whoever
-//! brings back what was before. A file that somebody else changed meanwhile is left alone.
+//! brings back what was before. Of a file that somebody else changed meanwhile our own edit alone is taken
+//! back; where that cannot be done, or the file not be written, it stays remembered.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use portolan_core::inventory::edit::{line_of_edit, revert};
 
 use crate::files;
 
@@ -52,7 +55,8 @@ pub(super) fn make(edits: &[Edit]) -> io::Result<()> {
     }
     for (n, edit) in edits.iter().enumerate() {
         if let Err(error) = files::replace(&edit.path, edit.after.as_bytes()) {
-            take_back(&edits[..n]);
+            // Whoever brings back what was before tries again.
+            let _ = take_back(&edits[..n]);
             return Err(io::Error::new(error.source.kind(), error));
         }
     }
@@ -64,19 +68,69 @@ pub(super) fn are_kept(place: &Place) -> bool {
     kept(place).is_ok_and(|edits| !edits.is_empty())
 }
 
-/// Takes back all that are kept, the last first; whether there were any. What somebody changed since is
-/// left as it is.
-pub(super) fn undo(place: &Place) -> bool {
+/// Takes back all that are kept, the last first. What cannot be taken back stays remembered.
+pub(super) fn undo(place: &Place) -> Undone {
     let edits = kept(place).unwrap_or_default();
-    take_back(&edits);
-    let _ = place.remove(EDITS);
-    !edits.is_empty()
+    let left = take_back(&edits);
+    let _ = match left.is_empty() {
+        true => place.remove(EDITS),
+        // Where that fails all of them are tried again, which harms nobody.
+        false => place.write(EDITS, text(&left).as_bytes()),
+    };
+    match (edits.is_empty(), left.is_empty()) {
+        (true, _) => Undone::Nothing,
+        (false, true) => Undone::All,
+        (false, false) => Undone::NotAll,
+    }
 }
 
-fn take_back(edits: &[Edit]) {
-    for edit in edits.iter().rev().filter(|edit| stands(&edit.path, &edit.after)) {
-        let _ = files::replace(&edit.path, edit.before.as_bytes());
+/// What came of taking edits back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// There were none.
+    Nothing,
+    /// None stands any more.
+    All,
+    /// Some stand still.
+    NotAll,
+}
+
+/// An edit that could not be taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftEdit {
+    /// The file.
+    pub path: PathBuf,
+    /// The line where it begins, as far as it is found again.
+    pub line: Option<usize>,
+}
+
+/// Those that stand although the trial is over.
+pub(super) fn left(place: &Place) -> Vec<LeftEdit> {
+    let one = |edit: Edit| {
+        let now = fs::read_to_string(&edit.path).unwrap_or_default();
+        LeftEdit { line: line_of_edit(&edit.before, &edit.after, &now), path: edit.path }
+    };
+    kept(place).unwrap_or_default().into_iter().map(one).collect()
+}
+
+/// Those that could not be.
+fn take_back(edits: &[Edit]) -> Vec<Edit> {
+    let mut left: Vec<Edit> =
+        edits.iter().rev().filter(|edit| !is_taken_back(edit)).cloned().collect();
+    left.reverse();
+    left
+}
+
+fn is_taken_back(edit: &Edit) -> bool {
+    let Ok(now) = fs::read_to_string(&edit.path) else { return false };
+    if now == edit.before {
+        return true;
     }
+    let then = match now == edit.after {
+        true => Some(edit.before.clone()),
+        false => revert(&edit.before, &edit.after, &now),
+    };
+    then.is_some_and(|then| files::replace(&edit.path, then.as_bytes()).is_ok())
 }
 
 fn stands(path: &Path, text: &str) -> bool {
@@ -147,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn all_files_are_edited_or_none_and_what_others_changed_stays() {
+    fn all_files_are_edited_or_none_and_what_cannot_be_taken_back_stays_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let edit = |name: &str, before: &str, after: &str| Edit {
@@ -171,7 +225,11 @@ mod tests {
         keep(&place, &second, false).unwrap();
         make(&second).unwrap();
         fs::write(path("b"), "mine").unwrap();
-        assert!(are_kept(&place) && undo(&place) && !are_kept(&place));
-        assert_eq!((read("a"), read("b")), ("old".into(), "mine".into()));
+        assert_eq!(undo(&place), Undone::NotAll);
+        assert!(are_kept(&place));
+        assert_eq!(left(&place), [LeftEdit { path: path("b"), line: None }]);
+        fs::write(path("b"), "new").unwrap();
+        assert_eq!((undo(&place), undo(&place)), (Undone::All, Undone::Nothing));
+        assert_eq!((read("a"), read("b")), ("old".into(), "old".into()));
     }
 }

@@ -18,7 +18,7 @@ use super::change::{ChangeError, unusable};
 use super::edits::EDITS;
 use super::load::relisted;
 use super::place::Place;
-use super::record::{Trial, entry, tell};
+use super::record::{self, LogEntry, Trial, entry, tell};
 use super::table::{self, TableError};
 
 /// Writes down that `rules` are confirmed.
@@ -29,9 +29,11 @@ pub(super) fn commit(place: &Place, trial: &Trial, rules: &str) -> io::Result<()
     place.write(CONFIRMING, format!("{}{rules}", first_line(&trial.token)).as_bytes())
 }
 
-/// Whether the trial was confirmed, and something is left to do.
+/// Whether the trial was confirmed; where it has not ended by that, something is left to do.
 pub(super) fn is_committed(place: &Place, token: &str) -> bool {
-    place.read(CONFIRMING).is_ok_and(|text| text.is_some_and(|t| t.starts_with(&first_line(token))))
+    let first_line = first_line(token);
+    let is_it = |text: Option<String>| text.is_some_and(|text| text.starts_with(&first_line));
+    place.read(CONFIRMING).is_ok_and(is_it) || was_confirmed(place, token)
 }
 
 /// Whether some trial was confirmed, and something is left to do.
@@ -66,18 +68,50 @@ pub(super) fn complete(
 
 fn finish(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), ChangeError> {
     let unusable = |source| unusable(place, source);
-    let rules = place.read(CONFIRMING).map_err(unusable)?.unwrap_or_default();
-    boot::enable(place, &rules).map_err(|source| ChangeError::Boot { source })?;
-    table::replace(&rules, table::listing()?.as_deref(), None)?;
-    place.rename(CONFIRMING, CONFIRMED).map_err(unusable)?;
+    // Whoever was stopped after this did all that can fail.
+    if !was_confirmed(place, &trial.token) {
+        let rules = place.read(CONFIRMING).map_err(unusable)?.unwrap_or_default();
+        boot::enable(place, &rules).map_err(|source| ChangeError::Boot { source })?;
+        table::replace(&rules, table::listing()?.as_deref(), None)?;
+        place.rename(CONFIRMING, CONFIRMED).map_err(unusable)?;
+    }
     // What was confirmed says itself which trial it was of, and can be listed again.
-    let _ = tell(place, &entry("confirmed", trial, caller, &trial.inventory));
+    let is_it = |entry: &LogEntry| entry.token == trial.token && entry.what == "confirmed";
+    if !record::log(place, usize::MAX).is_ok_and(|log| log.iter().any(is_it)) {
+        let _ = tell(place, &entry("confirmed", trial, caller, &trial.inventory));
+    }
     let listed = table::listing().ok().flatten();
     let _ = listed.map_or_else(|| place.remove(LISTED), |l| place.write(LISTED, l.as_bytes()));
     // What was edited with it stays.
     let _ = place.remove(EDITS);
     let _ = Trial::end(place);
     Ok(())
+}
+
+/// Ends a trial that was confirmed by somebody who was stopped on the way; where that cannot be done it
+/// goes on.
+pub(super) fn settle(place: &Place) {
+    if let Ok(Some(trial)) = Trial::read(place)
+        && is_committed(place, &trial.token)
+    {
+        let _ = complete(place, &trial, &trial.caller);
+    }
+}
+
+/// Has what was confirmed loaded at boot, where it is not: who confirmed it was stopped on the way, with
+/// the machine. Whether there was something to do.
+///
+/// # Errors
+/// When it cannot be done.
+pub(super) fn settle_boot(place: &Place, rules: &str) -> Result<bool, ChangeError> {
+    let is_there = !boot::differs(place, rules);
+    if !is_there {
+        boot::enable(place, rules).map_err(|source| ChangeError::Boot { source })?;
+    }
+    if is_anything_committed(place) {
+        place.rename(CONFIRMING, CONFIRMED).map_err(|source| unusable(place, source))?;
+    }
+    Ok(!is_there)
 }
 
 /// The rules that were confirmed last; `None` where none were.

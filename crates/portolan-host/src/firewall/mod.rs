@@ -29,9 +29,9 @@ pub use boot::BootState;
 pub use caller::{CallerInfo, caller};
 pub use change::{
     Applied, Back, ChangeError, Confirmed, Loading, Outcome, Standing, apply, confirm,
-    has_left_edits, off, purge, recover, roll_back, standing, trial,
+    has_left_edits, left_edits, off, purge, recover, roll_back, standing, trial,
 };
-pub use edits::Edit;
+pub use edits::{Edit, LeftEdit};
 pub use load::{LoadFault, load};
 pub use place::Place;
 pub use read::{ReadFault, live};

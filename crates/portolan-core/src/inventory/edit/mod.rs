@@ -8,6 +8,7 @@
 mod append;
 mod format;
 mod list;
+mod revert;
 mod set;
 
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ use toml_edit::Document;
 pub use append::{IgnoreEntry, MatchValue, append_ignore, append_text};
 pub use format::format;
 pub use list::{add_to_list, remove_from_list};
+pub use revert::{line_of_edit, revert};
 pub use set::{holds, set};
 
 /// Why a text was not changed.

@@ -17,5 +17,6 @@ pub(crate) fn run(global: &Global) -> Result<Exit> {
         true => render::firewall::confirm::rolled_back_json(&mut screen, ended.as_ref()),
         false => render::firewall::confirm::rolled_back(&mut screen, ended.as_ref(), global.color),
     })?;
-    Ok(if ended.is_some() { Exit::Yes } else { Exit::No })
+    let is_done = ended.is_some_and(|back| back != change::Back::NotAllEdits);
+    Ok(if is_done { Exit::Yes } else { Exit::No })
 }

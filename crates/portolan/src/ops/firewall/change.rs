@@ -7,15 +7,16 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::Timestamp;
 use portolan_core::firewall::analyse::AnalyseError;
+use portolan_core::firewall::bdd::Undecided;
 use portolan_core::firewall::{Doubt, Policy, Proof, Script, compile, prove};
-use portolan_core::net::{Gap, Why};
+use portolan_core::net::Gap;
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::firewall::{self as host, ChangeError, Loading};
 use portolan_host::{clock, conntrack, machine};
 
 pub(crate) use portolan_host::firewall::{
-    Applied, Back, BootState, CallerInfo, Confirmed, Edit, LogEntry, Outcome, Place, Purpose,
-    Standing, Trial,
+    Applied, Back, BootState, CallerInfo, Confirmed, Edit, LeftEdit, LogEntry, Outcome, Place,
+    Purpose, Standing, Trial,
 };
 
 use crate::fault::{Fault, Hinted as _};
@@ -43,8 +44,8 @@ pub(crate) struct Plan {
     /// What is on trial now: this takes over from it, or where nobody watches it any more, it ends before
     /// this begins.
     pub(crate) trial: Option<Trial>,
-    /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
-    pub(crate) has_left_edits: bool,
+    /// Which files are as a trial edited them although it is over, unconfirmed.
+    pub(crate) left_edits: Vec<LeftEdit>,
     /// What is written into the inventory with it.
     pub(crate) edits: Vec<Edit>,
     /// When it was made.
@@ -92,7 +93,10 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     let (policy, declared) = (&intended.policy, intended.loaded.inventory.management.as_ref());
     let mut precheck = precheck(policy, declared, &judge, &machine, caller.caller.ssh);
     let (proof, gap) = aside?;
-    precheck.proven = proof;
+    match proof {
+        Ok(proof) => precheck.proven = Some(proof),
+        Err(undecided) => precheck.undecided = Some(undecided),
+    }
     if let Some(gap) = gap {
         gaps.push(gap);
         let live = host::listing().map_err(|error| fault(error.into()))?;
@@ -101,40 +105,26 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
     let loaded = loaded.as_deref().map(identity);
-    let has_left_edits = host::has_left_edits(&place);
+    let left_edits = host::left_edits(&place);
     let made = clock::now();
-    Ok(Plan {
-        intended,
-        script,
-        loaded,
-        precheck,
-        caller,
-        place,
-        trial,
-        has_left_edits,
-        edits,
-        made,
-    })
+    Ok(Plan { intended, script, loaded, precheck, caller, place, trial, left_edits, edits, made })
 }
 
-/// Holds the table, as nft reads it, against what the policy means. A gap where that cannot be done
-/// here; where only nft cannot be asked, it is held so as our own reader reads it.
+/// Holds the table, as nft reads it, against what the policy means. Where nft cannot be asked it is held
+/// so as our own reader reads it, and a gap says so.
 ///
 /// # Errors
 /// Where the two differ: nothing of that is applied.
-fn proven(policy: &Policy, script: &Script) -> Result<(Option<Proof>, Option<Gap>)> {
+fn proven(policy: &Policy, script: &Script) -> Result<(Result<Proof, Undecided>, Option<Gap>)> {
     let (read, gap) = super::prove::read_back(script)?;
     let gap = gap.map(|gap| Gap::aside(gap.what, gap.why, gap.hint));
     let proof = match prove(policy, &read) {
         Ok(proof) => proof,
-        Err(AnalyseError::Undecided(undecided)) => {
-            let what = format!("whether the table does what the policy says ({undecided})");
-            return Ok((None, Some(Gap::aside(what, Why::NotLooked, ""))));
-        }
+        Err(AnalyseError::Undecided(undecided)) => return Ok((Err(undecided), gap)),
         Err(error) => return Err(error).hinted("the proof contradicts itself", REPORT_IT),
     };
     if proof.differences.is_empty() && proof.is_loaded {
-        return Ok((Some(proof), gap));
+        return Ok((Ok(proof), gap));
     }
     let way = proof.differences.first().map_or("input", |difference| difference.way.as_str());
     let message = format!("the compiled table is not what the policy means (at {way})");
@@ -157,7 +147,13 @@ pub(crate) fn apply(plan: &Plan, timeout: Duration, drop_flows: bool) -> Result<
     let over = going_on.map(|trial| &*trial.token);
     let ends = if drop_flows { &*plan.precheck.refused } else { &[] };
     let loading = Loading { script, policy, inventory, edits, over, ends, timeout, caller };
-    if host::recover(&plan.place).map_err(fault)? {
+    let is_recovered = host::recover(&plan.place).map_err(fault)?;
+    if is_recovered && host::has_left_edits(&plan.place) {
+        let message = "the inventory was edited by a trial that nobody watches any more, and that could not \
+                       be taken back";
+        return Err(Fault::new(message, "portolan firewall status says where it stands"));
+    }
+    if is_recovered {
         let message = "the inventory was edited by a trial that nobody watches any more, and is as it \
                        was before that again";
         return Err(Fault::new(message, "run it again, to have its plan"));
@@ -231,6 +227,11 @@ pub(crate) fn roll_back() -> Result<Option<Back>> {
         Err(ChangeError::NoTrial) => Ok(None),
         Err(error) => Err(fault(error)),
     }
+}
+
+/// Which files are as a trial edited them although it is over.
+pub(crate) fn left_edits() -> Vec<LeftEdit> {
+    host::left_edits(&Place::here())
 }
 
 /// How things stand.

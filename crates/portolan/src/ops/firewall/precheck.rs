@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use portolan_core::audit::Opening;
+use portolan_core::firewall::bdd::Undecided;
 use portolan_core::firewall::{
     Addresses, BaseNeed, Family, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit,
     RulePlace, Stance, TABLE, Tuple, protocol_of,
@@ -41,6 +42,8 @@ pub(crate) struct Precheck {
     pub(crate) missing: Vec<Missing>,
     /// What was proved of the table; `None` where nothing could be.
     pub(crate) proven: Option<Proof>,
+    /// Why nothing could be.
+    pub(crate) undecided: Option<Undecided>,
     /// Listeners that nobody outside reaches any more.
     pub(crate) cut: Vec<Cut>,
     /// Multicast that would no longer arrive.
@@ -154,7 +157,8 @@ impl Precheck {
         let shuts_out = self.access.iter().any(is_lost);
         let is_slow = self.access.iter().any(Access::is_too_slow);
         let is_alone = !self.nobody.is_empty() || self.cuts_ssh();
-        shuts_out || lets_in || is_slow || is_alone || !self.violations.is_empty()
+        let is_proved = self.undecided.is_none() && self.violations.is_empty();
+        shuts_out || lets_in || is_slow || is_alone || !is_proved
     }
 
     /// Whether nobody was looked after, and the SSH server is out of everybody's reach.
@@ -443,4 +447,16 @@ fn is_passed(
 /// The ends of a connection for people and programs.
 pub(crate) fn ends(entry: &Entry) -> Tuple {
     tuple_of(&entry.original)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_cannot_be_proved_is_refused() {
+        assert!(!Precheck::default().is_refused());
+        let undecided = Some(Undecided { budget: 24_000_000 });
+        assert!(Precheck { undecided, ..Precheck::default() }.is_refused());
+    }
 }

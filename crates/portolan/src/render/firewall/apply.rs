@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
+use portolan_core::firewall::bdd::Undecided;
 use portolan_core::firewall::{Pass, Policy, Proof, RulePlace, Tuple};
 use portolan_core::wire::conntrack::Entry;
 use serde::Serialize;
 
 use crate::cli::args::Color;
-use crate::ops::firewall::change::{LoadedPolicy, Plan, Purpose, Trial};
+use crate::ops::firewall::change::{self, LoadedPolicy, Plan, Purpose, Trial};
 use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::outsiders::{Nobody, NobodyWhy, OtherWay};
 use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
@@ -18,6 +19,7 @@ use crate::render::firewall::apply_life::{self, MissingJson};
 use crate::render::firewall::apply_marks;
 use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
 use crate::render::firewall::cut_off::{self, CutOffJson};
+use crate::render::firewall::left::{self, LeftJson};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
 use crate::render::gap;
@@ -66,16 +68,24 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     if let Some(trial) = &plan.trial {
         screen.hanging("  ", &over(trial))?;
     }
-    if plan.has_left_edits {
-        let note = "  ";
-        screen.hanging(note, "the inventory has a change of a trial that ended with the machine, \
-                              unconfirmed: `portolan firewall rollback` takes it back, `apply` takes it on")?;
+    if !plan.left_edits.is_empty() {
+        let places = left::places(&plan.left_edits);
+        let text = format!(
+            "the inventory has a change of a trial that is over, unconfirmed ({}): `portolan firewall \
+             rollback` takes it back, `apply` takes it on",
+            sanitize(&places)
+        );
+        screen.hanging("  ", &text)?;
     }
     if !plan.place.has_boot() {
         writeln!(screen, "  not at boot: this network namespace is not the machine's")?;
     }
     if plan.precheck.proven.is_some() {
         writeln!(screen, "  proved: the table does what the policy says, for every packet")?;
+    }
+    if let Some(undecided) = plan.precheck.undecided {
+        let label = screen.style.paint(Role::Bad, "not proved:").to_string();
+        screen.hanging(&format!("  {label} "), &unproved(undecided))?;
     }
     left_out(screen, &plan.intended.policy)?;
     access(screen, plan)?;
@@ -109,6 +119,16 @@ fn over(trial: &Trial) -> String {
              it comes back"
         ),
     }
+}
+
+/// Why the table is not held against the policy, and what to do.
+fn unproved(undecided: Undecided) -> String {
+    format!(
+        "whether the table does what the policy says is too large to decide (more than {} nodes, some \
+         600 MB). Services that the same senders reach are less as one service with all their ports, and \
+         senders as few networks; `--force` puts it on trial unproved",
+        undecided.budget
+    )
 }
 
 /// What the inventory says and the rules do not.
@@ -351,15 +371,27 @@ pub(crate) fn end(screen: &mut Screen, plan: &Plan, end: &End, color: Color) -> 
         End::Confirmed(_) => writeln!(screen, "confirmed")?,
         End::RolledBack(_, why) => {
             writeln!(screen, "rolled back: {}", sanitize(why))?;
-            if !plan.edits.is_empty() {
-                writeln!(screen, "the inventory is as it was, too")?;
-            }
+            edits_back(screen, plan, color)?;
             gap::hint("portolan firewall status shows what is loaded and the log", color);
         }
         End::TakenOver(_) => writeln!(screen, "another apply has taken over")?,
-        End::Interrupted(..) => writeln!(screen, "rolled back: interrupted")?,
+        End::Interrupted(..) => {
+            writeln!(screen, "rolled back: interrupted")?;
+            edits_back(screen, plan, color)?;
+        }
     }
     Ok(screen.flush()?)
+}
+
+/// Whether what was written into the inventory is out again.
+fn edits_back(screen: &mut Screen, plan: &Plan, color: Color) -> Result<()> {
+    let left = change::left_edits();
+    if !plan.edits.is_empty() && left.is_empty() {
+        writeln!(screen, "the inventory is as it was, too")?;
+    }
+    screen.flush()?;
+    left::warn(&left, color);
+    Ok(())
 }
 
 /// What to add to the inventory so that who was shut out keeps access.
@@ -404,6 +436,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         hash: plan.script.hash(),
         loaded: plan.loaded.as_ref().map(words),
         proved: found.proven.is_some(),
+        unproved: found.undecided.map(|undecided| undecided.to_string()),
         has_management: !plan.intended.policy.management.is_empty(),
         access: found.access.iter().map(AccessJson::from).collect(),
         nobody: found.nobody.iter().map(NobodyJson::from).collect(),
@@ -418,6 +451,10 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
         untracked: found.untracked,
         edited: plan.edits.iter().map(|edit| edit.path.display().to_string()).collect(),
+        left: match end {
+            End::RolledBack(..) | End::Interrupted(..) => LeftJson::of(&change::left_edits()),
+            _ => Vec::new(),
+        },
         outcome,
         detail,
         token: trial.map(|trial| trial.token.as_str()),
@@ -441,6 +478,9 @@ struct Body<'a> {
     hash: String,
     loaded: Option<String>,
     proved: bool,
+    /// Why it is not; then it is not applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unproved: Option<String>,
     has_management: bool,
     access: Vec<AccessJson>,
     /// Ports of `[management]` that nobody outside is let in to.
@@ -461,6 +501,8 @@ struct Body<'a> {
     untracked: usize,
     /// Files of the inventory that are written with it, and back as they were unless it is confirmed.
     edited: Vec<String>,
+    /// Where they stand although it was rolled back.
+    left: Vec<LeftJson>,
     outcome: &'static str,
     detail: Option<&'a str>,
     token: Option<&'a str>,

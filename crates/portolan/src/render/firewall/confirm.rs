@@ -7,7 +7,8 @@ use portolan_core::firewall::Doubt;
 use serde::Serialize;
 
 use crate::cli::args::Color;
-use crate::ops::firewall::change::{Back, BootState, Confirmed, Refusal};
+use crate::ops::firewall::change::{self, Back, BootState, Confirmed, Refusal};
+use crate::render::firewall::left::{self, LeftJson};
 use crate::render::firewall::status::boot_word;
 use crate::render::gap;
 use crate::render::json::Document;
@@ -135,14 +136,15 @@ pub(crate) fn rolled_back(screen: &mut Screen, back: Option<&Back>, color: Color
             writeln!(screen, "table inet portolan is removed: nothing was ever confirmed")?;
         }
         Some(Back::Edits) => {
-            writeln!(
-                screen,
-                "the inventory is as it was before a trial that ended with the machine"
-            )?;
+            writeln!(screen, "the inventory is as it was before a trial that is over")?;
         }
+        Some(Back::NotAllEdits) => {}
+        Some(Back::Boot) => writeln!(screen, "what was confirmed is loaded at boot again")?,
         None => gap::warning("nothing is on trial", color),
     }
-    Ok(screen.flush()?)
+    screen.flush()?;
+    left::warn(&change::left_edits(), color);
+    Ok(())
 }
 
 /// The same as one document.
@@ -152,13 +154,15 @@ pub(crate) fn rolled_back_json(screen: &mut Screen, back: Option<&Back>) -> Resu
         _ => None,
     };
     let body = RolledBack {
-        rolled_back: back.is_some(),
+        rolled_back: back.is_some_and(|back| *back != Back::NotAllEdits),
         to: back.map(|back| match back {
             Back::Before(_) => "before",
             Back::Confirmed => "confirmed",
             Back::Nothing => "nothing",
-            Back::Edits => "edits",
+            Back::Edits | Back::NotAllEdits => "edits",
+            Back::Boot => "boot",
         }),
+        left: LeftJson::of(&change::left_edits()),
         policy: trial.map(|trial| trial.policy.as_str()).filter(|policy| !policy.is_empty()),
     };
     screen.json(&Document::new("firewall-rollback", body, &[]))?;
@@ -169,7 +173,9 @@ pub(crate) fn rolled_back_json(screen: &mut Screen, back: Option<&Back>) -> Resu
 struct RolledBack<'a> {
     rolled_back: bool,
     /// What is there now: what was `before` the trial, what was `confirmed`, `nothing` of ours, or the
-    /// inventory without the `edits` of a trial that ended with the machine.
+    /// inventory without the `edits` of a trial that is over; `boot`: what was confirmed, at boot again.
     to: Option<&'static str>,
+    /// Changes of the inventory that could not be taken back.
+    left: Vec<LeftJson>,
     policy: Option<&'a str>,
 }

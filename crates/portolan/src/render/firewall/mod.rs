@@ -12,6 +12,7 @@ pub(crate) mod confirm;
 pub(crate) mod cut_off;
 pub(crate) mod diff;
 mod feature;
+mod left;
 pub(crate) mod lint;
 mod members;
 pub(crate) mod off;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cli::args::Color;
 use crate::ops::firewall::change::{BootState, LogEntry, Purpose, State, Status, Trial};
 use crate::render::firewall::apply::words;
+use crate::render::firewall::left;
 use crate::render::gap;
 use crate::render::inventory::ended::{self, EndedJson};
 use crate::render::json::Document;
@@ -85,12 +86,15 @@ fn unsettled(screen: &mut Screen, status: &Status, color: Color) -> Result<()> {
             color,
         );
     }
-    if standing.has_left_edits {
-        gap::warning(
-            "the inventory has a change of a trial that ended with the machine, unconfirmed",
-            color,
-        );
+    if !standing.left_edits.is_empty() {
+        let places = left::places(&standing.left_edits);
+        let what = "the inventory has a change of a trial that is over, unconfirmed";
+        gap::warning(&format!("{what}: {places}"), color);
         gap::hint("portolan firewall rollback takes it back, apply takes it on", color);
+    }
+    if standing.boot_differs {
+        gap::warning("what is loaded at boot is not what was confirmed", color);
+        gap::hint("portolan firewall rollback mends that", color);
     }
     if let Some(difference) = &standing.difference {
         screen.paragraph(2, difference)?;
@@ -141,7 +145,8 @@ pub(crate) fn json(
         loaded: status.loaded.as_ref().map(words),
         confirmed: status.confirmed.as_ref().map(words),
         difference: status.standing.difference.as_deref(),
-        left_edits: status.standing.has_left_edits,
+        boot_differs: status.standing.boot_differs,
+        left_edits: !status.standing.left_edits.is_empty(),
         boot: boot_word(status.standing.boot),
         trial: status.standing.trial.as_ref().map(TrialJson::from),
         log: status.standing.log.iter().map(LogJson::from).collect(),
@@ -160,6 +165,8 @@ struct Body<'a> {
     difference: Option<&'a str>,
     /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
     left_edits: bool,
+    /// Whether what is loaded at boot is not what was confirmed.
+    boot_differs: bool,
     boot: &'static str,
     trial: Option<TrialJson<'a>>,
     log: Vec<LogJson<'a>>,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -402,4 +402,46 @@ fn an_edit_goes_on_trial_where_that_is_wanted() {
     stage.confirm();
     assert_eq!(applying.wait().unwrap().code(), Some(0));
     assert!(stage.table().contains("22 : jump"), "{}", stage.table());
+}
+
+#[test]
+fn an_edit_goes_with_its_rules_also_where_the_file_was_changed_meanwhile() {
+    require_root!();
+    let stage = Stage::new();
+    let begin = |change: &dyn Fn(&str) -> String| {
+        let (program, path) = stage.allowing(ALLOW);
+        let program = program.command().stderr(Stdio::piped()).spawn();
+        eventually("it is on trial", || stage.log().last().is_some_and(|last| last == "applied"));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("[services.http]"), "{text}");
+        fs::write(&path, change(&text)).unwrap();
+        let ran = stage.firewall("rollback --json", SSH).run();
+        let output = program.unwrap().wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (ran, String::from_utf8(said).unwrap(), fs::read_to_string(&path).unwrap(), path)
+    };
+    // A remark after it: both stay apart.
+    let (ran, said, text, _) = begin(&|text| format!("{text}# remark\n"));
+    assert_eq!(text, format!("{OURS}# remark\n"));
+    assert_eq!(ran.expect_code(0).json()["left"], json!([]));
+    assert!(said.contains("the inventory is as it was, too"), "{said}");
+    let status = stage.firewall("status --json", SSH).run().json();
+    assert_eq!(status["left_edits"], false);
+
+    // A change of the very same line: it stands, and that is said.
+    let mine = |text: &str| text.replace("\"any\"", "\"192.0.2.7\"");
+    let (ran, said, text, path) = begin(&mine);
+    assert!(text.contains("[services.http]"), "{text}");
+    let line = text.lines().position(|line| line == "[services.http]").unwrap() + 1;
+    let place = format!("{}:{line}", path.display());
+    assert!(said.contains("still in the inventory") && said.contains(&place), "{said}");
+    assert!(!said.contains("the inventory is as it was"), "{said}");
+    assert_eq!(ran.expect_code(0).json()["left"][0]["line"], line);
+    let status = stage.firewall("status --json", SSH).run().json();
+    assert_eq!(status["left_edits"], true);
+    // Once it can be taken back it is.
+    stage.firewall("rollback", SSH).run().expect_code(1);
+    fs::write(&path, text.replace("\"192.0.2.7\"", "\"any\"")).unwrap();
+    stage.firewall("rollback", SSH).run().expect_code(0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), OURS);
 }

@@ -228,7 +228,7 @@ fn an_edit_whose_trial_ended_with_the_machine_is_told_and_can_be_taken_back() {
     let anew = start_anew(&stage, 3);
     let ran = anew.run(stage.firewall("status", SSH)).expect_code(0);
     assert!(
-        ran.stderr.contains("the inventory has a change of a trial that ended"),
+        ran.stderr.contains("the inventory has a change of a trial that is over"),
         "{}",
         ran.stderr
     );

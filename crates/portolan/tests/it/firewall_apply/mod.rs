@@ -12,6 +12,7 @@ mod life;
 mod sent_on;
 mod session;
 mod stage;
+mod stopped;
 mod trial;
 mod trust;
 mod unread;

@@ -266,6 +266,21 @@ fn what_other_tables_refuse_of_a_published_port_is_told() {
 }
 
 #[test]
+fn what_another_table_translates_is_not_said_to_be_refused_by_it() {
+    require_root!();
+    let theirs = "table ip theirs {
+        chain pre { type nat hook prerouting priority -100
+            fib daddr type local tcp dport 443 redirect to :8443
+        }
+    }";
+    let ran = hindered("web", "10.0.0.1", theirs);
+    assert_eq!(refused(&ran), told(&[("shop", "input", "input")]));
+    let row = ran.json()["refused_by_others"][0].clone();
+    let by = |who: &str| row[who]["table"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((by("decided_by"), by("translated_by")), ("portolan".into(), "theirs".into()));
+}
+
+#[test]
 fn what_other_tables_refuse_of_what_goes_out_is_told() {
     require_root!();
     let others = "table inet theirs { chain out { type filter hook output priority 0

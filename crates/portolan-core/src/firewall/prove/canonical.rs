@@ -9,7 +9,7 @@ use super::super::rule::{Condition, Nat, NatKind};
 use super::super::ruleset::{Base, Chain, ChainKind, ChainPolicy, Family, Hook, Origin};
 use super::super::script::TABLE;
 use super::super::value::{Set, SetRef, Span, Value};
-use super::super::{Expression, Match, Rule, Ruleset, Statement, Table, Test, Verdict};
+use super::super::{Expression, Field, Match, Rule, Ruleset, Statement, Table, Test, Verdict};
 
 /// Only the table that is ours; `None` where it is not there.
 pub(super) fn ours(ruleset: &Ruleset) -> Option<Table> {
@@ -79,7 +79,7 @@ fn rephrase(statement: &mut Statement, filled: &[Box<str>]) {
             };
             if filled.contains(set) {
                 *statement = Statement::Condition(Condition {
-                    text: format!("{left:?} in @{set}").into(),
+                    text: format!("{} in @{set}", in_words(left)).into(),
                     is_negated,
                     is_own: false,
                     presumed: Some(false),
@@ -88,7 +88,8 @@ fn rephrase(statement: &mut Statement, filled: &[Box<str>]) {
         }
         Statement::Update { set, key, conditions, .. } => {
             for condition in conditions {
-                condition.text = format!("{} of {key:?} in @{set}", condition.text).into();
+                condition.text =
+                    format!("{} of {} in @{set}", condition.text, in_words(key)).into();
                 condition.is_own = false;
             }
         }
@@ -98,6 +99,25 @@ fn rephrase(statement: &mut Statement, filled: &[Box<str>]) {
             }
         }
         _ => {}
+    }
+}
+
+/// What is looked up, as nft writes it where a policy asks for it; two that differ are written apart.
+fn in_words(expression: &Expression) -> String {
+    match expression {
+        Expression::Field(field) => match field {
+            Field::Source4 => "ip saddr".to_owned(),
+            Field::Source6 => "ip6 saddr".to_owned(),
+            Field::Destination4 => "ip daddr".to_owned(),
+            Field::Destination6 => "ip6 daddr".to_owned(),
+            Field::SourcePort => "th sport".to_owned(),
+            Field::DestinationPort => "th dport".to_owned(),
+            Field::Protocol => "meta l4proto".to_owned(),
+            other => format!("{other:?}"),
+        },
+        Expression::Bits { of, mask, flip: 0 } => format!("{} & {mask:#x}", in_words(of)),
+        Expression::Concat(parts) => parts.iter().map(in_words).collect::<Vec<_>>().join(" . "),
+        other => format!("{other:?}"),
     }
 }
 
@@ -220,7 +240,7 @@ pub(super) fn translating(table: &Table, hook: Hook, chosen: &Nat) -> Ruleset {
 
 /// Where a chain translates, connections are tracked and fragments put together; so it is here.
 fn tracking() -> Chain {
-    let state = Expression::Field(super::super::Field::CtState);
+    let state = Expression::Field(Field::CtState);
     let asks = Match { left: state, test: Test::AnyBit(super::super::bits::NEW) };
     let statements = vec![Statement::Match(asks), Statement::Verdict(Verdict::Continue)];
     let rules = vec![Rule { statements, ..Rule::default() }];
@@ -235,3 +255,31 @@ pub(super) fn is_of_table(chain: &str) -> bool {
 
 /// No chain of a policy is called that.
 const TRACKING: &str = "tracking";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_into_a_set_that_packets_fill_is_told_as_nft_writes_it() {
+        let field = |field| Expression::Field(field);
+        let mask = u128::MAX << 64;
+        let network = Expression::Bits { of: Box::new(field(Field::Source6)), mask, flip: 0 };
+        for (left, words) in [
+            (field(Field::Source4), "ip saddr in @door"),
+            (
+                Expression::Concat(vec![field(Field::Source4), field(Field::DestinationPort)]),
+                "ip saddr . th dport in @door",
+            ),
+            (network, "ip6 saddr & 0xffffffffffffffff0000000000000000 in @door"),
+        ] {
+            let test = Test::In(SetRef::Named("door".into()));
+            let mut statement = Statement::Match(Match { left, test });
+            rephrase(&mut statement, &["door".into()]);
+            let Statement::Condition(Condition { text, .. }) = statement else {
+                panic!("{statement:?}")
+            };
+            assert_eq!(&*text, words);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::super::bdd::{Region, Undecided};
 use super::super::policy::{
     BaseNeed, BasePass, Pass, PassTraffic, PassWay, Policy, Stance, protocol_of,
 };
-use super::super::simulate::{Prepared, Way};
+use super::super::simulate::{Prepared, Step, Walk, Way};
 use super::super::{Addresses, Family, RulePlace, Ruleset, TABLE, World};
 use super::ProofWay;
 use super::plausible::plausible;
@@ -23,6 +23,9 @@ pub struct Obstacle {
     pub witness: Witness,
     /// The rule or policy that refuses it.
     pub decided_by: Option<RulePlace>,
+    /// Where it is our own table that refuses it, for what the packet has become: the rule of another that
+    /// translates it.
+    pub translated_by: Option<RulePlace>,
 }
 
 /// What of the policy other tables of `ruleset` refuse, one packet a name, way and family.
@@ -146,9 +149,25 @@ fn of_family(
         let Some((witness, _)) = space.surest_witness(refused)? else { continue };
         let walk = answered(&all, way, &witness);
         let decided_by = walk.decided_by.and_then(|rule| ruleset.place(rule));
-        let name = wanted.name.into();
-        found.push(Obstacle { name, way: super::named(way), witness, decided_by });
+        let is_ours_to_refuse = decided_by.as_ref().is_some_and(is_ours);
+        let translated_by = translation(&walk, ruleset).filter(|_| is_ours_to_refuse);
+        let (name, way) = (wanted.name.into(), super::named(way));
+        found.push(Obstacle { name, way, witness, decided_by, translated_by });
         lost = space.bdd.minus(lost, meant)?;
     }
     Ok(found)
+}
+
+/// Whether a rule is of our table.
+fn is_ours(place: &RulePlace) -> bool {
+    place.family == Family::Inet && &*place.table == TABLE
+}
+
+/// The rule of another table that translates a packet on its way.
+fn translation(walk: &Walk, ruleset: &Ruleset) -> Option<RulePlace> {
+    let mut by = walk.steps.iter().filter_map(|step| match step {
+        Step::Translated { by: Some(rule), .. } => ruleset.place(*rule),
+        _ => None,
+    });
+    by.find(|place| !is_ours(place))
 }

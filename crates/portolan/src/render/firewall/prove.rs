@@ -69,12 +69,21 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     for obstacle in &report.obstacles {
         let packet = packet_words(&obstacle.witness.told());
         let name = sanitize(&obstacle.name);
-        writeln!(
-            screen,
-            "\nother tables refuse `{name}`{}: {packet}{}",
-            on_its_way(obstacle.way),
-            by(obstacle.decided_by.as_ref())
-        )?;
+        let on_its_way = on_its_way(obstacle.way);
+        let decided = by(obstacle.decided_by.as_ref());
+        match &obstacle.translated_by {
+            None => {
+                writeln!(screen, "\nother tables refuse `{name}`{on_its_way}: {packet}{decided}")?;
+            }
+            Some(rule) => {
+                let rule = sanitize(&rule.to_string()).into_owned();
+                writeln!(
+                    screen,
+                    "\nother tables translate `{name}`{on_its_way} to where it may not go: {packet}\n  \
+                     translated by {rule}{decided}"
+                )?;
+            }
+        }
         assumed(screen, &obstacle.witness)?;
     }
     Ok(screen.flush()?)
@@ -229,6 +238,7 @@ fn refused(obstacle: &Obstacle) -> Value {
         "witness": packet_json(&obstacle.witness.told()),
         "given": answers(&obstacle.witness),
         "decided_by": obstacle.decided_by.as_ref().map(PlaceJson::from),
+        "translated_by": obstacle.translated_by.as_ref().map(PlaceJson::from),
     })
 }
 

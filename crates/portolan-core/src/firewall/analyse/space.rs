@@ -433,6 +433,8 @@ impl Space {
         let kept = [
             layout.interface_in,
             layout.state,
+            layout.mark,
+            layout.ct_mark,
             layout.protocol,
             layout.destination_port,
             layout.source_port,
@@ -449,7 +451,14 @@ impl Space {
     /// When the node budget is used up.
     pub(super) fn wide_bounds(&mut self, region: Region) -> Result<Region, Undecided> {
         let layout = self.layout;
-        let kept = [layout.interface_in, layout.state, layout.protocol, layout.destination_port];
+        let kept = [
+            layout.interface_in,
+            layout.state,
+            layout.mark,
+            layout.ct_mark,
+            layout.protocol,
+            layout.destination_port,
+        ];
         self.projected(region, &kept)
     }
 

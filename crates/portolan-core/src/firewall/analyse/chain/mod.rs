@@ -191,6 +191,10 @@ impl<'a> Run<'a> {
                 next.add(&mut self.space.bdd, &stream.effect, stream.packets)?;
             }
         }
+        let marks = [self.space.layout.mark, self.space.layout.ct_mark];
+        for streams in [&mut next, &mut flow.accepted, &mut flow.returned] {
+            streams.join_marks(&mut self.space.bdd, marks)?;
+        }
         Ok(next)
     }
 

@@ -119,6 +119,28 @@ fn a_rule_that_packets_come_to_and_none_matches_is_not_said_to_meet_none() {
 }
 
 #[test]
+fn who_gets_past_rules_that_set_many_mark_bits_and_ask_for_them_is_decided() {
+    let sets = (0..30).map(|at| {
+        let bit = 1_u32 << at;
+        format!(
+            "-s 10.{at}.0.0/16 -p tcp --dport {} -j MARK --set-xmark {bit:#x}/{bit:#x}",
+            1000 + at
+        )
+    });
+    let asks = (0..30).map(|at| {
+        let bit = 1_u32 << at;
+        format!("-p tcp --sport {} -m mark --mark {bit:#x}/{bit:#x} -j ACCEPT", 2000 + at)
+    });
+    let rules: Vec<String> = sets.chain(asks).collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let ruleset = read(&filter("DROP", &rules).replace("filter", "mangle"));
+    let found = searched(&ruleset, 1005, Way::Input);
+    let [allowed] = found.allowed.as_slice() else { panic!("{:?}", found.allowed) };
+    assert_eq!(allowed.block.sources.networks[0].to_string(), "10.5.0.0/16");
+    assert_eq!(allowed.block.features, [Feature::SourcePorts(vec![(2005, 2005)])]);
+}
+
+#[test]
 fn a_limit_makes_it_depend_and_names_itself() {
     let rule = "-p tcp --dport 22 -m limit --limit 3/min -j ACCEPT";
     let found = searched(&read(&filter("DROP", &[rule])), 22, Way::Input);

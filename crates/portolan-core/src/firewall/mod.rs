@@ -60,7 +60,10 @@ pub use policy::{
     BaseNeed, BasePass, Block, ConntrackHelper, Knock, Never, Pass, PassTraffic, PassWay, Peers,
     Policy, RateLimit, Stance, Translation, protocol_of,
 };
-pub use prove::{Difference, LostLookups, Obstacle, Proof, ProofWay, Violation, obstacles, prove};
+pub use prove::{
+    Difference, LostLookups, Obstacle, Proof, ProofWay, Violation, changed_resolvers, obstacles,
+    prove,
+};
 pub use read_error::ReadError;
 pub use replacement::{Replacement, removal};
 pub use rule::{

@@ -10,8 +10,10 @@ use super::super::policy::{BaseNeed, Policy, protocol_of};
 use super::super::rule::{Match, Test};
 use super::super::simulate::{Outcome, Prepared, Way};
 use super::super::value::{SetRef, Span};
-use super::super::{Expression, Field, Packet, Rule, Ruleset, Statement, Table, World};
-use crate::net::Transport;
+use super::super::{
+    Expression, Field, Outline, OutlinePart, Packet, Rule, Ruleset, Statement, Table, World,
+};
+use crate::net::{Prefix, Transport};
 
 /// Resolvers that this machine asks now, and that the table keeps it from asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,27 @@ impl fmt::Display for LostLookups {
         }
         write!(f, "lookups to {} are dropped; apply again", now.join(", "))
     }
+}
+
+/// Resolvers that the loaded table, as nft lists it, has no rule of the base for; `None` where it needs none, or has
+/// one for each. Unlike the proof this asks nobody but the text.
+#[must_use]
+pub fn changed_resolvers(table: &str, resolvers: &[IpAddr]) -> Option<LostLookups> {
+    let outline = Outline::parse(table).ok()?;
+    let rules = outline.parts.iter().filter(|part| part.kind == "chain");
+    let rules: Vec<String> = rules.flat_map(OutlinePart::statements).collect();
+    let mut made_for = Vec::new();
+    for rule in rules.iter().filter(|rule| rule.contains(BASE_DNS)) {
+        let words = rule.split([' ', '{', '}', ',', '\n', '\t']);
+        made_for.extend(words.filter_map(|word| word.parse::<IpAddr>().ok()));
+    }
+    if made_for.is_empty() {
+        return None;
+    }
+    let is_lost = |resolver: &&IpAddr| !resolver.is_loopback() && !made_for.contains(resolver);
+    let now: Vec<IpAddr> = resolvers.iter().filter(is_lost).copied().collect();
+    let made_for = Addresses::of(made_for.into_iter().map(Prefix::from));
+    (!now.is_empty()).then_some(LostLookups { now, made_for })
 }
 
 /// Those that `policy` lets it ask and `found` does not.
@@ -66,7 +89,7 @@ fn is_dropped(prepared: &Prepared<'_>, resolver: IpAddr) -> bool {
 }
 
 fn is_for_lookups(rule: &Rule) -> bool {
-    rule.comment.as_deref() == Some("pt:base-dns")
+    rule.comment.as_deref() == Some(BASE_DNS)
 }
 
 /// The destinations that a rule names.
@@ -93,5 +116,28 @@ fn destinations(rule: &Rule) -> Addresses {
 }
 
 const DNS: u16 = 53;
+/// What is noted at the rules of the base for them.
+const BASE_DNS: &str = "pt:base-dns";
 const UNKNOWN_4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 const UNKNOWN_6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_tells_whom_it_lets_lookups_out_to() {
+        let table = "table inet portolan {\n\tchain output {\n\t\ttype filter hook output priority -5; policy drop;\n\
+            \t\tip daddr { 10.0.0.53, 10.0.0.54 } udp dport 53 counter packets 0 bytes 0 accept comment \"pt:base-dns\"\n\
+            \t\tip6 daddr fd00::53 udp dport 53 counter packets 0 bytes 0 accept comment \"pt:base-dns\"\n\
+            \t\tip daddr 10.0.0.9 tcp dport 53 accept comment \"pt:other\"\n\t}\n}\n";
+        let lost = |resolvers: &[&str]| {
+            let now: Vec<IpAddr> = resolvers.iter().map(|r| r.parse().unwrap()).collect();
+            changed_resolvers(table, &now).map(|lost| lost.now)
+        };
+        assert_eq!(lost(&["10.0.0.54", "fd00::53", "127.0.0.53"]), None);
+        assert_eq!(lost(&["10.0.0.53", "10.0.0.9"]), Some(vec!["10.0.0.9".parse().unwrap()]));
+        let without = table.replace("pt:base-dns", "pt:mine");
+        assert_eq!(changed_resolvers(&without, &["10.0.0.9".parse().unwrap()]), None);
+    }
+}

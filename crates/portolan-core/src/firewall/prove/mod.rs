@@ -20,7 +20,7 @@ use super::policy::{Pass, PassWay, Policy};
 use super::simulate::{Outcome, Prepared, Way};
 use super::{Hook, Packet, RulePlace, Ruleset, Table, World};
 
-pub use lookups::LostLookups;
+pub use lookups::{LostLookups, changed_resolvers};
 pub use others::{Obstacle, obstacles};
 
 use canonical::Part;

@@ -8,11 +8,13 @@ use anyhow::Result;
 use jiff::Timestamp;
 use portolan_core::firewall::analyse::AnalyseError;
 use portolan_core::firewall::bdd::Undecided;
-use portolan_core::firewall::{Doubt, Policy, Proof, Script, compile, prove};
+use portolan_core::firewall::{
+    Doubt, LostLookups, Policy, Proof, Script, changed_resolvers, compile, prove,
+};
 use portolan_core::net::Gap;
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::firewall::{self as host, ChangeError, Loading};
-use portolan_host::{clock, conntrack, machine};
+use portolan_host::{clock, conntrack, machine, servers};
 
 pub(crate) use portolan_host::firewall::{
     Applied, Back, BootState, CallerInfo, Confirmed, Edit, LeftEdit, LogEntry, Outcome, Place,
@@ -243,6 +245,8 @@ pub(crate) struct Status {
     pub(crate) loaded: Option<LoadedPolicy>,
     /// Which policy was confirmed last.
     pub(crate) confirmed: Option<LoadedPolicy>,
+    /// Resolvers of this machine that the loaded table was not made for.
+    pub(crate) lost_lookups: Option<LostLookups>,
 }
 
 /// The word for how things stand.
@@ -284,7 +288,9 @@ pub(crate) fn status() -> Result<Status> {
     let standing = standing.map_err(|error| failed("cannot see how the firewall stands", error))?;
     let loaded = standing.table.as_deref().map(identity);
     let confirmed = standing.confirmed.as_deref().map(identity);
-    Ok(Status { standing, loaded, confirmed })
+    let table = standing.table.as_deref();
+    let lost_lookups = table.and_then(|table| changed_resolvers(table, &servers::resolvers()));
+    Ok(Status { standing, loaded, confirmed, lost_lookups })
 }
 
 /// Whether a table of ours is loaded; `None` where that cannot be seen.

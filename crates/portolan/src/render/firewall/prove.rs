@@ -173,7 +173,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         strangers: proof
             .map_or_else(Vec::new, |p| p.strangers.iter().map(PlaceJson::from).collect()),
         refused_by_others: report.obstacles.iter().map(refused).collect(),
-        lost_lookups: proof.and_then(|proof| proof.lost_lookups.as_ref()).map(lost),
+        lost_lookups: proof.and_then(|proof| proof.lost_lookups.as_ref()).map(lookups),
     };
     screen.json(&Document::new("firewall-prove", body, &report.gaps))?;
     Ok(screen.flush()?)
@@ -202,7 +202,8 @@ struct Body<'a> {
     lost_lookups: Option<Value>,
 }
 
-fn lost(lookups: &LostLookups) -> Value {
+/// Resolvers that cannot be asked, in JSON.
+pub(super) fn lookups(lookups: &LostLookups) -> Value {
     let prefixes = [false, true].map(|is_v6| lookups.made_for.prefixes(is_v6)).concat();
     json!({
         "now": lookups.now.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -7,11 +7,13 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use portolan_core::inventory::Inventory;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::args::Color;
 use crate::ops::firewall::change::{BootState, LogEntry, Purpose, State, Status, Trial};
 use crate::render::firewall::apply::words;
 use crate::render::firewall::left;
+use crate::render::firewall::prove::lookups;
 use crate::render::gap;
 use crate::render::inventory::ended::{self, EndedJson};
 use crate::render::json::Document;
@@ -51,6 +53,9 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
             Purpose::Off => "the pause ended when the machine was started anew".to_owned(),
         };
         screen.hanging("  ", &text)?;
+    }
+    if let Some(lost) = &status.lost_lookups {
+        screen.hanging("  ", &lost.to_string())?;
     }
     unsettled(screen, status, color)?;
     writeln!(screen, "  at boot: {}", at_boot(status.standing.boot))?;
@@ -145,6 +150,7 @@ pub(crate) fn json(
         loaded: status.loaded.as_ref().map(words),
         confirmed: status.confirmed.as_ref().map(words),
         difference: status.standing.difference.as_deref(),
+        lost_lookups: status.lost_lookups.as_ref().map(lookups),
         boot_differs: status.standing.boot_differs,
         left_edits: !status.standing.left_edits.is_empty(),
         boot: boot_word(status.standing.boot),
@@ -163,6 +169,8 @@ struct Body<'a> {
     confirmed: Option<String>,
     /// How what is loaded differs from what was confirmed.
     difference: Option<&'a str>,
+    /// Resolvers of this machine that what is loaded was not made for; null where there are none.
+    lost_lookups: Option<Value>,
     /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
     left_edits: bool,
     /// Whether what is loaded at boot is not what was confirmed.

@@ -196,3 +196,34 @@ fn a_block_that_has_the_only_resolver_and_the_gateway_in_it_is_told_with_its_lin
     });
     stage.firewall("rollback", SSH).run().expect_code(0);
 }
+
+#[test]
+fn that_the_resolver_changed_since_the_table_was_made_is_said() {
+    require_root!();
+    let stage = stage();
+    let file = stage.inventory("").with_file_name("resolv.conf");
+    let mount = format!("mount --bind {} /etc/resolv.conf; exec \"$@\"", file.display());
+    let through = ["unshare", "-m", "sh", "-c", &mount, "sh"];
+    let resolver = |address: &str| {
+        std::fs::write(&file, format!("nameserver {address}\n")).unwrap();
+    };
+    resolver("192.0.2.53");
+    let text = site("egress = \"drop\"", V4);
+    stage.apply(&text, "--detach --timeout 10m").through(through).run().expect_code(0);
+    let inventory = file.with_file_name("portolan.toml");
+    let asked = format!("--host box --inventory {} --json", inventory.display());
+    let say = |line: &str| stage.program(line, SSH).through(through).run().json();
+    let status = || say("firewall status --json")["lost_lookups"].clone();
+    let prove = || say(&format!("firewall prove --live {asked}"))["lost_lookups"].clone();
+    let audit = || say(&format!("audit {asked}"))["findings"].to_string();
+    assert_eq!((status(), prove()), (Value::Null, Value::Null));
+    resolver("192.0.2.54");
+    let told = "the resolver changed since the table was made for 192.0.2.53: lookups to 192.0.2.54 are dropped";
+    for found in [status(), prove()] {
+        assert!(found["message"].as_str().unwrap().starts_with(told), "{found}");
+        let both = (&found["now"][0], &found["made_for"][0]);
+        assert_eq!(both, (&"192.0.2.54".into(), &"192.0.2.53".into()));
+    }
+    assert!(audit().contains(told), "{}", audit());
+    stage.firewall("rollback", SSH).run().expect_code(0);
+}

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use portolan_core::firewall::simulate::{About, Outcome, Prepared, Question, Walk, Way};
 use portolan_core::firewall::{
     Chain, Expression, Family, FibResult, Field, Match, Packet, Policy, RuleId, RulePlace, Ruleset,
-    SetRef, TABLE, Table, Test, Tuple, World, bits, intent, mark_readers,
+    SetRef, Statement, TABLE, Table, Test, Tuple, World, bits, intent, mark_readers,
 };
 use portolan_core::net::{Gap, Why};
 use portolan_core::socket::{InterfaceAddress, Machine};
@@ -189,6 +189,13 @@ impl<'s> Judge<'s> {
         let mut live = self.scene.others.clone()?;
         live.tables.extend(self.scene.before.iter().cloned());
         Some(live)
+    }
+
+    /// Whether a table of others has a rule that translates: only then anything is sent on by one.
+    pub(super) fn has_translations(&self) -> bool {
+        let rules = self.scene.others.iter().flat_map(|rules| &rules.tables);
+        let mut rules = rules.flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        rules.any(|rule| rule.statements.iter().any(|s| matches!(s, Statement::Nat(_))))
     }
 
     /// What surrounds the rules.

@@ -209,7 +209,7 @@ pub(crate) fn precheck(
                 cut.already = already;
             }
         }
-        if policy.forward != Stance::Accept {
+        if policy.forward != Stance::Accept && judge.has_translations() {
             let sent_on = sent_on(policy, machine, &sockets);
             found.cut.extend(sent_on);
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -242,7 +242,9 @@ impl Drop for Stage {
     /// What a test leaves on trial, or away, nobody watches any more: its folder and its programs go.
     fn drop(&mut self) {
         for pid in self.watchdogs() {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+            // It may have ended by itself.
+            let mut kill = Command::new("kill");
+            let _ = kill.args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
         }
     }
 }

@@ -21,19 +21,19 @@ impl Drop for Docker {
     }
 }
 
-fn start(scene: &Scene) -> Result<Docker, String> {
+fn start(scene: &Scene, options: &str) -> Result<Docker, String> {
     let mut shell = scene.shell(&format!("{CGROUPS} && {}", ufw::PROLOGUE));
     let parent = scene.host.name().to_owned();
     shell.does(&format!("export PARENT={parent}"));
     let mut docker = Docker { shell, parent };
     let shell = &mut docker.shell;
-    shell.tries(
+    shell.tries(&format!(
         "mkdir -p /run/docker data && export DOCKER_HOST=unix:///run/d.sock && \
-         { dockerd -H $DOCKER_HOST --data-root $PWD/data --exec-root /run/docker \
-           --pidfile /run/d.pid --cgroup-parent $PARENT --storage-driver vfs >dockerd.log 2>&1 & } && \
+         {{ dockerd -H $DOCKER_HOST --data-root $PWD/data --exec-root /run/docker \
+           --pidfile /run/d.pid --cgroup-parent $PARENT --storage-driver vfs {options} >dockerd.log 2>&1 & }} && \
          for i in $(seq 150); do docker info >/dev/null 2>&1 && break; sleep 0.1; done; \
-         docker info >/dev/null 2>&1 || { tail -3 dockerd.log; false; }",
-    )?;
+         docker info >/dev/null 2>&1 || {{ tail -3 dockerd.log; false; }}",
+    ))?;
     shell.tries(
         "mkdir -p image/bin && cp $(command -v busybox) image/bin/ && \
          for library in $(ldd $(command -v busybox) | grep -o '/[^ ]*'); do cp --parents $library image; done; \
@@ -57,7 +57,7 @@ fn what_docker_publishes_beside_ufw_is_told_as_packets_find_it() {
         skip!("{program} is not installed");
     }
     let scene = Scene::new();
-    let mut docker = match start(&scene) {
+    let mut docker = match start(&scene, "") {
         Ok(docker) => docker,
         Err(said) => skip!("dockerd does not start here: {}", said.replace('\n', " ")),
     };
@@ -162,4 +162,61 @@ fn reach_says_that_docker_goes_around_ufw(scene: &Scene) {
     let published = reach(8080);
     assert_eq!(published["bypass"], "docker-dnat", "{HOST}: {published:#}");
     assert_eq!(reach(22)["bypass"], Value::Null);
+}
+
+/// With IPv6 of its own Docker writes the same rules for both families, each with its loopback.
+#[test]
+fn what_docker_publishes_by_ip6tables_is_told_as_packets_find_it() {
+    require_root!();
+    if let Some(program) = lacks() {
+        skip!("{program} is not installed");
+    }
+    let scene = Scene::new();
+    let options = "--experimental --ipv6 --ip6tables --fixed-cidr-v6 fd0d::/64";
+    let mut docker = match start(&scene, options) {
+        Ok(docker) => docker,
+        Err(said) => skip!("dockerd does not start here: {}", said.replace('\n', " ")),
+    };
+    let shell = &mut docker.shell;
+    for words in ["allow 22/tcp", "deny 8080", "deny 8083"] {
+        shell.does(&format!("ufw {words}"));
+    }
+    for words in [
+        "--name both -p 8080:80",
+        "--name four -p 192.0.2.1:8083:80",
+        "--name six -p [2001:db8::1]:8084:80",
+        "--name near -p 127.0.0.1:8081:80 -p [::1]:8081:80",
+        "--name inner --network inside -p 8082:80",
+        "--name range -p 8090-8091:80-81",
+    ] {
+        shell.does(&format!("docker run --rm -d {words} box /bin/busybox httpd -f -p 80 -h /"));
+    }
+    let _services = scene.services(&[22, 9999], &[]);
+    let other = "192.0.2.66";
+    scene.agree(&[
+        tcp(NEAR, 22, "accept"),
+        tcp(NEAR6, 22, "accept"),
+        tcp(NEAR, 8080, "accept"),
+        tcp(other, 8080, "accept"),
+        tcp(NEAR6, 8080, "accept"),
+        tcp(NEAR, 8083, "accept"),
+        tcp(NEAR6, 8083, "drop"),
+        tcp(NEAR, 8084, "drop"),
+        tcp(NEAR6, 8084, "accept"),
+        tcp(NEAR, 8081, "drop"),
+        tcp(NEAR6, 8081, "drop"),
+        tcp(NEAR, 8082, "drop"),
+        tcp(NEAR6, 8082, "drop"),
+        tcp(NEAR, 8090, "accept"),
+        tcp(NEAR6, 8090, "accept"),
+        tcp(NEAR, 9999, "drop"),
+        tcp(NEAR6, 9999, "drop"),
+    ]);
+    let around = |port: u16, from: &str| {
+        let line = format!("reach {port}/tcp --from {from} --json");
+        Program::line(&line).inside(&scene.host).run().json()["bypass"].clone()
+    };
+    for (port, from) in [(8080, NEAR), (8080, NEAR6), (8083, NEAR), (8084, NEAR6)] {
+        assert_eq!(around(port, from), "docker-dnat", "{port} from {from}");
+    }
 }

@@ -49,6 +49,36 @@ impl Scene {
         Self { host, outside, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// Somebody behind the host, who listens on these TCP ports in both families: 10.20.0.2 and fd20::2, by in0.
+    fn inner(&self, tcp: &[u16]) -> (Netns, Server) {
+        let inner = Netns::new();
+        let place = inner.name();
+        self.host.ip(&format!("link add in0 type veth peer name eth0 netns {place}"));
+        for (netns, link, addresses) in [
+            (&self.host, "in0", ["10.20.0.1/24", "fd20::1/64"]),
+            (&inner, "eth0", ["10.20.0.2/24", "fd20::2/64"]),
+        ] {
+            netns.set(&format!("net/ipv6/conf/{link}/accept_dad"), 0);
+            for address in addresses {
+                netns.ip(&format!("address add {address} dev {link}"));
+            }
+            netns.ip(&format!("link set {link} up"));
+        }
+        inner.ip("route add default via 10.20.0.1");
+        inner.ip("-6 route add default via fd20::1");
+        self.outside.ip("route add 10.20.0.0/24 via 192.0.2.1");
+        self.outside.ip("-6 route add fd20::/64 via 2001:db8::1");
+        self.host.set("net/ipv4/ip_forward", 1);
+        self.host.set("net/ipv6/conf/all/forwarding", 1);
+        let server = inner.python(&format!(
+            "only6 = [(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)]
+for port in {tcp:?}:
+    listener(f'0.0.0.0:{{port}}', 64)
+    listener(f'[::]:{{port}}', 64, only6)"
+        ));
+        (inner, server)
+    }
+
     /// A shell in the host's network with mounts and processes of its own, where tools find private
     /// copies of what they keep: `places` are pairs of a folder of the system and where its copy lies.
     fn shell(&self, prologue: &str) -> Shell {
@@ -152,6 +182,12 @@ const NEAR6: &str = "2001:db8::9";
 fn tcp(from: &'static str, port: u16, expected: &'static str) -> Probe {
     let to = if from.contains(':') { HOST6 } else { HOST };
     Probe { transport: "tcp", from, to, port, expected }
+}
+
+/// The same to whoever is behind the host.
+fn inside(from: &'static str, port: u16, expected: &'static str) -> Probe {
+    let to = if from.contains(':') { "fd20::2" } else { "10.20.0.2" };
+    Probe { to, ..tcp(from, port, expected) }
 }
 
 fn udp(from: &'static str, port: u16, expected: &'static str) -> Probe {

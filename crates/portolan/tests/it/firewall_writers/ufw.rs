@@ -1,6 +1,6 @@
 //! ufw on iptables-nft.
 
-use super::{HOST, HOST6, NEAR, NEAR6, Scene, Shell, is_installed, tcp, udp};
+use super::{HOST, HOST6, NEAR, NEAR6, Scene, Shell, inside, is_installed, tcp, udp};
 use crate::support::{Program, require_root, skip};
 
 const FAR: &str = "192.0.2.66";
@@ -138,4 +138,72 @@ fn what_ufw_refuses_of_the_policy_is_told_by_packets_that_can_be_sent() {
     }
     shell.does("ufw disable");
     assert!(rows.iter().all(reached), "nobody else refuses them");
+}
+
+/// What `ufw-framework(8)` tells who wants a port sent on: a table of nat before the rules.
+const SENT_ON: &str = "sed -i '1i *nat\\n:PREROUTING ACCEPT [0:0]\\n\
+     -A PREROUTING -i eth0 -p tcp --dport 8088 -j DNAT --to-destination 10.20.0.2:80\\n\
+     -A PREROUTING -i eth0 -p tcp --dport 8089 -j DNAT --to-destination 10.20.0.2:81\\nCOMMIT' \
+     /etc/ufw/before.rules && ufw --force reload";
+
+#[test]
+fn what_ufw_passes_on_is_told_as_packets_find_it() {
+    require_root!();
+    if !is_installed("ufw") {
+        skip!("ufw is not installed");
+    }
+    let scene = Scene::new();
+    let (_inner, _behind) = scene.inner(&[80, 81, 82, 83]);
+    let mut shell = start(&scene);
+    for words in [
+        "default deny routed",
+        "route allow in on eth0 out on in0 to 10.20.0.2 port 80 proto tcp",
+        "route allow in on eth0 out on in0 to fd20::2 port 80 proto tcp",
+        "route insert 1 deny in on eth0 from 192.0.2.66",
+        "route reject in on eth0 to 10.20.0.2 port 82 proto tcp",
+        "route allow proto tcp from 198.51.100.7 to 10.20.0.2 port 83",
+        "limit 22/tcp",
+        "limit in on eth0 from 192.0.2.0/24 to any port 2222 proto tcp",
+        "allow proto tcp from 192.0.2.0/24 to 192.0.2.1 port 5000:5002,5009",
+    ] {
+        shell.does(&format!("ufw {words}"));
+    }
+    shell.does(SENT_ON);
+    scene.host.set("net/ipv4/ip_forward", 1);
+    scene.host.set("net/ipv6/conf/all/forwarding", 1);
+    let _services = scene.services(&[22, 2222, 5000, 5002, 5003, 5009, 8088, 8089], &[]);
+    let away = "198.51.100.7";
+    let told = scene.agree(&[
+        inside(NEAR, 80, "accept"),
+        inside(NEAR6, 80, "accept"),
+        inside(FAR, 80, "drop"),
+        inside(away, 80, "accept"),
+        inside(NEAR, 81, "drop"),
+        inside(NEAR6, 81, "drop"),
+        inside(NEAR, 82, "reject"),
+        inside(FAR, 82, "drop"),
+        inside(NEAR, 83, "drop"),
+        inside(away, 83, "accept"),
+        // Sent on, and then asked of the rules for what is passed on alone.
+        tcp(NEAR, 8088, "accept"),
+        tcp(FAR, 8088, "drop"),
+        tcp(away, 8088, "accept"),
+        tcp(NEAR6, 8088, "drop"),
+        tcp(NEAR, 8089, "drop"),
+        tcp(NEAR, 22, "accept"),
+        tcp(NEAR6, 22, "accept"),
+        tcp(FAR, 2222, "accept"),
+        tcp(away, 2222, "drop"),
+        tcp(NEAR, 5000, "accept"),
+        tcp(NEAR, 5002, "accept"),
+        tcp(NEAR, 5003, "drop"),
+        tcp(NEAR, 5009, "accept"),
+        tcp(away, 5009, "drop"),
+        tcp(NEAR6, 5009, "drop"),
+    ]);
+    // Six in half a minute are too many: the limits, and nothing else, keep answers open.
+    for (index, told) in told.iter().enumerate() {
+        let depends = told["depends_on"].as_array().map_or(0, Vec::len);
+        assert_eq!(depends > 0, (15..18).contains(&index), "{index}: {told:#}");
+    }
 }

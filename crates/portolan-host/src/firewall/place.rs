@@ -122,6 +122,7 @@ impl Place {
                     // For whoever waits; that it cannot be written hinders nobody.
                     let _ = file.set_len(0);
                     let _ = writeln!(file, "{}", std::process::id());
+                    self.sweep();
                     return Ok(Lock { _file: file });
                 }
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -132,6 +133,19 @@ impl Place {
                     thread::sleep(BETWEEN_TRIES);
                     waited += BETWEEN_TRIES;
                 }
+            }
+        }
+    }
+
+    /// Removes what processes left that were killed while they wrote.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.state).into_iter().flatten().filter_map(Result::ok) {
+            let name = entry.file_name();
+            let writer =
+                name.to_str().and_then(|name| name.strip_suffix(".new")?.rsplit('.').next());
+            let writer = writer.and_then(|pid| pid.parse::<u32>().ok());
+            if writer.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+                let _ = fs::remove_file(entry.path());
             }
         }
     }

@@ -1,7 +1,8 @@
 //! `portolan allow PORT --from SOURCE` and `portolan deny PORT`.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use jiff::Timestamp;
+use portolan_core::inventory::{Problem, Refused};
 use portolan_core::net::{Port, Transport, TransportSet};
 use portolan_core::registry::{Registry, port_set};
 
@@ -14,7 +15,7 @@ use crate::ops::firewall::allow;
 use crate::ops::firewall::change::{self, Edit};
 use crate::ops::firewall::outlook::{Outlook, outlook};
 use crate::ops::firewall::wish::{Wanted, Wish};
-use crate::ops::inventory::edit::Changed;
+use crate::ops::inventory::edit::{Changed, NOT_VALID};
 use crate::render;
 use crate::render::firewall::allow::{Fate, Shown};
 use crate::render::screen::Screen;
@@ -24,9 +25,21 @@ pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
     let ports = wanted(&arguments.ports.join(","))?;
     let until = arguments.until.map(moment).transpose()?;
     let wish = Wish { ports, source: Some(arguments.from.clone()), until };
-    let edited = allow::allow(&global.asked(), &wish)?;
+    let edited = allow::allow(&global.asked(), &wish);
+    let edited = edited.map_err(|error| of_this_line(error, &arguments.from))?;
     let outlook = outlook(&global.asked(), &edited, &wish, true)?;
     go_on(&Shown { wish, edited, outlook: &outlook }, &outlook, &arguments.change, global)
+}
+
+/// An error about what the new text would have for `--from` is about the command line: no line of a file
+/// has it.
+fn of_this_line(error: Error, from: &str) -> Error {
+    let is_told = |problem: &&Problem| problem.message.contains(&format!("`{from}`"));
+    let refused = error.downcast_ref::<Refused>().filter(|_| error.to_string() == NOT_VALID);
+    match refused.and_then(|refused| refused.problems.iter().find(is_told)) {
+        Some(problem) => Fault::new(format!("--from: {}", problem.message), problem.hint.clone()),
+        None => error,
+    }
 }
 
 /// Lets somebody in no more.

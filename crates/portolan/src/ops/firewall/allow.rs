@@ -388,7 +388,7 @@ fn block(name: &str, host: &Host, item: Item, until: Option<Timestamp>, source: 
 /// Where no calendar has it.
 pub(crate) fn from_now(lasts: std::time::Duration) -> Result<Timestamp> {
     let end = clock::now().checked_add(lasts).and_then(|end| end.round(Unit::Second));
-    end.map_err(|_| Fault::new("--until is too far away", "for example --until 2h"))
+    not_over(end.map_err(|_| Fault::new("--until is too far away", "for example --until 2h"))?)
 }
 
 /// A moment that is still to come.

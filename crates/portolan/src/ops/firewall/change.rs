@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) script: Script,
     /// The identity of what is loaded now: `None` where no table of ours is.
     pub(crate) loaded: Option<LoadedPolicy>,
+    /// How that differs from what was confirmed, where it is this policy by name.
+    pub(crate) difference: Option<String>,
     /// What was looked at.
     pub(crate) precheck: Precheck,
     /// Who calls.
@@ -107,9 +109,24 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
     let loaded = host::stamp().map_err(|error| fault(error.into()))?;
     let loaded = loaded.as_deref().map(identity);
+    let is_it = loaded == Some(LoadedPolicy::Known(script.hash()));
+    let standing = if is_it { host::standing(&place).ok() } else { None };
+    let difference = standing.and_then(|standing| standing.difference);
     let left_edits = host::left_edits(&place);
     let made = clock::now();
-    Ok(Plan { intended, script, loaded, precheck, caller, place, trial, left_edits, edits, made })
+    Ok(Plan {
+        intended,
+        script,
+        loaded,
+        difference,
+        precheck,
+        caller,
+        place,
+        trial,
+        left_edits,
+        edits,
+        made,
+    })
 }
 
 /// Holds the table, as nft reads it, against what the policy means. Where nft cannot be asked it is held

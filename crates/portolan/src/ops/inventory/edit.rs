@@ -205,7 +205,8 @@ impl Draft {
     }
 }
 
-const NOT_VALID: &str = "nothing was changed, since it would not be valid any more";
+/// What is said beside the reason where the new text would not be valid.
+pub(crate) const NOT_VALID: &str = "nothing was changed, since it would not be valid any more";
 
 const NOT_WRITTEN: &str = "the file and its folder must be writable for you";
 

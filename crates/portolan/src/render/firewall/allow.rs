@@ -207,7 +207,12 @@ fn shut(screen: &mut Screen, outlook: &Outlook, asked: &Wanted) -> Result<()> {
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
         let some = if *is_whole { "" } else { " of them" };
         let whom = shortened(&addresses.to_string());
-        let text = format!("[[block]] {block} refuses {whom}{some}{}{until}", at(ports, asked));
+        // One without a reason is called so.
+        let which = match &**block {
+            "block" => "a [[block]]".to_owned(),
+            reason => format!("a [[block]] (reason: {})", sanitize(reason)),
+        };
+        let text = format!("{which} refuses {whom}{some}{}{until}", at(ports, asked));
         screen.hanging(STILL_SHUT, &text)?;
     }
     for Elsewhere { callers: source, place, ports, .. } in &outlook.refused {

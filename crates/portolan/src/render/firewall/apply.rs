@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use portolan_core::firewall::bdd::Undecided;
-use portolan_core::firewall::{Pass, Policy, Proof, RulePlace, Tuple};
+use portolan_core::firewall::{Pass, Policy, RulePlace, Tuple};
 use portolan_core::wire::conntrack::Entry;
 use serde::Serialize;
 
@@ -57,9 +57,13 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     writeln!(screen, "policy {hash} for host {host}, from {}", sanitize(&path))?;
     match &plan.loaded {
         None => writeln!(screen, "  table inet portolan is made; no other table is touched")?,
-        Some(LoadedPolicy::Known(loaded)) if *loaded == hash => {
-            writeln!(screen, "  is loaded already: the same rules are loaded again")?;
-        }
+        Some(LoadedPolicy::Known(loaded)) if *loaded == hash => match &plan.difference {
+            None => writeln!(screen, "  is loaded already: the same rules are loaded again")?,
+            Some(difference) => {
+                let text = "takes the place of itself as it was changed since it was loaded: ";
+                screen.hanging("  ", &format!("{text}{}", sanitize(difference)))?;
+            }
+        },
         Some(loaded) => {
             let which = words(loaded);
             writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
@@ -90,7 +94,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     left_out(screen, &plan.intended.policy)?;
     access(screen, plan)?;
     violations(screen, &plan.precheck.violations)?;
-    proved_violations(screen, plan.precheck.proven.as_ref())?;
+    proved_violations(screen, &plan.precheck)?;
     apply_life::text(screen, &plan.precheck.missing)?;
     cut_off::text(screen, &plan.intended)?;
     cut(screen, &plan.precheck.cut)?;
@@ -241,11 +245,16 @@ fn violations(screen: &mut Screen, rows: &[Violation]) -> Result<()> {
     Ok(())
 }
 
-/// Those of the proof name a packet.
-fn proved_violations(screen: &mut Screen, proof: Option<&Proof>) -> Result<()> {
-    for found in proof.iter().flat_map(|proof| &proof.violations) {
-        let packet = found.witness.packet.tuple();
-        let never = sanitize(&found.name).to_string();
+/// Those of the proof name a packet; what is told already is not told again.
+fn proved_violations(screen: &mut Screen, found: &precheck::Precheck) -> Result<()> {
+    let mut told: Vec<&str> = found.violations.iter().map(|row| &*row.never).collect();
+    for violation in found.proven.iter().flat_map(|proof| &proof.violations) {
+        if told.contains(&&*violation.name) {
+            continue;
+        }
+        told.push(&violation.name);
+        let packet = violation.witness.packet.tuple();
+        let never = sanitize(&violation.name).to_string();
         writeln!(screen, "  [[never]] {never}: {} would be let in", flow(&packet))?;
     }
     Ok(())

@@ -445,3 +445,33 @@ fn an_edit_goes_with_its_rules_also_where_the_file_was_changed_meanwhile() {
     stage.firewall("rollback", SSH).run().expect_code(0);
     assert_eq!(fs::read_to_string(&path).unwrap(), OURS);
 }
+
+#[test]
+fn a_source_that_is_none_is_told_of_the_command_line() {
+    let (text, said) = edited("allow 443/tcp --from 10.1.2.3/8", 2);
+    assert_eq!(text, SITE);
+    assert!(said.contains("error: --from: `10.1.2.3/8` has bits set beyond"), "{said}");
+    assert!(said.contains("hint: write 10.0.0.0/8") && !said.contains("site.toml:"), "{said}");
+    let (text, said) = edited("allow 443/tcp --from nobody", 2);
+    assert!(text == SITE && said.contains("--from: there is no network and no host"), "{said}");
+    let (text, said) = edited("allow 443/tcp --from any --until 0s", 2);
+    assert!(text == SITE && said.contains("--until is over already"), "{said}");
+}
+
+#[test]
+fn the_reason_of_a_block_is_told_as_a_reason() {
+    let block = "[[block]]\nfrom = [\"198.51.100.7\"]\n";
+    let site = format!("{SITE}{block}reason = \"bad\"\n");
+    for (site, words) in [
+        (site, "a [[block]] (reason: bad) refuses"),
+        (format!("{SITE}{block}"), "a [[block]] refuses"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site.toml");
+        fs::write(&path, site).unwrap();
+        let line =
+            format!("allow 443/tcp --from 198.51.100.7 --host box --inventory {}", path.display());
+        let said = Program::line(&line).run().expect_code(1).stdout;
+        assert!(said.contains(&format!("still shut: {words} 198.51.100.7")), "{said}");
+    }
+}

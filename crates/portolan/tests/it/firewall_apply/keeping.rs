@@ -78,3 +78,30 @@ fn the_same_rules_again_change_nothing() {
     stage.keep(OPEN);
     assert_eq!((stage.table(), base_chains(&stage)), (table, chains));
 }
+
+#[test]
+fn rules_that_somebody_changed_are_not_the_same_rules() {
+    require_root!();
+    let stage = Stage::new();
+    stage.keep(OPEN);
+    let plan = || stage.apply(OPEN, "--dry-run").run().stdout;
+    assert!(plan().contains("is loaded already: the same rules"), "{}", plan());
+    stage.here.output("nft insert rule inet portolan input tcp dport 4444 accept");
+    let said = plan();
+    assert!(said.contains("takes the place of itself as it was changed"), "{said}");
+    assert!(!said.contains("the same rules"), "{said}");
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_by_the_next() {
+    require_root!();
+    let stage = Stage::new();
+    stage.keep(OPEN);
+    let (dead, alive) =
+        (stage.state().join("trial.4194305.new"), stage.state().join("trial.1.new"));
+    for path in [&dead, &alive] {
+        std::fs::write(path, "").unwrap();
+    }
+    stage.firewall("rollback", super::stage::SSH).run().expect_code(1);
+    assert!(!dead.exists() && alive.exists());
+}

@@ -172,6 +172,7 @@ fn what_must_never_be_reachable_is_not_applied() {
     let never = format!("{OPEN}[[never]]\nservice = \"web\"\nfrom = [\"any\"]\nreason = \"no\"\n");
     let ran = stage.apply(&never, "").run().expect_code(1);
     assert!(ran.stdout.contains("must never be"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("[[never]] no:"), "told twice: {}", ran.stdout);
     let ran = stage.apply(&never, "--json").run().expect_code(1);
     assert_eq!(ran.json()["outcome"], "refused");
     assert_eq!(ran.json()["violations"][0]["by"], "web");

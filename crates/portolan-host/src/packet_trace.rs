@@ -94,7 +94,7 @@ impl Tracer {
     /// The table that would be made, by name.
     #[must_use]
     pub fn table_name() -> String {
-        format!("portolan_trace_{}", std::process::id())
+        format!("{}{}", portolan_core::reach::TRACING, std::process::id())
     }
 
     /// Whether packets could be traced, before anything is changed.

@@ -57,6 +57,10 @@ pub fn followed(events: &[TraceEvent], ruleset: &Ruleset, own: &str) -> Followed
             }
             continue;
         }
+        // That of another such command decides nothing.
+        if event.table.starts_with(TRACING) {
+            continue;
+        }
         // A chain that comes to its end is told as a rule without a number.
         let is_end = event.kind == TraceKind::Rule && event.rule.is_none();
         if event.kind == TraceKind::Return || (is_end && event.verdict != TraceVerdict::Drop) {
@@ -108,6 +112,8 @@ const fn family(number: u8) -> Family {
     }
 }
 
+/// How the names of tables begin that follow packets.
+pub const TRACING: &str = "portolan_trace_";
 /// The chain of our table behind every rule of the input path.
 const LAST_INPUT: &str = "last-input";
 /// The one behind every rule of packets that leave.
@@ -166,6 +172,14 @@ mod tests {
         let found = followed(&[policy.clone(), last], &rules(), "own");
         assert_eq!((found.end, &*found.steps[0].rule.text), (End::Delivered, "policy accept"));
         assert_eq!(followed(&[policy], &rules(), "own").end, End::NotRouted);
+    }
+
+    #[test]
+    fn tables_of_others_who_follow_packets_are_not_told_of() {
+        let theirs = event("portolan_trace_7", "first-input", Some(2), TraceVerdict::GoesOn(-1));
+        let last = event("portolan_trace_8", "last-input", None, TraceVerdict::Accept);
+        let found = followed(&[theirs, last], &rules(), "portolan_trace_8");
+        assert_eq!((found.end, found.steps.len()), (End::Delivered, 0));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use answer::{Answer, Around, AroundKind, By, Group, PortReach, Reached, Take
 pub use arrival::SOME_INTERFACE;
 pub use diversion::{Destination, Diversion, DivertingRule, Target, diversions, may_divert};
 pub use fix::{Fix, fixes};
-pub use follow::{End, Followed, FollowedStep, followed};
+pub use follow::{End, Followed, FollowedStep, TRACING, followed};
 pub use hints::named_ports;
 pub use own::OwnRefusal;
 pub use question::{Asking, Publication, Rules, Scene};

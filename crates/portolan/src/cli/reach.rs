@@ -54,14 +54,15 @@ fn follow(arguments: &Reach, global: &Global, report: &Report) -> Result<Exit> {
     };
     let from = match from.as_str() {
         "loopback" | "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        word => word.parse().map_err(|_| {
+        word => word.split('%').next().unwrap_or(word).parse().map_err(|_| {
             Fault::new(format!("--live follows packets of one address, not of `{word}`"), HINT)
         })?,
     };
+    let link = arguments.from[0].split_once('%').map(|(_, link)| link);
     let row = followed(report)?;
     let (port, transport) = (row.reach.port, row.reach.transport);
     let plan = live::plan(
-        from,
+        (from, link),
         port,
         transport,
         behind(row),

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use portolan_core::firewall::{Chain, ChainPolicy, Origin, RulePlace, Ruleset, Table, World};
+use portolan_core::firewall::{
+    Chain, ChainPolicy, LocalAddress, Origin, RulePlace, Ruleset, Table, World,
+};
 use portolan_core::net::{Endpoint, Port, Transport};
 use portolan_core::reach::{End, Followed, followed};
 use portolan_core::wire::nftrace::{TraceEvent, TraceVerdict};
@@ -89,12 +91,13 @@ pub(crate) enum Reply {
     Refuses,
 }
 
-/// Plans it. `likely` are the addresses at which the port is likelier reached than at the others.
+/// Plans it. `likely` are the addresses at which the port is likelier reached than at the others; `from` an
+/// address, of a link with the interface that is at it.
 ///
 /// # Errors
-/// A source that is not one address.
+/// A transport whose packets cannot be followed.
 pub(crate) fn plan(
-    from: IpAddr,
+    (from, link): (IpAddr, Option<&str>),
     port: Port,
     transport: Transport,
     behind: Vec<Endpoint>,
@@ -106,18 +109,18 @@ pub(crate) fn plan(
         return Err(Fault::new(format!("{transport} packets cannot be followed"), ""));
     }
     let is_own = world.is_local(from);
-    let own = world.addresses.iter().map(|own| own.address);
-    let own = own.filter(|to| {
-        to.is_ipv4() == from.is_ipv4() && to.is_loopback() == from.is_loopback() && !is_link(*to)
-    });
-    let mut to: Vec<IpAddr> =
-        likely.iter().copied().filter(|to| to.is_ipv4() == from.is_ipv4()).collect();
+    let is_at = |own: &&LocalAddress| link.is_none_or(|link| *own.interface == *link);
+    let own = world.addresses.iter().filter(is_at).map(|own| own.address);
+    let is_theirs = |to: &IpAddr| to.is_ipv4() == from.is_ipv4() && is_link(*to) == is_link(from);
+    let own = own.filter(|to| is_theirs(to) && to.is_loopback() == from.is_loopback());
+    let mut to: Vec<IpAddr> = likely.iter().copied().filter(is_theirs).collect();
     to.extend(own.filter(|own| !likely.contains(own)));
     let wanted = Wanted { from, transport, port, behind };
     Ok(Plan { wanted, to, table: Tracer::table_name(), wait, is_own })
 }
 
-fn is_link(address: IpAddr) -> bool {
+/// Whether an address is one of a link, of IPv6.
+pub(crate) fn is_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
@@ -282,3 +285,30 @@ impl Gathered {
 const SOON: Duration = Duration::from_millis(600);
 /// A packet of our own comes at once or not at all.
 const OWN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_from_an_address_of_a_link_is_told_to_send_to_one_on_it() {
+        let own = |interface: &str, address: &str| LocalAddress {
+            interface: interface.into(),
+            address: address.parse().unwrap(),
+            network: address.parse().unwrap(),
+        };
+        let addresses =
+            vec![own("eth0", "fd91::1"), own("eth1", "fe80::1"), own("eth0", "fe80::2")];
+        let world = World { addresses, ..World::default() };
+        let to = |from: &str, link| {
+            let from = (from.parse().unwrap(), link);
+            let likely = [world.addresses[0].address];
+            let wait = Duration::from_secs(1);
+            plan(from, Port(22), Transport::Tcp, Vec::new(), &likely, &world, wait).unwrap().to
+        };
+        let address = |text: &str| -> IpAddr { text.parse().unwrap() };
+        assert_eq!(to("fe80::9", Some("eth0")), [address("fe80::2")]);
+        assert_eq!(to("fe80::9", None), [address("fe80::1"), address("fe80::2")]);
+        assert_eq!(to("fd91::9", None), [address("fd91::1")]);
+    }
+}

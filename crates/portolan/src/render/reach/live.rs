@@ -10,7 +10,7 @@ use portolan_core::wire::nftrace::TraceVerdict;
 use serde::Serialize;
 
 use super::text::hanging;
-use crate::ops::reach::live::{Observation, Plan, Reply};
+use crate::ops::reach::live::{self, Observation, Plan, Reply};
 use crate::ops::reach::{Report, Row};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::json::Document;
@@ -43,11 +43,15 @@ pub(crate) fn plan(plan: &Plan) {
 /// What is to be done on the other machine.
 pub(crate) fn invitation(plan: &Plan) -> String {
     let wanted = &plan.wanted;
-    let to = plan.to.first().map_or_else(
-        || "THIS-MACHINE".to_owned(),
-        |to| Endpoint::new(*to, wanted.port).to_string(),
-    );
-    format!("on {} run now: portolan check {to}/{}", wanted.from, wanted.transport)
+    let (to, note) = match plan.to.first() {
+        // Whoever sends from an address of a link sends to one, and names the link as it is called there.
+        Some(to) if live::is_link(*to) => {
+            (format!("[{to}%LINK]:{}", wanted.port), " (LINK: its interface on this link)")
+        }
+        Some(to) => (Endpoint::new(*to, wanted.port).to_string(), ""),
+        None => ("THIS-MACHINE".to_owned(), ""),
+    };
+    format!("on {} run now: portolan check {to}/{}{note}", wanted.from, wanted.transport)
 }
 
 /// Prints what came of it.
@@ -105,7 +109,7 @@ fn verdict(seen: &Observation, row: &Row) -> (Role, (&'static str, String)) {
         (Some(Followed { end: End::NotRouted, .. }), _) => not_routed(seen, row),
         (None, Some(_)) => (
             Role::Bad,
-            "arrived",
+            "taken before the rules",
             "It was seen on the wire, and never came to the rules: an ingress rule, XDP or tc took it, \
              or it was for another machine."
                 .to_owned(),

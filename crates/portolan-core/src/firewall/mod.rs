@@ -28,6 +28,7 @@ pub mod iptables;
 mod nat_order;
 mod nft;
 mod onlookers;
+mod order;
 mod outline;
 mod own;
 mod packet;

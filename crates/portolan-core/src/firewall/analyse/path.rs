@@ -161,6 +161,7 @@ pub(super) fn begun<'a>(
         is_tracked: false,
         tracks,
         is_in_nat: false,
+        chains_asked: 0,
         nesting: 0,
         summaries: HashMap::new(),
         traits: OnceCell::new(),
@@ -393,18 +394,59 @@ impl Run<'_> {
             if streams.is_empty() {
                 break;
             }
-            streams = match event {
-                Event::Defragment => self.defragment(prepared, streams)?,
-                Event::Track => {
-                    self.is_tracked = true;
-                    self.summaries.clear();
-                    self.looked_up(streams)?
-                }
-                Event::Translate(chains) => self.translation(chains, streams)?,
-                Event::Chain(id) => self.device_chain(*id, streams)?,
-            };
+            streams = self.meet(prepared, event, streams)?;
         }
         Ok(streams)
+    }
+
+    fn meet(
+        &mut self,
+        prepared: &Prepared<'_>,
+        event: &Event,
+        streams: Streams,
+    ) -> Result<Streams, Undecided> {
+        match event {
+            Event::Defragment => self.defragment(prepared, streams),
+            Event::Track => {
+                self.is_tracked = true;
+                self.summaries.clear();
+                self.looked_up(streams)
+            }
+            Event::Translate(chains) => self.translation(chains, streams),
+            Event::Chain(id) => self.device_chain(*id, streams),
+            Event::Either { question, first, second } => {
+                self.either_order(prepared, question, [first, second], streams)
+            }
+        }
+    }
+
+    /// The same steps in two orders, by an answer nobody has.
+    fn either_order(
+        &mut self,
+        prepared: &Prepared<'_>,
+        question: &str,
+        orders: [&[Event]; 2],
+        streams: Streams,
+    ) -> Result<Streams, Undecided> {
+        let text = question.to_owned();
+        let asked = Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+        let is_first = self.space.question(text, asked)?;
+        let was_tracked = self.is_tracked;
+        let mut passed = Streams::default();
+        for (events, is_so) in orders.into_iter().zip([is_first, !is_first]) {
+            self.is_tracked = was_tracked;
+            self.summaries.clear();
+            let mut these = Streams::default();
+            for stream in &streams.0 {
+                let hit = self.space.bdd.and(stream.packets, is_so)?;
+                these.add(&mut self.space.bdd, &stream.effect, hit)?;
+            }
+            for event in events {
+                these = self.meet(prepared, event, these)?;
+            }
+            passed.extend(&mut self.space.bdd, these)?;
+        }
+        Ok(passed)
     }
 
     /// Packets behind conntrack, which has made connections of what was said of them.

@@ -28,7 +28,7 @@ pub use quantify::Substitution;
 /// The budget of nodes ran out before there was an answer. Not a failure of the rules: nobody
 /// knows, and the answer has to say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("undecided: more than {budget} nodes would be needed")]
+#[error("undecided: more than {budget} nodes or steps would be needed")]
 pub struct Undecided {
     /// How many nodes the arena may hold.
     pub budget: usize,

@@ -9,6 +9,9 @@ impl Ruleset {
     /// of equal priority stand in their real order. What it does not name keeps its order.
     pub fn order_by_hooks(&mut self, text: &str) {
         let met = met(text);
+        if !met.is_empty() {
+            self.forget_order_of_tables();
+        }
         for table in &mut self.tables {
             for chain in &mut table.chains {
                 let Some(base) = &mut chain.base else { continue };

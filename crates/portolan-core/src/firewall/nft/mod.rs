@@ -52,6 +52,7 @@ impl Ruleset {
         ruleset.settle();
         ruleset.note_missing_devices();
         ruleset.note_bridge_tables();
+        ruleset.note_order_of_tables();
         if let Some(circle) = ruleset.circle() {
             let problem = format!("chains ask each other in a circle: {}", circle.join(" → "));
             let error = ReadError::new(1, 1, problem);

@@ -316,6 +316,11 @@ impl<'r> Walker<'r> {
                 ended.map(|(outcome, by)| (outcome, Some(by)))
             }
             Event::Chain(id) => self.ask_chain(*id),
+            Event::Either { question, first, second } => {
+                let is_first = self.ask(question, None, About::Setting, None);
+                let events = if is_first { first } else { second };
+                events.iter().find_map(|event| self.meet(event))
+            }
         }
     }
 

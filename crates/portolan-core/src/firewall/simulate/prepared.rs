@@ -55,6 +55,13 @@ pub(in crate::firewall) enum Event {
     Translate(Vec<ChainId>),
     /// A base chain.
     Chain(ChainId),
+    /// One or the other, by an answer nobody has: the order of what has the same priority.
+    Either {
+        /// What is asked for the first.
+        question: String,
+        first: Vec<Event>,
+        second: Vec<Event>,
+    },
 }
 
 /// NF_IP_PRI_CONNTRACK_DEFRAG (include/uapi/linux/netfilter_ipv4.h).
@@ -311,8 +318,52 @@ fn events(ruleset: &Ruleset, hook: Hook, is_v6: bool) -> Vec<Event> {
     events.sort_by_key(|(priority, sequence, event)| {
         (*priority, *sequence, matches!(event, Event::Chain(_)))
     });
-    events.into_iter().map(|(_, _, event)| event).collect()
+    let is_on = |event: &Event| match event {
+        Event::Translate(_) => has_nat(ruleset, is_v6),
+        _ => tracking_since(ruleset, is_v6).is_some(),
+    };
+    let mut ordered = Vec::new();
+    for equals in events.chunk_by(|one, other| one.0 == other.0) {
+        let mut of_kernel = equals.iter().filter(|(_, _, e)| !matches!(e, Event::Chain(_)));
+        match of_kernel.next().filter(|(_, _, event)| equals.len() > 1 && is_on(event)) {
+            Some((_, _, event)) => {
+                let chains = equals.iter().filter(|(_, _, other)| other != event);
+                ordered.extend(orders(ruleset, event, chains.map(|(_, _, e)| e.clone()).collect()));
+            }
+            None => ordered.extend(equals.iter().map(|(_, _, event)| event.clone())),
+        }
+    }
+    ordered
 }
+
+/// The kernel's own step among chains of its priority. Conntrack and translation are switched on by the first
+/// rule that needs them, be it of another table or long gone, and no listing tells when that was (measured: the
+/// same script loaded twice turns the order).
+fn orders(ruleset: &Ruleset, own: &Event, chains: Vec<Event>) -> Vec<Event> {
+    let words = match own {
+        Event::Defragment => "the putting together of fragments",
+        Event::Track => "conntrack",
+        _ => "translation",
+    };
+    let mut order = [chains.as_slice(), std::slice::from_ref(own)].concat();
+    for (at, chain) in chains.iter().enumerate().take(MOST_EQUALS).rev() {
+        let Event::Chain(id) = chain else { continue };
+        let name = ruleset
+            .tables
+            .get(id.table)
+            .zip(ruleset.chain(*id))
+            .map(|(table, chain)| format!("{} {} {}", table.family, table.name, chain.name));
+        let question =
+            format!("{words} comes before {} of equal priority", name.unwrap_or_default());
+        let mut first = chains.clone();
+        first.insert(at, own.clone());
+        order = vec![Event::Either { question, first, second: order }];
+    }
+    order
+}
+
+/// So many chains of the priority of a step of the kernel's own are told apart.
+const MOST_EQUALS: usize = 8;
 
 fn active(ruleset: &Ruleset, is_v6: bool) -> impl Iterator<Item = &Table> {
     ruleset.tables.iter().filter(move |table| !table.is_dormant && table.family.passes(is_v6))

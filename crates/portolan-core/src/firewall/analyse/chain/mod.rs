@@ -23,6 +23,9 @@ use crate::firewall::{ChainId, Hook, RejectWith, RuleId, Ruleset};
 pub(super) use ask::asked_from;
 pub(super) use maps::write;
 
+/// So many chains are gone through for one question, far more than natural rulesets have.
+const MOST_CHAINS: usize = 200_000;
+
 /// All packets on their way through a ruleset.
 pub(super) struct Run<'a> {
     pub(super) space: &'a mut Space,
@@ -41,6 +44,8 @@ pub(super) struct Run<'a> {
     pub(super) tracks: bool,
     /// Whether a chain of type nat is being asked.
     pub(super) is_in_nat: bool,
+    /// How many chains were gone through.
+    pub(super) chains_asked: usize,
     /// How many chains are being asked, one from another.
     pub(super) nesting: usize,
     pub(super) summaries: HashMap<(ChainId, Effect), Summary>,
@@ -141,6 +146,7 @@ impl<'a> Run<'a> {
     ) -> Result<Flow, Undecided> {
         let ruleset = self.ruleset;
         let Some(chain) = ruleset.chain(id) else { return Ok(Flow::default()) };
+        self.count_chain()?;
         self.note_entry(id, &entering)?;
         let mut flow = Flow::default();
         let mut now = entering;
@@ -162,6 +168,16 @@ impl<'a> Run<'a> {
         }
         flow.returned.extend(&mut self.space.bdd, now)?;
         Ok(flow)
+    }
+
+    /// Counts a chain that is gone through, and gives up where there is no end of them: 14 chains of which
+    /// each asks the next in three places are gone through millions of times.
+    fn count_chain(&mut self) -> Result<(), Undecided> {
+        self.chains_asked += 1;
+        match self.chains_asked > MOST_CHAINS {
+            true => Err(Undecided { budget: MOST_CHAINS }),
+            false => Ok(()),
+        }
     }
 
     fn rule(

@@ -56,6 +56,26 @@ fn packets_leave_by_their_route_and_no_other() {
 }
 
 #[test]
+fn chains_that_ask_each_other_millions_of_times_are_given_up() {
+    let mut text = String::from("*filter\n:INPUT DROP [0:0]\n");
+    (0..16).for_each(|at| text += &format!(":c{at} - [0:0]\n"));
+    text += "-A INPUT -j c0\n";
+    for at in 1..16 {
+        text += &format!("-A c{} -j c{at}\n", at - 1).repeat(3);
+    }
+    let ruleset = read(&(text + "-A c15 -p tcp --dport 80 -j ACCEPT\nCOMMIT\n"));
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let mut space = Space::new(false, &[&ruleset], &world, 4_000_000);
+    let packets = space.from_outside().unwrap();
+    let asked = Search { packets, ports: Some(vec![(80, 80)]), way: Way::Input };
+    let found = search(&mut space, &prepared, &asked);
+    assert!(matches!(found, Err(AnalyseError::Undecided(_))), "{found:?}");
+    let linted = lint(&mut [&mut space], &prepared);
+    assert!(matches!(linted, Err(AnalyseError::Undecided(_))), "{linted:?}");
+}
+
+#[test]
 fn a_time_to_live_that_a_rule_writes_ends_what_is_passed_on() {
     let written = |rule: &str| {
         read(&format!(

@@ -415,7 +415,7 @@ impl Run<'_> {
             Event::Translate(chains) => self.translation(chains, streams),
             Event::Chain(id) => self.device_chain(*id, streams),
             Event::Either { question, first, second } => {
-                self.either_order(prepared, question, [first, second], streams)
+                self.either_order(prepared, question, [first, second], &streams)
             }
         }
     }
@@ -426,7 +426,7 @@ impl Run<'_> {
         prepared: &Prepared<'_>,
         question: &str,
         orders: [&[Event]; 2],
-        streams: Streams,
+        streams: &Streams,
     ) -> Result<Streams, Undecided> {
         let text = question.to_owned();
         let asked = Question { text: text.clone(), rule: None, presumed: None, is_choice: false };

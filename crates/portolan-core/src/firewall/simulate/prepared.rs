@@ -328,7 +328,8 @@ fn events(ruleset: &Ruleset, hook: Hook, is_v6: bool) -> Vec<Event> {
         match of_kernel.next().filter(|(_, _, event)| equals.len() > 1 && is_on(event)) {
             Some((_, _, event)) => {
                 let chains = equals.iter().filter(|(_, _, other)| other != event);
-                ordered.extend(orders(ruleset, event, chains.map(|(_, _, e)| e.clone()).collect()));
+                let chains: Vec<Event> = chains.map(|(_, _, event)| event.clone()).collect();
+                ordered.extend(orders(ruleset, event, &chains));
             }
             None => ordered.extend(equals.iter().map(|(_, _, event)| event.clone())),
         }
@@ -339,13 +340,13 @@ fn events(ruleset: &Ruleset, hook: Hook, is_v6: bool) -> Vec<Event> {
 /// The kernel's own step among chains of its priority. Conntrack and translation are switched on by the first
 /// rule that needs them, be it of another table or long gone, and no listing tells when that was (measured: the
 /// same script loaded twice turns the order).
-fn orders(ruleset: &Ruleset, own: &Event, chains: Vec<Event>) -> Vec<Event> {
+fn orders(ruleset: &Ruleset, own: &Event, chains: &[Event]) -> Vec<Event> {
     let words = match own {
         Event::Defragment => "the putting together of fragments",
         Event::Track => "conntrack",
         _ => "translation",
     };
-    let mut order = [chains.as_slice(), std::slice::from_ref(own)].concat();
+    let mut order = [chains, std::slice::from_ref(own)].concat();
     for (at, chain) in chains.iter().enumerate().take(MOST_EQUALS).rev() {
         let Event::Chain(id) = chain else { continue };
         let name = ruleset
@@ -355,7 +356,7 @@ fn orders(ruleset: &Ruleset, own: &Event, chains: Vec<Event>) -> Vec<Event> {
             .map(|(table, chain)| format!("{} {} {}", table.family, table.name, chain.name));
         let question =
             format!("{words} comes before {} of equal priority", name.unwrap_or_default());
-        let mut first = chains.clone();
+        let mut first = chains.to_owned();
         first.insert(at, own.clone());
         order = vec![Event::Either { question, first, second: order }];
     }

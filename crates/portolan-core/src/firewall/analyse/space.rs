@@ -9,7 +9,7 @@ use super::interfaces::Interfaces;
 use super::layout::{Layout, State};
 use crate::firewall::bdd::{Bdd, Bits, Region, Undecided};
 use crate::firewall::packet::has_ports;
-use crate::firewall::{ChainId, ChainKind, Interface, RuleId, Ruleset, World, bits};
+use crate::firewall::{ChainId, ChainKind, Interface, RuleId, Ruleset, Statement, World, bits};
 use crate::net::Prefix;
 
 /// All packets of one family that the given rulesets may meet, with every open question as a
@@ -23,6 +23,8 @@ pub struct Space {
     pub(super) has_routes: bool,
     /// Whether any of the rulesets translates packets of this family.
     has_nat: bool,
+    /// Whether any of them writes marks: else what is known of marks need not be kept with every rule.
+    has_marks: bool,
     pub(super) layout: Layout,
     pub(super) interfaces: Interfaces,
     pub(super) questions: Vec<Question>,
@@ -63,6 +65,7 @@ impl Space {
             is_v6,
             has_routes: world.is_known(),
             has_nat: rulesets.iter().any(|ruleset| translates(ruleset, is_v6)),
+            has_marks: rulesets.iter().any(|ruleset| writes_marks(ruleset)),
             layout: Layout::new(is_v6, interfaces.count()),
             interfaces,
             questions: Vec::new(),
@@ -423,6 +426,14 @@ impl Space {
         self.bdd.ranges(self.layout.destination, &ranges)
     }
 
+    /// The marks, where rules write them.
+    fn marks(&self) -> Vec<Bits> {
+        match self.has_marks {
+            true => vec![self.layout.mark, self.layout.ct_mark],
+            false => Vec::new(),
+        }
+    }
+
     /// The packets within the bounds of a region, as far as fields tell them that rules usually ask for: a
     /// wider region, and a simpler one.
     ///
@@ -430,17 +441,16 @@ impl Space {
     /// When the node budget is used up.
     pub(super) fn bounds(&mut self, region: Region) -> Result<Region, Undecided> {
         let layout = self.layout;
-        let kept = [
+        let mut kept = vec![
             layout.interface_in,
             layout.state,
-            layout.mark,
-            layout.ct_mark,
             layout.protocol,
             layout.destination_port,
             layout.source_port,
             layout.destination,
             layout.source,
         ];
+        kept.extend(self.marks());
         self.projected(region, &kept)
     }
 
@@ -451,14 +461,9 @@ impl Space {
     /// When the node budget is used up.
     pub(super) fn wide_bounds(&mut self, region: Region) -> Result<Region, Undecided> {
         let layout = self.layout;
-        let kept = [
-            layout.interface_in,
-            layout.state,
-            layout.mark,
-            layout.ct_mark,
-            layout.protocol,
-            layout.destination_port,
-        ];
+        let mut kept =
+            vec![layout.interface_in, layout.state, layout.protocol, layout.destination_port];
+        kept.extend(self.marks());
         self.projected(region, &kept)
     }
 
@@ -521,6 +526,12 @@ impl Space {
         let same = networks.iter().filter(|network| network.address().is_ipv6() == self.is_v6);
         same.map(|network| span_of(*network)).collect()
     }
+}
+
+/// Whether a rule writes something into the packet or its connection.
+fn writes_marks(ruleset: &Ruleset) -> bool {
+    let mut rules = ruleset.chains().flat_map(|(_, chain)| &chain.rules);
+    rules.any(|rule| rule.statements.iter().any(|one| matches!(one, Statement::Assign { .. })))
 }
 
 /// Whether chains of type nat see packets of a family.

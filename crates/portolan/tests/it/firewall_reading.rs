@@ -142,7 +142,9 @@ fn what_targets_write_into_a_packet_is_seen_by_the_rules_behind() {
             told(&pair.dst, &format!("tcp 10.76.0.1 10.76.0.2:{port} --in eth0"));
         assert_eq!((verdict == "accept", certain), (comes, is_certain), "{port}: {verdict}");
         let reached = answer(&pair.dst, &format!("{port}/tcp --from 10.76.0.1"));
-        assert_eq!(reached == "yes", comes, "{port}: {reached}");
+        // What the rules write is the same for all; else another sender may write what is dropped.
+        let expected = if port < 83 { "no" } else { "depends" };
+        assert_eq!(reached, expected, "{port}");
     }
 }
 

@@ -454,8 +454,7 @@ pub fn off(
     keep::settle(place);
     let live = table::listing()?;
     let Some(pause) = pause else { return for_good(place, caller).map(|()| None) };
-    let is_paused =
-        Trial::read(place).is_ok_and(|trial| trial.is_some_and(|t| t.purpose == Purpose::Off));
+    let is_paused = trial(place)?.is_some_and(|trial| trial.purpose == Purpose::Off);
     if live.is_none() && !is_paused {
         return Err(ChangeError::NoTable);
     }

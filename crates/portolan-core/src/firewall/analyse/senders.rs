@@ -233,6 +233,10 @@ impl Space {
         if packet.interface_out.is_none() {
             free.push(layout.interface_out);
         }
+        // Without flags there is nothing to fix: see `whatever_is_unread`.
+        if packet.protocol != 6 {
+            free.push(layout.tcp_flags);
+        }
         let bits = self.encoded(packet);
         let mut all = Region::ALL;
         for variable in (0..layout.end).rev() {

@@ -113,3 +113,20 @@ fn behind_a_source_translated_at_input_output_sees_the_client_again() {
     let no = no.fold(Addresses::NONE, |all, g| all.with(&g.senders));
     assert_eq!(no, Addresses::of([prefix("10.0.0.8/30")]), "{:#?}", all.groups);
 }
+
+/// Flags of TCP are no question of a datagram's header.
+#[test]
+fn the_answer_of_a_datagram_is_certain_where_no_rule_asks_for_its_header() {
+    let answer_of = |statements: Vec<Statement>| {
+        let rules = vec![rule("it", statements.into_iter().chain(ends(Verdict::Drop)))];
+        let mut case =
+            Case::new(ruleset(Hook::Output, ChainPolicy::Accept, rules), &[("10.0.0.5", 53)]);
+        case.sockets.as_mut().unwrap().sockets[0].socket.transport = SocketTransport::Udp;
+        let asking = case.scene().prepare();
+        let source = Source::prefix(prefix("10.0.0.9"));
+        asking.about(Port(53), Transport::Udp, &[source]).unwrap().sources.remove(0).answer
+    };
+    assert_eq!(answer_of(tcp(22).into()), Answer::Yes);
+    let of_length = is(Field::Length, SetRef::number(60));
+    assert_eq!(answer_of(vec![of_length]), Answer::Depends);
+}

@@ -285,8 +285,8 @@ fn nothing_comes_back_after_off() {
     require_root!();
     let stage = Stage::new();
     stage.keep(OPEN);
-    stage.firewall("off --yes --for 5s", SSH).run().expect_code(0);
-    stage.firewall("off --yes --for 6s", SSH).run().expect_code(0);
+    stage.firewall("off --yes --for 50s", SSH).run().expect_code(0);
+    stage.firewall("off --yes --for 60s", SSH).run().expect_code(0);
     eventually("one pair watches", || stage.watchdogs().len() == 2);
     stage.firewall("off --yes --purge", SSH).run().expect_code(0);
     eventually("nobody watches", || stage.watchdogs().is_empty());

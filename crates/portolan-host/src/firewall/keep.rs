@@ -68,6 +68,9 @@ pub(super) fn complete(
 
 fn finish(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), ChangeError> {
     let unusable = |source| unusable(place, source);
+    if is_over(place, &trial.token) {
+        return Ok(());
+    }
     // Whoever was stopped after this did all that can fail.
     if !was_confirmed(place, &trial.token) {
         let rules = place.read(CONFIRMING).map_err(unusable)?.unwrap_or_default();
@@ -86,6 +89,16 @@ fn finish(place: &Place, trial: &Trial, caller: &CallerInfo) -> Result<(), Chang
     let _ = place.remove(EDITS);
     let _ = Trial::end(place);
     Ok(())
+}
+
+/// Whether nothing is left to do: the record is of another trial by now, or gone with the confirmation. Who
+/// waited for the lock may come that late, and must not end what began meanwhile.
+fn is_over(place: &Place, token: &str) -> bool {
+    match Trial::read(place) {
+        Ok(Some(now)) => now.token != *token,
+        Ok(None) => was_confirmed(place, token),
+        Err(_) => false,
+    }
 }
 
 /// Ends a trial that was confirmed by somebody who was stopped on the way; where that cannot be done it
@@ -175,3 +188,25 @@ const LISTED: &str = "confirmed.list";
 
 /// All of them.
 pub(super) const KEPT_FILES: &[&str] = &[CONFIRMING, CONFIRMED, LISTED];
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::sample;
+    use super::*;
+
+    #[test]
+    fn who_comes_late_to_a_confirmation_does_not_end_the_trial_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path().join("state"), None);
+        place.make().unwrap();
+        let confirmed = sample("0a");
+        place.write(CONFIRMED, format!("{}rules", first_line("0a")).as_bytes()).unwrap();
+        sample("0b").write(&place).unwrap();
+        assert!(is_committed(&place, "0a"));
+        complete(&place, &confirmed, &confirmed.caller).unwrap();
+        assert_eq!(Trial::read(&place).unwrap().map(|trial| trial.token), Some("0b".into()));
+        Trial::end(&place).unwrap();
+        complete(&place, &confirmed, &confirmed.caller).unwrap();
+        assert_eq!(place.read(LISTED).unwrap(), None, "nothing is left to do");
+    }
+}

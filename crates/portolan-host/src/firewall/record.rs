@@ -335,38 +335,41 @@ fn unescaped(value: &str) -> String {
 const TRIAL: &str = "trial";
 const LOG: &str = "log";
 
+/// A trial for tests.
+#[cfg(test)]
+pub(super) fn sample(token: &str) -> Trial {
+    use portolan_core::net::Endpoint;
+
+    let end = |port| Endpoint::new("2001:db8::1".parse().unwrap(), portolan_core::net::Port(port));
+    let caller = Caller {
+        ssh: Some((end(4711), end(22))),
+        is_served: true,
+        is_at_console: false,
+        began_ms: 5,
+    };
+    Trial {
+        purpose: Purpose::Apply,
+        token: token.into(),
+        at: clock::now(),
+        applied_ms: 10,
+        deadline_ms: 20,
+        boot: boot(),
+        before_ms: 9,
+        policy: "abc".into(),
+        inventory: "/etc/porto lan/50%\n.toml".into(),
+        caller: CallerInfo { caller, uid: 0, sudo_uid: Some(1000) },
+        has_before: true,
+        watchdogs: vec![(7, 8), (9, 10)],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn trial() -> Trial {
-        let end =
-            |port| Endpoint::new("2001:db8::1".parse().unwrap(), portolan_core::net::Port(port));
-        let caller = Caller {
-            ssh: Some((end(4711), end(22))),
-            is_served: true,
-            is_at_console: false,
-            began_ms: 5,
-        };
-        Trial {
-            purpose: Purpose::Apply,
-            token: "0a".into(),
-            at: clock::now(),
-            applied_ms: 10,
-            deadline_ms: 20,
-            boot: "b".into(),
-            before_ms: 9,
-            policy: "abc".into(),
-            inventory: "/etc/porto lan/50%\n.toml".into(),
-            caller: CallerInfo { caller, uid: 0, sudo_uid: Some(1000) },
-            has_before: true,
-            watchdogs: vec![(7, 8), (9, 10)],
-        }
-    }
-
     #[test]
     fn a_trial_comes_back_as_it_was_written() {
-        let trial = trial();
+        let trial = sample("0a");
         assert_eq!(Trial::parse(&trial.text()), Some(trial.clone()));
         let text = trial.text();
         for length in 0..text.len() {
@@ -378,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_line_of_the_log_comes_back_as_it_was_written() {
-        let trial = trial();
+        let trial = sample("0a");
         let entry = entry("rolled-back", &trial, &trial.caller, "time is over\u{1b}[31m");
         let line = entry.line();
         assert!(!line.contains('\u{1b}') && line.ends_with('\n'));

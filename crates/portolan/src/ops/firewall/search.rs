@@ -1,5 +1,6 @@
 //! Who can reach a port, of all packets there are.
 
+use std::net::IpAddr;
 use std::thread;
 
 use anyhow::Result;
@@ -31,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) gaps: Vec<Gap>,
     /// What was asked about: its name, and its networks where it is not everybody.
     pub(crate) source: (String, Vec<Prefix>),
+    /// This machine's own addresses, loopback's aside.
+    pub(crate) own: Vec<IpAddr>,
 }
 
 /// What is asked.
@@ -90,7 +93,9 @@ pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Res
         Whence::Here => Vec::new(),
     };
     let source = (source.name.clone(), networks);
-    Ok(Report { answer, found, gaps, source, ruleset: rules.ruleset })
+    let own = rules.world.addresses.iter().map(|own| own.address);
+    let own = own.filter(|address| !address.is_loopback()).collect();
+    Ok(Report { answer, found, gaps, source, own, ruleset: rules.ruleset })
 }
 
 /// A bare number means TCP and UDP, as these are what rules speak of.

@@ -1,10 +1,12 @@
 //! What gets in by all rules together: a line for each combination of ports, sources and what it hangs on.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 
 use anyhow::Result;
 use portolan_core::firewall::analyse::{Allowed, Block, SourceSet};
 use portolan_core::firewall::{Family, RuleId, Statement, TABLE};
+use portolan_core::net::Prefix;
 use serde_json::{Value, json};
 
 use super::block::{address_words, networks, places, untold};
@@ -33,7 +35,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         for line in &lines {
             let by = by(&line.rules(), report);
             table.push(vec![traffic(line.block()).into(), from(line).into(), by.into()]);
-            for note in notes(line) {
+            for note in notes(line, &report.own) {
                 table.push_text(2, Cell::new(Role::Dim, note));
             }
         }
@@ -231,8 +233,17 @@ fn by(rules: &[RuleId], report: &Report) -> String {
     }
 }
 
+/// Whether these are all addresses of this machine of their family: no line needs to say that.
+fn is_every_own(set: &SourceSet, own: &[IpAddr]) -> bool {
+    let Some(first) = set.networks.first() else { return false };
+    let is_v4 = first.address().is_ipv4();
+    let mut of_family = own.iter().filter(|own| own.is_ipv4() == is_v4);
+    of_family.all(|own| set.networks.contains(&Prefix::from(*own)))
+        && set.networks.iter().all(|one| own.iter().any(|own| *one == Prefix::from(*own)))
+}
+
 /// Where to, by which interface, and what it hangs on.
-fn notes(line: &Line<'_>) -> Vec<String> {
+fn notes(line: &Line<'_>, own: &[IpAddr]) -> Vec<String> {
     let mut notes = Vec::new();
     let Some(first) = line.first() else { return notes };
     let interfaces = line.interfaces();
@@ -240,7 +251,8 @@ fn notes(line: &Line<'_>) -> Vec<String> {
         notes.push(format!("by {}", interfaces.join(", ")));
     }
     let to = line.of.iter().flatten().map(|allowed| &allowed.block.destinations);
-    let to: Vec<String> = to.filter(|set| !set.is_any).map(address_words).collect();
+    let to = to.filter(|set| !set.is_any && !is_every_own(set, own));
+    let to: Vec<String> = to.map(address_words).collect();
     if !to.is_empty() {
         notes.push(format!("to {}", to.join(", ")));
     }
@@ -288,4 +300,24 @@ fn line_json(line: &Line<'_>, report: &Report) -> Value {
         "translated_to": to.map(|(address, port)| json!({"address": address, "port": port})),
         "rules": places(&line.rules(), &report.ruleset),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_own_addresses_of_a_family_need_no_words_and_fewer_do() {
+        let own: Vec<IpAddr> =
+            ["10.0.0.1", "10.1.0.1", "fe80::1"].map(|text| text.parse().unwrap()).into();
+        let set = |texts: &[&str]| {
+            let networks = texts.iter().map(|text| text.parse().unwrap()).collect();
+            SourceSet { networks, is_any: false, all_but: Vec::new() }
+        };
+        assert!(is_every_own(&set(&["10.0.0.1/32", "10.1.0.1/32"]), &own));
+        assert!(is_every_own(&set(&["fe80::1/128"]), &own));
+        assert!(!is_every_own(&set(&["10.0.0.1/32"]), &own));
+        assert!(!is_every_own(&set(&["10.0.0.1/32", "10.1.0.1/32", "10.2.0.1/32"]), &own));
+        assert!(!is_every_own(&set(&["10.0.0.0/8"]), &own));
+    }
 }

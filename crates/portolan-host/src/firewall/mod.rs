@@ -1,4 +1,4 @@
-//! This machine's firewall: all of it read ([`live`], [`world`]); one table of ours changed, with a
+//! This machine's firewall: all of it read ([`live`], [`world()`]); one table of ours changed, with a
 //! way back.
 //!
 //! ```text

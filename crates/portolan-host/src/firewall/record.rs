@@ -332,7 +332,7 @@ fn unescaped(value: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-const TRIAL: &str = "trial";
+pub(super) const TRIAL: &str = "trial";
 const LOG: &str = "log";
 
 /// A trial for tests.

@@ -31,7 +31,7 @@ use super::keep;
 use super::record::{Purpose, Trial, entry, since_boot_ms, tell};
 use super::table::{self, TableError};
 
-/// The hidden subcommand that [`start`] runs; it calls [`watch`].
+/// The hidden subcommand that `start` runs; it calls [`watch`].
 pub const SUBCOMMAND: &str = "firewall-watch";
 
 /// Starts the watchdogs of `trial`, and waits until they watch. One is enough.
@@ -275,7 +275,7 @@ impl Guard {
 pub(super) const TIME_OVER: &str = "not confirmed in time";
 
 /// In which each of the two says that it watches.
-const READY: [&str; 2] = ["watchdog", "watchdog-2"];
+pub(super) const READY: [&str; 2] = ["watchdog", "watchdog-2"];
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 const EVERY_SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);

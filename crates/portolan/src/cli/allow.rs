@@ -102,7 +102,7 @@ fn told(shown: &Shown<'_>, fate: Fate, global: &Global) -> Result<()> {
 fn moment(until: Until) -> Result<Timestamp> {
     match until {
         Until::For(lasts) => allow::from_now(lasts),
-        Until::At(end) => allow::not_over(end.moment()),
+        Until::At(end) => allow::to_come(end.moment()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use crate::firewall::Addresses;
 use crate::net::{Prefix, Scope};
 use crate::socket::Machine;
 
@@ -38,6 +39,18 @@ impl SourceExtent {
     pub fn contains(&self, address: IpAddr) -> bool {
         let inside = self.any || self.prefixes.iter().any(|p| p.contains(address));
         inside && !self.except.iter().any(|p| p.contains(address))
+    }
+
+    /// What is inside, before anything is taken out again; what is not resolved is not in it.
+    #[must_use]
+    pub fn inside(&self) -> Addresses {
+        if self.any { Addresses::all() } else { Addresses::of(self.prefixes.iter().copied()) }
+    }
+
+    /// All addresses that are known to be meant.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.inside().without(&Addresses::of(self.except.iter().copied()))
     }
 
     fn of_prefixes(prefixes: Vec<Prefix>) -> Self {

@@ -4,6 +4,7 @@
 //! every reference resolved, each part with its place in the file. `file` reads them, `edit`
 //! changes the text without disturbing it, `draft` makes a first file of what is observed.
 
+mod admitted;
 mod documentation;
 pub mod draft;
 pub mod edit;
@@ -28,6 +29,7 @@ mod source;
 mod verdict;
 mod word;
 
+pub use admitted::Admitted;
 pub use documentation::{Approval, Criticality, Documentation, Review, ReviewRule};
 pub use end::{End, Ended};
 pub use extent::{BUILT_IN_NETWORKS, SourceExtent};

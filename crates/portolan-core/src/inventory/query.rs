@@ -6,8 +6,8 @@
 use crate::net::{Port, PortRange, Transport};
 
 use super::{
-    Door, DoorMethod, Forward, Host, HostSelector, Inventory, Located, Location, Network, Owner,
-    Place, Pool, PortSpec, Service,
+    BUILT_IN_NETWORKS, Door, DoorMethod, Forward, Host, HostSelector, Inventory, Located, Location,
+    Network, Owner, Place, Pool, PortSpec, Service, Source,
 };
 
 /// Something that claims ports on a host.
@@ -146,6 +146,22 @@ impl Inventory {
         let mut declared = self.declared_on(host);
         declared.retain(|d| d.claims(transport, port));
         declared
+    }
+
+    /// What an item of `from` would stand for, as the file reads it; `None` for what is no source here.
+    #[must_use]
+    pub fn source_named(&self, text: &str) -> Option<Source> {
+        if let Some(group) = text.strip_prefix('@') {
+            return (!self.hosts_in(group).is_empty()).then(|| Source::Group(group.to_owned()));
+        }
+        if let Some(name) = text.strip_prefix("service:") {
+            return self.service(name).map(|service| Source::Service(service.name.clone()));
+        }
+        if BUILT_IN_NETWORKS.contains(&text) || self.network(text).is_some() {
+            return Some(Source::Network(text.to_owned()));
+        }
+        let host = self.host(text).map(|host| Source::Host(host.name.clone()));
+        host.or_else(|| text.parse().ok().map(Source::Prefix))
     }
 
     /// A place as a person is told it; an unknown file is `?`.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::{AddressSpec, BUILT_IN_NETWORKS, Source};
+use super::super::{AddressSpec, Source};
 use super::Making;
 use crate::firewall::{Addresses, Peers};
 use crate::net::{Prefix, Scope};
@@ -62,10 +62,7 @@ impl Making<'_> {
         if *source == Source::Network("private".to_owned()) {
             self.note_shared_space();
         }
-        let mut addresses = match extent.any {
-            true => Addresses::all(),
-            false => Addresses::of(extent.prefixes),
-        };
+        let mut addresses = extent.inside();
         for unknown in &extent.unresolved {
             addresses = addresses.with(&self.resolve(unknown, source));
         }
@@ -89,20 +86,8 @@ impl Making<'_> {
             let peers = Peers { label: to.into(), addresses, interface: None };
             return if peers.addresses.is_empty() { Vec::new() } else { vec![peers] };
         }
-        let source = self.source_of(to);
+        let source = self.inventory.source_named(to);
         self.peers(source.iter())
-    }
-
-    fn source_of(&self, text: &str) -> Option<Source> {
-        let network = || {
-            let known = BUILT_IN_NETWORKS.contains(&text) || self.inventory.network(text).is_some();
-            known.then(|| Source::Network(text.to_owned()))
-        };
-        let host = || self.inventory.host(text).map(|host| Source::Host(host.name.clone()));
-        let group = || text.strip_prefix('@').map(|group| Source::Group(group.to_owned()));
-        let service = || text.strip_prefix("service:").map(|s| Source::Service(s.to_owned()));
-        let prefix = || text.parse::<Prefix>().ok().map(Source::Prefix);
-        network().or_else(host).or_else(group).or_else(service).or_else(prefix)
     }
 
     /// Everything a host is reached by.

@@ -12,7 +12,8 @@ Writes it into the inventory: into `from` of the services that have these ports
 on this host and nothing else, and as new services, one for each item of a list.
 Comments and all else stay as they are. It says who gets in before and after,
 what a [[block]] or another tool's rule still refuses; what a [[never]] forbids
-is not written.
+is not written. Nor is who is let in already, by a wider entry too (any, a
+network they are in): that entry is told, with its file and line.
 
 The firewall changes with `portolan firewall apply`; --apply puts it on trial at
 once. Then both are done or neither: what is refused, rolled back or not
@@ -20,8 +21,8 @@ confirmed stands in the inventory no more.
 
 --until writes the moment it ends (approved.until). The kernel lets nobody in
 from then on, without anybody doing anything, after a reboot too; connections
-that are open go on. What is let in already is not changed: a service of its
-own is written beside it.
+that are open go on. It is a service of its own, beside what is there; whoever
+is let in without an end already is refused one.
 
 Examples: portolan allow 443/tcp --from any
           portolan allow 80,443/tcp 53/tcp+udp 6000-6007/tcp --from 10.0.0.0/8
@@ -34,6 +35,7 @@ pub(crate) const DENY_HELP: &str = "\
 Takes the source out of `from` of the services that have these ports on this
 host and nothing else; without --from everybody: for this machine only.
 Whoever is let in by a wider word (any) is not taken out of it: deny that word.
+Of a source that nobody lets in nothing is written.
 
 With --until nothing is taken out: a [[block]] of these is written, which
 ends by itself. It cuts open connections too, but nobody of [management].

@@ -13,12 +13,14 @@ use portolan_core::inventory::edit;
 use portolan_core::inventory::{Declared, Host, Inventory, Service, Status};
 use portolan_core::net::{PortRange, Transport};
 use portolan_core::registry::Registry;
+use portolan_core::socket::Machine;
 use portolan_host::{clock, machine};
 
 use crate::fault::Fault;
 use crate::ops::inventory::edit::{Draft, Set};
 use crate::ops::inventory::{self, Asked};
 
+use super::entries::{Entry, LetIn, Reading};
 use super::wish::{Item, Wanted, Wish};
 
 /// What is to be changed in the inventory; nothing is written yet.
@@ -45,6 +47,8 @@ pub(crate) struct Done {
     pub(crate) change: Change,
     /// When it ends.
     pub(crate) until: Option<Timestamp>,
+    /// What said so already.
+    pub(crate) already: Vec<Entry>,
 }
 
 /// The same in a word.
@@ -60,8 +64,17 @@ pub(crate) enum Change {
     Unchanged,
     /// A block was written.
     Refused,
+    /// It lets nobody of these in anyway.
+    NotLetIn,
     /// Nothing lets anybody in there.
     NotDeclared,
+}
+
+impl Change {
+    /// Whether nothing had to be done.
+    const fn is_none(self) -> bool {
+        matches!(self, Self::Unchanged | Self::NotLetIn)
+    }
 }
 
 /// Lets somebody in.
@@ -69,7 +82,8 @@ pub(crate) enum Change {
 /// # Errors
 /// An inventory that cannot be changed so; it is as it was.
 pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
-    let (inventory, host) = here(asked)?;
+    let Here { inventory, host, machine } = here(asked)?;
+    let reading = Reading { inventory: &inventory, machine: &machine };
     let mut draft = Draft::open(asked)?;
     let source = wish.source.as_deref().unwrap_or("any");
     let services = the_services(&inventory, &host, wish)?;
@@ -77,12 +91,12 @@ pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let here = match wish.until {
         None => {
             for service in &services {
-                done.push(let_in(&mut draft, service, source)?);
+                done.push(let_in(&mut draft, &reading, service, source)?);
             }
             services
         }
         Some(until) => {
-            let known = for_a_while_too(&inventory, &host, &services, wish, source)?;
+            let known = for_a_while_too(&reading, &host, &services, wish)?;
             for service in &known {
                 done.push(prolong(&mut draft, service, until)?);
             }
@@ -96,8 +110,13 @@ pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     Ok(Edited { host: host.name, draft, done, still: Vec::new() })
 }
 
-/// Adds the source to a service.
-fn let_in(draft: &mut Draft, service: &Service, source: &str) -> Result<Done> {
+/// Adds the source to a service, unless an entry of it has all of the source already.
+fn let_in(
+    draft: &mut Draft,
+    reading: &Reading<'_>,
+    service: &Service,
+    source: &str,
+) -> Result<Done> {
     if !matches!(service.status, Status::Active | Status::Observed) {
         let status = service.status.as_str();
         let message = format!("service {} is {status}: nobody is let in", service.name);
@@ -108,8 +127,17 @@ fn let_in(draft: &mut Draft, service: &Service, source: &str) -> Result<Done> {
     if service.status == Status::Observed {
         return approve(draft, service, &from, source);
     }
+    if let LetIn::All(already) = reading.let_in(service, source) {
+        return Ok(Done { already, ..untouched(draft, service, Change::Unchanged)? });
+    }
     let set = draft.change(&from, |text| edit::add_to_list(text, &from, source))?;
     Ok(edited(service, set))
+}
+
+/// A service that is not to be changed.
+fn untouched(draft: &mut Draft, service: &Service, change: Change) -> Result<Done> {
+    let set = draft.change(&key(service, "from"), |text| Ok(text.to_owned()))?;
+    Ok(Done { change, ..edited(service, set) })
 }
 
 /// What was only observed let nobody in, whatever its `from` says; approved is the one source.
@@ -128,23 +156,37 @@ fn approve(draft: &mut Draft, service: &Service, from: &str, source: &str) -> Re
 /// The services of their own that let this source alone in until a moment, so that what stands there
 /// does not end; refused where one of `services` lets it in for good.
 fn for_a_while_too<'i>(
-    inventory: &'i Inventory,
+    reading: &Reading<'i>,
     host: &Host,
     services: &[&Service],
     wish: &Wish,
-    source: &str,
 ) -> Result<Vec<&'i Service>> {
-    let names = |service: &Service| service.from.iter().any(|s| s.value.to_string() == source);
-    let mut lasting = services.iter().filter(|s| s.status == Status::Active && names(s));
-    if let Some(service) = lasting.next() {
-        let message = format!("service {} lets {source} in already, without an end", service.name);
-        let ports: Vec<String> = service.ports.iter().map(|port| port.value.to_string()).collect();
-        let hint = format!("portolan deny {} --from {source}", ports.join(","));
-        return Err(Fault::new(message, hint));
+    let source = wish.source.as_deref().unwrap_or("any");
+    for service in services.iter().filter(|service| service.status == Status::Active) {
+        if let LetIn::All(entries) = reading.let_in(service, source) {
+            return Err(without_an_end(service, source, &entries));
+        }
     }
-    let mut known = for_a_while(inventory, host, wish);
+    let mut known = for_a_while(reading.inventory, host, wish);
+    let names = |service: &Service| service.from.iter().any(|s| s.value.to_string() == source);
     known.retain(|service| service.from.len() == 1 && names(service));
     Ok(known)
+}
+
+fn without_an_end(service: &Service, source: &str, entries: &[Entry]) -> anyhow::Error {
+    let message = format!("service {} lets {source} in already, without an end", service.name);
+    let ports: Vec<String> = service.ports.iter().map(|port| port.value.to_string()).collect();
+    let hint = match entries.iter().all(|entry| entry.source == source) {
+        true => format!("portolan deny {} --from {source}", ports.join(",")),
+        false => format!("by {}: there is nothing to do", places(entries)),
+    };
+    Fault::new(message, hint)
+}
+
+/// Entries, each with its place.
+fn places(entries: &[Entry]) -> String {
+    let one = |Entry { source, file, line }: &Entry| format!("`{source}` ({file}:{line})");
+    entries.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Puts the end of what is for a while anew.
@@ -172,7 +214,8 @@ fn write(
 /// # Errors
 /// As for [`allow`], and where the source is let in by another word that means more.
 pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
-    let (inventory, host) = here(asked)?;
+    let Here { inventory, host, machine } = here(asked)?;
+    let reading = Reading { inventory: &inventory, machine: &machine };
     let mut draft = Draft::open(asked)?;
     let management = inventory.management.iter().filter(|management| {
         management.ports.iter().flat_map(|spec| spec.value.pairs()).any(|p| wish.ports.touches(p))
@@ -184,48 +227,95 @@ pub(crate) fn deny(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let mut still: Vec<String> = management.collect();
     let done = match wish.until {
         Some(until) => vec![refuse(&mut draft, &host, wish, until)?],
-        None => deny_in(&mut draft, &inventory, &host, wish, &mut still)?,
+        None => deny_in(&mut draft, &reading, &host, wish, &mut still)?,
     };
     Ok(Edited { host: host.name, draft, done, still })
 }
 
 fn deny_in(
     draft: &mut Draft,
-    inventory: &Inventory,
+    reading: &Reading<'_>,
     host: &Host,
     wish: &Wish,
     still: &mut Vec<String>,
 ) -> Result<Vec<Done>> {
-    let mut services = the_services(inventory, host, wish)?;
-    services.extend(for_a_while(inventory, host, wish));
-    let Some(first) = services.first() else {
+    let mut services = the_services(reading.inventory, host, wish)?;
+    services.extend(for_a_while(reading.inventory, host, wish));
+    if services.is_empty() {
         let path = draft.root.clone();
         return Ok(vec![changed(path, String::new(), Change::NotDeclared)]);
-    };
-    let from: Vec<String> =
-        services.iter().flat_map(|s| &s.from).map(|source| source.value.to_string()).collect();
+    }
     if let Some(source) = &wish.source
-        && !from.contains(source)
-        && !from.is_empty()
+        && !services.iter().any(|service| names(service, source))
+        && services.iter().any(|service| !service.from.is_empty())
     {
-        let message = format!("service {} does not name {source} in `from`", first.name);
-        let hint = format!("it names {}: deny one of these", from.join(", "));
-        return Err(Fault::new(message, hint));
+        return not_named(draft, reading, &services, source);
     }
     let mut done = Vec::new();
     for service in &services {
         let set = without(draft, service, wish.source.as_deref())?;
         done.push(edited(service, set));
-        let is_left = |from: &str| from == "any" && wish.source.as_ref().is_some_and(|s| s != from);
-        if service.from.iter().any(|from| is_left(&from.value.to_string())) {
-            still.push(format!("service {} is for any", service.name));
+        if let Some(source) = &wish.source {
+            still.extend(left(reading, service, source));
         }
     }
     // What said so already is only told where nothing else is to be told.
-    if done.iter().any(|done| done.change != Change::Unchanged) {
-        done.retain(|done| done.change != Change::Unchanged);
+    if done.iter().any(|done| !done.change.is_none()) {
+        done.retain(|done| !done.change.is_none());
     }
     Ok(done)
+}
+
+/// Whether `from` has this very item.
+fn names(service: &Service, source: &str) -> bool {
+    service.from.iter().any(|from| from.value.to_string() == source)
+}
+
+/// A source that no entry is: nothing is to be done where none has anybody of it.
+fn not_named(
+    draft: &mut Draft,
+    reading: &Reading<'_>,
+    services: &[&Service],
+    source: &str,
+) -> Result<Vec<Done>> {
+    let found: Vec<LetIn> = services.iter().map(|s| reading.let_in(s, source)).collect();
+    if found.iter().all(|found| *found == LetIn::None) {
+        let each = services.iter().map(|service| untouched(draft, service, Change::NotLetIn));
+        return each.collect();
+    }
+    let is_in = |found: &LetIn| matches!(found, LetIn::All(_) | LetIn::Some(_));
+    let i = found.iter().position(is_in).unwrap_or_default();
+    let message = format!("service {} does not name {source} in `from`", services[i].name);
+    let entries: Vec<Entry> = found.into_iter().flat_map(LetIn::entries).collect();
+    let hint = match entries.is_empty() {
+        true => {
+            let from = services.iter().flat_map(|service| &service.from);
+            let from: Vec<String> = from.map(|source| source.value.to_string()).collect();
+            format!("it names {}: deny one of these", from.join(", "))
+        }
+        false => format!("what lets it in is {}: deny that", places(&entries)),
+    };
+    Err(Fault::new(message, hint))
+}
+
+/// What of a service lets all of a source in when its own entry is gone. Of any word that was denied
+/// narrower ones are meant to stay.
+fn left(reading: &Reading<'_>, service: &Service, source: &str) -> Vec<String> {
+    if service.status != Status::Active {
+        return Vec::new();
+    }
+    let others = service.from.iter().filter(|from| from.value.to_string() != source);
+    let others: Vec<_> = others.cloned().collect();
+    let tell = |entry: Entry| match &*entry.source {
+        "any" => format!("service {} is for any", service.name),
+        other => {
+            format!("service {} lets {other} in ({}:{})", service.name, entry.file, entry.line)
+        }
+    };
+    match reading.let_in_by(&others, source) {
+        LetIn::All(entries) => entries.into_iter().map(tell).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Takes a source, or all, out of `from` of a service.
@@ -277,10 +367,17 @@ fn edited(service: &Service, set: Set) -> Done {
 }
 
 fn changed(path: PathBuf, service: String, change: Change) -> Done {
-    Done { path, service, change, until: None }
+    Done { path, service, change, until: None, already: Vec::new() }
 }
 
-fn here(asked: &Asked) -> Result<(Inventory, Host)> {
+/// The inventory, this host in it, and the machine that reads it.
+struct Here {
+    inventory: Inventory,
+    host: Host,
+    machine: Machine,
+}
+
+fn here(asked: &Asked) -> Result<Here> {
     let observed = inventory::load(asked)?;
     if observed.value.is_none() && observed.gaps.is_empty() {
         return Err(Fault::new("there is no inventory here: nothing was changed", DRAFT_ONE));
@@ -289,7 +386,7 @@ fn here(asked: &Asked) -> Result<(Inventory, Host)> {
     let machine = machine::read().value;
     let host = loaded.inventory.identify(&machine, asked.host.as_deref());
     let host = host.map_err(|error| Fault::new(error.to_string(), error.hint()))?.clone();
-    Ok((loaded.inventory, host))
+    Ok(Here { inventory: loaded.inventory, host, machine })
 }
 
 const DRAFT_ONE: &str = "draft one of what listens now, look through it, then allow: sudo portolan \

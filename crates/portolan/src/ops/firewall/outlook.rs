@@ -212,14 +212,12 @@ impl Called<'_> {
     /// Whom the wish is about; where that is not known from the inventory alone, everybody who gets in.
     fn asked_for(&self, intended: &Intended, wish: &Wish, machine: &Machine) -> Addresses {
         let inventory = &intended.loaded.inventory;
-        let mut from = inventory.services.iter().flat_map(|service| &service.from);
-        let source = from.find(|from| Some(from.value.to_string()) == wish.source);
+        let source = wish.source.as_deref().and_then(|source| inventory.source_named(source));
         let Some(source) = source else { return self.admitted(&intended.policy) };
-        let extent = inventory.extent_of(&source.value, machine);
-        let inside = if extent.any { Addresses::all() } else { Addresses::of(extent.prefixes) };
-        match inside.is_empty() {
+        let extent = inventory.extent_of(&source, machine);
+        match extent.inside().is_empty() {
             true => self.admitted(&intended.policy),
-            false => inside.without(&Addresses::of(extent.except)),
+            false => extent.addresses(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::place::PlaceJson;
 use super::status::duration;
 use crate::cli::args::Color;
 use crate::ops::firewall::allow::{Change, Done, Edited};
+use crate::ops::firewall::entries::Entry;
 use crate::ops::firewall::outlook::{Elsewhere, Guest, Outlook, Shut};
 use crate::ops::firewall::precheck::Violation;
 use crate::ops::firewall::wish::{Wanted, Wish};
@@ -44,7 +45,7 @@ pub(crate) enum Fate {
 
 /// Says all of it.
 pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Color) -> Result<()> {
-    edit(screen, &shown.edited, fate)?;
+    edit(screen, shown, fate)?;
     let (ports, outlook) = (&shown.wish.ports, shown.outlook);
     let lets = if ports.pairs().count() > 1 { "let in" } else { "lets in" };
     screen.hanging("", &format!("{ports} on {} {lets}", sanitize(&shown.edited.host)))?;
@@ -77,7 +78,9 @@ pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Co
 }
 
 /// What stands in the inventory now, or would.
-fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
+fn edit(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result<()> {
+    let edited = &shown.edited;
+    let source = shown.wish.source.as_deref().unwrap_or("any");
     let is = if fate == Fate::Written { "is" } else { "would be" };
     for done in &edited.done {
         let path = sanitize(&done.path.display().to_string()).to_string();
@@ -88,7 +91,16 @@ fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
             Change::Approved => format!(
                 "service {service}, only observed so far, {is} approved for this source alone"
             ),
-            Change::Unchanged => format!("service {service} says so already"),
+            Change::Unchanged if done.already.is_empty() => {
+                format!("service {service} says so already")
+            }
+            Change::Unchanged => {
+                already(screen, done, source)?;
+                continue;
+            }
+            Change::NotLetIn => {
+                format!("service {service} lets nobody of {} in anyway", sanitize(source))
+            }
             Change::Refused => format!("a [[block]] of {service} {is} written"),
             Change::NotDeclared => "no service lets anybody in there".to_owned(),
         };
@@ -99,6 +111,19 @@ fn edit(screen: &mut Screen, edited: &Edited, fate: Fate) -> Result<()> {
     }
     if let Some(until) = edited.done.iter().find_map(|done| done.until) {
         writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
+    }
+    Ok(())
+}
+
+/// Which entry lets them in already, where it stands.
+fn already(screen: &mut Screen, done: &Done, source: &str) -> Result<()> {
+    let mut words = format!("service {} lets {source} in already", done.service);
+    let others: Vec<String> = done.already.iter().map(|e| format!("`{}`", e.source)).collect();
+    if done.already.iter().any(|entry| entry.source != source) {
+        words.push_str(&format!(", by {}", others.join(" and ")));
+    }
+    if let Some(Entry { file, line, .. }) = done.already.first() {
+        writeln!(screen, "{}", sanitize(&format!("{file}:{line}: {words}")))?;
     }
     Ok(())
 }
@@ -338,6 +363,21 @@ struct ChangeJson<'a> {
     file: String,
     service: Option<&'a str>,
     change: &'static str,
+    /// The entries of `from` that let the source in already.
+    already: Vec<EntryJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct EntryJson<'a> {
+    source: &'a str,
+    file: &'a str,
+    line: usize,
+}
+
+impl<'a> From<&'a Entry> for EntryJson<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        Self { source: &entry.source, file: &entry.file, line: entry.line }
+    }
 }
 
 impl<'a> From<&'a Done> for ChangeJson<'a> {
@@ -346,12 +386,13 @@ impl<'a> From<&'a Done> for ChangeJson<'a> {
             Change::Written => "written",
             Change::Changed => "changed",
             Change::Approved => "approved",
-            Change::Unchanged => "unchanged",
+            Change::Unchanged | Change::NotLetIn => "unchanged",
             Change::Refused => "refused",
             Change::NotDeclared => "not-declared",
         };
         let service = Some(done.service.as_str()).filter(|name| !name.is_empty());
-        Self { file: done.path.display().to_string(), service, change }
+        let already = done.already.iter().map(EntryJson::from).collect();
+        Self { file: done.path.display().to_string(), service, change, already }
     }
 }
 

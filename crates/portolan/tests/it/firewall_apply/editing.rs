@@ -23,7 +23,14 @@ from = [
 [services.both]
 on = ["box"]
 ports = ["8080/tcp", "8081/tcp"]
-from = ["any"]
+from = ["203.0.113.0/24"]
+[services.mail]
+on = ["box"]
+ports = ["25/tcp"]
+from = [
+  "192.0.2.0/24",   # the office
+  "203.0.113.0/24"
+]
 [services.seen]
 on = ["box"]
 ports = ["9000/tcp"]
@@ -49,14 +56,12 @@ fn what_is_allowed_stands_in_the_inventory_and_nothing_else_changes() {
         "{added}"
     );
 
-    let (text, _) = edited("allow 80/tcp --from 198.51.100.0/24", 0);
-    assert_eq!(
-        text,
-        SITE.replace(
-            "  \"any\"\n]\n[services.both]",
-            "  \"any\", \"198.51.100.0/24\"\n]\n[services.both]"
-        )
+    let (text, _) = edited("allow 25/tcp --from 198.51.100.0/24", 0);
+    let wider = SITE.replace(
+        "  \"203.0.113.0/24\"\n]\n[services.seen]",
+        "  \"203.0.113.0/24\", \"198.51.100.0/24\"\n]\n[services.seen]",
     );
+    assert_eq!(text, wider);
     assert_eq!(edited("allow 80 --from any", 0).0, SITE);
 
     let (text, _) = edited("allow 9000/tcp --from any", 0);
@@ -67,16 +72,18 @@ fn what_is_allowed_stands_in_the_inventory_and_nothing_else_changes() {
 
 #[test]
 fn each_item_of_a_list_is_written_as_a_service_of_its_own() {
-    let (text, said) = edited("allow 443,6000-6007/tcp 53/tcp+udp 80/tcp --from 198.51.100.7", 0);
+    let (text, said) = edited("allow 443,6000-6007/tcp 53/tcp+udp 25/tcp --from 198.51.100.7", 0);
     let added: Vec<&str> = text.lines().filter(|l| l.starts_with("ports")).collect();
     let expected = ["[\"443/tcp\"]", "[\"6000-6007/tcp\"]", "[\"53/tcp+udp\"]"];
-    assert_eq!(added[3..], expected.map(|ports| format!("ports = {ports}")), "{text}");
-    assert!(text.contains("[services.domain]") && text.contains("\"any\", \"198.51.100.7\""));
+    assert_eq!(added[4..], expected.map(|ports| format!("ports = {ports}")), "{text}");
+    assert!(
+        text.contains("[services.domain]") && text.contains("\"203.0.113.0/24\", \"198.51.100.7\"")
+    );
     for line in [
-        "443/tcp, 6000-6007/tcp, 53/tcp+udp, 80/tcp on box let in",
+        "443/tcp, 6000-6007/tcp, 53/tcp+udp, 25/tcp on box let in",
         "service x11 is written",
-        "  +   \"any\", \"198.51.100.7\"\n  + [services.https]",
-        "  before: 192.0.2.0/24, any by web at 80/tcp\n",
+        "  +   \"203.0.113.0/24\", \"198.51.100.7\"\n  + [services.https]",
+        "  before: 192.0.2.0/24, 203.0.113.0/24 by mail at 25/tcp\n",
         "198.51.100.7 by domain at 53/tcp+udp",
     ] {
         assert!(said.contains(line), "{said}");
@@ -90,7 +97,7 @@ fn each_item_of_a_list_is_written_as_a_service_of_its_own() {
 #[test]
 fn a_list_that_names_all_of_a_service_changes_that_service() {
     let (text, said) = edited("allow 8080-8090/tcp --from 198.51.100.7", 0);
-    assert!(text.contains("from = [\"any\", \"198.51.100.7\"]"), "{text}");
+    assert!(text.contains("from = [\"203.0.113.0/24\", \"198.51.100.7\"]"), "{text}");
     assert!(text.contains("ports = [\"8082-8090/tcp\"]"), "what is left is written: {said}");
     let (text, _) = edited("deny 8080,8081,80/tcp", 0);
     assert_eq!(text.matches("from = []").count(), 1, "{text}");
@@ -104,10 +111,10 @@ fn a_list_that_names_all_of_a_service_changes_that_service() {
 fn the_json_of_a_list_tells_every_service_and_at_which_ports_a_block_holds_it_shut() {
     let block = "[[block]]\nfrom = [\"198.51.100.7\"]\nports = [\"443/tcp\"]\nreason = \"abuse\"\n";
     let site = format!("{SITE}{block}");
-    let (_, _, said) = told(&site, "allow 80,443/tcp --from 198.51.100.7", 1);
-    assert_eq!((&said["port"], &said["ports"]), (&Value::Null, &json!(["80/tcp", "443/tcp"])));
+    let (_, _, said) = told(&site, "allow 25,443/tcp --from 198.51.100.7", 1);
+    assert_eq!((&said["port"], &said["ports"]), (&Value::Null, &json!(["25/tcp", "443/tcp"])));
     let changes = said["changes"].as_array().unwrap().iter().map(|one| &one["service"]);
-    assert_eq!(changes.collect::<Vec<_>>(), ["web", "https"]);
+    assert_eq!(changes.collect::<Vec<_>>(), ["mail", "https"]);
     assert_eq!(said["blocks"][0]["ports"], json!(["443/tcp"]), "{said}");
 }
 
@@ -230,6 +237,51 @@ fn what_changes_nothing_is_not_called_written() {
         let (text, said) = edited(line, 0);
         assert!(text == SITE && !said.contains("Next:"), "{said}");
     }
+}
+
+#[test]
+fn who_is_let_in_by_a_wider_entry_is_not_written_beside_it() {
+    for (line, source, at) in [
+        ("allow 80/tcp --from 10.0.0.0/8", "any", 9),
+        ("allow 80/tcp --from 192.0.2.7", "192.0.2.0/24", 8),
+        ("allow 25/tcp --from 203.0.113.128/25", "203.0.113.0/24", 20),
+        ("allow 80/tcp --from any", "any", 9),
+    ] {
+        let (_, _, said) = told(SITE, line, 0);
+        assert_eq!(said["outcome"], "unchanged", "{said}");
+        let already = &said["changes"][0]["already"];
+        assert_eq!((&already[0]["source"], &already[0]["line"]), (&json!(source), &json!(at)));
+        let (text, said) = edited(line, 0);
+        assert!(text == SITE && !said.contains("Next:"), "{said}");
+        assert!(said.contains(&format!("site.toml:{at}: service ")), "{said}");
+        assert!(said.contains("in already"), "{said}");
+    }
+    let (_, said) = edited("allow 80/tcp --from 10.0.0.0/8", 0);
+    assert!(said.contains("service web lets 10.0.0.0/8 in already, by `any`\n"), "{said}");
+    // Nor one that ends, and what is no source is none, whoever is let in.
+    let (text, said) = edited("allow 80/tcp --from 10.0.0.0/8 --until 2h", 2);
+    assert!(text == SITE && said.contains("site.toml:9): there is nothing to do"), "{said}");
+    let (text, said) = edited("allow 80/tcp --from @nobody", 2);
+    assert!(text == SITE && said.contains("--from: "), "{said}");
+}
+
+#[test]
+fn whom_nobody_lets_in_needs_no_denial() {
+    let line = "deny 25/tcp --from 198.51.100.7";
+    let (before, after, said) = told(SITE, line, 0);
+    assert_eq!((&said["outcome"], &before), (&json!("unchanged"), &after), "{said}");
+    let (text, said) = edited(line, 0);
+    assert!(text == SITE && said.contains("lets nobody of 198.51.100.7 in anyway"), "{said}");
+    let (_, said) = edited("deny 25/tcp --from 192.0.2.7", 2);
+    assert!(
+        said.contains("`192.0.2.0/24` (") && said.contains("site.toml:19): deny that"),
+        "{said}"
+    );
+    // What is denied itself may be let in by a wider entry.
+    let site = SITE.replace("  \"203.0.113.0/24\"\n", "  \"203.0.113.0/24\", \"203.0.113.7\"\n");
+    let (_, _, said) = told(&site, "deny 25/tcp --from 203.0.113.7", 1);
+    let still = said["still"][0].as_str().unwrap();
+    assert!(still.contains("service mail lets 203.0.113.0/24 in (") && still.contains(":20)"));
 }
 
 #[test]

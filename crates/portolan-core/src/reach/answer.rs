@@ -256,8 +256,29 @@ impl PortReach {
 }
 
 impl Group {
+    /// Nobody yet, who does not get in because of `by`: what all others begin as.
+    #[must_use]
+    pub const fn closed(by: By, is_v6: bool) -> Self {
+        Self {
+            answer: Answer::No,
+            by,
+            is_v6,
+            senders: Addresses::NONE,
+            interface: None,
+            to: None,
+            taker: None,
+            translated: None,
+            handed: None,
+            around: None,
+            depends_on: Vec::new(),
+            other_rules: 0,
+            needs_router: false,
+            is_exact: true,
+        }
+    }
+
     /// Whether the same is told of other senders.
-    pub(super) fn is_same_fate(&self, other: &Self) -> bool {
+    fn is_same_fate(&self, other: &Self) -> bool {
         self.answer == other.answer
             && self.by == other.by
             && self.is_v6 == other.is_v6
@@ -296,8 +317,17 @@ impl Group {
     }
 }
 
-/// The answer of all groups together; where some do not and of others nobody knows, nobody knows. Senders that no way leads to count only where there are no others,
-/// and a family in which nothing listens only where nothing listens in the other.
+/// Puts a class to those that meet with the same.
+pub(super) fn join(groups: &mut Vec<Group>, group: Group) {
+    match groups.iter_mut().find(|known| known.is_same_fate(&group)) {
+        Some(known) => known.senders = known.senders.with(&group.senders),
+        None => groups.push(group),
+    }
+}
+
+/// The answer of all groups together; where some do not and of others nobody knows, nobody knows. Senders
+/// that no way leads to count only where there are no others, and a family in which nothing listens only
+/// where nothing listens in the other.
 pub(super) fn together(groups: &[Group]) -> Answer {
     let is_served = |is_v6| {
         let mut of_family = groups.iter().filter(|g| g.is_v6 == is_v6 && g.has_way());

@@ -8,9 +8,9 @@ use crate::firewall::{
 };
 use crate::net::{Endpoint, Port, Prefix, Transport};
 
-use super::answer::{Answer, By, Group, Taker, Translated};
+use super::answer::{Answer, By, Group, Taker};
 use super::question::Asking;
-use super::travel::{SENDER_PORT, Travel, translated};
+use super::travel::{SENDER_PORT, Travel};
 
 impl Asking<'_> {
     /// The rule that keeps a packet of this machine from its way: out, where it is for this machine in
@@ -100,7 +100,8 @@ impl Travel<'_> {
         let candidates: Vec<IpAddr> = candidates.collect();
         let to = candidates.iter().copied().find(|to| listens(*to)).unwrap_or(loopback);
         let fate = |to: IpAddr| {
-            let group = Self::own_group(is_v6, By::NoListener(bound.clone()), to);
+            let closed = Group::closed(By::NoListener(bound.clone()), is_v6);
+            let group = Group { to: Some(to), ..closed };
             self.own_fate(&self.own_packet(to), group, listens(to))
         };
         let found = fate(to);
@@ -112,25 +113,6 @@ impl Travel<'_> {
         let others = own.filter(|own| to_own(own) && *own != to);
         let others = others.map(fate).filter(|group| is_by_address || group.translated.is_some());
         std::iter::once(found).chain(others).min_by_key(|group| group.answer)
-    }
-
-    fn own_group(is_v6: bool, by: By, to: IpAddr) -> Group {
-        Group {
-            answer: Answer::No,
-            by,
-            is_v6,
-            senders: Addresses::NONE,
-            interface: None,
-            to: Some(to),
-            taker: None,
-            translated: None,
-            handed: None,
-            around: None,
-            depends_on: Vec::new(),
-            other_rules: 0,
-            needs_router: false,
-            is_exact: true,
-        }
     }
 
     fn own_packet(&self, to: IpAddr) -> Packet {
@@ -150,11 +132,7 @@ impl Travel<'_> {
         let leaving =
             Packet { interface_in: "".into(), interface_out: Some("lo".into()), ..packet.clone() };
         let out = with.walk(&leaving, Way::Output, &Presumed);
-        let moved = translated(&out);
-        group.translated = moved.map(|(rule, to)| Translated {
-            rule: rule.and_then(|id| self.ruleset()?.place(id)),
-            to,
-        });
+        group.translated = self.translation(&out);
         let at = Endpoint::new(out.packet.destination, Port(out.packet.destination_port));
         // What comes in by loopback may be handed to another port's socket.
         let arriving = Packet { destination_port: out.packet.destination_port, ..packet.clone() };

@@ -7,13 +7,13 @@ use crate::firewall::simulate::Way;
 use crate::firewall::{Addresses, Packet, protocol_of};
 use crate::net::{Endpoint, Port, Transport};
 
-use super::answer::together;
+use super::answer::{join, together};
 use super::arrival::{Arrival, arrivals, destinations, is_own};
 use super::classes::Classes;
 use super::question::Asking;
 use super::regions::{Cell, Regions, Target};
 use super::routed;
-use super::travel::{Travel, join};
+use super::travel::Travel;
 use super::{Answer, Group, PortReach, Reached, Source, Whence};
 
 /// A question about ports and sources.

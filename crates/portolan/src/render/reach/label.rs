@@ -285,22 +285,9 @@ mod tests {
 
     fn group(answer: Answer, by: By, prefixes: &[&str]) -> Group {
         let networks: Vec<Prefix> = prefixes.iter().map(|text| text.parse().unwrap()).collect();
-        Group {
-            answer,
-            by,
-            is_v6: networks[0].address().is_ipv6(),
-            senders: Addresses::of(networks),
-            interface: Some("eth0".into()),
-            to: None,
-            taker: None,
-            translated: None,
-            handed: None,
-            around: None,
-            depends_on: Vec::new(),
-            other_rules: 0,
-            needs_router: false,
-            is_exact: true,
-        }
+        let (senders, is_v6) = (Addresses::of(networks.clone()), networks[0].address().is_ipv6());
+        let interface = Some("eth0".into());
+        Group { answer, senders, interface, ..Group::closed(by, is_v6) }
     }
 
     fn reached(groups: Vec<Group>) -> Reached {

@@ -7,6 +7,18 @@ use std::collections::{HashMap, HashSet};
 
 use super::policy::{Knock, Policy};
 
+/// What the name of a door's set begins with.
+pub(super) const DOOR: &str = "door-";
+
+/// What the name of a step's set begins with.
+pub(super) const KNOCK: &str = "knock-";
+
+/// What the name of a limit's set begins with.
+pub(super) const LIMIT: &str = "limit-";
+
+/// What the name of the set for sources without room ends with, where others have their family.
+pub(super) const REST: &str = "-rest";
+
 /// The names of all sets of one policy that are filled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filled {
@@ -64,26 +76,26 @@ impl Filled {
     /// together, by their protocol, of which there is one in a rule.
     pub(super) fn rest(&self, what: &str) -> Box<str> {
         let name = self.names.get(what).cloned().unwrap_or_else(|| plain(what));
-        format!("{name}-rest").into()
+        format!("{name}{REST}").into()
     }
 }
 
 /// For sources that a door lets in.
 pub(super) fn of_door(door: &str) -> String {
-    format!("door-{door}")
+    format!("{DOOR}{door}")
 }
 
 /// For sources that are `step` ports (from 0) far in the sequence of a door; after the last they are let in.
 pub(super) fn of_step(door: &Knock, step: usize) -> String {
     match step + 1 == door.sequence.len() {
         true => of_door(&door.name),
-        false => format!("knock-{}-{}", door.name, step + 1),
+        false => format!("{KNOCK}{}-{}", door.name, step + 1),
     }
 }
 
 /// For the sources of a service that has a limit.
 pub(super) fn of_limit(service: &str) -> String {
-    format!("limit-{service}")
+    format!("{LIMIT}{service}")
 }
 
 /// With what nft would not read replaced.

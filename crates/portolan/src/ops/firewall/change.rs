@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use portolan_core::firewall::analyse::AnalyseError;
 use portolan_core::firewall::bdd::Undecided;
 use portolan_core::firewall::{
-    Doubt, LostLookups, Policy, Proof, Script, changed_resolvers, compile, prove,
+    Doubt, FillLevel, LostLookups, Policy, Proof, Script, changed_resolvers, compile, fill_levels,
+    prove,
 };
 use portolan_core::net::Gap;
 use portolan_core::wire::conntrack::Entry;
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) loaded: Option<LoadedPolicy>,
     /// How that differs from what was confirmed, where it is this policy by name.
     pub(crate) difference: Option<String>,
+    /// How full the sets are that packets fill, where this very policy is loaded.
+    pub(crate) sets: Vec<FillLevel>,
     /// What was looked at.
     pub(crate) precheck: Precheck,
     /// Who calls.
@@ -111,6 +114,8 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     let loaded = loaded.as_deref().map(identity);
     let is_it = loaded == Some(LoadedPolicy::Known(script.hash()));
     let standing = if is_it { host::standing(&place).ok() } else { None };
+    let table = standing.as_ref().and_then(|standing| standing.table.as_deref());
+    let sets = table.map(fill_levels).unwrap_or_default();
     let difference = standing.and_then(|standing| standing.difference);
     let left_edits = host::left_edits(&place);
     let made = clock::now();
@@ -119,6 +124,7 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
         script,
         loaded,
         difference,
+        sets,
         precheck,
         caller,
         place,
@@ -264,6 +270,8 @@ pub(crate) struct Status {
     pub(crate) confirmed: Option<LoadedPolicy>,
     /// Resolvers of this machine that the loaded table was not made for.
     pub(crate) lost_lookups: Option<LostLookups>,
+    /// How full the sets are that packets fill.
+    pub(crate) sets: Vec<FillLevel>,
 }
 
 /// The word for how things stand.
@@ -307,7 +315,8 @@ pub(crate) fn status() -> Result<Status> {
     let confirmed = standing.confirmed.as_deref().map(identity);
     let table = standing.table.as_deref();
     let lost_lookups = table.and_then(|table| changed_resolvers(table, &servers::resolvers()));
-    Ok(Status { standing, loaded, confirmed, lost_lookups })
+    let sets = table.map(fill_levels).unwrap_or_default();
+    Ok(Status { standing, loaded, confirmed, lost_lookups, sets })
 }
 
 /// Whether a table of ours is loaded; `None` where that cannot be seen.

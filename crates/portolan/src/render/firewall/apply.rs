@@ -19,6 +19,7 @@ use crate::render::firewall::apply_life::{self, MissingJson};
 use crate::render::firewall::apply_marks;
 use crate::render::firewall::apply_multicast::{self, GroupJson, QueriesJson};
 use crate::render::firewall::cut_off::{self, CutOffJson};
+use crate::render::firewall::fill_levels::{self, FillLevelJson};
 use crate::render::firewall::left::{self, LeftJson};
 use crate::render::firewall::place::PlaceJson;
 use crate::render::firewall::status::{duration, until};
@@ -69,6 +70,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
             writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
         }
     }
+    fill_levels::text(screen, &plan.sets)?;
     if let Some(trial) = &plan.trial {
         screen.hanging("  ", &over(trial))?;
     }
@@ -457,6 +459,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         groups: apply_multicast::groups(&found.multicast),
         queries: apply_multicast::queries(&found.multicast),
         mark_readers: found.mark_readers.iter().map(PlaceJson::from).collect(),
+        sets: fill_levels::json(&plan.sets),
         flows: found.refused.iter().map(|e| FlowJson::from(precheck::ends(e))).collect(),
         untracked: found.untracked,
         edited: plan.edits.iter().map(|edit| edit.path.display().to_string()).collect(),
@@ -505,6 +508,8 @@ struct Body<'a> {
     queries: Vec<QueriesJson<'a>>,
     /// Rules of other tables that meet the bit of `ct mark` that the table uses.
     mark_readers: Vec<PlaceJson>,
+    /// How full the sets are that packets fill, where this policy is loaded already.
+    sets: Vec<FillLevelJson<'a>>,
     flows: Vec<FlowJson>,
     /// How many open connections the kernel does not track and is told of.
     untracked: usize,

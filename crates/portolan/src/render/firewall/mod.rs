@@ -12,6 +12,7 @@ pub(crate) mod confirm;
 pub(crate) mod cut_off;
 pub(crate) mod diff;
 mod feature;
+mod fill_levels;
 mod left;
 pub(crate) mod lint;
 mod members;

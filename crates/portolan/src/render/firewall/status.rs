@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::cli::args::Color;
 use crate::ops::firewall::change::{BootState, LogEntry, Purpose, State, Status, Trial};
 use crate::render::firewall::apply::words;
+use crate::render::firewall::fill_levels::{self, FillLevelJson};
 use crate::render::firewall::left;
 use crate::render::firewall::prove::lookups;
 use crate::render::gap;
@@ -57,6 +58,7 @@ pub(crate) fn text(screen: &mut Screen, status: &Status, color: Color) -> Result
     if let Some(lost) = &status.lost_lookups {
         screen.hanging("  ", &lost.to_string())?;
     }
+    fill_levels::text(screen, &status.sets)?;
     unsettled(screen, status, color)?;
     writeln!(screen, "  at boot: {}", at_boot(status.standing.boot))?;
     if !status.standing.log.is_empty() {
@@ -151,6 +153,7 @@ pub(crate) fn json(
         confirmed: status.confirmed.as_ref().map(words),
         difference: status.standing.difference.as_deref(),
         lost_lookups: status.lost_lookups.as_ref().map(lookups),
+        sets: fill_levels::json(&status.sets),
         boot_differs: status.standing.boot_differs,
         left_edits: !status.standing.left_edits.is_empty(),
         boot: boot_word(status.standing.boot),
@@ -171,6 +174,8 @@ struct Body<'a> {
     difference: Option<&'a str>,
     /// Resolvers of this machine that what is loaded was not made for; null where there are none.
     lost_lookups: Option<Value>,
+    /// How full the sets are that packets fill: limits, doors.
+    sets: Vec<FillLevelJson<'a>>,
     /// Whether the inventory is as a trial edited it that ended with the machine, unconfirmed.
     left_edits: bool,
     /// Whether what is loaded at boot is not what was confirmed.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::require_root;
 
-use super::stage::{OPEN, Stage};
+use super::stage::{OPEN, SSH, Stage};
 
 /// A door of a sequence: its sets are filled by packets.
 const DOOR: &str = r#"
@@ -20,6 +20,42 @@ ports = ["8443/tcp"]
 from = ["any"]
 behind = "door"
 "#;
+
+#[test]
+fn that_a_limit_has_no_room_left_is_told_with_what_follows() {
+    require_root!();
+    let stage = Stage::new();
+    let site = OPEN.replace("from = [\"192.0.2.0/24\"]\n", "from = [\"any\"]\nlimit = \"6/30s\"\n");
+    stage.keep(&site);
+    let of = |status: &Value| {
+        let sets = status["sets"].as_array().unwrap().iter();
+        let set = sets.into_iter().find(|set| set["name"] == "limit-ssh-v4").unwrap().clone();
+        (set["members"].as_u64(), set["size"].as_u64(), set["state"].as_str().map(str::to_owned))
+    };
+    let status = || of(&stage.firewall("status --json", SSH).run().expect_code(0).json());
+    assert_eq!(status(), (Some(0), Some(65_535), Some("room".to_owned())));
+    let said = stage.firewall("status", SSH).run().expect_code(0).stdout;
+    assert!(!said.contains("the set "), "{said}");
+
+    // As many sources as it takes, each for as long as the test lasts.
+    let sources = (0..65_535_u32).map(|n| format!("10.9.{}.{} timeout 9m", n >> 8, n & 255));
+    let sources: Vec<String> = sources.collect();
+    let fill = format!("add element inet portolan limit-ssh-v4 {{ {} }}", sources.join(", "));
+    stage.nft(&fill);
+    assert_eq!(status(), (Some(65_535), Some(65_535), Some("full".to_owned())));
+    let told =
+        "the set limit-ssh-v4 is full, 65535 of 65535: sources that are not in it share one limit";
+    for line in ["status", "apply --dry-run --host box --inventory "] {
+        let path = if line == "status" {
+            String::new()
+        } else {
+            stage.inventory(&site).display().to_string()
+        };
+        let said = stage.firewall(&format!("{line}{path}"), SSH).run().expect_code(0).stdout;
+        let words: Vec<&str> = said.split_whitespace().collect();
+        assert!(words.join(" ").contains(told), "{said}");
+    }
+}
 
 /// The handles of our base chains: one that is registered again has another.
 fn base_chains(stage: &Stage) -> Vec<(String, u64)> {
@@ -62,7 +98,7 @@ fn open_doors_stay_open_and_chains_registered_when_the_rules_change() {
         "nft add element inet portolan {} {{ 192.0.2.78 timeout 9m }}",
         dynamic[0]
     ));
-    stage.firewall("rollback", super::stage::SSH).run().expect_code(0);
+    stage.firewall("rollback", SSH).run().expect_code(0);
     assert_eq!(base_chains(&stage), chains);
     let table = stage.table();
     assert_eq!(table.matches("192.0.2.77").count(), dynamic.len(), "{table}");
@@ -102,6 +138,6 @@ fn what_a_killed_process_left_is_removed_by_the_next() {
     for path in [&dead, &alive] {
         std::fs::write(path, "").unwrap();
     }
-    stage.firewall("rollback", super::stage::SSH).run().expect_code(1);
+    stage.firewall("rollback", SSH).run().expect_code(1);
     assert!(!dead.exists() && alive.exists());
 }

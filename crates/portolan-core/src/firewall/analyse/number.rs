@@ -20,6 +20,11 @@ impl Number {
         Self { bits: bits.collect(), known: Region::ALL, is_name: false }
     }
 
+    /// What no packet has.
+    pub(super) fn absent() -> Self {
+        Self { known: Region::NONE, ..Self::constant(0, 1) }
+    }
+
     /// `(self & mask) ^ flip`, each counted from the least significant bit.
     pub(super) fn masked(mut self, mask: u128, flip: u128) -> Self {
         let field = Bits { first: 0, width: self.bits.len() as u32 };

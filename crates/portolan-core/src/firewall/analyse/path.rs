@@ -429,7 +429,7 @@ impl Run<'_> {
         streams: &Streams,
     ) -> Result<Streams, Undecided> {
         let text = question.to_owned();
-        let asked = Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+        let asked = Question::new(text.clone());
         let is_first = self.space.question(text, asked)?;
         let was_tracked = self.is_tracked;
         let mut passed = Streams::default();
@@ -572,7 +572,7 @@ impl Run<'_> {
     /// A question that nobody answers, about where a chain is.
     fn open(&mut self, text: String, id: ChainId) -> Result<Region, Undecided> {
         let rule = Some(RuleId { chain: id, rule: None });
-        let question = Question { text: text.clone(), rule, presumed: None, is_choice: false };
+        let question = Question { rule, ..Question::new(text.clone()) };
         self.space.question(text, question)
     }
 
@@ -629,12 +629,7 @@ impl Run<'_> {
         let mut refused = open;
         if space.bdd.meets(packets, asked) {
             let text = "net.ipv4.conf.*.route_localnet = 1".to_owned();
-            let question = Question {
-                text: text.clone(),
-                rule: None,
-                presumed: Some(false),
-                is_choice: false,
-            };
+            let question = Question { presumed: Some(false), ..Question::new(text.clone()) };
             let is_on = space.question(text, question)?;
             let let_in = space.bdd.and(asked, is_on)?;
             refused = space.bdd.minus(open, let_in)?;

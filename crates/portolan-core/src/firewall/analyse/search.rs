@@ -200,7 +200,7 @@ fn what_is_open(space: &Space, region: Region) -> Vec<Question> {
     }
     // Certain it is not, so it hangs on bytes that no field of the packet tells.
     let text = "bytes of its transport header".to_owned();
-    vec![Question { text, rule: None, presumed: None, is_choice: false }]
+    vec![Question::new(text)]
 }
 
 /// Names for each block the rules that let its `packets` through: translations and accepts.

@@ -52,6 +52,13 @@ pub struct Question {
     pub is_choice: bool,
 }
 
+impl Question {
+    /// One that has the same answer wherever the same words ask it, and nothing is presumed of.
+    pub(super) const fn new(text: String) -> Self {
+        Self { text, rule: None, presumed: None, is_choice: false }
+    }
+}
+
 /// So many nodes by default: some 600 MB at most, reached by nothing but unnatural rules.
 pub const DEFAULT_BUDGET: usize = 24_000_000;
 

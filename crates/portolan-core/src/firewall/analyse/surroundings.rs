@@ -292,8 +292,7 @@ impl Space {
             return Ok(if around.is_own { Region::ALL } else { Region::NONE });
         }
         let text = "fib daddr type (addresses are not known)".to_owned();
-        let question =
-            Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+        let question = Question::new(text.clone());
         let is_for_here = !around.is_own && around.is_for_here;
         let moved = if is_for_here { self.moved(at.effect)? } else { Region::ALL };
         if moved.is_none() {

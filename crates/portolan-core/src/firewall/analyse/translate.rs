@@ -57,7 +57,7 @@ impl Run<'_> {
             let is_so = match order.question {
                 Some(text) => {
                     let key = text.clone();
-                    let question = Question { text, rule: None, presumed: None, is_choice: false };
+                    let question = Question::new(text);
                     self.space.question(key, question)?
                 }
                 None => Region::ALL,
@@ -375,8 +375,7 @@ impl Run<'_> {
     fn tproxy(&mut self, stream: Stream, step: &mut Step<'_>) -> Result<(), Undecided> {
         let rule = self.ruleset.rule(step.id).map_or("", |rule| &*rule.text);
         let text = format!("a transparent socket waits: {rule}");
-        let question =
-            Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+        let question = Question::new(text.clone());
         let waits = self.space.question(text, question)?;
         self.go_on_if(waits, stream, step)
     }
@@ -397,7 +396,7 @@ impl Space {
         for (place, bit) in number.bits.iter_mut().enumerate() {
             let key = format!("unknown {key} {place}");
             let text = what.to_owned();
-            let question = Question { text, rule: None, presumed: None, is_choice: true };
+            let question = Question { is_choice: true, ..Question::new(text) };
             *bit = self.question(key, question)?;
         }
         Ok(number)

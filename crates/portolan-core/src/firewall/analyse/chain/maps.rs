@@ -183,7 +183,7 @@ impl Run<'_> {
         let text = rewritten(text);
         let key = format!("{text} {:?} {}", self.ruleset.identity(step.id), step.statement);
         let rule = Some(step.id);
-        let question = Question { text, rule, presumed: None, is_choice: false };
+        let question = Question { rule, ..Question::new(text) };
         let passes = self.space.question(key, question)?;
         let through = self.space.bdd.and(stream.packets, passes)?;
         let dropped = self.space.bdd.minus(stream.packets, through)?;
@@ -214,7 +214,7 @@ impl Run<'_> {
             let text = format!("`{text}` {what}");
             let key = format!("{text} {place:?} {}", step.statement);
             let rule = Some(step.id);
-            self.space.question(key, Question { text, rule, presumed: None, is_choice: false })
+            self.space.question(key, Question { rule, ..Question::new(text) })
         };
         let goes_on = ask("lets it go on")?;
         let ends_rule = ask("ends its rule only")?;

@@ -64,8 +64,7 @@ impl Run<'_> {
         // What is taken out keeps its place until the kernel has tidied up (measured).
         if self.traits().emptied.contains(&(number, name.into())) {
             let text = format!("set @{name}, which elements are taken out of, has room");
-            let question =
-                Question { text: text.clone(), rule: None, presumed: None, is_choice: false };
+            let question = Question::new(text.clone());
             return self.space.question(text, question);
         }
         let set = self.ruleset.tables.get(number).and_then(|table| table.set(name));
@@ -95,8 +94,7 @@ impl Run<'_> {
 
     fn has_room(&mut self, name: &str) -> Result<Region, Undecided> {
         let text = format!("set @{name} has room");
-        let question =
-            Question { text: text.clone(), rule: None, presumed: Some(true), is_choice: false };
+        let question = Question { presumed: Some(true), ..Question::new(text.clone()) };
         self.space.question(text, question)
     }
 }

@@ -216,7 +216,7 @@ folder is gone, or a project has not asked for its number for 90 days.")]
     #[command(after_help = listen::HELP)]
     Listen(Listen),
     /// From where a port can be reached, and what decides it: socket, rule, NAT, container
-    #[command(after_help = reach::HELP, mut_arg("rules", |a| a.num_args(1)))]
+    #[command(after_help = reach::HELP)]
     Reach(Reach),
     /// The inventory: what is meant to be open, for whom, and why
     #[command(subcommand)]

@@ -22,10 +22,12 @@ use crate::{ops, render};
 /// everything could be seen.
 pub(crate) fn run(arguments: &Reach, global: &Global) -> Result<Exit> {
     let registry = ops::registry::load().value;
-    let ports = arguments.port.as_ref().map(|word| ports(word, &registry)).transpose()?;
-    let saved = match arguments.sources.rules.is_empty() {
+    let is_port = |word: &str| !word.contains('.');
+    let (sources, [port]) = arguments.sources.before([&arguments.port], is_port);
+    let ports = port.as_ref().map(|word| ports(word, &registry)).transpose()?;
+    let saved = match sources.rules.is_empty() {
         true => None,
-        false => Some(source::load(&arguments.sources.asked())?),
+        false => Some(source::load(&sources)?),
     };
     let from = arguments.from.clone();
     let request = Request { ports, from, saved, asked: global.asked() };

@@ -49,6 +49,43 @@ fn rules_that_nft_only_names_are_refused_until_iptables_save_says_them() {
 }
 
 #[test]
+fn the_way_out_of_names_alone_can_be_pasted_and_takes_all_three_files() {
+    let told = complaint(&[("rules", NFT)], "--rules rules");
+    assert!(told.contains("with commas: rules,v4.txt,v6.txt"), "{told}");
+    let saved6 = SAVED.replace("iptables-save", "ip6tables-save");
+    let files = folder(&[("rules", NFT), ("v4.txt", SAVED), ("v6.txt", &saved6), ("a,b", SAVED)]);
+    let run = |line: &str| Program::line(line).folder(&files).run();
+    run("firewall show --rules rules,v4.txt,v6.txt").expect_code(0);
+    let told = run("firewall diff rules v4.txt").expect_code(2).stderr;
+    assert!(told.contains("with commas: rules,v4.txt,v6.txt"), "{told}");
+    let told = run("firewall diff rules,v4.txt,v6.txt v4.txt,v6.txt --json").expect_code(0).json();
+    assert_eq!((&told["equal"], &told["complete"]), (&true.into(), &true.into()), "{told}");
+    // The name of one file.
+    run("firewall show --rules a,b").expect_code(0);
+}
+
+#[test]
+fn words_of_the_command_may_stand_behind_several_files() {
+    let files = folder(&[("rules", NFT), ("saved", SAVED)]);
+    let run = |line: &str| Program::line(line).folder(&files).run();
+    for line in [
+        "firewall simulate tcp 10.0.0.1 10.0.0.2:22 --state established --rules rules saved",
+        "firewall simulate --rules rules saved tcp 10.0.0.1 10.0.0.2:22 --state established",
+        "firewall simulate tcp 10.0.0.1 --rules rules,saved 10.0.0.2:22 --state established",
+    ] {
+        run(line).expect_code(0);
+    }
+    let told = run("firewall simulate --rules rules saved").expect_code(2).stderr;
+    assert!(told.contains("no packet: TRANSPORT SRC[:PORT] DST[:PORT] are missing"), "{told}");
+    for line in ["reach 22 --rules rules saved --json", "reach --rules rules saved 22 --json"] {
+        let told = run(line).json();
+        assert_eq!(told["ports"][0]["port"], 22, "{line}: {told}");
+    }
+    let told = run("reach --rules rules saved gone.txt").expect_code(2).stderr;
+    assert!(told.contains("read gone.txt"), "{told}");
+}
+
+#[test]
 fn saved_rules_that_are_not_those_of_the_listing_are_told() {
     let other = SAVED.replace("-m conntrack --ctstate RELATED,ESTABLISHED", "-p tcp");
     let more = SAVED.replace("COMMIT", "-A INPUT -j DROP\nCOMMIT");

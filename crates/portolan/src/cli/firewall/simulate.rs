@@ -14,8 +14,9 @@ use crate::exit::Exit;
 use crate::fault::{Fault, Hinted as _};
 use crate::ops::firewall::packet::Written;
 use crate::ops::firewall::simulate::{self, Report, Simulator};
+use crate::ops::firewall::source;
+use crate::render;
 use crate::render::screen::Screen;
-use crate::{ops, render};
 
 /// Sends one packet, or a batch, through the rules; 0 accepted, 1 not, 3 that depends.
 pub(crate) fn run(arguments: &Simulate, global: &Global) -> Result<Exit> {
@@ -23,13 +24,14 @@ pub(crate) fn run(arguments: &Simulate, global: &Global) -> Result<Exit> {
         let hint = "--jsonl: a result a line";
         return Err(Fault::new("--batch gives no single document", hint));
     }
-    let rules = ops::firewall::source::load(&arguments.sources.asked())?.just_now();
+    let (sources, packet) = packet(arguments)?;
+    let rules = source::load(&sources)?.just_now();
     let simulator = Simulator::new(&rules);
     let mut screen = Screen::open(global);
     if let Some(file) = &arguments.batch {
         return batch(&simulator, file, &rules.gaps, &mut screen, global);
     }
-    let report = simulator.run(&written(arguments))?;
+    let report = simulator.run(&written(arguments, packet))?;
     if global.json || arguments.jsonl {
         render::firewall::simulate_json::print(&mut screen, &report, None, &rules.gaps)?;
     } else {
@@ -50,13 +52,26 @@ fn exit(report: &Report<'_>, gaps: &[Gap]) -> Exit {
     }
 }
 
-fn written(arguments: &Simulate) -> Written {
-    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+/// The rules, and the transport, source and destination; empty with --batch.
+fn packet(arguments: &Simulate) -> Result<(source::Sources, [String; 3])> {
+    if arguments.batch.is_some() {
+        return Ok((arguments.sources.asked(), Default::default()));
+    }
+    let words = [&arguments.transport, &arguments.source, &arguments.destination];
+    let (sources, words) = arguments.sources.before(words, |_| true);
+    let [Some(transport), Some(source), Some(destination)] = words else {
+        let hint = "portolan firewall simulate tcp 10.0.0.1 10.0.0.2:22 --rules FILE";
+        return Err(Fault::new("no packet: TRANSPORT SRC[:PORT] DST[:PORT] are missing", hint));
+    };
+    Ok((sources, [transport, source, destination]))
+}
+
+fn written(arguments: &Simulate, [transport, source, destination]: [String; 3]) -> Written {
     Written {
-        transport: word(&arguments.transport),
-        source: word(&arguments.source),
+        transport,
+        source,
         source_port: None,
-        destination: word(&arguments.destination),
+        destination,
         destination_port: None,
         interface_in: arguments.interface_in.clone(),
         interface_out: arguments.interface_out.clone(),

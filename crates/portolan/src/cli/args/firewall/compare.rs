@@ -28,11 +28,13 @@ Compares what becomes of every packet, not how rules are written: whether it
 is let through, and where it is sent. The same rules in another order are equal
 if no packet tells them apart. What differs is told as networks, ports, states,
 flags and whatever else it needs, with the rules that decide on both sides and
-a packet that shows it. `live` is what this machine has loaded. Marks and other
-fields that rules write are compared only as far as they change that.
+a packet that shows it. `live` is what this machine has loaded; several files
+that make one ruleset stand with commas between them. Marks and other fields
+that rules write are compared only as far as they change that.
 
 Examples: portolan firewall diff saved.nft ruleset.json
           portolan firewall diff live ruleset.json --json
+          portolan firewall diff old.json,v4.txt,v6.txt new.json,v4.new,v6.new
 
 Exit code 0: equal, 1: they differ, 3: too large to decide, or some addresses
 that packets are sent to are not known.";
@@ -68,7 +70,7 @@ pub(crate) struct Parity {
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The rules before: a file, or `live`
+    /// The rules before: a file, FILE,FILE…, or `live`
     #[arg(value_name = "A")]
     pub(crate) before: String,
     /// The rules after

@@ -40,17 +40,16 @@ const USAGE: &str = "portolan firewall simulate TRANSPORT SRC[:PORT] DST[:PORT] 
        portolan firewall simulate --batch FILE [OPTIONS]";
 
 #[derive(Debug, Args)]
-#[command(mut_arg("rules", |a| a.num_args(1)))]
 #[command(override_usage = USAGE)]
 pub(crate) struct Simulate {
     /// tcp, udp, icmp, icmpv6, sctp, dccp, udplite, gre, esp, ah or a number
-    #[arg(value_name = "TRANSPORT", required_unless_present = "batch")]
+    #[arg(value_name = "TRANSPORT", required_unless_present_any = ["batch", "rules"])]
     pub(crate) transport: Option<String>,
     /// Who sends it: an address, with a port 10.0.0.1:4000, [fd00::1]:4000
-    #[arg(value_name = "SRC[:PORT]", required_unless_present = "batch")]
+    #[arg(value_name = "SRC[:PORT]", required_unless_present_any = ["batch", "rules"])]
     pub(crate) source: Option<String>,
     /// To whom, with the port where the transport has ports
-    #[arg(value_name = "DST[:PORT]", required_unless_present = "batch")]
+    #[arg(value_name = "DST[:PORT]", required_unless_present_any = ["batch", "rules"])]
     pub(crate) destination: Option<String>,
     #[command(flatten)]
     pub(crate) sources: Sources,

@@ -28,7 +28,7 @@ struct Source {
 /// # Errors
 /// Which file cannot be read, where and why; rules of which nothing but a name is known.
 pub(super) fn read(named: &[String]) -> Result<(Ruleset, [bool; 2])> {
-    let sources = named.iter().map(|name| open(name)).collect::<Result<Vec<Source>>>()?;
+    let sources = apart(named).iter().map(|name| open(name)).collect::<Result<Vec<Source>>>()?;
     let mut ruleset = Ruleset::default();
     for source in &sources {
         let more = match source.format {
@@ -45,7 +45,32 @@ pub(super) fn read(named: &[String]) -> Result<(Ruleset, [bool; 2])> {
             let untold = [false, true].map(|is_v6| is_untold(&sources, &ruleset, is_v6));
             Ok((ruleset, untold))
         }
-        veiled => Err(unsaid(&veiled, &saved)),
+        veiled => Err(unsaid(&veiled, &saved, named)),
+    }
+}
+
+/// The files that are named: several stand in one word with commas between them, unless that is the name of
+/// one.
+fn apart(named: &[String]) -> Vec<&str> {
+    let names = named.iter().flat_map(|name| match is_there(name) {
+        true => vec![name.as_str()],
+        false => name.split(',').filter(|name| !name.is_empty()).collect(),
+    });
+    names.collect()
+}
+
+/// Whether a word names a file that is there, or the standard input.
+pub(super) fn is_there(name: &str) -> bool {
+    let (_, path) = family_and_path(name);
+    path == "-" || Path::new(path).exists()
+}
+
+/// `v6:FILE` says the family of what is in it.
+fn family_and_path(name: &str) -> (Option<Family>, &str) {
+    match name.split_once(':') {
+        Some(("v4", path)) => (Some(Family::Ip), path),
+        Some(("v6", path)) => (Some(Family::Ip6), path),
+        _ => (None, name),
     }
 }
 
@@ -58,11 +83,7 @@ fn is_untold(sources: &[Source], ruleset: &Ruleset, is_v6: bool) -> bool {
 }
 
 fn open(name: &str) -> Result<Source> {
-    let (family, path) = match name.split_once(':') {
-        Some(("v4", path)) => (Some(Family::Ip), path),
-        Some(("v6", path)) => (Some(Family::Ip6), path),
-        _ => (None, name),
-    };
+    let (family, path) = family_and_path(name);
     let hint = "save the rules with: nft -j list ruleset > FILE";
     let bytes = match path {
         "-" => {
@@ -252,8 +273,9 @@ fn ipsets(sources: &[Source]) -> Result<Option<Ipsets>> {
     ipsets.map(Some).map_err(|error| refused(&source.path, &source.text, error))
 }
 
-/// Rules that iptables made and nft only names; `saved` are the families of the saves that were given.
-fn unsaid(veiled: &[RulePlace], saved: &[Family]) -> anyhow::Error {
+/// Rules that iptables made and nft only names; `saved` are the families of the saves that were given with
+/// the files `named`.
+fn unsaid(veiled: &[RulePlace], saved: &[Family], named: &[String]) -> anyhow::Error {
     let shown: Vec<String> = veiled.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = match veiled.len().saturating_sub(SHOWN) {
         0 => String::new(),
@@ -267,11 +289,16 @@ fn unsaid(veiled: &[RulePlace], saved: &[Family]) -> anyhow::Error {
         true => (
             ", and the saved rules have others in these places",
             "print all anew, with nothing changed between: nft -j list ruleset, iptables-save, \
-             ip6tables-save",
+             ip6tables-save"
+                .to_owned(),
         ),
         false => (
             "",
-            "name what iptables-save and ip6tables-save print there too: --rules FILE --rules SAVED",
+            format!(
+                "on its machine: iptables-save > v4.txt; ip6tables-save > v6.txt; then name all three, with \
+                 commas: {},v4.txt,v6.txt",
+                named.join(",")
+            ),
         ),
     };
     Fault::new(format!("{count}{what}: {}{more}", shown.join("; ")), hint)

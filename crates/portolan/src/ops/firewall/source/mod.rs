@@ -16,7 +16,8 @@ use crate::fault::{Fault, Hinted as _};
 /// Which rules are asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
-    /// Files, `-` for the standard input, with `v4:` or `v6:` before them; empty: the live rules.
+    /// Files, `-` for the standard input, with `v4:` or `v6:` before them, several in a word with commas
+    /// between; empty: the live rules.
     pub(crate) rules: Vec<String>,
     /// Addresses of the machine that rules from files are of.
     pub(crate) local: Vec<String>,
@@ -99,7 +100,12 @@ pub(crate) fn load(sources: &Sources) -> Result<Rules> {
     Ok(Rules { ruleset, world, gaps: Vec::new(), is_live: false, untold })
 }
 
-/// The rules of one source alone, as `firewall diff` compares them; `live` is this machine.
+/// Whether a word names a file that is there, or the standard input.
+pub(crate) fn is_there(name: &str) -> bool {
+    files::is_there(name)
+}
+
+/// The rules that one word names, as `firewall diff` compares them; `live` is this machine.
 ///
 /// # Errors
 /// As [`load`].

@@ -173,7 +173,8 @@ impl Rule {
             Self::P118 => "A service that was retired listens again. Stop it, or make it active.",
             Self::P122 => {
                 "A port that a [[never]] of the inventory forbids can be reached: the rules let those \
-                 in, or it answered a probe. Close it before anything else. Judged where the rules \
+                 in whom it names (any: everybody; internet = \"any\": whoever has no name in the \
+                 inventory), or it answered a probe. Close it before anything else. Judged where the rules \
                  can be read, and with --probe."
             }
         }

@@ -24,6 +24,7 @@ mod port_spec;
 mod problem;
 pub mod program;
 mod query;
+mod ruled_out;
 mod service;
 mod source;
 mod verdict;

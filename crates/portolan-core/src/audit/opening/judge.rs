@@ -233,12 +233,9 @@ fn forbidden(case: &mut Case<'_>, opening: &Opening) {
     }
 }
 
-/// Whom a `[[never]]` is about; everybody where it names nobody.
+/// Whom a `[[never]]` is about.
 fn whom(case: &Case<'_>, never: &Never) -> Meant {
-    if never.from.is_empty() {
-        return Meant::everybody();
-    }
-    let extent = |source: &Source| case.scene.inventory.extent_of(source, case.scene.machine);
+    let extent = |source: &Source| case.scene.inventory.ruled_out(source, case.scene.machine);
     let extents: Vec<SourceExtent> = never.from.iter().map(|s| extent(&s.value)).collect();
     Meant::of(&extents)
 }

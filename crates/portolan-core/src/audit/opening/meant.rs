@@ -20,11 +20,6 @@ impl Meant {
         Self { pairs: extents.into_iter().map(pair).collect() }
     }
 
-    /// Every sender by every interface.
-    pub(super) fn everybody() -> Self {
-        Self { pairs: vec![(Addresses::all(), None)] }
-    }
-
     /// Those who are meant among senders that come by an interface.
     pub(super) fn by(&self, interface: Option<&str>) -> Addresses {
         let counts = |named: &Option<String>| named.is_none() || named.as_deref() == interface;

@@ -296,14 +296,9 @@ impl<'a> View<'a> {
             if !is_forbidden(inventory, never, self.host, transport, port) {
                 continue;
             }
-            let sources: Vec<&Source> = never.from.iter().map(|s| &s.value).collect();
             let open = self.open_sights(transport, port).into_iter();
-            let open: Vec<&Sight> = open
-                .filter(|s| {
-                    never.from.is_empty()
-                        || self.vantage.is_any_of(&sources, s.from) == Admission::Yes
-                })
-                .collect();
+            let open: Vec<&Sight> =
+                open.filter(|s| self.vantage.is_ruled_out(never, s.from)).collect();
             if open.is_empty() {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::WireScene;
 use crate::inventory::matrix::Row;
-use crate::inventory::{Host, Source};
+use crate::inventory::{Host, Never, Source, SourceExtent};
 
 /// Whether somebody may come, the surest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,16 +36,23 @@ impl<'a> Vantage<'a> {
     }
 
     /// Whether one of the sources is this machine at this address.
-    pub(super) fn is_any_of(&self, sources: &[&Source], from: IpAddr) -> Admission {
-        sources.iter().map(|s| self.is(s, from)).max().unwrap_or(Admission::No)
+    fn is_any_of(&self, sources: &[&Source], from: IpAddr) -> Admission {
+        let extent = |source: &Source| self.scene.inventory.extent_of(source, self.scene.machine);
+        sources.iter().map(|s| self.is(s, &extent(s), from)).max().unwrap_or(Admission::No)
+    }
+
+    /// Whether a `[[never]]` is about this machine at this address.
+    pub(super) fn is_ruled_out(&self, never: &Never, from: IpAddr) -> bool {
+        let extent = |source: &Source| self.scene.inventory.ruled_out(source, self.scene.machine);
+        let mut sources = never.from.iter().map(|source| &source.value);
+        sources.any(|s| self.is(s, &extent(s), from) == Admission::Yes)
     }
 
     /// A source that names the host we are means us by whatever address.
-    fn is(&self, source: &Source, from: IpAddr) -> Admission {
+    fn is(&self, source: &Source, extent: &SourceExtent, from: IpAddr) -> Admission {
         if self.scene.here.is_some_and(|here| names(self.scene, source, here)) {
             return Admission::Yes;
         }
-        let extent = self.scene.inventory.extent_of(source, self.scene.machine);
         match (extent.contains(from), extent.unresolved.is_empty()) {
             (true, _) => Admission::Yes,
             (false, false) => Admission::Unknown,

@@ -359,7 +359,12 @@ static NEVER: Section = Section {
     keys: &[
         optional("service", REFERENCE, "A service; this or ports."),
         optional("ports", PORTS, "Ports; these or a service."),
-        optional("from", FROM, "From whom; nothing said means from anybody."),
+        optional(
+            "from",
+            FROM,
+            "From whom, those who have a name here too; nothing said means from anybody. A network of the file \
+             that is everybody (internet = \"any\") means whoever has no name here.",
+        ),
         optional("reason", FREE, "Why."),
     ],
 };

@@ -347,7 +347,7 @@ impl<'a> Making<'a> {
                 .flat_map(|spec| super::matrix::traffic_of(&spec.value))
                 .map(traffic)
                 .collect();
-            let peers = self.strangers(never.from.iter().map(|source| &source.value));
+            let peers = self.ruled_out(never.from.iter().map(|source| &source.value));
             let name = never.reason.as_deref().unwrap_or("never").into();
             if !traffic.is_empty() && !peers.is_empty() {
                 all.push(Never { name, traffic, peers });

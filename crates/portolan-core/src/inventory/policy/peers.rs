@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::{AddressSpec, Source};
+use super::super::{AddressSpec, Source, SourceExtent};
 use super::Making;
 use crate::firewall::{Addresses, Peers};
 use crate::net::{Prefix, Scope};
@@ -28,36 +28,22 @@ impl Making<'_> {
         groups
     }
 
-    /// The same for a `[[never]]`, where everybody means every stranger: whoever has no name in the
-    /// inventory. `from = ["internet"]` with `internet = "any"` does not rule out what `staff` may.
-    pub(super) fn strangers<'s>(
+    /// The same for a `[[never]]`, one group for each source: whom [`super::Inventory::ruled_out`] names.
+    pub(super) fn ruled_out<'s>(
         &mut self,
         sources: impl Iterator<Item = &'s Source>,
     ) -> Vec<Peers> {
-        let inventory = self.inventory;
-        let mut named = Addresses::NONE;
-        let networks = inventory.networks.iter().map(|n| Source::Network(n.name.clone()));
-        let hosts = inventory.hosts.iter().map(|h| Source::Host(h.name.clone()));
-        let mut groups = Vec::new();
-        for source in sources {
-            let mut one = self.source(source);
-            if one.addresses.is_all() {
-                if named.is_empty() {
-                    for known in networks.clone().chain(hosts.clone()) {
-                        let known = self.source(&known).addresses;
-                        named = if known.is_all() { named } else { named.with(&known) };
-                    }
-                }
-                one.addresses = one.addresses.without(&named);
-            }
-            groups.push(one);
-        }
-        groups.retain(|peers| !peers.addresses.is_empty());
-        groups
+        let (inventory, machine) = (self.inventory, &self.resolutions.machine);
+        let each = sources.map(|s| self.extent(s, inventory.ruled_out(s, machine)));
+        each.filter(|peers| !peers.addresses.is_empty()).collect()
     }
 
     fn source(&mut self, source: &Source) -> Peers {
-        let extent = self.inventory.extent_of(source, &self.resolutions.machine);
+        self.extent(source, self.inventory.extent_of(source, &self.resolutions.machine))
+    }
+
+    /// What a source stands for, with what is to be resolved.
+    fn extent(&mut self, source: &Source, extent: SourceExtent) -> Peers {
         let label = self.inventory.source_name(source);
         if *source == Source::Network("private".to_owned()) {
             self.note_shared_space();

@@ -226,12 +226,19 @@ fn what_must_never_be_reachable_is_carried_along() {
 }
 
 #[test]
-fn a_never_for_everybody_means_whoever_has_no_name_here() {
-    let never = "[[never]]\nservice = \"a\"\nfrom = [\"any\"]\n";
-    let policy = policy(&(service("") + never), "web");
-    let [peers] = &*policy.never[0].peers else { panic!("{policy:#?}") };
-    let is_stranger = |address: &str| peers.addresses.contains(address.parse().unwrap());
-    assert!(is_stranger("198.51.100.1") && !is_stranger("203.0.113.1") && !is_stranger("10.0.0.2"));
+fn a_never_for_any_is_for_everybody_and_one_for_a_network_that_is_everybody_for_strangers() {
+    let networks = "[networks.world]\ncidr = [\"0.0.0.0/0\", \"::/0\"]\n";
+    for (from, is_for_named) in
+        [("", true), ("from = [\"any\"]", true), ("from = [\"world\"]", false)]
+    {
+        let never = format!("{networks}[[never]]\nservice = \"a\"\n{from}\n");
+        let policy = policy(&(service("") + &never), "web");
+        let [peers] = &*policy.never[0].peers else { panic!("{policy:#?}") };
+        let is_meant = |address: &str| peers.addresses.contains(address.parse().unwrap());
+        assert!(is_meant("198.51.100.1"), "{from}");
+        assert_eq!(is_meant("203.0.113.1"), is_for_named, "{from}");
+        assert_eq!(is_meant("10.0.0.2"), is_for_named, "{from}");
+    }
 }
 
 #[test]

@@ -12,8 +12,9 @@ Writes it into the inventory: into `from` of the services that have these ports
 on this host and nothing else, and as new services, one for each item of a list.
 Comments and all else stay as they are. It says who gets in before and after,
 what a [[block]] or another tool's rule still refuses; what a [[never]] forbids
-is not written. Nor is who is let in already, by a wider entry too (any, a
-network they are in): that entry is told, with its file and line.
+(any: from everybody, who has a name too) is not written. Nor is who is let in
+already, by a wider entry too (any, a network they are in): that entry is told,
+with its file and line.
 
 The firewall changes with `portolan firewall apply`; --apply puts it on trial at
 once. Then both are done or neither: what is refused, rolled back or not

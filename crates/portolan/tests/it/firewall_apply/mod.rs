@@ -9,6 +9,7 @@ mod groups;
 mod guard;
 mod keeping;
 mod life;
+mod never;
 mod sent_on;
 mod session;
 mod stage;

@@ -9,8 +9,10 @@ The table that `firewall compile` prints is loaded into a network namespace of
 its own, read back, and held against what the inventory means, said plainly by
 other code: for every packet of IPv4 and IPv6, to, through and from this
 machine, whatever doors are open and limits reached. Where the two differ, a
-packet that shows it is named. Every [[never]] is proved as well. --live does
-the same with the table that is loaded here, and names what other tables
+packet that shows it is named. Every [[never]] is proved as well: that nobody it
+names gets in, none at all where it says any or no `from`; a network of the file
+that is everybody (internet = \"any\") means whoever has no name there. --live
+does the same with the table that is loaded here, and names what other tables
 refuse of what is declared; --rules with a saved one. Where nft or a namespace
 is not to be had, portolan reads the compiled text itself: that nft reads it
 alike is then not shown.

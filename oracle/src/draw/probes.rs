@@ -141,13 +141,13 @@ fn finish(chance: &mut Chance, mut packet: Packet, company: Company, mark: u32) 
             }
             packet.tcp_flags = TcpFlags::ACK;
             let is_reply = company == Company::Reply;
-            let original = if is_reply { turned(&packet.tuple()) } else { packet.tuple() };
+            let original = if is_reply { packet.tuple().inverse() } else { packet.tuple() };
             packet.direction = if is_reply { Direction::Reply } else { Direction::Original };
             packet.state = Some(bits::ESTABLISHED);
             flow = Some(Flow { original, has_reply: true, mark, is_quoted: false });
         }
         Company::Related => {
-            let about = Tuple { protocol: 17, destination_port: 53, ..turned(&packet.tuple()) };
+            let about = Tuple { protocol: 17, destination_port: 53, ..packet.tuple().inverse() };
             packet.protocol = if is_v6 { 58 } else { 1 };
             packet.icmp = IcmpMessage { kind: if is_v6 { 1 } else { 3 }, code: 1 };
             packet.direction = Direction::Reply;
@@ -232,15 +232,5 @@ fn is_usual(address: IpAddr) -> bool {
             !(a.is_loopback() || a.is_unspecified() || a.is_multicast() || first & 0xffc0 == 0xfe80)
                 && a.segments()[4..] != [0; 4]
         }
-    }
-}
-
-const fn turned(tuple: &Tuple) -> Tuple {
-    Tuple {
-        source: tuple.destination,
-        destination: tuple.source,
-        protocol: tuple.protocol,
-        source_port: tuple.destination_port,
-        destination_port: tuple.source_port,
     }
 }

@@ -78,7 +78,7 @@ fn body(flow: &Flow) -> Vec<u8> {
     let family = if flow.original.source.is_ipv6() { 10 } else { 2 };
     let mut body = vec![family, 0, 0, 0];
     push_attribute(&mut body, TUPLE_ORIGINAL, &tuple(&flow.original));
-    push_attribute(&mut body, TUPLE_REPLY, &tuple(&turned(&flow.original)));
+    push_attribute(&mut body, TUPLE_REPLY, &tuple(&flow.original.inverse()));
     let status = CONFIRMED | if flow.has_reply { SEEN_REPLY | ASSURED } else { 0 };
     push_attribute(&mut body, STATUS, &status.to_be_bytes());
     if flow.original.protocol == 6 {
@@ -89,17 +89,6 @@ fn body(flow: &Flow) -> Vec<u8> {
         push_attribute(&mut body, MARK, &flow.mark.to_be_bytes());
     }
     body
-}
-
-/// As an answer goes.
-const fn turned(tuple: &Tuple) -> Tuple {
-    Tuple {
-        source: tuple.destination,
-        destination: tuple.source,
-        protocol: tuple.protocol,
-        source_port: tuple.destination_port,
-        destination_port: tuple.source_port,
-    }
 }
 
 fn tuple(of: &Tuple) -> Vec<u8> {

@@ -81,6 +81,20 @@ pub struct Tuple {
     pub destination_port: u16,
 }
 
+impl Tuple {
+    /// The same as the other end has it.
+    #[must_use]
+    pub const fn inverse(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+        }
+    }
+}
+
 /// The flags byte of a TCP header (RFC 9293 §3.1): CWR ECE URG ACK PSH RST SYN FIN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TcpFlags(pub u8);

@@ -82,6 +82,30 @@ pub struct Pass {
     pub until: Option<Timestamp>,
 }
 
+impl Pass {
+    /// One without a condition beside who and what.
+    #[must_use]
+    pub const fn plain(
+        name: Box<str>,
+        way: PassWay,
+        traffic: PassTraffic,
+        peers: Vec<Peers>,
+    ) -> Self {
+        Self {
+            name,
+            way,
+            traffic,
+            peers,
+            destinations: None,
+            interface: None,
+            limit: None,
+            door: None,
+            helper: None,
+            until: None,
+        }
+    }
+}
+
 /// On which way a pass lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PassWay {

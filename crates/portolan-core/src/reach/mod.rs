@@ -22,6 +22,7 @@ mod kinds;
 mod listener;
 mod own;
 mod question;
+mod refusal;
 mod regions;
 mod routed;
 mod source;
@@ -35,8 +36,8 @@ pub use diversion::{Destination, Diversion, DivertingRule, Target, diversions, m
 pub use fix::{Fix, fixes};
 pub use follow::{End, Followed, FollowedStep, TRACING, followed};
 pub use hints::named_ports;
-pub use own::OwnRefusal;
 pub use question::{Asking, Publication, Rules, Scene};
+pub use refusal::OwnRefusal;
 pub use source::{Source, Whence, senders};
 
 #[cfg(test)]

@@ -362,7 +362,7 @@ fn translated(packet: &mut Packet, status: u128, becomes: &Tuple, is_moved: bool
         }
     }
     if is_reply {
-        packet.original = Some(turned(&after));
+        packet.original = Some(after.inverse());
         return;
     }
     packet.original = Some(came);
@@ -378,17 +378,7 @@ fn as_it_comes(packet: &Packet) -> (Tuple, Tuple) {
         // An ICMP error about a connection of another protocol.
         (Some(original), _) if original.protocol != now.protocol => (now, now),
         (Some(original), Direction::Original) => (original, now),
-        (Some(original), Direction::Reply) => (now, turned(&original)),
-    }
-}
-
-const fn turned(tuple: &Tuple) -> Tuple {
-    Tuple {
-        source: tuple.destination,
-        destination: tuple.source,
-        protocol: tuple.protocol,
-        source_port: tuple.destination_port,
-        destination_port: tuple.source_port,
+        (Some(original), Direction::Reply) => (now, original.inverse()),
     }
 }
 

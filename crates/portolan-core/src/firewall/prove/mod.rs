@@ -296,17 +296,9 @@ fn translations(
 /// What must never be let in, as rules that drop it; everything else passes.
 fn never(policy: &Policy) -> Table {
     let pass = |never: &super::Never| {
-        let of = |traffic: &super::PassTraffic| Pass {
-            name: never.name.clone(),
-            way: PassWay::InputOrTranslated,
-            traffic: *traffic,
-            peers: never.peers.clone(),
-            destinations: None,
-            interface: None,
-            limit: None,
-            door: None,
-            helper: None,
-            until: None,
+        let way = PassWay::InputOrTranslated;
+        let of = |traffic: &super::PassTraffic| {
+            Pass::plain(never.name.clone(), way, *traffic, never.peers.clone())
         };
         never.traffic.iter().map(of).collect::<Vec<_>>()
     };

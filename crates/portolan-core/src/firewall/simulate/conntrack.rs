@@ -53,17 +53,6 @@ impl Connection {
 pub(super) const SOURCE_DONE: u128 = 128;
 pub(super) const DESTINATION_DONE: u128 = 256;
 
-/// The other end's view of a tuple.
-pub(super) const fn inverse(tuple: &Tuple) -> Tuple {
-    Tuple {
-        source: tuple.destination,
-        destination: tuple.source,
-        protocol: tuple.protocol,
-        source_port: tuple.destination_port,
-        destination_port: tuple.source_port,
-    }
-}
-
 impl Walker<'_> {
     /// nf_conntrack_in: a packet that is not to be tracked, or has a connection, stays as it is.
     pub(super) fn track(&mut self) {
@@ -88,13 +77,13 @@ impl Walker<'_> {
         // An ICMP error is about another connection and is not translated itself here.
         let is_about_another = state == bits::RELATED && matches!(now.protocol, 1 | 58);
         let (original, reply, becomes) = match (given, is_reply) {
-            (Some(original), _) if is_about_another => (original, inverse(&original), None),
-            (Some(original), false) => (original, inverse(&self.after), Some(self.after)),
-            (Some(original), true) => (original, now, Some(inverse(&original))),
-            (None, false) => (now, inverse(&now), None),
-            (None, true) => (inverse(&now), now, None),
+            (Some(original), _) if is_about_another => (original, original.inverse(), None),
+            (Some(original), false) => (original, self.after.inverse(), Some(self.after)),
+            (Some(original), true) => (original, now, Some(original.inverse())),
+            (None, false) => (now, now.inverse(), None),
+            (None, true) => (now.inverse(), now, None),
         };
-        let there = inverse(&reply);
+        let there = reply.inverse();
         let is_dnat = (original.destination, original.destination_port)
             != (there.destination, there.destination_port);
         let is_snat = (original.source, original.source_port) != (there.source, there.source_port);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::answers::About;
-use super::conntrack::{Connection, DESTINATION_DONE, SOURCE_DONE, inverse};
+use super::conntrack::{Connection, DESTINATION_DONE, SOURCE_DONE};
 use super::evaluate::Place;
 use super::fields::Seen;
 use super::path::{Link, Walker};
@@ -255,7 +255,7 @@ impl<'r> Walker<'r> {
         if before != after || is_vague {
             tracked.status |= if is_source { bits::STATUS_SNAT } else { bits::STATUS_DNAT };
         }
-        let reply = inverse(&after);
+        let reply = after.inverse();
         if is_source {
             (tracked.reply.destination, tracked.reply.destination_port) =
                 (reply.destination, reply.destination_port);

@@ -400,18 +400,7 @@ fn outgoing(row: &Outgoing<'_>, peers: Vec<Peers>, way: PassWay) -> Pass {
         Reason::NeededBy(service) => &service.name,
         Reason::Forward(forward) => &forward.name,
     };
-    Pass {
-        name: name.into(),
-        way,
-        traffic: traffic(row.traffic),
-        peers,
-        destinations: None,
-        interface: None,
-        limit: None,
-        door: None,
-        helper: None,
-        until: None,
-    }
+    Pass::plain(name.into(), way, traffic(row.traffic), peers)
 }
 
 fn traffic(of: Traffic<'_>) -> PassTraffic {

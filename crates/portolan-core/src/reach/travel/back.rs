@@ -62,14 +62,9 @@ impl Travel<'_> {
     ) -> (Packet, Way) {
         let own = self.speaker(packet, there.destination);
         let translation = if is_translated { bits::STATUS_DNAT } else { 0 };
-        let mut answer = Packet::new(self.protocol, own, there.source)
-            .ports(there.destination_port, there.source_port);
-        answer.tcp_flags = TcpFlags::SYN.with(TcpFlags::ACK);
-        answer.state = Some(bits::ESTABLISHED);
-        answer.status = bits::STATUS_SEEN_REPLY | bits::STATUS_CONFIRMED | translation;
-        answer.direction = Direction::Reply;
+        let mut answer = Packet { source: own, ..first_answer(there) };
+        answer.status |= translation;
         answer.original = Some(packet.tuple());
-        answer.mark = 0;
         answer.ct_mark = there.ct_mark;
         let is_by_route = self.is_world_known() && self.is_way_sure(packet);
         answer.interface_out = (!is_by_route).then(|| packet.interface_in.clone());
@@ -110,6 +105,17 @@ impl Travel<'_> {
         let held = table.zip(socket).and_then(|(table, place)| table.sockets.get(place));
         held.and_then(|held| held.socket.uid).unwrap_or(0)
     }
+}
+
+/// The first answer to a packet that begins a connection, as whoever takes it sends it.
+pub(in crate::reach) fn first_answer(to: &Packet) -> Packet {
+    let mut answer = Packet::new(to.protocol, to.destination, to.source)
+        .ports(to.destination_port, to.source_port);
+    answer.tcp_flags = TcpFlags::SYN.with(TcpFlags::ACK);
+    answer.state = Some(bits::ESTABLISHED);
+    answer.status = bits::STATUS_SEEN_REPLY | bits::STATUS_CONFIRMED;
+    answer.direction = Direction::Reply;
+    answer
 }
 
 /// What no question says of an answer.

@@ -24,6 +24,7 @@ use super::arrival::{Arrival, broadcasts, destinations, groups};
 use super::question::Asking;
 use super::survey::Exact;
 
+pub(super) use back::first_answer;
 pub(super) use packet::SENDER_PORT;
 pub(super) use walked::{decision, translated};
 
@@ -224,7 +225,7 @@ impl<'a> Travel<'a> {
     }
 
     /// The rules as they are, and without those that translate; `None` where those of its family were not seen.
-    fn rules_for(&self, packet: &Packet) -> Option<(&Prepared<'a>, &Prepared<'a>)> {
+    pub(super) fn rules_for(&self, packet: &Packet) -> Option<(&Prepared<'a>, &Prepared<'a>)> {
         let is_untold = self.asking.scene.rules.is_some_and(|r| r.is_untold(packet.is_v6()));
         let both = self.asking.with.as_ref().zip(self.asking.without.as_ref());
         both.filter(|_| !is_untold)

@@ -85,18 +85,8 @@ fn pass(dice: &mut Dice) -> Pass {
 }
 
 fn plain(dice: &mut Dice, way: PassWay) -> Pass {
-    Pass {
-        name: name(dice).into(),
-        way,
-        traffic: traffic(dice),
-        peers: some_peers(dice),
-        destinations: None,
-        interface: None,
-        limit: None,
-        door: None,
-        helper: None,
-        until: until(dice),
-    }
+    let pass = Pass::plain(name(dice).into(), way, traffic(dice), some_peers(dice));
+    Pass { until: until(dice), ..pass }
 }
 
 fn block(dice: &mut Dice) -> Block {

@@ -6,7 +6,6 @@ use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -175,6 +174,13 @@ fn slow(pair: &Pair) -> String {
     format!("scan {NEAR} -p 1-20000,30000-30100 --rate 2000")
 }
 
+/// Whether a process has taken a signal into its own hands.
+fn catches(pid: Pid, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (signal.as_raw() - 1) != 0
+}
+
 #[test]
 fn a_signal_ends_it_with_all_that_is_known() {
     require_root!();
@@ -184,8 +190,9 @@ fn a_signal_ends_it_with_all_that_is_known() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut command = Program::line(&line).arg("--json").inside(&pair.src).command();
         let child = command.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(1500));
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        let pid = Pid::from_child(&child);
+        eventually("it listens to signals", || catches(pid, signal));
+        kill_process(pid, signal).unwrap();
         let ended = child.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(code));
         let document: Value = serde_json::from_slice(&ended.stdout).unwrap();

@@ -111,6 +111,20 @@ fn a_flow_that_hangs_on_a_limit_depends() {
 }
 
 #[test]
+fn a_flow_of_a_family_whose_rules_no_file_tells_is_not_let_through() {
+    let case = Case::new(&format!("{FLOWS}tcp,2001:db8::7,40000,2001:db8::1,80,\n"));
+    fs::write(case.folder.path().join("six"), SAVE).unwrap();
+    let told = case.run("replay --flows flows --rules v4:rules --json").expect_code(1).json();
+    assert_eq!((&told["accepted"], &told["depends"]), (&3.into(), &1.into()), "{told}");
+    assert_eq!(told["gaps"][0]["what"], "the rules of IPv6");
+    let told =
+        case.run("replay --flows flows --rules v4:rules v6:six --json").expect_code(1).json();
+    assert_eq!((&told["accepted"], &told["depends"]), (&4.into(), &0.into()), "{told}");
+    let told = case.run("tighten --flows flows --rules v4:rules").expect_code(2).stderr;
+    assert!(told.contains("the rules of IPv6 are in none of the files"), "{told}");
+}
+
+#[test]
 fn a_line_that_is_no_flow_is_named_with_its_place() {
     let case = Case::new(
         "tcp,192.0.2.8,40000,10.0.0.1,22,eth0\ntcp,192.0.2.8,40000,10.0.0.1,22000000,eth0\n",
@@ -152,7 +166,9 @@ fn a_tightened_policy_is_proved_and_a_fixed_point() {
 fn the_kernel_takes_the_tightened_table_and_takes_it_twice() {
     require_root!();
     let case = Case::new(&format!("{FLOWS}tcp,2001:db8::7,40000,2001:db8::1,80,\n"));
-    let script = case.run("tighten --flows flows --rules rules --nft").expect_code(1).stdout;
+    fs::write(case.folder.path().join("six"), SAVE).unwrap();
+    let script =
+        case.run("tighten --flows flows --rules v4:rules v6:six --nft").expect_code(1).stdout;
     let namespace = Netns::new();
     fs::write(case.folder.path().join("script"), script).unwrap();
     for _ in 0..2 {

@@ -30,19 +30,21 @@ fn a_search_says_who_may_and_by_which_rule() {
     let folder = TempDir::new().unwrap();
     let rules = saved(&folder, "saved", &RULES);
     let search = |words: &str| {
-        Program::line(&format!("firewall search --rules v4:{} {words}", rules.display())).run()
+        let line = format!("firewall search {words} --rules v4:{}", rules.display());
+        Program::line(&line).run()
     };
-    let document = search("--to-port 5432/tcp --json").expect_code(0).json();
+    let everybody = "--from 0.0.0.0/0";
+    let document = search(&format!("--to-port 5432/tcp {everybody} --json")).expect_code(0).json();
     assert_eq!(document["kind"], "firewall-search");
     assert_eq!(document["answer"], "depends");
     assert_eq!(document["allowed"][0]["sources"], serde_json::json!(["10.0.0.0/8"]));
     assert_eq!(document["allowed"][0]["rules"][0]["index"], 1);
     assert_eq!(document["witness"]["dport"], 5432);
-    let document = search("--to-port 443/tcp --json").expect_code(0).json();
+    let document = search(&format!("--to-port 443/tcp {everybody} --json")).expect_code(0).json();
     assert_eq!(document["answer"], "always");
-    let document = search("--to-port 5432 --from internet --json").expect_code(1).json();
+    let document = search("--to-port 5432 --from 192.0.2.0/24 --json").expect_code(1).json();
     assert_eq!(document["answer"], "never");
-    let document = search("--to-port 22/tcp --json").expect_code(3).json();
+    let document = search(&format!("--to-port 22/tcp {everybody} --json")).expect_code(3).json();
     assert_eq!(document["answer"], "depends");
     assert!(document["allowed"][0]["depends_on"][0].as_str().unwrap().contains("limit"));
 }
@@ -59,7 +61,9 @@ fn what_leaves_this_machine_is_searched_as_it_is_simulated() {
             .run()
     };
     for (port, code, answer) in [(25, 1, "never"), (22, 0, "always")] {
-        let found = run(&format!("search --to-port {port}/tcp --json")).expect_code(code).json();
+        let found = run(&format!("search --to-port {port}/tcp --from 0.0.0.0/0 --json"))
+            .expect_code(code)
+            .json();
         assert_eq!(found["answer"], answer);
         run(&format!("simulate tcp 10.0.0.1 10.0.0.2:{port}")).expect_code(code);
     }
@@ -116,10 +120,63 @@ fn lint_names_the_rule_and_what_hides_it() {
     assert_eq!(untold["gaps"][0]["what"], "the rules of IPv6");
     let told = alone("lint").expect_code(0);
     assert!(told.stdout.contains("not seen: the rules of IPv6"), "{}", told.stdout);
-    let search = alone("search --to-port 443");
-    assert!(search.stdout.contains("not seen: the rules of IPv6"), "{}", search.stdout);
     let packet = alone("simulate tcp 2001:db8::1 [2001:db8::2]:443").expect_code(2);
     assert!(packet.stderr.contains("ip6tables-save"), "{}", packet.stderr);
+}
+
+#[test]
+fn what_files_tell_of_one_family_alone_is_no_answer_for_both() {
+    let folder = TempDir::new().unwrap();
+    let rules = saved(&folder, "v4", &["-p tcp -m tcp --dport 443 -j ACCEPT"]);
+    fs::copy(&rules, folder.path().join("six")).unwrap();
+    let run = |line: &str| Program::line(&format!("firewall {line}")).folder(folder.path()).run();
+    let search = |words: &str| run(&format!("search --to-port {words} --rules v4:v4"));
+
+    let told = search("22 --json").expect_code(3).json();
+    assert_eq!((&told["answer"], &told["complete"]), (&"depends".into(), &false.into()), "{told}");
+    let families = serde_json::json!([
+        {"family": "ip", "answer": "never"}, {"family": "ip6", "answer": null}
+    ]);
+    assert_eq!(told["families"], families);
+    let told = search("22").expect_code(3);
+    assert!(told.stdout.starts_with("NEVER over IPv4  no packet"), "{}", told.stdout);
+    assert!(told.stdout.contains("\nNOT KNOWN over IPv6  "), "{}", told.stdout);
+    assert!(told.stderr.contains("hint: name what ip6tables-save prints"), "{}", told.stderr);
+    let told = search("443/tcp --json").expect_code(0).json();
+    assert_eq!(
+        (&told["answer"], &told["families"][0]["answer"]),
+        (&"depends".into(), &"always".into())
+    );
+    search("22 --from 2001:db8::/32").expect_code(3);
+    let told = search("22 --from 10.0.0.0/8 --json").expect_code(1).json();
+    assert_eq!((&told["answer"], &told["complete"]), (&"never".into(), &true.into()));
+    assert_eq!(told["gaps"], serde_json::json!([]));
+
+    let shut = saved(&folder, "shut", &[]);
+    let told = run(&format!("show --allowed --rules v4:{}", shut.display())).expect_code(3).stdout;
+    assert!(
+        told.starts_with("No new connection gets in over IPv4.\nNOT KNOWN over IPv6"),
+        "{told}"
+    );
+    let told = run("show --allowed --rules v4:v4 --json").expect_code(3).json();
+    assert_eq!(
+        (&told["complete"], &told["families"][1]["answer"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
+
+    let told = run("diff v4:v4 v6:six --json").expect_code(3).json();
+    assert_eq!(
+        (&told["equal"], &told["complete"]),
+        (&serde_json::Value::Null, &false.into()),
+        "{told}"
+    );
+    let told = run("diff v4:v4 v4:v4,v6:six").expect_code(3).stdout;
+    assert!(told.starts_with("IPv4: equal: the same"), "{told}");
+    assert!(told.contains("IPv6: not compared: the rules before are of the other"), "{told}");
+    let told = run("diff v4:v4 v4:shut,v6:six --json").expect_code(1).json();
+    assert_eq!((&told["equal"], &told["complete"]), (&false.into(), &false.into()), "{told}");
+    let told = run("diff v4:v4 v4:v4").expect_code(0).stdout;
+    assert!(told.contains("IPv6: not compared: neither side tells its rules"), "{told}");
 }
 
 #[test]

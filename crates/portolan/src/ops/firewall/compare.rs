@@ -3,7 +3,7 @@
 use anyhow::Result;
 use portolan_core::firewall::TABLE;
 use portolan_core::firewall::analyse::{
-    self, AnalyseError, Code, DEFAULT_BUDGET, Difference, Differences, Disparity, Finding, Space,
+    self, AnalyseError, Code, DEFAULT_BUDGET, Differences, Disparity, Finding, Space,
 };
 use portolan_core::firewall::simulate::{Prepared, Way};
 use portolan_core::firewall::{Family, Hook, Rule, Ruleset, Statement, Table, World};
@@ -155,20 +155,65 @@ fn unlike(ruleset: &Ruleset, world: &World, ways: &[Way]) -> Result<Vec<Disparit
 pub(crate) struct Compared {
     /// The rules before; those after are the report's.
     pub(crate) before: Ruleset,
-    /// For each family.
-    pub(crate) found: Vec<Differences>,
+    /// For IPv4 and IPv6.
+    pub(crate) families: [OfFamily; 2],
 }
 
-impl Compared {
-    /// Whether the same becomes of every packet; `None` where that is not known.
+/// What two rulesets do differently with the packets of one family.
+#[derive(Debug)]
+pub(crate) enum OfFamily {
+    /// This.
+    Found(Differences),
+    /// Neither side tells its rules: nobody asks for it.
+    NotAsked,
+    /// Only one side does: the rules before (`true`) or those after.
+    ToldOnly(bool),
+}
+
+impl OfFamily {
+    /// What was found, where it was compared.
+    pub(crate) const fn found(&self) -> Option<&Differences> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::NotAsked | Self::ToldOnly(_) => None,
+        }
+    }
+
+    /// Whether the same becomes of every packet of it; `None` where that is not known.
     pub(crate) fn is_equal(&self) -> Option<bool> {
-        let none =
-            |of: fn(&Differences) -> &[Difference]| self.found.iter().all(|f| of(f).is_empty());
-        match (none(|found| &found.regions), none(|found| &found.open)) {
+        let found = self.found()?;
+        match (found.regions.is_empty(), found.open.is_empty()) {
             (false, _) => Some(false),
             (true, true) => Some(true),
             (true, false) => None,
         }
+    }
+}
+
+impl Compared {
+    /// Whether the same becomes of every packet of the families that either side tells; `None` where that is
+    /// not known.
+    pub(crate) fn is_equal(&self) -> Option<bool> {
+        let asked = self.families.iter().filter(|of| !matches!(of, OfFamily::NotAsked));
+        let equal: Vec<Option<bool>> = asked.map(OfFamily::is_equal).collect();
+        match equal.contains(&Some(false)) {
+            true => Some(false),
+            false => equal.into_iter().all(|equal| equal == Some(true)).then_some(true),
+        }
+    }
+
+    /// Whether a family that a side tells could not be compared.
+    pub(crate) fn lacks_a_family(&self) -> bool {
+        self.families.iter().any(|of| matches!(of, OfFamily::ToldOnly(_)))
+    }
+
+    /// Whether every difference is told: all was compared that either side tells.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.lacks_a_family() && self.found().all(|found| found.is_whole)
+    }
+
+    fn found(&self) -> impl Iterator<Item = &Differences> {
+        self.families.iter().filter_map(OfFamily::found)
     }
 }
 
@@ -178,19 +223,14 @@ impl Compared {
 /// Rules that cannot be read, an analysis that contradicts the simulator.
 pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Compared>> {
     let (mut old, mut new) = (source::one(before)?, source::one(after)?);
-    // Of a family that one of both does not tell, nothing can be compared.
-    let untold = [0, 1].map(|family| old.untold[family] || new.untold[family]);
-    let is_gap = [0, 1].map(|family| old.untold[family] != new.untold[family]);
-    let nothing = World::default();
-    let found = compared(&old.ruleset, &new.ruleset, &nothing, untold);
+    let families = compared(&old, &new);
     let writes_alike = writing(&old.ruleset) == writing(&new.ruleset);
     new.gaps.append(&mut old.gaps);
-    new.untold = is_gap;
-    let gaps = new.untold_of_both();
-    let found = found.map(|found| Compared { before: old.ruleset, found });
+    let gaps = untold(&old, &new);
+    let found = families.map(|families| Compared { before: old.ruleset, families });
     let mut report = report(new, found)?;
     report.gaps.extend(gaps);
-    if report.found.as_ref().is_some_and(|found| found.is_equal().is_none()) {
+    if report.found.as_ref().is_some_and(|found| found.found().any(|one| !one.open.is_empty())) {
         let hint = "portolan firewall simulate shows where one packet is sent";
         let what = "whether some packets are sent to the same end";
         report.gaps.push(Gap::new(what, Why::Unsupported, hint));
@@ -217,20 +257,34 @@ fn writing(ruleset: &Ruleset) -> Vec<Writing<'_>> {
     all.collect()
 }
 
-fn compared(
-    old: &Ruleset,
-    new: &Ruleset,
-    world: &World,
-    untold: [bool; 2],
-) -> Result<Vec<Differences>, AnalyseError> {
-    let (before, after) = (Prepared::new(old, world), Prepared::new(new, world));
-    let (mut v4, mut v6) = spaces(&[old, new], world);
-    let nothing = || Differences { regions: Vec::new(), open: Vec::new(), is_whole: true };
-    let compared = |(space, is_untold): (&mut Space, bool)| match is_untold {
-        true => Ok(nothing()),
-        false => analyse::diff(space, &before, &after, &WAYS.map(|(_, way)| way)),
+/// What is told of a family by one side alone leaves the answer open; what neither tells is said beside it.
+fn untold(old: &Rules, new: &Rules) -> Vec<Gap> {
+    let gaps = [false, true].into_iter().filter_map(|is_v6| {
+        match (old.is_untold(is_v6), new.is_untold(is_v6)) {
+            (true, true) => old.untold(is_v6),
+            _ => old.missing(is_v6).or_else(|| new.missing(is_v6)),
+        }
+    });
+    gaps.collect()
+}
+
+/// For IPv4 and IPv6. Of a family that one of both does not tell, nothing can be compared.
+fn compared(old: &Rules, new: &Rules) -> Result<[OfFamily; 2], AnalyseError> {
+    let nothing = World::default();
+    let before = Prepared::new(&old.ruleset, &nothing);
+    let after = Prepared::new(&new.ruleset, &nothing);
+    let of_family = |is_v6| match (old.is_untold(is_v6), new.is_untold(is_v6)) {
+        (true, true) => Ok(OfFamily::NotAsked),
+        (false, true) => Ok(OfFamily::ToldOnly(true)),
+        (true, false) => Ok(OfFamily::ToldOnly(false)),
+        (false, false) => {
+            let mut space =
+                Space::new(is_v6, &[&old.ruleset, &new.ruleset], &nothing, DEFAULT_BUDGET);
+            let ways = WAYS.map(|(_, way)| way);
+            analyse::diff(&mut space, &before, &after, &ways).map(OfFamily::Found)
+        }
     };
-    [&mut v4, &mut v6].into_iter().zip(untold).map(compared).collect()
+    Ok([of_family(false)?, of_family(true)?])
 }
 
 fn spaces(rulesets: &[&Ruleset], world: &World) -> (Space, Space) {

@@ -74,10 +74,20 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
     let mut replayer = Replayer::new(&rules.ruleset, &rules.world, way(hook), names);
     let watch = Stopwatch::start();
     let mut total = Counts::default();
+    let mut gaps = [rules.gaps.clone(), flows.gaps.clone()].concat();
     for (is_v6, count) in [(false, flows.header.v4), (true, flows.header.v6)] {
-        if count > 0 {
-            replayer.prepare(is_v6)?;
-            total.add(counted(&flows, &replayer, is_v6)?);
+        if count == 0 {
+            continue;
+        }
+        match rules.missing(is_v6) {
+            Some(gap) => {
+                gaps.push(gap);
+                total.add(counted(&flows, is_v6, |_| Fate::Depends)?);
+            }
+            None => {
+                replayer.prepare(is_v6)?;
+                total.add(counted(&flows, is_v6, |record| replayer.fate(is_v6, record))?);
+            }
         }
     }
     let took = watch.now().since_start();
@@ -89,7 +99,6 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
         groups.sort_by(|a, b| (b.flows, &a.example).cmp(&(a.flows, &b.example)));
         groups
     };
-    let gaps = [rules.gaps, flows.gaps.clone()].concat();
     Ok(Report {
         flows: flows.len(),
         accepted: total.accepted,
@@ -169,9 +178,8 @@ fn see(groups: &mut HashMap<Port, Seen>, record: &[u8]) {
     }
 }
 
-fn counted(flows: &Flows, replayer: &Replayer<'_>, is_v6: bool) -> Result<Counts> {
-    let work =
-        |counts: &mut Counts, record: &[u8]| counts.take(replayer.fate(is_v6, record), record);
+fn counted(flows: &Flows, is_v6: bool, fate: impl Fn(&[u8]) -> Fate + Sync) -> Result<Counts> {
+    let work = |counts: &mut Counts, record: &[u8]| counts.take(fate(record), record);
     let mut total = Counts::default();
     for counts in flows.each(is_v6, Counts::default, work)? {
         total.add(counts);

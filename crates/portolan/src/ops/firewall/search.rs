@@ -25,8 +25,10 @@ use crate::ops::reach::sources::Directory;
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) ruleset: Ruleset,
-    /// `None`: undecided.
+    /// `None`: undecided. What files say nothing of is open: then neither always nor never.
     pub(crate) answer: Option<Answer>,
+    /// What is known of IPv4 and of IPv6.
+    pub(crate) families: [Known; 2],
     /// For each transport and family.
     pub(crate) found: Vec<Found>,
     pub(crate) gaps: Vec<Gap>,
@@ -34,6 +36,29 @@ pub(crate) struct Report {
     pub(crate) source: (String, Vec<Prefix>),
     /// This machine's own addresses, loopback's aside.
     pub(crate) own: Vec<IpAddr>,
+}
+
+/// What is known of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nobody asked: the sender, or the machine, has no address of it.
+    NotAsked,
+    /// The files say nothing of its rules.
+    Untold,
+    /// The answer; `None`: undecided.
+    Answered(Option<Answer>),
+}
+
+impl Report {
+    /// Whether files say nothing of a family that is asked about.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.families.contains(&Known::Untold)
+    }
+
+    /// Whether all that gets through is told.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.is_untold() && self.found.iter().all(|found| found.is_whole)
+    }
 }
 
 /// What is asked.
@@ -72,20 +97,38 @@ pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Res
         (None, Whence::Here) => Way::Output,
         (None, Whence::Outside { .. }) => Way::ByRoute,
     };
-    gaps.extend([false, true].into_iter().filter_map(|is_v6| rules.untold(is_v6)));
     let is_of_everything = wanted.is_of_everything && ports.is_none();
     let asked =
         Question { rules: &rules, source: &source, ports: ports.as_ref(), is_of_everything, way };
-    let found = asked.answer();
-    let (answer, found) = match found {
-        Ok(found) => (Some(together(&found)), found),
+    let found = match asked.answer() {
+        Ok(found) => Some(found),
         Err(AnalyseError::Undecided(undecided)) => {
             let hint = "the rules are too large to decide; ask about fewer ports or sources";
             gaps.push(Gap::new(undecided.to_string(), Why::Unsupported, hint));
-            (None, Vec::new())
+            None
         }
         Err(internal) => return Err(internal.into()),
     };
+    let families = [false, true].map(|is_v6| {
+        match (asked.is_of_family(is_v6), rules.is_untold(is_v6), &found) {
+            (false, ..) => Known::NotAsked,
+            (true, true, _) => Known::Untold,
+            (true, false, None) => Known::Answered(None),
+            (true, false, Some(found)) => {
+                Known::Answered(Some(together(&found[usize::from(is_v6)])))
+            }
+        }
+    });
+    let is_open = |is_v6: &bool| families[usize::from(*is_v6)] == Known::Untold;
+    let untold = [false, true].into_iter().filter(is_open);
+    let untold: Vec<Gap> = untold.filter_map(|is_v6| rules.missing(is_v6)).collect();
+    let found = found.map(|found| found.concat());
+    let answer = match untold.is_empty() {
+        true => found.as_deref().map(together),
+        false => found.as_ref().map(|_| Answer::Depends),
+    };
+    gaps.extend(untold);
+    let found = found.unwrap_or_default();
     let networks = match &source.whence {
         Whence::Outside { addresses, .. } => {
             [addresses.prefixes(false), addresses.prefixes(true)].concat()
@@ -95,7 +138,7 @@ pub(crate) fn search(wanted: &Wanted, asked: &Asked, registry: &Registry) -> Res
     let source = (source.name.clone(), networks);
     let own = rules.world.addresses.iter().map(|own| own.address);
     let own = own.filter(|address| !address.is_loopback()).collect();
-    Ok(Report { answer, found, gaps, source, own, ruleset: rules.ruleset })
+    Ok(Report { answer, families, found, gaps, source, own, ruleset: rules.ruleset })
 }
 
 /// A bare number means TCP and UDP, as these are what rules speak of.
@@ -128,19 +171,22 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn answer(&self) -> Result<Vec<Found>, AnalyseError> {
+    /// The answers of IPv4 and of IPv6, for each transport.
+    fn answer(&self) -> Result<[Vec<Found>; 2], AnalyseError> {
         let prepared = Prepared::new(&self.rules.ruleset, &self.rules.world);
-        let mut found = Vec::new();
-        for is_v6 in [false, true].into_iter().filter(|is_v6| self.is_of_family(*is_v6)) {
-            if self.is_of_everything {
-                found.push(self.of_transport(&prepared, is_v6, DEFAULT_BUDGET, (None, None))?);
-                continue;
-            }
-            let asked = TRANSPORTS.into_iter();
-            let asked = asked.filter_map(|(of, number)| Some((Some(number), self.ranges(of)?)));
-            found.extend(self.of_transports(&prepared, is_v6, asked.collect())?);
+        Ok([self.of_family(&prepared, false)?, self.of_family(&prepared, true)?])
+    }
+
+    fn of_family(&self, prepared: &Prepared<'_>, is_v6: bool) -> Result<Vec<Found>, AnalyseError> {
+        if !self.is_of_family(is_v6) || self.rules.is_untold(is_v6) {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        if self.is_of_everything {
+            return Ok(vec![self.of_transport(prepared, is_v6, DEFAULT_BUDGET, (None, None))?]);
+        }
+        let asked = TRANSPORTS.into_iter();
+        let asked = asked.filter_map(|(of, number)| Some((Some(number), self.ranges(of)?)));
+        self.of_transports(prepared, is_v6, asked.collect())
     }
 
     /// The answers for transports of a family. Each is an analysis of its own, so two are made at once where
@@ -190,8 +236,7 @@ impl Question<'_> {
             Whence::Outside { addresses, .. } => !addresses.family(is_v6).is_empty(),
         };
         let world = &self.rules.world;
-        let is_told = !self.rules.is_untold(is_v6);
-        has_source && is_told && (!world.is_known() || !own(world, is_v6).is_empty())
+        has_source && (!world.is_known() || !own(world, is_v6).is_empty())
     }
 
     /// The ports asked about of a transport; `None` where it is not asked about.

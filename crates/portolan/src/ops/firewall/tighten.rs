@@ -40,7 +40,10 @@ pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<R
     let flows = flows::load(path, Some(Way::Input))?;
     let rules = source::load(sources)?;
     let mut tally = Tally::of(&rules.ruleset);
-    for is_v6 in [false, true] {
+    for (is_v6, count) in [(false, flows.header.v4), (true, flows.header.v6)] {
+        if count > 0 {
+            rules.refuse_untold(is_v6)?;
+        }
         let collect =
             |found: &mut Vec<Flow>, record: &[u8]| found.extend(flows.header.flow(record));
         flows

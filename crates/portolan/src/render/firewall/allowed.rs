@@ -9,10 +9,11 @@ use portolan_core::firewall::{Family, RuleId, Statement, TABLE};
 use portolan_core::net::Prefix;
 use serde_json::{Value, json};
 
-use super::block::{address_words, networks, places, untold};
+use super::block::{address_words, networks, places};
 use super::feature::{features_json, message_words, other_words, state_words};
+use super::search::{families_json, untold};
 use super::walk_words::{has_ports, protocol_word};
-use crate::ops::firewall::search::Report;
+use crate::ops::firewall::search::{Known, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
@@ -25,7 +26,15 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         let word = screen.style.paint(Role::Warning, "UNDECIDED");
         writeln!(screen, "{word}  the rules are too large to decide")?;
     } else if lines.is_empty() {
-        writeln!(screen, "No new connection gets in.")?;
+        let over = match report.families {
+            [Known::Untold, Known::Untold] => None,
+            [Known::Untold, _] => Some(" over IPv6"),
+            [_, Known::Untold] => Some(" over IPv4"),
+            _ => Some(""),
+        };
+        if let Some(over) = over {
+            writeln!(screen, "No new connection gets in{over}.")?;
+        }
     } else {
         let mut table = Table::new([
             Column::wrapping("LETS IN", 16),
@@ -42,7 +51,11 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         let (width, style) = (screen.width, screen.style);
         table.write(screen, width, style)?;
     }
-    untold(screen, &report.gaps)?;
+    for (family, known) in ["IPv4", "IPv6"].into_iter().zip(report.families) {
+        if known == Known::Untold {
+            untold(screen, family)?;
+        }
+    }
     Ok(screen.flush()?)
 }
 
@@ -272,7 +285,8 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
     let body = json!({
         "allowed": allowed,
         "decided": report.answer.is_some(),
-        "complete": report.found.iter().all(|found| found.is_whole),
+        "families": families_json(report),
+        "complete": report.is_whole(),
     });
     screen.json(&Document::new("firewall-allowed", body, &report.gaps))?;
     Ok(screen.flush()?)

@@ -13,7 +13,7 @@ use super::block::{block_json, block_words, rule_text, witness_json};
 use super::place::PlaceJson;
 use super::simulate::packet_words;
 use super::walk_words::{outcome_word, reject_words, way_word};
-use crate::ops::firewall::compare::{Compared, Report};
+use crate::ops::firewall::compare::{Compared, OfFamily, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
@@ -34,15 +34,45 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Compared>) -> Result<()>
     for told in paragraphs(found, |found| &found.open, sides) {
         told.print(screen, "not known: ")?;
     }
-    match found.is_equal() {
-        Some(true) => writeln!(screen, "equal: the same becomes of every packet")?,
-        Some(false) => {}
-        None => {
-            let told = "Otherwise equal: whatever the one lets through, the other does.";
-            screen.hanging("", told)?;
-        }
+    match found.families.iter().all(|of| of.found().is_some()) {
+        true => outcome(screen, found.is_equal(), "")?,
+        false => outcomes(screen, found)?,
     }
     Ok(screen.flush()?)
+}
+
+/// How the comparison ends: of all packets, or of those of a family. What differs stands above.
+fn outcome(screen: &mut Screen, is_equal: Option<bool>, family: &str) -> Result<()> {
+    match is_equal {
+        Some(true) => writeln!(screen, "{family}equal: the same becomes of every packet")?,
+        Some(false) => {}
+        None => {
+            let told = "otherwise equal: whatever the one lets through, the other does";
+            screen.hanging(family, told)?;
+        }
+    }
+    Ok(())
+}
+
+/// A line a family: of one that a side does not tell nothing is known.
+fn outcomes(screen: &mut Screen, found: &Compared) -> Result<()> {
+    for (family, of) in ["IPv4", "IPv6"].into_iter().zip(&found.families) {
+        let told = match of {
+            OfFamily::Found(_) => {
+                outcome(screen, of.is_equal(), &format!("{family}: "))?;
+                continue;
+            }
+            OfFamily::NotAsked => "not compared: neither side tells its rules",
+            OfFamily::ToldOnly(true) => {
+                "not compared: the rules after are of the other family alone"
+            }
+            OfFamily::ToldOnly(false) => {
+                "not compared: the rules before are of the other family alone"
+            }
+        };
+        screen.hanging(&format!("{family}: "), told)?;
+    }
+    Ok(())
 }
 
 /// A difference in words.
@@ -64,8 +94,8 @@ fn paragraphs(
     sides: [&Ruleset; 2],
 ) -> Vec<Paragraph> {
     let mut told: Vec<Paragraph> = Vec::new();
-    for (family, found) in ["IPv4", "IPv6"].into_iter().zip(&found.found) {
-        for difference in of(found) {
+    for (family, found) in ["IPv4", "IPv6"].into_iter().zip(&found.families) {
+        for difference in found.found().map_or(&[][..], of) {
             let new = Paragraph::of(difference, family, sides);
             let is_same = |known: &&mut Paragraph| {
                 (&known.head, &known.blocks, &known.before, &known.after)
@@ -220,21 +250,32 @@ fn address_of(number: u128, is_v6: bool) -> IpAddr {
 /// Prints it as one document.
 pub(crate) fn json(screen: &mut Screen, report: &Report<Compared>) -> Result<()> {
     let found = report.found.as_ref();
-    let is_whole = found.is_none_or(|found| found.found.iter().all(|one| one.is_whole));
     let regions = |of: fn(&Differences) -> &[Difference]| -> Vec<Value> {
         let Some(compared) = found else { return Vec::new() };
         let sides = [&compared.before, &report.ruleset];
-        let families = [false, true].into_iter().zip(&compared.found);
-        let all = families.flat_map(|(is_v6, found)| of(found).iter().map(move |one| (is_v6, one)));
+        let families = [false, true].into_iter().zip(&compared.families);
+        let all = families.flat_map(|(is_v6, found)| {
+            found.found().map_or(&[][..], of).iter().map(move |one| (is_v6, one))
+        });
         all.map(|(is_v6, one)| region_json(one, is_v6, sides)).collect()
     };
     let body = json!({
         "equal": found.and_then(Compared::is_equal),
-        "complete": is_whole,
+        "families": families_json(found),
+        "complete": found.is_none_or(Compared::is_whole),
         "regions": regions(|found| &found.regions),
         "open": regions(|found| &found.open),
     });
     screen.json(&Document::new("firewall-diff", body, &report.gaps))
+}
+
+/// For each family: null where that is not known, and where it was not compared.
+fn families_json(found: Option<&Compared>) -> Vec<Value> {
+    let Some(found) = found else { return Vec::new() };
+    let told = ["ip", "ip6"].into_iter().zip(&found.families).map(|(family, of)| {
+        json!({"family": family, "equal": of.is_equal(), "compared": of.found().is_some()})
+    });
+    told.collect()
 }
 
 fn region_json(difference: &Difference, is_v6: bool, sides: [&Ruleset; 2]) -> Value {

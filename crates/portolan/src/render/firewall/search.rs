@@ -6,9 +6,9 @@ use anyhow::Result;
 use portolan_core::firewall::analyse::{Allowed, Answer, Block};
 use serde_json::{Value, json};
 
-use super::block::{block_json, block_words, places, rule_text, untold, witness_json};
+use super::block::{block_json, block_words, places, rule_text, witness_json};
 use super::simulate::packet_words;
-use crate::ops::firewall::search::Report;
+use crate::ops::firewall::search::{Known, Report};
 use crate::render::json::Document;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
@@ -24,13 +24,10 @@ const fn word(answer: Option<Answer>) -> &'static str {
 
 /// Prints the answer, who may, and a packet that shows it.
 pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
-    let role = match report.answer {
-        Some(Answer::Always) => Role::Good,
-        Some(Answer::Never) => Role::Bad,
-        Some(Answer::Depends) | None => Role::Warning,
-    };
-    let answer = screen.style.paint(role, &word(report.answer).to_uppercase()).to_string();
-    writeln!(screen, "{answer}  {}", sentence(report))?;
+    match report.is_untold() {
+        false => headline(screen, report.answer, "", report)?,
+        true => headlines(screen, report)?,
+    }
     for alike in told_alike(report) {
         writeln!(screen)?;
         lines(&alike, report).iter().try_for_each(|line| screen.hanging("", line))?;
@@ -40,14 +37,50 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         writeln!(screen)?;
         screen.hanging("for one: ", &packet_words(&witness.told()))?;
     }
-    untold(screen, &report.gaps)?;
     Ok(screen.flush()?)
 }
 
+fn headline(
+    screen: &mut Screen,
+    answer: Option<Answer>,
+    family: &str,
+    report: &Report,
+) -> Result<()> {
+    let role = match answer {
+        Some(Answer::Always) => Role::Good,
+        Some(Answer::Never) => Role::Bad,
+        Some(Answer::Depends) | None => Role::Warning,
+    };
+    let word = screen.style.paint(role, &word(answer).to_uppercase()).to_string();
+    writeln!(screen, "{word}{family}  {}", sentence(answer, report))?;
+    Ok(())
+}
+
+/// A line a family: what is known of the one is no answer for the other.
+fn headlines(screen: &mut Screen, report: &Report) -> Result<()> {
+    for (family, known) in ["IPv4", "IPv6"].into_iter().zip(report.families) {
+        match known {
+            Known::NotAsked => {}
+            Known::Answered(answer) => {
+                headline(screen, answer, &format!(" over {family}"), report)?;
+            }
+            Known::Untold => untold(screen, family)?,
+        }
+    }
+    Ok(())
+}
+
+/// That files say nothing of a family.
+pub(super) fn untold(screen: &mut Screen, family: &str) -> Result<()> {
+    let word = screen.style.paint(Role::Warning, "NOT KNOWN").to_string();
+    writeln!(screen, "{word} over {family}  none of the files has its rules")?;
+    Ok(())
+}
+
 /// What the answer means.
-fn sentence(report: &Report) -> &'static str {
+fn sentence(answer: Option<Answer>, report: &Report) -> &'static str {
     let mut open = report.found.iter().flat_map(|found| &found.allowed);
-    match report.answer {
+    match answer {
         Some(Answer::Always) => "every packet asked about gets through",
         Some(Answer::Never) => "no packet asked about gets through",
         Some(Answer::Depends) if open.any(|allowed| !allowed.depends_on.is_empty()) => {
@@ -132,10 +165,22 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
     let body = json!({
         "answer": word(report.answer),
         "allowed": allowed,
-        "complete": report.found.iter().all(|found| found.is_whole),
+        "families": families_json(report),
+        "complete": report.is_whole(),
         "witness": witness_json(witness),
     });
     screen.json(&Document::new("firewall-search", body, &report.gaps))
+}
+
+/// The answer for each family asked about; null where files do not tell its rules.
+pub(super) fn families_json(report: &Report) -> Vec<Value> {
+    let families = ["ip", "ip6"].into_iter().zip(report.families);
+    let told = families.filter_map(|(family, known)| match known {
+        Known::NotAsked => None,
+        Known::Untold => Some(json!({"family": family, "answer": null})),
+        Known::Answered(answer) => Some(json!({"family": family, "answer": word(answer)})),
+    });
+    told.collect()
 }
 
 fn allowed_json(allowed: &Allowed, report: &Report) -> Value {

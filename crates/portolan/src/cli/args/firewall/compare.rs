@@ -37,7 +37,8 @@ Examples: portolan firewall diff saved.nft ruleset.json
           portolan firewall diff old.json,v4.txt,v6.txt new.json,v4.new,v6.new
 
 Exit code 0: equal, 1: they differ, 3: too large to decide, or some addresses
-that packets are sent to are not known.";
+that packets are sent to are not known, or one side alone tells the rules of a
+family (iptables-save prints IPv4's only), which is not compared then.";
 
 pub(crate) const PARITY_HELP: &str = "\
 Compares what IPv4 and IPv6 let in from outside, through to others and out,

@@ -14,6 +14,9 @@ never     none does
 depends   some do, or it hangs on what no packet says, such as a limit
 undecided the rules are too large for the node budget
 
+Of a family whose rules no file tells nothing is known (iptables-save prints
+IPv4's only): the answers stand by family then.
+
 Without --hook, addresses and routes decide whether packets are for this
 machine. A bare port means TCP and UDP. SOURCE is an address, a network, a
 name of the inventory, iface:eth0, any (the default), internet, private or

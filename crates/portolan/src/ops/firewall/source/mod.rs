@@ -72,8 +72,12 @@ impl Rules {
 
     /// The families of which nothing is known, where an answer about both is wanted.
     pub(crate) fn untold_of_both(&self) -> Vec<Gap> {
-        let gaps = [false, true].into_iter().filter_map(|is_v6| self.untold(is_v6));
-        gaps.map(|gap| Gap::new(gap.what, Why::Unsupported, gap.hint)).collect()
+        [false, true].into_iter().filter_map(|is_v6| self.missing(is_v6)).collect()
+    }
+
+    /// A family of which nothing is known, where it is asked about.
+    pub(crate) fn missing(&self, is_v6: bool) -> Option<Gap> {
+        self.untold(is_v6).map(|gap| Gap::new(gap.what, Why::Unsupported, gap.hint))
     }
 
     /// That as a gap.

@@ -53,7 +53,7 @@ fn page(command: &Command) -> Result<Vec<u8>> {
     let man = Man::new(command.clone()).source(version).manual("Portolan Manual");
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
-    man.render_synopsis_section(&mut out)?;
+    add_synopsis(command, &mut out)?;
     man.render_description_section(&mut out)?;
     man.render_options_section(&mut out)?;
     if visible(command).next().is_some() {
@@ -66,6 +66,17 @@ fn page(command: &Command) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// How it is called, in the words of its help.
+fn add_synopsis(command: &Command, out: &mut Vec<u8>) -> Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]).control("nf", []);
+    for line in usage.trim_start_matches("Usage:").lines() {
+        roff.text([roman(line.trim())]);
+    }
+    Ok(roff.control("fi", []).to_writer(out)?)
+}
+
 fn add_notes(roff: &mut Roff, notes: &str) {
     for heading in ["NOTES", "EXAMPLES", "EXIT STATUS"] {
         let mut paragraphs = notes.split("\n\n").filter(|p| section_of(p) == heading).peekable();
@@ -73,13 +84,24 @@ fn add_notes(roff: &mut Roff, notes: &str) {
             roff.control("SH", [heading]);
         }
         for paragraph in paragraphs {
-            roff.control("PP", []).control("nf", []);
+            roff.control("PP", []);
+            let is_prose = heading != "EXAMPLES" && is_prose(paragraph);
+            if !is_prose {
+                roff.control("nf", []);
+            }
             undented(paragraph).for_each(|line| {
                 roff.text([roman(line)]);
             });
-            roff.control("fi", []);
+            if !is_prose {
+                roff.control("fi", []);
+            }
         }
     }
+}
+
+/// Whether the lines of a paragraph may be broken elsewhere: nothing stands below something else in it.
+fn is_prose(paragraph: &str) -> bool {
+    !paragraph.lines().any(|line| line.starts_with(' ') || line.trim().contains("  "))
 }
 
 fn section_of(paragraph: &str) -> &'static str {
@@ -131,6 +153,14 @@ const FILES: &[(&str, &str)] = &[
         "$XDG_STATE_HOME/portolan, ~/.local/state/portolan",
         "Numbers that pick and reserve gave, one SQLite file for each host name.",
     ),
+    (
+        "/etc/portolan/firewall.nft, /etc/systemd/system/portolan-firewall.service",
+        "The rules that were confirmed, and what loads them at boot.",
+    ),
+    (
+        "/var/lib/portolan/firewall",
+        "What a trial of rules may come back to, and the log of who applied what.",
+    ),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -157,10 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn prose_is_filled_and_what_is_lined_up_stays_so() {
+        assert!(is_prose("The table is replaced in one step,\nno other is touched."));
+        assert!(!is_prose("Columns:\n  PORT  its number"));
+        assert!(!is_prose("tcp  TCP\nudp  UDP"));
+    }
+
+    #[test]
     fn every_command_has_a_page_that_names_it() {
         fn check(command: &Command) {
             let text = String::from_utf8(page(command).unwrap()).unwrap();
             assert!(text.contains(".SH NAME"), "{}", full_name(command));
+            let synopsis =
+                text.split_once(".SH SYNOPSIS\n.nf\n").unwrap().1.lines().next().unwrap();
+            assert!(synopsis.starts_with("portolan"), "{synopsis}");
             assert!(
                 text.contains(&full_name(command).replace('-', "\\-")),
                 "{}",

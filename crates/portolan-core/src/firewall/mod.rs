@@ -16,6 +16,7 @@ mod calls;
 mod clock;
 mod compile;
 mod device;
+mod field;
 mod filled;
 pub mod flow;
 mod format;
@@ -51,6 +52,7 @@ mod world;
 
 pub use addresses::{Addresses, Interval, address_of, interval_of, nft_interval, number_of};
 pub use compile::compile;
+pub use field::{FibKey, FibResult, Field, TupleSide};
 pub use format::RuleFormat;
 pub use fullness::{FillLevel, Fullness, fill_levels};
 pub use gate::{GATE, gate, gate_token};
@@ -70,8 +72,8 @@ pub use prove::{
 pub use read_error::ReadError;
 pub use replacement::{Replacement, removal};
 pub use rule::{
-    Condition, Effect, Expression, FibKey, FibResult, Field, Match, Nat, NatKind, RejectWith, Rule,
-    SetOperation, Statement, Target, Test, TupleSide, Verdict,
+    Condition, Effect, Expression, Match, Nat, NatKind, RejectWith, Rule, SetOperation, Statement,
+    Target, Test, Verdict,
 };
 pub use ruleset::{
     Base, Chain, ChainId, ChainKind, ChainPolicy, Counter, Family, Hook, Origin, RuleId, RulePlace,

@@ -1,12 +1,12 @@
 //! The conditions that plain rules are made of.
 
-use super::super::addresses::Addresses;
-use super::super::packet::Direction;
-use super::super::policy::{PassTraffic, Peers, RateLimit};
-use super::super::rule::{FibKey, FibResult, Match, Test, TupleSide};
-use super::super::value::{SetRef, Span, bits};
-use super::super::{Expression, Field, Statement};
-use super::numbers;
+use crate::firewall::addresses::Addresses;
+use crate::firewall::packet::Direction;
+use crate::firewall::policy::{PassTraffic, Peers, RateLimit};
+use crate::firewall::{
+    Element, Expression, FibKey, FibResult, Field, Match, SetRef, Span, Statement, Test, TupleSide,
+    bits,
+};
 
 /// A field is this number.
 pub(super) fn is_number(field: Field, value: u128) -> Statement {
@@ -15,7 +15,9 @@ pub(super) fn is_number(field: Field, value: u128) -> Statement {
 
 /// A field is in one of these spans.
 pub(super) fn number_in(field: Field, spans: &[(u128, u128)]) -> Statement {
-    given(field, Test::In(numbers(spans)))
+    let spans = spans.iter().map(|(low, high)| Span::Numbers { low: *low, high: *high });
+    let elements: Vec<Element> = spans.map(Element::of).collect();
+    given(field, Test::In(SetRef::Inline(elements.into())))
 }
 
 /// A field has at least one of these bits.

@@ -4,9 +4,10 @@
 //! negated: `tcp sport != 53 tcp dport != 80` becomes "not 53 and 80 together", and is listed as before.
 //! The kernel was asked (`nft --debug=netlink`, and packets): so it is for single values of these pairs.
 
-use super::super::rule::{Expression, Field, Match, Rule, Statement, Test};
-use super::super::ruleset::{Origin, Ruleset};
-use super::super::value::{Element, ElementValue, SetRef, Span};
+use crate::firewall::{
+    Element, ElementValue, Expression, Field, Match, Origin, Rule, Ruleset, SetRef, Span,
+    Statement, Test,
+};
 
 /// Neighbours in the order of their header, which is the one they are listed in when they are one.
 const PAIRS: &[(Field, Field)] = &[

@@ -3,14 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::super::clock::is_earlier_than;
-use super::super::packet::Direction;
-use super::super::rule::{
-    Condition, FibKey, FibResult, Match, Nat, NatKind, SetOperation, Target, Test, TupleSide,
-};
-use super::super::value::{SetRef, Span, Value, bits};
-use super::super::{Expression, Field, Statement, Verdict};
 use super::words::{Kind, Words, number, protocol};
+use crate::firewall::clock::is_earlier_than;
+use crate::firewall::packet::Direction;
+use crate::firewall::{
+    Condition, Expression, FibKey, FibResult, Field, Match, Nat, NatKind, SetOperation, SetRef,
+    Span, Statement, Target, Test, TupleSide, Value, Verdict, bits,
+};
 
 /// The statements of a rule; `None` where a word of it is not understood.
 pub(super) fn statements(mut words: Words<'_>) -> Option<Vec<Statement>> {

@@ -1,6 +1,8 @@
 //! What the analysis says of a packet, held against the simulator: nothing is shown that it does not say
 //! too, with the same rule.
 
+use std::cell::RefCell;
+
 use super::AnalyseError;
 use super::chain::{Decision, Did};
 use super::space::Space;
@@ -28,8 +30,9 @@ impl Claim {
     }
 }
 
-/// Sends a witness through the simulator. Of a certain end it must be certain too; a possible one it must
-/// come to with some answers.
+/// Sends a witness through the simulator. It must come to the end that was claimed, a possible one with some
+/// answers. Where it leaves a certain one open ([`leaves_open`]) it does not contradict: what one of the two does
+/// not know is not known, and the walk says what it hangs on.
 ///
 /// # Errors
 /// [`AnalyseError::Internal`] where the simulator says otherwise than was claimed.
@@ -42,8 +45,7 @@ pub fn confirm(
     let walk = prepared.walk(&witness.packet, way, &Open);
     let is_right = match claim {
         _ if !walk.is_complete => is_met(prepared, way, witness, claim),
-        Claim::Certain(outcome) => walk.is_certain() && walk.outcome == outcome,
-        Claim::Possible(outcome) => may_end(&walk, outcome),
+        Claim::Certain(outcome) | Claim::Possible(outcome) => may_end(&walk, outcome),
     };
     if is_right {
         return Ok(walk);
@@ -54,6 +56,26 @@ pub fn confirm(
         simulated: format!("{:?}{doubt}", walk.outcome),
         packet: format!("{:?}", witness.packet),
     })
+}
+
+/// Whether the simulator, having tried everything, does not know how a packet ends.
+pub(super) fn leaves_open(walk: &Walk) -> bool {
+    walk.is_complete && !walk.is_certain()
+}
+
+/// What the simulator finds open about a packet on its way, in the rules' words, whether its end hangs on it or
+/// not; on one of the ways it may take. Empty: nothing, and there is only one.
+pub(super) fn open_questions(prepared: &Prepared<'_>, way: Way, packet: &Packet) -> Vec<String> {
+    let asked = RefCell::new(Vec::new());
+    let answers = |question: &Question<'_>| {
+        let (mut asked, text) = (asked.borrow_mut(), question.text.to_owned());
+        if !asked.contains(&text) {
+            asked.push(text);
+        }
+        Some(question.presumed.unwrap_or(true))
+    };
+    let _ = prepared.walk(packet, way, &answers);
+    asked.into_inner()
 }
 
 /// The same of a walk whose questions were too many to try them all: with the answers that the witness

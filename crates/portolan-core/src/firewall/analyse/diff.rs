@@ -1,7 +1,7 @@
 //! Which packets two rulesets treat differently.
 
 use super::cells::Among;
-use super::confirm::{Claim, confirm};
+use super::confirm::{Claim, confirm, leaves_open};
 use super::path::{Detail, Sent, fates, fates_and_ends};
 use super::sent::{Ends, Side};
 use super::space::Space;
@@ -17,7 +17,7 @@ use crate::firewall::{NatKind, RuleId, bits};
 pub struct Differences {
     /// Nothing: they are equal, as far as that could be decided.
     pub regions: Vec<Difference>,
-    /// Packets of which nobody knows whether both send them to the same ends.
+    /// Packets of which nobody knows whether both do the same with them, or send them to the same ends.
     pub open: Vec<Difference>,
     /// Whether every block of them is told.
     pub is_whole: bool,
@@ -36,6 +36,9 @@ pub struct Difference {
     pub witness: Witness,
     /// Whether that one is treated differently whatever the open questions' answers are.
     pub is_certain: bool,
+    /// What the simulator does not know of that one, in the rules' words, where it is not known whether it is
+    /// treated differently.
+    pub depends_on: Vec<String>,
     /// All of them, but for those of `beside`.
     pub blocks: Vec<Block>,
     /// Kinds of packets of which some are treated differently in the same manner, and which are not told
@@ -145,7 +148,7 @@ impl Comparison<'_, '_> {
         Ok(())
     }
 
-    /// What a ruleset does; the ends of packets only where one of both translates.
+    /// What a ruleset does; the ends of packets only where one of both translates, or writes ports.
     fn ran(
         &mut self,
         side: usize,
@@ -153,7 +156,7 @@ impl Comparison<'_, '_> {
         care: Region,
     ) -> Result<(Fates, Vec<Sent>), Undecided> {
         let is_v6 = self.space.is_v6();
-        if self.sides.iter().any(|side| side.translates(is_v6)) {
+        if self.sides.iter().any(|side| side.translates(is_v6) || side.rewrites()) {
             return fates_and_ends(self.space, self.sides[side], way, care);
         }
         Ok((fates(self.space, self.sides[side], way, care, Detail::Fates)?, Vec::new()))
@@ -238,12 +241,23 @@ impl Comparison<'_, '_> {
             translated_by: ends.as_ref().and_then(|ends| translating(walk, ends.side)),
             ends: ends.clone(),
         };
-        if apart.is_known && is_certain && apart.sides.iter().all(|(_, ends)| ends.is_some()) {
-            confirm_ends(&walks, &witness)?;
+        let mut is_known = apart.is_known;
+        let mut depends_on = Vec::new();
+        if is_certain {
+            // What one of the two does not know is not known.
+            let open = walks.iter().filter(|walk| leaves_open(walk)).flat_map(|w| &w.depends_on);
+            open.for_each(|open| depends_on.push(open.question.clone()));
+            depends_on.dedup();
+            is_known &= depends_on.is_empty();
         }
+        if is_known && is_certain && apart.sides.iter().all(|(_, ends)| ends.is_some()) {
+            is_known = confirm_ends(&walks, &witness, apart)?;
+        }
+        let is_certain = is_certain && depends_on.is_empty();
         let (before, after) = (fate(&apart.sides[0], &walks[0]), fate(&apart.sides[1], &walks[1]));
-        let difference = Difference { way, before, after, witness, is_certain, blocks, beside };
-        match apart.is_known {
+        let difference =
+            Difference { way, before, after, witness, is_certain, depends_on, blocks, beside };
+        match is_known {
             true => self.found.regions.push(difference),
             false => self.found.open.push(difference),
         }
@@ -251,16 +265,20 @@ impl Comparison<'_, '_> {
     }
 }
 
-/// The simulator must send the witness to other ends too, or translate it in another manner.
-fn confirm_ends(walks: &[Walk], witness: &Witness) -> Result<(), AnalyseError> {
+/// The simulator must send the witness to other ends too, or translate it in another manner. False where it
+/// cannot tell: an end that nobody knows stays to it what it was.
+fn confirm_ends(walks: &[Walk], witness: &Witness, apart: &Apart) -> Result<bool, AnalyseError> {
     let ends = |walk: &Walk| {
         let kinds: Vec<NatKind> = translated(walk).into_iter().map(|step| step.0).collect();
         (walk.packet.tuple(), kinds)
     };
-    let [before, after] = walks else { return Ok(()) };
+    let [before, after] = walks else { return Ok(true) };
     let is_whole = before.is_complete && after.is_complete;
     if !is_whole || ends(before) != ends(after) {
-        return Ok(());
+        return Ok(true);
+    }
+    if apart.sides.iter().flat_map(|(_, ends)| ends).any(Ends::is_vague) {
+        return Ok(false);
     }
     Err(AnalyseError::Internal {
         claimed: "that it is sent elsewhere".to_owned(),

@@ -24,6 +24,7 @@ pub(super) fn pitfalls(ruleset: &Ruleset) -> Vec<Finding> {
                     blockers: Vec::new(),
                     message,
                     witness: None,
+                    depends_on: Vec::new(),
                 }));
             }
         }

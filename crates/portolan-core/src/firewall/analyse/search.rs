@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::cells::Among;
 use super::chain::{Decision, Did};
-use super::confirm::{Claim, confirm};
+use super::confirm::{Claim, confirm, leaves_open, open_questions};
 use super::path::{Detail, fates, fates_roughly};
 use super::space::{Question, Space};
 use super::told::Block;
@@ -92,11 +92,12 @@ pub fn search(
     let witness = found.map(|(witness, _)| witness);
     if let Some(witness) = &witness {
         let walk = confirm(prepared, asked.way, witness, Claim::Possible(Outcome::Accept))?;
-        if is_witness_certain && !walk.is_certain() {
+        if is_witness_certain && leaves_open(&walk) {
             // What one of the two does not know is not known.
             is_witness_certain = false;
             answer = Answer::Depends;
-        } else {
+        } else if open_questions(prepared, asked.way, &witness.packet).is_empty() {
+            // With something open it may take another way than the walk that is told.
             space.confirm_rules(&walk, &witness.packet, &fates.decisions)?;
         }
     }

@@ -266,6 +266,11 @@ impl Space {
 }
 
 impl Ends {
+    /// Whether it is something that nobody knows.
+    pub(super) fn is_vague(&self) -> bool {
+        self.each().iter().any(|end| matches!(end, End::Vague(_)))
+    }
+
     const fn each(&self) -> [&End; 2] {
         [&self.address, &self.port]
     }

@@ -80,7 +80,16 @@ fn skipped(linted: &analyse::Linted, ruleset: &Ruleset) -> Vec<Gap> {
         let what = format!("findings \"{}\" in chain {table} {chain}", code.as_str());
         Gap::new(what, Why::Unsupported, "the rules are too large to decide")
     });
-    gaps.collect()
+    let place = |rule| match ruleset.place(rule) {
+        Some(place) => place.to_string(),
+        None => "a rule".to_owned(),
+    };
+    let open = linted.open.iter().map(|finding| {
+        let what = format!("whether {} is {}", place(finding.rule), finding.code.as_str());
+        let on: Vec<String> = finding.depends_on.iter().map(|on| format!("`{on}`")).collect();
+        Gap::new(what, Why::Unsupported, format!("it depends on {}", on.join(", ")))
+    });
+    gaps.chain(open).collect()
 }
 
 /// The ways on which the families are compared.
@@ -179,6 +188,12 @@ impl OfFamily {
         }
     }
 
+    /// Whether what is not known of its packets is only where they are sent.
+    pub(crate) fn ends_alike(&self) -> bool {
+        let mut open = self.found().into_iter().flat_map(|found| &found.open);
+        open.all(|open| open.before.ends.is_some())
+    }
+
     /// Whether the same becomes of every packet of it; `None` where that is not known.
     pub(crate) fn is_equal(&self) -> Option<bool> {
         let found = self.found()?;
@@ -200,6 +215,11 @@ impl Compared {
             true => Some(false),
             false => equal.into_iter().all(|equal| equal == Some(true)).then_some(true),
         }
+    }
+
+    /// Whether what is not known of packets is only where they are sent.
+    pub(crate) fn ends_alike(&self) -> bool {
+        self.families.iter().all(OfFamily::ends_alike)
     }
 
     /// Whether a family that a side tells could not be compared.
@@ -232,7 +252,10 @@ pub(crate) fn diff(before: &str, after: &str) -> Result<Report<Compared>> {
     report.gaps.extend(gaps);
     if report.found.as_ref().is_some_and(|found| found.found().any(|one| !one.open.is_empty())) {
         let hint = "portolan firewall simulate shows where one packet is sent";
-        let what = "whether some packets are sent to the same end";
+        let what = match report.found.as_ref().is_none_or(Compared::ends_alike) {
+            true => "whether some packets are sent to the same end",
+            false => "whether the same becomes of some packets",
+        };
         report.gaps.push(Gap::new(what, Why::Unsupported, hint));
     }
     if !writes_alike {

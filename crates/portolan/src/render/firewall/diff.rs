@@ -35,19 +35,27 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Compared>) -> Result<()>
         told.print(screen, "not known: ")?;
     }
     match found.families.iter().all(|of| of.found().is_some()) {
-        true => outcome(screen, found.is_equal(), "")?,
+        true => outcome(screen, found.is_equal(), found.ends_alike(), "")?,
         false => outcomes(screen, found)?,
     }
     Ok(screen.flush()?)
 }
 
 /// How the comparison ends: of all packets, or of those of a family. What differs stands above.
-fn outcome(screen: &mut Screen, is_equal: Option<bool>, family: &str) -> Result<()> {
+fn outcome(
+    screen: &mut Screen,
+    is_equal: Option<bool>,
+    ends_alike: bool,
+    family: &str,
+) -> Result<()> {
     match is_equal {
         Some(true) => writeln!(screen, "{family}equal: the same becomes of every packet")?,
         Some(false) => {}
         None => {
-            let told = "otherwise equal: whatever the one lets through, the other does";
+            let told = match ends_alike {
+                true => "otherwise equal: whatever the one lets through, the other does",
+                false => "otherwise equal",
+            };
             screen.hanging(family, told)?;
         }
     }
@@ -59,7 +67,8 @@ fn outcomes(screen: &mut Screen, found: &Compared) -> Result<()> {
     for (family, of) in ["IPv4", "IPv6"].into_iter().zip(&found.families) {
         let told = match of {
             OfFamily::Found(_) => {
-                outcome(screen, of.is_equal(), &format!("{family}: "))?;
+                let ends_alike = of.ends_alike();
+                outcome(screen, of.is_equal(), ends_alike, &format!("{family}: "))?;
                 continue;
             }
             OfFamily::NotAsked => "not compared: neither side tells its rules",
@@ -126,7 +135,11 @@ impl Paragraph {
         let answers = witness.answers.iter().map(|(question, holds)| {
             format!(", if `{question}` {}", if *holds { "holds" } else { "does not hold" })
         });
-        let answers: String = if difference.is_certain { String::new() } else { answers.collect() };
+        let mut answers: String =
+            if difference.is_certain { String::new() } else { answers.collect() };
+        if !difference.depends_on.is_empty() {
+            answers.push_str(&format!(", depending on `{}`", difference.depends_on.join("`, `")));
+        }
         Self {
             ways: vec![way_word(difference.way)],
             families: vec![family],
@@ -298,6 +311,7 @@ fn region_json(difference: &Difference, is_v6: bool, sides: [&Ruleset; 2]) -> Va
         "before_detail": side(before, sides[0]),
         "after_detail": side(after, sides[1]),
         "certain": difference.is_certain,
+        "depends_on": difference.depends_on,
         "witness": witness_json(Some(&difference.witness)),
         "beside": difference.beside.iter().map(|one| beside_json(*one)).collect::<Vec<_>>(),
         "blocks": difference.blocks.iter().map(block_json).collect::<Vec<_>>(),

@@ -48,7 +48,7 @@ impl OfChain<'_> {
             // Where the earlier one holds only now and then, this one may hold for the same packet.
             let (both, _) = space.certainly_and_possibly(both)?;
             let rule = self.id(index);
-            let witness = self.unmatched(space, both, rule)?;
+            let (witness, depends_on) = self.unmatched(space, both, rule)?;
             let message =
                 "an earlier rule wants something else of some of its packets: the order decides";
             found.push(Finding {
@@ -57,6 +57,7 @@ impl OfChain<'_> {
                 blockers: earlier.into_iter().map(|index| self.id(index)).collect(),
                 message: message.to_owned(),
                 witness,
+                depends_on,
             });
         }
         Ok(found)

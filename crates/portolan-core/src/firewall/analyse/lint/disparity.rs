@@ -49,6 +49,7 @@ pub(super) fn disparities(
                 blockers: Vec::new(),
                 message,
                 witness: None,
+                depends_on: Vec::new(),
             }),
         }
     }

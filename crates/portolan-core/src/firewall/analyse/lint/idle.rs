@@ -8,6 +8,7 @@ use super::words::{End, end, leaves};
 use super::{Code, Finding};
 use crate::firewall::analyse::AnalyseError;
 use crate::firewall::analyse::chain::{Did, asked_from};
+use crate::firewall::analyse::confirm::open_questions;
 use crate::firewall::analyse::path::{Detail, begun};
 use crate::firewall::analyse::space::Space;
 use crate::firewall::analyse::stream::Stream;
@@ -222,6 +223,7 @@ impl<'a> OfChain<'a> {
             blockers: Vec::new(),
             message: message.to_owned(),
             witness: None,
+            depends_on: Vec::new(),
         }
     }
 
@@ -237,7 +239,7 @@ impl<'a> OfChain<'a> {
         let own = end(&self.rules[index]);
         let is_same = |blocker: &(RuleId, Region)| own.is_some() && self.end_of(blocker.0) == own;
         let code = if blockers.iter().all(is_same) { Code::Redundant } else { Code::Shadowed };
-        let witness = self.unmatched(space, shown, rule)?;
+        let (witness, depends_on) = self.unmatched(space, shown, rule)?;
         let message = match (code, blockers.len()) {
             (Code::Redundant, 1) => "a rule before it already does the same with all its packets",
             (Code::Redundant, _) => "rules before it already do the same with all its packets",
@@ -246,7 +248,7 @@ impl<'a> OfChain<'a> {
         };
         let message = message.to_owned();
         let blockers = blockers.into_iter().map(|blocker| blocker.0).collect();
-        Ok(Finding { code, rule, blockers, message, witness })
+        Ok(Finding { code, rule, blockers, message, witness, depends_on })
     }
 
     fn end_of(&self, rule: RuleId) -> Option<End> {
@@ -309,27 +311,32 @@ impl<'a> OfChain<'a> {
         ends
     }
 
-    /// A packet of a region, after the simulator has said too that the rule does not hold for it.
+    /// A packet of a region, after the simulator has said too that the rule does not hold for it; where it leaves
+    /// that open, what it hangs on.
     pub(super) fn unmatched(
         &self,
         space: &mut Space,
         region: Region,
         rule: RuleId,
-    ) -> Result<Option<Witness>, AnalyseError> {
-        let Some(witness) = space.witness(region)? else { return Ok(None) };
+    ) -> Result<(Option<Witness>, Vec<String>), AnalyseError> {
+        let Some(witness) = space.witness(region)? else { return Ok((None, Vec::new())) };
         let walk = self.prepared.walk(&witness.packet, self.way, &Open);
         let held = walk
             .steps
             .iter()
             .any(|step| matches!(step, Step::Matched { rule: r, .. } if *r == rule));
-        if held {
-            return Err(AnalyseError::Internal {
-                claimed: format!("{rule:?} never holds"),
-                simulated: "it holds".to_owned(),
-                packet: format!("{:?}", witness.packet),
-            });
+        if !held {
+            return Ok((Some(witness), Vec::new()));
         }
-        Ok(Some(witness))
+        let open = open_questions(self.prepared, self.way, &witness.packet);
+        if !open.is_empty() {
+            return Ok((Some(witness), open));
+        }
+        Err(AnalyseError::Internal {
+            claimed: format!("{rule:?} never holds"),
+            simulated: "it holds".to_owned(),
+            packet: format!("{:?}", witness.packet),
+        })
     }
 }
 

@@ -23,6 +23,8 @@ use crate::firewall::{ChainId, RuleId};
 pub struct Linted {
     /// By rule.
     pub findings: Vec<Finding>,
+    /// What is not known to be so: the simulator leaves open whether the rule holds.
+    pub open: Vec<Finding>,
     /// Not looked for in these chains, as it would have taken too long.
     pub skipped: Vec<(ChainId, Code)>,
 }
@@ -48,6 +50,8 @@ pub struct Finding {
     pub message: String,
     /// A packet that shows it.
     pub witness: Option<Witness>,
+    /// What the simulator does not know of that packet, in the rules' words: then it is not known whether it is so.
+    pub depends_on: Vec<String>,
 }
 
 impl Finding {
@@ -103,7 +107,7 @@ pub fn lint(spaces: &mut [&mut Space], prepared: &Prepared<'_>) -> Result<Linted
 
 fn linted(spaces: &mut [&mut Space], prepared: &Prepared<'_>) -> Result<Linted, AnalyseError> {
     let ruleset = prepared.ruleset();
-    let mut linted = Linted { findings: pitfalls(ruleset), skipped: Vec::new() };
+    let mut linted = Linted { findings: pitfalls(ruleset), ..Linted::default() };
     let mut families = Vec::new();
     for (number, space) in spaces.iter_mut().enumerate() {
         families.push(Family::look(number, space, prepared)?);
@@ -122,6 +126,8 @@ fn linted(spaces: &mut [&mut Space], prepared: &Prepared<'_>) -> Result<Linted, 
         linted.findings.retain(|finding| finding.code != Code::NeverMatches);
     }
     linted.findings.sort_by_key(|finding| (finding.rule, finding.code));
+    let is_open = |finding: &mut Finding| !finding.depends_on.is_empty();
+    linted.open = linted.findings.extract_if(.., is_open).collect();
     Ok(linted)
 }
 

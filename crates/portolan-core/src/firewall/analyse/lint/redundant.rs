@@ -31,6 +31,7 @@ pub(super) fn look(
             blockers: Vec::new(),
             message: "without it the same becomes of every packet".to_owned(),
             witness: None,
+            depends_on: Vec::new(),
         })),
         Err(Undecided { .. }) => linted.skip(chain, Code::Redundant),
     }

@@ -54,5 +54,6 @@ fn chain_finding(chain: ChainId, message: &str) -> Finding {
         blockers: Vec::new(),
         message: message.to_owned(),
         witness: None,
+        depends_on: Vec::new(),
     }
 }

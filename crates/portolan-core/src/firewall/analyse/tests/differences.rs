@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::draw::Draw;
-use super::questions::{compared, filter};
+use super::questions::{compared, filter, read};
 use super::{WAYS, told};
 use crate::firewall::analyse::cells::Among;
 use crate::firewall::analyse::*;
 use crate::firewall::bdd::Region;
-use crate::firewall::simulate::{Outcome, Prepared};
-use crate::firewall::{Ruleset, World, bits};
+use crate::firewall::simulate::{Outcome, Prepared, Way};
+use crate::firewall::{Expression, Ruleset, Statement, Target, Value, World, bits};
 
 /// Protocols, ports, and what else is told.
 type Told = (Vec<(u8, u8)>, Vec<(u16, u16)>, Vec<Feature>);
@@ -160,6 +160,33 @@ fn masquerading_is_the_same_as_itself_another_than_none_and_maybe_the_same_as_an
     assert_eq!(none.regions[0].after.ends.as_ref().unwrap().address, End::Kept);
     let fixed = list(&out("-j SNAT --to-source 192.0.2.7"));
     assert!(fixed.regions.is_empty() && !fixed.open.is_empty(), "{fixed:?}");
+}
+
+#[test]
+fn a_rule_that_writes_a_port_sends_packets_elsewhere() {
+    let (rule, plain) = ("-p tcp -m tcp --dport 81 -j ACCEPT", filter("ACCEPT", &[]));
+    let writing = |value: Expression| {
+        let mut ruleset = read(&filter("ACCEPT", &[rule]));
+        let chain = ruleset.tables[0].chains.iter_mut().find(|c| &*c.name == "INPUT").unwrap();
+        let assign = Statement::Assign { target: Target::DestinationPort, value };
+        let end = chain.rules[0].statements.len() - 1;
+        chain.rules[0].statements.insert(end, assign);
+        ruleset
+    };
+    let world = World::default();
+    let plain = read(&plain);
+    let found = |with: &Ruleset| {
+        let mut space = Space::new(false, &[with, &plain], &world, 4_000_000);
+        let sides = [Prepared::new(with, &world), Prepared::new(&plain, &world)];
+        diff(&mut space, &sides[0], &sides[1], &[Way::Input]).unwrap()
+    };
+    let known = found(&writing(Expression::Constant(Value::Number(8080))));
+    let [one] = known.regions.as_slice() else { panic!("{known:?}") };
+    assert_eq!(one.before.ends.as_ref().unwrap().port, End::Is(8080));
+    assert_eq!((&one.blocks[0].ports, known.open.len()), (&vec![(81, 81)], 0));
+    // Whether a port that nobody knows is another one nobody knows.
+    let vague = found(&writing(Expression::Unknown("a port".into())));
+    assert_eq!((vague.regions.len(), vague.open.len()), (0, 1), "{vague:?}");
 }
 
 /// A ruleset, and the same without one rule.

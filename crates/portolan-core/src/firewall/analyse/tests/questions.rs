@@ -19,7 +19,7 @@ pub(super) fn filter(policy: &str, rules: &[&str]) -> String {
     )
 }
 
-fn read(text: &str) -> Ruleset {
+pub(super) fn read(text: &str) -> Ruleset {
     Save::read(text, Some(Family::Ip), None).unwrap().into_ruleset().unwrap()
 }
 
@@ -84,6 +84,34 @@ fn a_witness_comes_by_an_interface_that_rules_name_and_by_none_where_none_is_nam
     let all: Vec<String> = ('a'..='z').map(|c| format!("-i {c}+ -j DROP")).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).chain([open]).collect();
     assert_eq!(&*witness(&all), "0");
+}
+
+#[test]
+fn a_packet_that_may_leave_by_any_interface_is_taken_by_a_rule_for_one_or_by_the_policy() {
+    let output = filter("DROP", &[]).replace("COMMIT", "-A OUTPUT -o eth1 -j ACCEPT\nCOMMIT");
+    let ruleset = read(&output);
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let mut space = Space::new(false, &[&ruleset], &world, BUDGET);
+    let packets = space.fresh().unwrap();
+    let found = search(&mut space, &prepared, &Search { packets, ports: None, way: Way::Output });
+    assert_eq!(found.unwrap().answer, Answer::Always);
+}
+
+#[test]
+fn what_one_of_both_leaves_open_is_not_contradicted_and_another_end_is() {
+    let ruleset = read(&filter("DROP", &["-p tcp -m limit --limit 3/min -j ACCEPT"]));
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let address = "192.0.2.1".parse().unwrap();
+    let packet = Packet::new(6, address, address).ports(1024, 22);
+    let witness = Witness { packet, answers: Vec::new(), is_by_any: true };
+    let confirmed = |outcome| confirm(&prepared, Way::Input, &witness, Claim::Certain(outcome));
+    for possible in [Outcome::Accept, Outcome::Drop] {
+        assert!(!confirmed(possible).unwrap().is_certain());
+    }
+    let other = Outcome::Reject(RejectWith::TcpReset);
+    assert!(matches!(confirmed(other), Err(AnalyseError::Internal { .. })));
 }
 
 #[test]

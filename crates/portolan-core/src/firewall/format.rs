@@ -15,7 +15,7 @@ pub enum RuleFormat {
     IptablesList,
     /// What belongs to another tool, of this name, and is no ruleset of the kernel.
     Foreign(&'static str),
-    /// Nothing but blanks: no rules were saved, which is not the same as no rules.
+    /// Nothing but blanks and comments: no rules were saved, which is not the same as no rules.
     Empty,
 }
 
@@ -47,7 +47,7 @@ impl RuleFormat {
                 Some(_) => return Self::Nft,
             }
         }
-        Self::Nft
+        Self::Empty
     }
 }
 
@@ -122,6 +122,7 @@ mod tests {
             ("-N s hash:ip\n", RuleFormat::IpsetSave),
             ("Chain INPUT (policy ACCEPT)\ntarget prot opt\n", RuleFormat::IptablesList),
             (" \n\t\n", RuleFormat::Empty),
+            ("# nothing\n\n", RuleFormat::Empty),
             ("<?xml version=\"1.0\"?>\n<zone>", RuleFormat::Foreign("firewalld (XML)")),
             ("public (active)\n  target: default", RuleFormat::Foreign("firewall-cmd")),
             ("Status: active\n", RuleFormat::Foreign("ufw status")),

@@ -13,6 +13,12 @@ pub(crate) fn thousands(number: u64) -> String {
     shown
 }
 
+/// `1 host`, `2,000 hosts`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", thousands(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,6 +64,36 @@ fn flows_that_are_refused_are_counted_by_port_with_an_example() {
 }
 
 #[test]
+fn the_next_step_asks_the_same_rules_and_can_be_pasted() {
+    let case = Case::new("udp,198.51.100.4,40000,10.0.0.1,53,eth0\n");
+    fs::write(case.folder.path().join("my rules"), SAVE).unwrap();
+    let paste = |told: &str, lead: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix(lead)).expect("a next step");
+        let program = env!("CARGO_BIN_EXE_portolan").to_owned();
+        let line = line.trim().replacen("portolan", &program, 1);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &line]).current_dir(case.folder.path()).output().unwrap()
+    };
+    let run = |words: &[&str]| Program::new(words).folder(case.folder.path()).run();
+    let rules = ["--rules", "my rules", "--local", "10.0.0.1/24"];
+    let ran = run(&[&["firewall", "replay", "--flows", "flows"], &rules[..]].concat());
+    let told = ran.expect_code(1).stdout;
+    assert!(told.starts_with("1 flow: 0 accepted"), "{told}");
+    assert!(told.contains(" --hook input --rules 'my rules' --local 10.0.0.1/24\n"), "{told}");
+    let again = paste(&told, "why, rule by rule:");
+    assert_eq!(again.status.code(), Some(1), "{told}");
+    assert!(String::from_utf8_lossy(&again.stdout).contains("DROP by policy of"), "{again:?}");
+
+    fs::write(case.folder.path().join("flows"), "tcp,192.0.2.8,40000,10.0.0.1,22,eth0\n").unwrap();
+    let ran = run(&[&["firewall", "tighten", "--flows", "flows"], &rules[..]].concat());
+    let told = ran.expect_code(1).stdout;
+    assert!(told.starts_with("1 flow needs:") && told.contains("(1 flow, 1 address)"), "{told}");
+    assert_eq!(paste(&told, "the table:").status.code(), Some(1), "{told}");
+    require_root!();
+    assert_eq!(paste(&told, "a trial:").status.code(), Some(0), "{told}");
+}
+
+#[test]
 fn the_compact_form_and_log_lines_tell_the_same() {
     let case = Case::new(FLOWS);
     case.run("replay --flows flows --write compact").expect_code(0);

@@ -5,7 +5,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::support::Program;
+use crate::support::{Program, require_root};
 
 const NFT: &str = r#"{"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}},
 {"table": {"family": "ip", "name": "filter", "handle": 1}},
@@ -178,4 +178,41 @@ fn the_same_save_twice_is_refused() {
     assert!(told.contains("b: table filter of family ip is in an earlier save too"), "{told}");
     let told = complaint(&[("a", &format!("{SAVED}{SAVED}"))], "--rules a");
     assert!(told.contains("a:9:") && told.contains("stands here twice"), "{told}");
+}
+
+#[test]
+fn a_save_named_as_the_other_family_is_refused_with_its_place() {
+    let bare = "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 10.0.0.0/8 -j ACCEPT\nCOMMIT\n";
+    let files = [("bare", bare), ("headed", SAVED)];
+    let told = complaint(&files, "--rules v6:bare");
+    assert!(told.contains("bare:3:10: 10.0.0.0 is of IPv4") && told.contains("v4:FILE"), "{told}");
+    let told = complaint(&files, "--rules v6:headed");
+    assert!(told.contains("headed:1:1: the rules of IPv4"), "{told}");
+}
+
+#[test]
+fn comments_alone_are_no_rules() {
+    let told = complaint(&[("rules", "# nothing\n\n")], "--rules rules");
+    assert!(told.contains("rules: it holds comments and no rules"), "{told}");
+}
+
+#[test]
+fn line_ends_of_windows_are_read_and_utf_16_is_named() {
+    let script = "table inet a {\n chain i {\n  type filter hook input priority 0\n }\n}\n";
+    let windows = script.replace('\n', "\r\n");
+    let wide =
+        |swap: fn(u16) -> [u8; 2]| -> Vec<u8> { script.encode_utf16().flat_map(swap).collect() };
+    let files = folder(&[("script", &windows)]);
+    fs::write(files.path().join("little"), wide(u16::to_le_bytes)).unwrap();
+    fs::write(files.path().join("big"), wide(u16::to_be_bytes)).unwrap();
+    let run = |line: &str| Program::line(line).folder(&files).run();
+    for (name, form) in [("little", "UTF-16LE"), ("big", "UTF-16BE")] {
+        for line in ["firewall show --rules", "firewall replay --flows"] {
+            let told = run(&format!("{line} {name}")).expect_code(2).stderr;
+            assert!(told.contains(&format!("{name}: it is UTF-16\n")), "{told}");
+            assert!(told.contains(&format!("iconv -f {form} -t UTF-8")), "{told}");
+        }
+    }
+    require_root!();
+    run("firewall show --rules script").expect_code(0);
 }

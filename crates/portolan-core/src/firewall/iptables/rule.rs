@@ -1,5 +1,7 @@
 //! A line `-A CHAIN …` as a rule.
 
+use std::net::IpAddr;
+
 use super::matches::{self, Context};
 use super::options::{Parsed, parse};
 use super::protocol::protocol;
@@ -21,6 +23,7 @@ pub(super) fn rule(
     if parsed.only_v6.is_some_and(|only_v6| only_v6 != context.is_v6) {
         return Ok(None);
     }
+    refuse_other_family(line, &parsed, context.is_v6)?;
     context.protocol = guarded_protocol(&parsed);
     let mut statements = Vec::new();
     statements.extend(parsed.own.iter().filter_map(|o| matches::own(o, context.is_v6)));
@@ -40,6 +43,26 @@ pub(super) fn rule(
         statements,
     };
     Ok(Some((rule, target.chain)))
+}
+
+/// Refuses an address of the other version of IP, which the restoring program refuses too: the file is not of
+/// the family it is taken for.
+fn refuse_other_family(line: Line<'_>, parsed: &Parsed<'_>, is_v6: bool) -> Result<(), ReadError> {
+    const ENDS: [&str; 6] = ["-s", "--source", "--src", "-d", "--destination", "--dst"];
+    for option in parsed.own.iter().filter(|option| ENDS.contains(&option.name)) {
+        let addresses = option.value().split(',').map(|one| one.split('/').next().unwrap_or(one));
+        let mut addresses = addresses.filter_map(|one| one.parse::<IpAddr>().ok());
+        if let Some(other) = addresses.find(|address| address.is_ipv6() != is_v6) {
+            let (mine, theirs, its) = match is_v6 {
+                true => ("IPv4", "IPv6", "iptables-save"),
+                false => ("IPv6", "IPv4", "ip6tables-save"),
+            };
+            let problem = format!("{other} is of {mine}, and these rules are taken for {theirs}'s");
+            let hint = format!("did {its} print them? then name them so: v{}:FILE", &mine[3..]);
+            return Err(line.error(option.at, problem).hinting(hint));
+        }
+    }
+    Ok(())
 }
 
 /// The protocol that `-p` wants; a negated one wants none.

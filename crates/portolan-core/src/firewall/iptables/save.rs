@@ -82,6 +82,7 @@ impl Save {
         let mut waiting = Vec::new();
         for (index, line) in text.split('\n').enumerate() {
             if is_header(line) {
+                refuse_other_program(family, index + 1, line)?;
                 let of = (family.unwrap_or_else(|| named_family(line)), origin_of(line));
                 current =
                     Some(parts.iter().position(|(known, _)| *known == of).unwrap_or_else(|| {
@@ -285,6 +286,18 @@ pub(super) fn is_header(line: &str) -> bool {
 
 fn named_family(header: &str) -> Family {
     if header.contains("ip6tables") { Family::Ip6 } else { Family::Ip }
+}
+
+/// Refuses a family that the header of the program which printed the rules denies.
+fn refuse_other_program(said: Option<Family>, line: usize, header: &str) -> Result<(), ReadError> {
+    let named = named_family(header);
+    if said.is_none_or(|said| said == named) {
+        return Ok(());
+    }
+    let version = if named == Family::Ip6 { "6" } else { "4" };
+    let problem =
+        format!("the rules of IPv{version}, which are taken for those of the other family");
+    Err(ReadError::new(line, 1, problem).hinting(format!("name the file v{version}:FILE, or FILE")))
 }
 
 /// The family of a file: its header says it, else its addresses do.

@@ -15,6 +15,7 @@ use portolan_core::wire::conntrack::{Ends, Entry};
 use portolan_host::firewall::world;
 use portolan_host::{conntrack, files, flows};
 
+use super::source;
 use crate::fault::Fault;
 
 /// Flows as records.
@@ -57,6 +58,9 @@ pub(crate) fn load(path: &Path, way: Option<Way>) -> Result<Flows> {
         let (file, begin) = flows::beginning(path, HEADER).with_context(read)?;
         if binary::is_binary(&begin) {
             return compact(path, file, &begin);
+        }
+        if let Some((what, hint)) = source::packed(&begin, "--flows") {
+            return Err(Fault::new(format!("{}: {what}", path.display()), hint));
         }
     }
     text(path, way)

@@ -35,6 +35,10 @@ pub(crate) struct Report {
     pub(crate) took: Duration,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
+    /// Which rules were asked.
+    pub(crate) sources: Sources,
+    /// The way the flows went: input or forward.
+    pub(crate) hook: String,
 }
 
 impl Report {
@@ -108,6 +112,8 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
         elsewhere: flows.elsewhere,
         took,
         gaps,
+        sources: sources.clone(),
+        hook: hook.to_owned(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Rules as narrow as observed flows allow, with the proof.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use portolan_core::firewall::flow::Flow;
@@ -30,6 +30,10 @@ pub(crate) struct Report {
     pub(crate) elsewhere: u64,
     /// What could not be seen.
     pub(crate) gaps: Vec<Gap>,
+    /// The flows that were asked about, and which rules were.
+    pub(crate) asked: (PathBuf, Sources),
+    /// How many networks a service's sources could become.
+    pub(crate) budget: usize,
 }
 
 /// Runs the flows against the rules, narrows, and proves.
@@ -74,6 +78,8 @@ pub(crate) fn tighten(path: &Path, sources: &Sources, budget: usize) -> Result<R
         elsewhere: flows.elsewhere,
         gaps: [rules.gaps, flows.gaps].concat(),
         observed,
+        asked: (path.to_owned(), sources.clone()),
+        budget,
     })
 }
 

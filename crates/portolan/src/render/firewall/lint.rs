@@ -11,6 +11,7 @@ use super::place::PlaceJson;
 use super::simulate::packet_words;
 use crate::ops::firewall::compare::{Linted, Report};
 use crate::render::json::Document;
+use crate::render::number::counted;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
@@ -23,8 +24,8 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Linted>) -> Result<()> {
     for alike in findings.chunk_by(is_alike) {
         paragraph(screen, alike, report)?;
     }
-    let rules = report.ruleset.rule_count();
-    writeln!(screen, "{} findings in {rules} rules", findings.len())?;
+    let rules = counted(report.ruleset.rule_count() as u64, "rule");
+    writeln!(screen, "{} in {rules}", counted(findings.len() as u64, "finding"))?;
     if *own > 0 {
         let note = format!(
             "left out: {own} about inet portolan, which is made from the inventory: `portolan firewall \

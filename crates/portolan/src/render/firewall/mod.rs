@@ -25,6 +25,7 @@ pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod simulate_json;
+mod source_words;
 pub(crate) mod status;
 pub(crate) mod tighten;
 mod walk_words;

@@ -6,9 +6,10 @@ use anyhow::Result;
 use portolan_core::firewall::flow::{Flow, protocol_name};
 use serde::Serialize;
 
+use super::source_words::{self, shell_word};
 use crate::ops::firewall::replay::{Group, Report};
 use crate::render::json::Document;
-use crate::render::number::thousands;
+use crate::render::number::{counted, thousands};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 
@@ -20,8 +21,8 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     let seconds = report.took.as_secs_f64();
     writeln!(
         screen,
-        "{} flows: {} accepted, {} refused, {} depending ({seconds:.2} s)",
-        thousands(report.flows),
+        "{}: {} accepted, {} refused, {} depending ({seconds:.2} s)",
+        counted(report.flows, "flow"),
         thousands(report.accepted),
         thousands(report.refused_flows()),
         thousands(report.depending_flows()),
@@ -29,14 +30,16 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     groups(screen, "refused", &report.refused)?;
     groups(screen, "depending on what no flow tells", &report.depending)?;
     if report.passed_over > 0 {
-        writeln!(screen, "{} lines told of no flow", thousands(report.passed_over))?;
+        writeln!(screen, "{} told of no flow", counted(report.passed_over, "line"))?;
     }
     elsewhere(screen, report.elsewhere)?;
     if let Some(first) = report.refused.first().or(report.depending.first()) {
         writeln!(
             screen,
-            "\nwhy, rule by rule:  portolan firewall simulate {}",
-            question(&first.example)
+            "\nwhy, rule by rule:  portolan firewall simulate {} --hook {}{}",
+            question(&first.example),
+            report.hook,
+            source_words::options(&report.sources)
         )?;
     }
     Ok(screen.flush()?)
@@ -73,7 +76,8 @@ fn groups(screen: &mut Screen, title: &str, groups: &[Group]) -> Result<()> {
         )?;
     }
     if groups.len() > SHOWN {
-        writeln!(screen, "  and {} more ports", thousands((groups.len() - SHOWN) as u64))?;
+        let more = counted((groups.len() - SHOWN) as u64, "more port");
+        writeln!(screen, "  and {more}")?;
     }
     Ok(())
 }
@@ -98,7 +102,7 @@ pub(crate) fn question(flow: &Flow) -> String {
     let by = if flow.interface.is_empty() {
         String::new()
     } else {
-        format!(" --in {}", sanitize(&flow.interface))
+        format!(" --in {}", shell_word(&flow.interface))
     };
     match flow.protocol {
         1 | 58 => format!(

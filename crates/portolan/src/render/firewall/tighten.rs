@@ -9,28 +9,33 @@ use serde::Serialize;
 
 use super::place::PlaceJson;
 use super::replay::{FlowJson, elsewhere, port};
+use super::source_words::{options, options_with, shell_word};
 use crate::ops::firewall::tighten::Report;
 use crate::render::json::Document;
-use crate::render::number::thousands;
+use crate::render::number::{counted, thousands};
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 
 /// So many rows of a list are told; JSON has them all.
 const SHOWN: usize = 20;
 
+/// What `--budget` is where nobody says it.
+const USUAL_BUDGET: usize = 16;
+
 /// Prints what is needed, what is not, and the proof.
 pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
     let observed = &report.observed;
-    writeln!(screen, "{} flows need:", thousands(observed.total))?;
+    let need = if observed.total == 1 { "needs" } else { "need" };
+    writeln!(screen, "{} {need}:", counted(observed.total, "flow"))?;
     for need in &observed.needs {
         writeln!(
             screen,
-            "  {:<16} from {}{}  ({} flows, {} addresses)",
+            "  {:<16} from {}{}  ({}, {})",
             ports(need),
             sources(need),
             by(need),
-            thousands(need.flows),
-            thousands(need.addresses as u64)
+            counted(need.flows, "flow"),
+            number(need.addresses)
         )?;
     }
     elsewhere(screen, report.elsewhere)?;
@@ -47,10 +52,10 @@ fn refused(screen: &mut Screen, report: &Report) -> Result<()> {
     }
     writeln!(screen, "\nrefused already, and so not kept:")?;
     for (flow, count) in refused.iter().take(SHOWN) {
-        let count = thousands(*count);
+        let count = counted(*count, "flow");
         writeln!(
             screen,
-            "  {:<12} from {} to {}  ({count} flows)",
+            "  {:<12} from {} to {}  ({count})",
             port(flow),
             flow.source,
             flow.destination
@@ -102,13 +107,34 @@ fn proof(screen: &mut Screen, report: &Report) -> Result<()> {
             flow.destination
         )?;
     }
-    let next = if proof.narrows() {
-        "the table: portolan firewall tighten … --nft; try it with `firewall replay --rules`, then load it with nft"
-    } else {
-        "the rules are as narrow as the flows already"
+    match proof.narrows() {
+        true => next(screen, report),
+        false => Ok(writeln!(screen, "\nthe rules are as narrow as the flows already")?),
+    }
+}
+
+/// How the table is written and tried.
+fn next(screen: &mut Screen, report: &Report) -> Result<()> {
+    let (path, sources) = &report.asked;
+    let flows = shell_word(&path.display().to_string());
+    let budget = match report.budget {
+        USUAL_BUDGET => String::new(),
+        other => format!(" --budget {other}"),
     };
-    writeln!(screen, "\n{next}")?;
-    Ok(())
+    let rules = options(sources);
+    writeln!(
+        screen,
+        "\nthe table:  portolan firewall tighten --flows {flows}{rules}{budget} --nft > narrow.nft"
+    )?;
+    let rules = options_with(sources, Some("narrow.nft"));
+    writeln!(screen, "a trial:    portolan firewall replay --flows {flows}{rules}")?;
+    Ok(writeln!(screen, "then load it:  nft -f narrow.nft")?)
+}
+
+/// `1 address`, `2 addresses`.
+fn number(addresses: usize) -> String {
+    let ending = if addresses == 1 { "" } else { "es" };
+    format!("{} address{ending}", thousands(addresses as u64))
 }
 
 const fn verdict(holds: Option<bool>) -> &'static str {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portolan_core::scan::{Canary, Capped, Front, Icmp, Note, PortState, Reason};
 
+pub(super) use crate::render::number::counted;
 use crate::render::number::thousands;
 
 /// A state with the common word beside the precise one.
@@ -99,12 +100,6 @@ pub(super) fn time(duration: Duration) -> String {
         () if s < 6000 => format!("{} min {} s", s / 60, s % 60),
         () => format!("{} h {} min", s / 3600, s % 3600 / 60),
     }
-}
-
-/// `1 host`, `2,000 hosts`.
-pub(super) fn counted(number: u64, thing: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{ending}", thousands(number))
 }
 
 /// A share in per cent.

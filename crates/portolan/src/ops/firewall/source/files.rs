@@ -94,8 +94,8 @@ fn open(name: &str) -> Result<Source> {
         path => fs::read(path).hinted(format!("read {path}"), hint)?,
     };
     let path = if path == "-" { "standard input".to_owned() } else { path.to_owned() };
-    if let Some((what, hint)) = packed(&bytes) {
-        return Err(wrong(&path, what, hint));
+    if let Some((what, hint)) = packed(&bytes, "--rules") {
+        return Err(wrong(&path, what, &hint));
     }
     let text = String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
@@ -104,13 +104,20 @@ fn open(name: &str) -> Result<Source> {
         Some(rest) => rest.to_owned(),
         None => text,
     };
+    // nft takes the returns before the line ends of Windows for junk.
+    let text = if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text };
     // nft and iptables-restore read on behind it or stop there, and say nothing.
     if let Some(at) = text.find('\0') {
         return Err(refused(&path, &text, nul(&text, at)));
     }
     let format = RuleFormat::of(&text);
     match format {
-        RuleFormat::Empty => return Err(wrong(&path, "it is empty", hint)),
+        RuleFormat::Empty if text.trim().is_empty() => {
+            return Err(wrong(&path, "it is empty", hint));
+        }
+        RuleFormat::Empty => {
+            return Err(wrong(&path, "it holds comments and no rules", hint));
+        }
         RuleFormat::IptablesList => {
             let what =
                 "a listing of iptables, and no save: it tells of one table only, and not of which";
@@ -133,23 +140,37 @@ fn open(name: &str) -> Result<Source> {
     Ok(Source { path, family, text, format })
 }
 
-/// What is no text, by its first bytes, and the way to one.
-fn packed(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+/// What is no text, by its first bytes, and the way to one for what is read by an option.
+pub(super) fn packed(bytes: &[u8], option: &str) -> Option<(&'static str, String)> {
     let begins = |magic: &[u8]| bytes.starts_with(magic);
-    let unpack = "unpack it first, or pipe it: zcat FILE | portolan … --rules -";
     if begins(&[0x1f, 0x8b]) {
-        return Some(("it is packed with gzip", unpack));
+        let hint = format!("unpack it first, or pipe it: zcat FILE | portolan … {option} -");
+        return Some(("it is packed with gzip", hint));
     }
     if begins(&[0xfd, b'7', b'z', b'X', b'Z'])
         || begins(&[0x28, 0xb5, 0x2f, 0xfd])
         || begins(b"BZh")
     {
-        return Some(("it is packed", "unpack it first, or pipe it to: portolan … --rules -"));
+        let hint = format!("unpack it first, or pipe it to: portolan … {option} -");
+        return Some(("it is packed", hint));
     }
+    let utf16 =
+        |name: &str| ("it is UTF-16", format!("iconv -f {name} -t UTF-8 FILE makes it readable"));
     if begins(&[0xff, 0xfe]) || begins(&[0xfe, 0xff]) {
-        return Some(("it is UTF-16", "iconv -f UTF-16 -t UTF-8 FILE makes it readable"));
+        return Some(utf16("UTF-16"));
     }
-    None
+    unmarked(bytes).map(utf16)
+}
+
+/// UTF-16 that does not say so: of plain text every second byte is 0.
+fn unmarked(bytes: &[u8]) -> Option<&'static str> {
+    let begin: Vec<(&u8, &u8)> =
+        bytes.iter().zip(bytes.iter().skip(1)).step_by(2).take(64).collect();
+    let all = |is_it: fn(&(&u8, &u8)) -> bool| begin.len() > 1 && begin.iter().all(is_it);
+    if all(|(first, second)| **first != 0 && **second == 0) {
+        return Some("UTF-16LE");
+    }
+    all(|(first, second)| **first == 0 && **second != 0).then_some("UTF-16BE")
 }
 
 /// Whether a file is one of those in /etc/ufw, which ufw loads together with others.

@@ -109,6 +109,11 @@ pub(crate) fn is_there(name: &str) -> bool {
     files::is_there(name)
 }
 
+/// What is no text by its first bytes, and the way to one for what is read by an option.
+pub(crate) fn packed(bytes: &[u8], option: &str) -> Option<(&'static str, String)> {
+    files::packed(bytes, option)
+}
+
 /// The rules that one word names, as `firewall diff` compares them; `live` is this machine.
 ///
 /// # Errors

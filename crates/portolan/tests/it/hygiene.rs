@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::repository::{files, root, sources};
+use crate::support::repository::{Source, files, root, sources};
 use crate::support::skip;
 
 /// The licences a dependency may be used under; an expression needs one of its alternatives here.
@@ -106,7 +106,7 @@ fn no_file_names_the_folder_it_was_built_in() {
 
 /// The names of all tests, as `fn NAME(` after `#[test]` or inside `proptest!`.
 fn names_of_functions() -> BTreeSet<String> {
-    let all = sources("crates");
+    let all: Vec<Source> = ["crates", "oracle"].into_iter().flat_map(sources).collect();
     let names = all.iter().flat_map(|s| s.text.split("fn ").skip(1));
     names.filter_map(|t| t.split(['(', '<']).next()).map(str::to_owned).collect()
 }

@@ -40,6 +40,17 @@ pub(super) enum PortKey {
 /// More plain passes than these in one chain become one lookup.
 const MOST_RULES: usize = 8;
 
+/// What a map is asked by.
+#[derive(Clone, Copy)]
+struct Key<'k> {
+    /// In the name of the map.
+    name: &'k str,
+    /// nft's type of it.
+    kind: &'k str,
+    /// As a rule writes it.
+    text: &'k str,
+}
+
 /// A piece of the ports, and the passes that hold there.
 type Segment = (u16, u16, Vec<usize>);
 
@@ -57,8 +68,9 @@ impl<'a> Compiler<'a> {
                 elements.push(format!("{ports} : jump {chain}"));
             }
             if !elements.is_empty() {
-                let key = gate.port.of(transport);
-                rules.push(self.lookup(gate, transport.as_str(), "inet_service", &key, elements));
+                let text = &gate.port.of(transport);
+                let key = Key { name: transport.as_str(), kind: "inet_service", text };
+                rules.push(self.lookup(gate, key, elements));
             }
         }
         rules.extend(self.dispatch_protocols(gate, passes));
@@ -75,26 +87,20 @@ impl<'a> Compiler<'a> {
                 elements.push(format!("{number} : jump {chain}"));
             }
         }
-        let key = "meta l4proto";
-        (!elements.is_empty()).then(|| self.lookup(gate, "ip", "inet_proto", key, elements))
+        let key = Key { name: "ip", kind: "inet_proto", text: "meta l4proto" };
+        (!elements.is_empty()).then(|| self.lookup(gate, key, elements))
     }
 
-    fn lookup(
-        &mut self,
-        gate: Gate,
-        what: &str,
-        kind: &str,
-        key: &str,
-        elements: Vec<String>,
-    ) -> String {
-        let name = self.names.give(&format!("{}-{what}", gate.prefix));
-        let mut properties = vec![format!("type {kind} : verdict")];
+    /// The rule that looks a key up in a map of its own.
+    fn lookup(&mut self, gate: Gate, key: Key<'_>, elements: Vec<String>) -> String {
+        let name = self.names.give(&format!("{}-{}", gate.prefix, key.name));
+        let mut properties = vec![format!("type {} : verdict", key.kind)];
         let is_range = |e: &String| e.split(" : ").next().is_some_and(|k| k.contains('-'));
         if elements.iter().any(is_range) {
             properties.push("flags interval".to_owned());
         }
         let name: Box<str> = name.into();
-        let rule = format!("{key} vmap @{name}");
+        let rule = format!("{} vmap @{name}", key.text);
         self.parts.push(Part {
             kind: PartKind::Map,
             name,

@@ -3,9 +3,6 @@
 pub(crate) mod allow;
 pub(crate) mod allowed;
 pub(crate) mod apply;
-mod apply_life;
-mod apply_marks;
-mod apply_multicast;
 pub(crate) mod block;
 pub(crate) mod compile;
 pub(crate) mod confirm;

@@ -8,7 +8,7 @@ use portolan_core::reach::{Around, Fix, Group, Reached, Taker, Translated, Whenc
 use portolan_core::socket::SocketTable;
 use serde::Serialize;
 
-use super::words;
+use super::{fix, words};
 use crate::ops::behind::Behind;
 use crate::ops::reach::inside::Inside;
 use crate::ops::reach::{Report, Row};
@@ -249,13 +249,12 @@ impl From<&Around> for BypassJson {
 #[derive(Serialize)]
 struct FixJson {
     what: String,
-    command: Option<String>,
+    command: String,
 }
 
 impl From<&Fix> for FixJson {
-    fn from(fix: &Fix) -> Self {
-        let (what, command) = words::fix(fix);
-        Self { what, command }
+    fn from(closes: &Fix) -> Self {
+        Self { what: fix::what(closes), command: fix::command(closes) }
     }
 }
 

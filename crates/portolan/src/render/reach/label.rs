@@ -58,7 +58,8 @@ fn senders(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) 
             continue;
         }
         let asked = if is_no && own == all { all.clone() } else { asked };
-        let part = part(name, &own, &all, &asked, is_v6, names);
+        let senders = Part { own: &own, all: &all, asked: &asked, is_v6 };
+        let part = part(name, senders, names);
         if !parts.contains(&part) {
             parts.push(part);
         }
@@ -82,15 +83,19 @@ fn of_link() -> Addresses {
     link.map(|link| Addresses::of([link])).unwrap_or_default()
 }
 
-/// Some senders of a family: `all` are those of whom a way leads here, of those who were `asked` about.
-fn part(
-    name: &str,
-    own: &Addresses,
-    all: &Addresses,
-    asked: &Addresses,
+/// Some senders of a family.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    own: &'a Addresses,
+    /// Those of whom a way leads here.
+    all: &'a Addresses,
+    /// Those who were asked about.
+    asked: &'a Addresses,
     is_v6: bool,
-    names: &[(String, Addresses)],
-) -> String {
+}
+
+fn part(name: &str, senders: Part<'_>, names: &[(String, Addresses)]) -> String {
+    let Part { own, all, asked, is_v6 } = senders;
     let family = family(is_v6, own);
     let is_full = all == asked || all.without(&of_link()).is_empty();
     if own == all && is_full {
@@ -244,7 +249,8 @@ pub(crate) fn summary(reach: &PortReach, names: &[(String, Addresses)]) -> Strin
 fn neighbours(reached: &Reached, group: &Group, names: &[(String, Addresses)]) -> String {
     let all = reached.groups.iter().filter(|other| other.is_v6 == group.is_v6);
     let all = union(all);
-    part(&reached.source.name, &group.senders, &all, &all, group.is_v6, names)
+    let senders = Part { own: &group.senders, all: &all, asked: &all, is_v6: group.is_v6 };
+    part(&reached.source.name, senders, names)
 }
 
 fn by_port(reach: &PortReach, names: &[(String, Addresses)]) -> String {

@@ -1,5 +1,6 @@
 //! Who can reach a port: on one screen, and as JSON.
 
+mod fix;
 mod json;
 mod label;
 mod live;

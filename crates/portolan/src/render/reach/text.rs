@@ -8,7 +8,7 @@ use portolan_core::net::Transport;
 use portolan_core::reach::{Answer, By, Group, PortReach, Reached, Whence};
 
 use super::label::{BUT, label, summary};
-use super::words;
+use super::{fix, words};
 use crate::ops::behind::Behind;
 use crate::ops::reach::{Report, Row};
 use crate::render::sanitize::sanitize;
@@ -91,65 +91,85 @@ fn decisive(row: &Row) -> Option<&Group> {
     outside.flat_map(|r| &r.groups).filter(|g| g.has_way()).min_by_key(|g| g.answer)
 }
 
+/// A port with all that is told of it: what it is, who reaches it, who gets behind it, and what closes it.
 fn one(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
-    let style = screen.style;
+    title(screen, row, report)?;
+    for story in stories(row, &report.names) {
+        writeln!(screen)?;
+        tell(screen, &story, silent(report, story.group, row.reach.transport))?;
+    }
+    for note in straight(&row.reach) {
+        writeln!(screen)?;
+        beside(screen, Role::Bad, "  behind  ", &note)?;
+    }
+    fixes(screen, row)
+}
+
+fn title(screen: &mut Screen, row: &Row, report: &Report) -> Result<()> {
     let mut title = format!("{}/{}", row.reach.port, row.reach.transport);
     if let Some(service) = &row.service {
         title.push_str(&format!("  {service}"));
     }
     let holders = holders(row, report);
-    writeln!(screen, "{}  {}", style.paint(Role::Strong, sanitize(&title)), sanitize(&holders))?;
+    let title = screen.style.paint(Role::Strong, sanitize(&title)).to_string();
+    writeln!(screen, "{title}  {}", sanitize(&holders))?;
     if let Some(inside) = row.leads_to {
         writeln!(screen, "  what comes to it ends up at port {inside}")?;
     }
     if let Some(note) = stand_in(row) {
         hanging(screen, "  ", &note)?;
     }
-    for story in stories(row, &report.names) {
-        writeln!(screen)?;
-        let answer = story.group.answer;
-        let silent = silent(report, story.group, row.reach.transport);
-        // Let through is not yet reached.
-        let word =
-            if silent.is_some() && answer == Answer::Yes { "through" } else { answer.as_str() };
-        let head = format!("  {word:<8}");
-        let is_long = story.who.iter().any(|who| who.contains(BUT));
-        let who = format!("from {}", story.who.join(if is_long { "; " } else { ", " }));
-        let mut lines = wrap(&sanitize(&who), screen.width.saturating_sub(head.len())).into_iter();
-        let first = lines.next().unwrap_or_default();
-        writeln!(screen, "{}{first}", style.paint(role(answer), head))?;
-        for line in lines {
-            writeln!(screen, "          {line}")?;
-        }
-        hanging(screen, "          ", &story.group.by.to_string())?;
-        for line in words::more(story.group).into_iter().chain(silent) {
-            hanging(screen, "          ", &line)?;
-        }
+    Ok(())
+}
+
+/// What becomes of some senders; `silent` where nothing listens in the end.
+fn tell(screen: &mut Screen, story: &Story<'_>, silent: Option<String>) -> Result<()> {
+    let answer = story.group.answer;
+    // Let through is not yet reached.
+    let word = if silent.is_some() && answer == Answer::Yes { "through" } else { answer.as_str() };
+    let is_long = story.who.iter().any(|who| who.contains(BUT));
+    let who = format!("from {}", story.who.join(if is_long { "; " } else { ", " }));
+    beside(screen, role(answer), &format!("  {word:<8}"), &who)?;
+    hanging(screen, INDENT, &story.group.by.to_string())?;
+    for line in words::more(story.group).into_iter().chain(silent) {
+        hanging(screen, INDENT, &line)?;
     }
-    for note in straight(&row.reach) {
-        writeln!(screen)?;
-        let mut lines = wrap(&sanitize(&note), screen.width.saturating_sub(10)).into_iter();
-        let first = lines.next().unwrap_or_default();
-        writeln!(screen, "{}{first}", style.paint(Role::Bad, "  behind  "))?;
-        for line in lines {
-            writeln!(screen, "          {line}")?;
-        }
+    Ok(())
+}
+
+/// A painted word and text beside it, as wide as the screen.
+fn beside(screen: &mut Screen, role: Role, word: &str, text: &str) -> Result<()> {
+    let mut lines = wrap(&sanitize(text), screen.width.saturating_sub(INDENT.len())).into_iter();
+    let first = lines.next().unwrap_or_default();
+    let word = screen.style.paint(role, word).to_string();
+    writeln!(screen, "{word}{first}")?;
+    for line in lines {
+        writeln!(screen, "{INDENT}{line}")?;
     }
-    if !row.fixes.is_empty() {
-        writeln!(screen)?;
-        let kind = row.reach.around().and_then(|group| group.around.as_ref()).map(|a| a.kind);
-        let is_straight = row.reach.straight().next().is_some();
-        let other =
-            if is_straight { "Neighbours get behind it" } else { "Neighbours get to loopback" };
-        let why = kind.map_or(other, words::who_goes_around);
-        writeln!(screen, "  {}", style.paint(Role::Bad, format!("{why}. What closes it:")))?;
+    Ok(())
+}
+
+/// Where text begins that stands beside a word.
+const INDENT: &str = "          ";
+
+/// What closes the port to whoever gets around the rules.
+fn fixes(screen: &mut Screen, row: &Row) -> Result<()> {
+    if row.fixes.is_empty() {
+        return Ok(());
     }
-    for (number, fix) in row.fixes.iter().enumerate() {
-        let (what, command) = words::fix(fix);
-        hanging(screen, &format!("  {}. ", number + 1), &what)?;
-        if let Some(command) = command {
-            writeln!(screen, "     {}", style.paint(Role::Hint, sanitize(&command)))?;
-        }
+    let kind = row.reach.around().and_then(|group| group.around.as_ref()).map(|a| a.kind);
+    let why = match (kind, row.reach.straight().next()) {
+        (Some(kind), _) => words::who_goes_around(kind),
+        (None, Some(_)) => "Neighbours get behind it",
+        (None, None) => "Neighbours get to loopback",
+    };
+    let why = screen.style.paint(Role::Bad, format!("{why}. What closes it:")).to_string();
+    writeln!(screen, "\n  {why}")?;
+    for (number, closes) in row.fixes.iter().enumerate() {
+        hanging(screen, &format!("  {}. ", number + 1), &fix::what(closes))?;
+        let command = fix::command(closes);
+        let command = screen.style.paint(Role::Hint, sanitize(&command)).to_string();
+        writeln!(screen, "     {command}")?;
     }
     Ok(())
 }
@@ -173,9 +193,6 @@ fn stories<'a>(row: &'a Row, names: &[(String, Addresses)]) -> Vec<Story<'a>> {
                 Some(story) => story.who.push(who),
                 None => stories.push(Story { group: first, who: vec![who] }),
             }
-        }
-        if reached.groups.is_empty() {
-            continue;
         }
     }
     stories.sort_by_key(|story| story.group.answer);

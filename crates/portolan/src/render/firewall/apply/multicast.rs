@@ -6,7 +6,7 @@ use anyhow::Result;
 use portolan_core::net::PortRange;
 use serde::Serialize;
 
-use super::apply::protocol;
+use super::cut::protocol;
 use crate::ops::firewall::groups::{CutGroup, CutMulticast, Refused};
 use crate::render::owner::process_names;
 use crate::render::sanitize::sanitize;

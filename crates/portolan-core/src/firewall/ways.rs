@@ -27,7 +27,8 @@ pub struct Routing<'a> {
 pub struct RoutedWay {
     /// To these.
     pub to: Addresses,
-    /// By this route; `None` where none leads there, or a rule refuses them.
+    /// By this route, which may be by an interface nobody told; `None` where none leads there, or a rule
+    /// refuses them.
     pub route: Option<Route>,
     /// What it hangs on, in the words of rules that may be for them or not.
     pub depends_on: Vec<String>,
@@ -133,7 +134,7 @@ impl Search<'_> {
             if is_sure {
                 left = left.without(&part);
             }
-            let leads = route.kind == RouteKind::Unicast && !route.interface.is_empty();
+            let leads = route.kind == RouteKind::Unicast;
             self.add(part, leads.then(|| route.clone()), by);
         }
         if !is_sure && self.found.len() > before {

@@ -87,7 +87,7 @@ pub enum ReversePath {
 pub struct Route {
     /// To there.
     pub destination: Prefix,
-    /// By this interface; empty where it has none.
+    /// By this interface; empty where it has none, or where nobody told which.
     pub interface: Box<str>,
     /// What becomes of packets.
     pub kind: RouteKind,
@@ -118,6 +118,13 @@ impl World {
     #[must_use]
     pub fn is_known(&self) -> bool {
         !self.addresses.is_empty() || !self.routes.is_empty()
+    }
+
+    /// Whether all its interfaces are known: a list of them has the loopback device, what was said with an
+    /// address has not.
+    #[must_use]
+    pub fn are_interfaces_known(&self) -> bool {
+        self.interface("lo").is_some()
     }
 
     /// Whether `address` is one of this machine's; the whole of 127.0.0.0/8 is.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::firewall::{Addresses, LocalAddress, RoutedWay, Routing, Ruleset, World};
+use crate::firewall::{Addresses, Interface, LocalAddress, RoutedWay, Routing, Ruleset, World};
 use crate::net::{Prefix, Scope};
 use crate::socket::multicast::Membership;
 
@@ -61,7 +61,8 @@ pub(super) fn arrivals(
         Some(interface) => by(interface, &addresses, true, world),
         None if world.is_known() => {
             let (link, beyond) = apart(&addresses);
-            [by_policy(&beyond, world, mark, is_v6), by_link(&link, world)].concat()
+            let senders = Senders { addresses: &beyond, mark, is_v6 };
+            [by_policy(&senders, world, ruleset), by_link(&link, world)].concat()
         }
         None => by_rules(&addresses, ruleset),
     }
@@ -141,15 +142,23 @@ fn by(interface: &str, addresses: &Addresses, is_site: bool, world: &World) -> V
     parts.into_iter().filter(|part| !part.addresses.is_empty()).collect()
 }
 
+/// Senders of one family, and the mark of what is answered to them, where it is known.
+struct Senders<'a> {
+    addresses: &'a Addresses,
+    mark: Option<u32>,
+    is_v6: bool,
+}
+
 /// By the way that answers leave, for each part of this machine's addresses that rules of policy routing
 /// send another way.
-fn by_policy(senders: &Addresses, world: &World, mark: Option<u32>, is_v6: bool) -> Vec<Arrival> {
+fn by_policy(senders: &Senders<'_>, world: &World, ruleset: Option<&Ruleset>) -> Vec<Arrival> {
     let mut found: Vec<Arrival> = Vec::new();
-    let parts = parts(world, is_v6);
+    let parts = parts(world, senders.is_v6);
     let is_one = parts.len() == 1;
     for own in parts {
         let Some(from) = own.first().copied() else { continue };
-        let routing = Routing { from, to: senders.clone(), interface_in: "lo", mark };
+        let (to, mark) = (senders.addresses.clone(), senders.mark);
+        let routing = Routing { from, to, interface_in: "lo", mark };
         for way in world.ways(&routing) {
             let only_from = (!is_one).then(|| own.clone());
             let is_refused = way.route.is_none() && world.has_policy();
@@ -159,7 +168,7 @@ fn by_policy(senders: &Addresses, world: &World, mark: Option<u32>, is_v6: bool)
                 true => world.main_ways(&Routing { to: way.to, ..routing.clone() }),
                 false => vec![way],
             };
-            for arrival in ways.iter().flat_map(|way| by_way(way, world)) {
+            for arrival in ways.iter().flat_map(|way| by_way(way, world, ruleset)) {
                 join(&mut found, Arrival { policy: policy.clone(), ..arrival });
             }
         }
@@ -168,10 +177,32 @@ fn by_policy(senders: &Addresses, world: &World, mark: Option<u32>, is_v6: bool)
 }
 
 /// A route of its own leads to a network that somebody set up, not to the Internet.
-fn by_way(way: &RoutedWay, world: &World) -> Vec<Arrival> {
-    match &way.route {
-        Some(route) => by(&route.interface, &way.to, route.destination.length() > 0, world),
-        None => vec![nowhere(way.to.clone())],
+fn by_way(way: &RoutedWay, world: &World, ruleset: Option<&Ruleset>) -> Vec<Arrival> {
+    let Some(route) = &way.route else { return vec![nowhere(way.to.clone())] };
+    let known = by(&route.interface, &way.to, route.destination.length() > 0, world);
+    if !route.interface.is_empty() {
+        return known;
+    }
+    let by_each = |arrival: Arrival| {
+        let names = outer(world, ruleset).into_iter();
+        names.map(move |name| Arrival { interface: Some(name), ..arrival.clone() })
+    };
+    known.into_iter().flat_map(by_each).collect()
+}
+
+/// The interfaces that somebody may come in by of whom nobody told by which: those there are, as far as they
+/// are not for containers and guests; where that is not known either, those that rules name, and another.
+fn outer(world: &World, ruleset: Option<&Ruleset>) -> Vec<Box<str>> {
+    let is_outer = |i: &&Interface| i.master.is_none() && !hints::is_inner(&i.name);
+    let has_address = |i: &&Interface| world.addresses.iter().any(|own| own.interface == i.name);
+    let all = world.interfaces.iter().filter(is_outer).filter(has_address);
+    let listed: Vec<Box<str>> = all.map(|interface| interface.name.clone()).collect();
+    match world.are_interfaces_known() && !listed.is_empty() {
+        true => listed,
+        false => {
+            let named = ruleset.map(hints::outer_interfaces).unwrap_or_default();
+            std::iter::once(SOME_INTERFACE.into()).chain(named).collect()
+        }
     }
 }
 
@@ -208,8 +239,6 @@ fn nowhere(addresses: Addresses) -> Arrival {
 
 /// Nothing is known of interfaces: those that rules let packets in by, and one that none names.
 fn by_rules(addresses: &Addresses, ruleset: Option<&Ruleset>) -> Vec<Arrival> {
-    let named = ruleset.map(hints::outer_interfaces).unwrap_or_default();
-    let all = std::iter::once(SOME_INTERFACE.into()).chain(named);
     let arrival = |interface| Arrival {
         addresses: addresses.clone(),
         interface: Some(interface),
@@ -217,7 +246,7 @@ fn by_rules(addresses: &Addresses, ruleset: Option<&Ruleset>) -> Vec<Arrival> {
         is_site: false,
         policy: Policy::default(),
     };
-    all.map(arrival).collect()
+    outer(&World::default(), ruleset).into_iter().map(arrival).collect()
 }
 
 fn join(found: &mut Vec<Arrival>, arrival: Arrival) {
@@ -333,8 +362,10 @@ fn broadcast(network: Prefix) -> Option<IpAddr> {
 
 /// Whether senders of an arrival get to an address only where somebody between routes it here.
 pub(super) fn is_by_favour(arrival: &Arrival, to: IpAddr, world: &World) -> bool {
+    // Of an address nobody told by which interface it is; then it may be by this one.
     let is_at = |own: &LocalAddress| {
-        own.address == to && arrival.interface.as_deref() == Some(&*own.interface)
+        let is_by_it = arrival.interface.as_deref() == Some(&*own.interface);
+        own.address == to && (is_by_it || own.interface.is_empty())
     };
     let is_private = matches!(Scope::of(to), Scope::Private | Scope::Cgnat);
     is_private && !arrival.is_neighbour && world.is_known() && !world.addresses.iter().any(is_at)

@@ -36,7 +36,8 @@ pub(super) fn outer_interfaces(ruleset: &Ruleset) -> Vec<Box<str>> {
     found
 }
 
-fn is_inner(name: &str) -> bool {
+/// Whether it is loopback or, by its name, what containers and guests are at.
+pub(super) fn is_inner(name: &str) -> bool {
     name.is_empty() || name == "lo" || INNER.iter().any(|start| name.starts_with(start))
 }
 

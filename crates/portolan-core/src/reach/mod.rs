@@ -37,7 +37,7 @@ pub use fix::{Fix, fixes};
 pub use follow::{End, Followed, FollowedStep, TRACING, followed};
 pub use hints::named_ports;
 pub use question::{Asking, Publication, Rules, Scene};
-pub use refusal::OwnRefusal;
+pub use refusal::{OwnRefusal, SentOn};
 pub use source::{Source, Whence, senders};
 
 #[cfg(test)]

@@ -10,11 +10,10 @@ use super::answer::{Answer, By, Group, Taker};
 use super::travel::{SENDER_PORT, Travel};
 
 impl Travel<'_> {
-    /// A program of this machine: out by loopback and in again, or to where its rules send it.
-    ///
-    /// `is_by_address` where they were named by an address of this machine: they send to each of them;
-    /// those of loopback do so only where rules send that on.
-    pub(super) fn of_own_programs(&self, is_v6: bool, is_by_address: bool) -> Option<Group> {
+    /// A program of this machine: out by loopback and in again, or to where its rules send it. It sends to
+    /// loopback first; where that is refused, to the other addresses of this machine, from each to itself, as
+    /// the kernel chooses it.
+    pub(super) fn of_own_programs(&self, is_v6: bool) -> Option<Group> {
         let world = self.asking.scene.world;
         let bound = self.bound(self.port);
         let to_own = |a: &IpAddr| a.is_ipv6() == is_v6 && !a.is_unspecified();
@@ -40,11 +39,9 @@ impl Travel<'_> {
         if found.answer == Answer::Yes {
             return Some(found);
         }
-        // What rules send on may be what is for its other addresses, and not for loopback.
         let own = self.asking.kinds.addresses(world).map(|own| own.address);
         let others = own.filter(|own| to_own(own) && *own != to);
-        let others = others.map(fate).filter(|group| is_by_address || group.translated.is_some());
-        std::iter::once(found).chain(others).min_by_key(|group| group.answer)
+        std::iter::once(found).chain(others.map(fate)).min_by_key(|group| group.answer)
     }
 
     fn own_packet(&self, to: IpAddr) -> Packet {
@@ -76,16 +73,7 @@ impl Travel<'_> {
             group.taker = Some(Taker::Behind { to, interface: None, container });
             return group;
         }
-        // Its connection is known and translated already: rules of type nat are not asked again.
-        let entering = Packet {
-            interface_in: "lo".into(),
-            interface_out: None,
-            source: out.packet.source,
-            destination: to.address,
-            destination_port: to.port.0,
-            ct_mark: out.packet.ct_mark,
-            ..packet.clone()
-        };
+        let entering = coming_in(&out.packet, packet);
         let walk = without.walk(&entering, Way::Input, &Presumed);
         self.end(&walk, &mut group);
         if group.answer == Answer::Yes {
@@ -103,5 +91,19 @@ impl Travel<'_> {
         let arriving = Packet { destination_port: out.packet.destination_port, ..packet.clone() };
         let walk = without.walk(&arriving, Way::Input, &Presumed);
         self.handed(&arriving, &walk).is_some()
+    }
+}
+
+/// A packet of this machine for itself, in again by loopback, as `left` went out. Its connection is known and
+/// translated already: rules of type nat are not to be asked again.
+pub(super) fn coming_in(left: &Packet, packet: &Packet) -> Packet {
+    Packet {
+        interface_in: "lo".into(),
+        interface_out: None,
+        source: left.source,
+        destination: left.destination,
+        destination_port: left.destination_port,
+        ct_mark: left.ct_mark,
+        ..packet.clone()
     }
 }

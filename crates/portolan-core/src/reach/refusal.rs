@@ -1,13 +1,14 @@
-//! Rules of this machine that keep its own packets from their way: what `check` looks for.
+//! Rules of this machine that keep its own packets from their way, or send them another: what `check` looks for.
 
 use std::net::IpAddr;
 
 use crate::firewall::simulate::{Outcome, Presumed, Way};
 use crate::firewall::{Addresses, Packet, Routing, RulePlace, protocol_of};
-use crate::net::{Port, Prefix, Transport};
+use crate::net::{Endpoint, Port, Prefix, Transport};
 
+use super::own::coming_in;
 use super::question::Asking;
-use super::travel::{SENDER_PORT, first_answer};
+use super::travel::{SENDER_PORT, first_answer, translated};
 
 impl Asking<'_> {
     /// The rule that keeps a packet of this machine from its way: out, where it is for this machine in
@@ -28,10 +29,10 @@ impl Asking<'_> {
         let leaving = Packet { interface_out: out, ..packet.clone() };
         let mut is_answer = false;
         let mut walk = with.walk(&leaving, Way::Output, &Presumed);
-        if walk.outcome == Outcome::Accept && walk.packet.destination == to {
-            if is_own {
-                let entering = Packet { interface_in: "lo".into(), ..packet };
-                walk = without.walk(&entering, Way::Input, &Presumed);
+        let end = walk.packet.destination;
+        if walk.outcome == Outcome::Accept && (end == to || world.is_local(end)) {
+            if world.is_local(end) {
+                walk = without.walk(&coming_in(&walk.packet, &packet), Way::Input, &Presumed);
             } else {
                 is_answer = true;
                 let mut answer = first_answer(&leaving);
@@ -44,12 +45,38 @@ impl Asking<'_> {
         Some(OwnRefusal { rule, is_answer })
     }
 
+    /// Where rules send what a user's program of this machine sends to one of its addresses; `None` where it
+    /// stays as it is, the rules were not seen, or it hangs on what is not known.
+    #[must_use]
+    pub fn sent_on(
+        &self,
+        from: IpAddr,
+        to: Endpoint,
+        transport: Transport,
+        user: u32,
+    ) -> Option<SentOn> {
+        let (with, rules) = (self.with.as_ref()?, self.scene.rules?);
+        let packet = Packet::new(protocol_of(transport), from, to.address);
+        let leaving = Packet {
+            interface_out: Some("lo".into()),
+            socket: Some((user, user)),
+            ..packet.ports(SENDER_PORT, to.port.0)
+        };
+        let walk = with.walk(&leaving, Way::Output, &Presumed);
+        let (rule, end) = translated(&walk).filter(|_| walk.is_certain())?;
+        let rule = rule.and_then(|id| rules.ruleset.place(id));
+        Some(SentOn { to: end, is_here: self.scene.world.is_local(end.address), rule })
+    }
+
     /// The interface that packets of this machine leave by, where that is certain.
     fn way_out(&self, from: IpAddr, to: IpAddr) -> Option<Box<str>> {
         let routing =
             Routing { from, to: Addresses::of([Prefix::from(to)]), interface_in: "lo", mark: None };
         match &self.scene.world.ways(&routing)[..] {
-            [way] if way.depends_on.is_empty() => Some(way.route.as_ref()?.interface.clone()),
+            [way] if way.depends_on.is_empty() => {
+                let by = way.route.as_ref().map(|route| route.interface.clone());
+                by.filter(|name| !name.is_empty())
+            }
             _ => None,
         }
     }
@@ -62,4 +89,15 @@ pub struct OwnRefusal {
     pub rule: RulePlace,
     /// Whether it stops the answer, coming in.
     pub is_answer: bool,
+}
+
+/// Where rules send on what this machine sends to itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentOn {
+    /// To there.
+    pub to: Endpoint,
+    /// Whether that is this machine again.
+    pub is_here: bool,
+    /// By this rule.
+    pub rule: Option<RulePlace>,
 }

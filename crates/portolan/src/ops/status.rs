@@ -11,7 +11,7 @@ use portolan_core::audit::{Finding, Judgement, Listening, Reach, Rule};
 use portolan_core::firewall::Addresses;
 use portolan_core::inventory::{Declared, Host, Inventory, Status};
 use portolan_core::net::{Endpoint, Port, Scope, Severity, Transport};
-use portolan_core::reach::{Answer, PortReach, Whence};
+use portolan_core::reach::{Answer, Group, PortReach, Whence};
 use portolan_core::registry::Registry;
 use portolan_core::socket::{
     Backlog, Held, Machine, Placement, Process, SocketTable, TurnedAway, Unowned,
@@ -149,6 +149,14 @@ impl Row<'_> {
             }
         }
         Some(reach)
+    }
+
+    /// Whether no way leads here from any other machine, so that nothing but the binding says who could come.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        let Some(reach) = &self.reachable else { return false };
+        let outside = reach.sources.iter().filter(|r| r.source.whence != Whence::Here);
+        let mut groups = outside.flat_map(|reached| &reached.groups).peekable();
+        groups.peek().is_some() && !groups.any(Group::has_way)
     }
 
     /// Whether nobody meant it: neither declared nor accepted.

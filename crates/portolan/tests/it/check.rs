@@ -194,6 +194,42 @@ fn a_service_on_the_loopback_is_told_from_the_same_host() {
 }
 
 #[test]
+fn what_this_machine_sends_on_is_told_of_where_it_ends_up() {
+    require_root!();
+    let lab = Lab::new();
+    let _shadowed = lab.rtr.python("listener('0.0.0.0:8080', 64)\nlistener('[::]:8081')");
+    lab.rtr.rules(
+        "table ip t { chain o { type nat hook output priority -100;
+         ip daddr 10.77.0.254 tcp dport 8080 redirect to :9999
+         ip daddr 10.77.0.254 tcp dport 8081 dnat to 10.78.0.2:80
+         }\n}",
+    );
+    let asked = |port: u16, code: i32| {
+        let words = format!("check 10.77.0.254:{port}");
+        let said = Program::line(&words).inside(&lab.rtr).run().expect_code(code).stdout;
+        let told = Program::line(&format!("{words} --json")).inside(&lab.rtr).run().json();
+        (said.split_whitespace().collect::<Vec<_>>().join(" "), told["results"][0].clone())
+    };
+    let (said, told) = asked(8080, 1);
+    assert!(said.contains("This machine sends it on to 127.0.0.1:9999."), "{said}");
+    assert!(said.contains("nothing listens on 9999/tcp"), "{said}");
+    assert!(!said.contains("rejects") && !said.contains("0.0.0.0:8080"), "{said}");
+    assert_eq!(told["verdict_kind"], "not-listening-here", "{told:#}");
+    assert_eq!(told["sent_on"]["rule"]["chain"], "o", "{told:#}");
+    let _served = lab.rtr.python("listener('127.0.0.1:9999')");
+    let (said, _) = asked(8080, 0);
+    assert!(said.contains("accepted by python3") && said.contains("on 127.0.0.1:9999"), "{said}");
+    // To another machine, as Docker sends what it publishes.
+    let (said, told) = asked(8081, 1);
+    assert!(said.contains("sends it on to 10.78.0.2:80."), "{said}");
+    assert!(said.contains("10.78.0.2 is reachable and nothing listens on 80/tcp"), "{said}");
+    assert_eq!((&told["address"], &told["port"]), (&"10.77.0.254".into(), &8081.into()));
+    let _inside = lab.dst.python("listener('0.0.0.0:80')");
+    let (said, _) = asked(8081, 0);
+    assert!(said.contains("the connection was accepted at 10.78.0.2:80."), "{said}");
+}
+
+#[test]
 fn another_namespace_is_asked_from_by_its_name() {
     require_root!();
     let lab = Lab::new();

@@ -200,6 +200,7 @@ fn every_example_in_a_help_works() {
     let has_jq = Command::new("jq").arg("--version").output().is_ok();
     let ns = Netns::new();
     ns.ip("address add 192.0.2.1/32 dev lo");
+    ns.ip("link add eth0 type veth peer name eth1");
     let _server = ns.listen("127.0.0.1:8080");
     let chart = Program::line("--json").inside(&ns).run().expect_code(0).stdout;
     let mut tried: Vec<String> = helps(&[]).iter().flat_map(|(_, help)| examples(help)).collect();

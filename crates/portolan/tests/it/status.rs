@@ -48,7 +48,17 @@ fn what_others_could_reach_stands_before_what_only_this_machine_can() {
     let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in\n{text}"));
     assert!(place("9001/tcp") < place("From this machine only"));
     assert!(place("From this machine only") < place("2001/tcp"));
-    assert!(text.contains("2 open ports: 1 from any network, 1 from this machine only."));
+    // No way leads to it from anywhere, and the column says so too.
+    assert!(place("From other machines, once a way leads here") < place("9001/tcp"));
+    let told = "2 open ports: 1 from other machines once a way leads here, 1 from this machine";
+    assert!(text.contains(told), "{text}");
+    netns.ip("link add far type veth peer name near");
+    netns.ip("link set near up");
+    netns.ip("addr add 10.80.0.1/24 dev far");
+    netns.ip("link set far up");
+    netns.ip("route add default via 10.80.0.2");
+    let text = plain(&netns).stdout;
+    assert!(text.contains("2 open ports: 1 from any network, 1 from this machine only."), "{text}");
 }
 
 #[test]

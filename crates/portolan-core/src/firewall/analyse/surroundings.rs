@@ -5,7 +5,7 @@ use super::evaluate::{Evaluated, Place};
 use super::number::{Number, in_ranges};
 use super::space::{Question, Space, number_of, span_of};
 use crate::firewall::bdd::{Region, Undecided};
-use crate::firewall::{FibKey, FibResult, RouteKind, World, bits};
+use crate::firewall::{FibKey, FibResult, Route, RouteKind, World, bits};
 use crate::net::Prefix;
 
 /// What is known around the rules, and how the packets asked about come.
@@ -177,6 +177,9 @@ impl Space {
             _ if at.around.world.has_policy() => {
                 Ok(Evaluated::Open("fib oif (rules of policy routing decide it)".into()))
             }
+            FibResult::Interface if self.is_untold(key, at)? => {
+                Ok(Evaluated::Open("fib oif (routes are not known)".into()))
+            }
             FibResult::Interface | FibResult::Exists => self
                 .fib_route(&address, key, result, at)
                 .map(|number| Evaluated::Numbers(vec![number])),
@@ -302,6 +305,16 @@ impl Space {
         self.bdd.either(moved, is_local, Region::ALL)
     }
 
+    /// Whether a route may be by an interface that nobody told, and none is asked of.
+    fn is_untold(&mut self, key: FibKey, at: Place<'_>) -> Result<bool, Undecided> {
+        let is_untold = |route: &Route| {
+            route.interface.is_empty()
+                && route.kind == RouteKind::Unicast
+                && route.destination.address().is_ipv6() == self.is_v6
+        };
+        Ok(at.around.world.routes.iter().any(is_untold) && self.link(key, at)?.is_none())
+    }
+
     fn fib_route(
         &mut self,
         address: &[Region],
@@ -318,12 +331,18 @@ impl Space {
         let taken = self.bdd.or(by_lo, local)?;
         let link = self.link(key, at)?;
         let mut by = vec![(lo, by_lo)];
+        // By an interface nobody told: taken to be the one it is asked of.
+        let mut untold = Region::NONE;
         for routed in self.routes(address, world)? {
             if routed.kind != Some(RouteKind::Unicast) {
                 continue;
             }
             let number = self.interfaces.number(&routed.interface);
             let mut packets = self.bdd.minus(routed.packets, taken)?;
+            if number == 0 {
+                untold = self.bdd.or(untold, packets)?;
+                continue;
+            }
             if let Some(link) = &link {
                 let by_it = in_ranges(&mut self.bdd, link, &[(number, number)])?;
                 packets = self.bdd.and(packets, by_it)?;
@@ -332,9 +351,15 @@ impl Space {
         }
         if result == FibResult::Exists {
             by.iter_mut().for_each(|(number, _)| *number = u128::from(*number != 0));
+            by.push((1, untold));
             return self.numbered(&by, 1);
         }
-        Ok(Number { is_name: true, ..self.numbered(&by, width)? })
+        let mut number = self.numbered(&by, width)?;
+        for (bit, of_link) in number.bits.iter_mut().zip(link.into_iter().flatten()) {
+            let taken = self.bdd.and(untold, of_link)?;
+            *bit = self.bdd.or(*bit, taken)?;
+        }
+        Ok(Number { is_name: true, ..number })
     }
 }
 

@@ -294,7 +294,16 @@ impl Run<'_> {
             return Ok(None);
         }
         let layout = self.space.layout;
-        self.address_of_link(layout.interface_in, layout.destination, effect).map(Some)
+        let mut number = self.address_of_link(layout.interface_in, layout.destination, effect)?;
+        if !self.around.world.are_interfaces_known() {
+            // Those of other interfaces were not told: it stays as it is.
+            let now = self.space.bits_now(layout.destination, effect)?;
+            for (bit, now) in number.bits.iter_mut().zip(now) {
+                *bit = self.space.bdd.either(number.known, *bit, now)?;
+            }
+            number.known = Region::ALL;
+        }
+        Ok(Some(number))
     }
 
     /// The address of the interface it leaves by; any, where that is not known.

@@ -102,7 +102,14 @@ impl Walker<'_> {
             return give("");
         }
         let route = world.route(address).filter(|route| route.kind == RouteKind::Unicast);
+        let is_untold = route.is_some_and(|route| route.interface.is_empty());
         match (route, link) {
+            // By an interface nobody told: taken to be the one it is asked of.
+            (Some(_), Link::Named(name)) if is_untold => give(name),
+            (Some(_), Link::None) if is_untold => match result {
+                FibResult::Exists => Seen::Number(1),
+                _ => Seen::Open("fib oif (routes are not known)".into()),
+            },
             (None, _) => give(""),
             (Some(_), Link::Unknown) => Seen::Open("fib on the interface".into()),
             (Some(route), Link::Named(name)) if route.interface != *name => give(""),

@@ -173,6 +173,7 @@ impl<'r> Walker<'r> {
         }
         match self.address_on(&self.link_in, self.packet.destination) {
             Ok(Some(address)) => exact(address),
+            Ok(None) if !self.prepared.world.are_interfaces_known() => None,
             Ok(None) => {
                 self.is_dead_end = Some(NoWay::NoAddress);
                 None

@@ -66,7 +66,8 @@ impl Travel<'_> {
         answer.status |= translation;
         answer.original = Some(packet.tuple());
         answer.ct_mark = there.ct_mark;
-        let is_by_route = self.is_world_known() && self.is_way_sure(packet);
+        let is_by_route =
+            self.is_world_known() && self.is_way_sure(packet) && self.is_way_told(packet);
         answer.interface_out = (!is_by_route).then(|| packet.interface_in.clone());
         match taker {
             Taker::Socket(socket) => {
@@ -84,6 +85,12 @@ impl Travel<'_> {
     /// there is a route for each link; rules of policy routing may say otherwise.
     fn is_way_sure(&self, packet: &Packet) -> bool {
         !is_of_link(packet.source) && !self.asking.scene.world.has_policy()
+    }
+
+    /// Whether somebody told by which interface answers leave; else they do by the one the packet came in by.
+    fn is_way_told(&self, packet: &Packet) -> bool {
+        let route = self.asking.scene.world.route(packet.source);
+        route.is_none_or(|route| !route.interface.is_empty())
     }
 
     /// The address that answers come from: what was sent to everybody is not answered from there.

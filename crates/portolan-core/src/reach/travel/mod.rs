@@ -104,9 +104,13 @@ impl<'a> Travel<'a> {
         self.asking.scene.rules.map(|rules| &rules.ruleset)
     }
 
-    /// Senders that no answer finds its way to.
+    /// Senders that no answer finds its way to, or who have nothing to send to in the first place.
     pub(super) fn without_way(&self, arrival: &Arrival, is_v6: bool) -> Group {
-        Self::group(&arrival.addresses, arrival, is_v6, By::NoRoute)
+        let by = match self.destinations(arrival, is_v6).is_empty() {
+            true => By::NoAddress,
+            false => By::NoRoute,
+        };
+        Self::group(&arrival.addresses, arrival, is_v6, by)
     }
 
     fn group(class: &Addresses, arrival: &Arrival, is_v6: bool, by: By) -> Group {

@@ -45,7 +45,11 @@ rights to read the rules the answer is `unknown`. What filters between here
 and the sender is not seen.
 
 With --rules the answer is about saved rules of another machine: which sockets
-it has is not known, nor its addresses (--local, --world tell them).
+it has is not known, nor its addresses (--local, --world tell them). Where its
+routes are not told, others are taken to come by any interface.
+
+A limit (limit rate 5/minute) is taken to be kept, and told as what a yes
+depends on.
 
 --live puts a table of its own in front of all rules for as long as it waits,
 with one rule that traces the packets asked about; it decides nothing and is

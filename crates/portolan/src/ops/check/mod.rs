@@ -21,12 +21,13 @@ use portolan_core::diagnose::{
     Verdict, Way, judge,
 };
 use portolan_core::net::{Endpoint, Gap, Observed, Port, Transport, Why};
-use portolan_core::reach::OwnRefusal;
+use portolan_core::reach::{Asking, OwnRefusal, SentOn};
 use portolan_core::scan::{PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::dns::RecordKind;
 use portolan_host::probe::sounding::{Sounder, reachable};
 use portolan_host::{lookup, machine};
+use rustix::process::geteuid;
 
 use self::place::Standpoint;
 use self::target::{Place, Target};
@@ -75,10 +76,12 @@ pub(crate) struct Checked {
 pub(crate) struct Found {
     /// The address and port.
     pub(crate) endpoint: Endpoint,
+    /// Where rules of this machine send what it sends there, where that is not the same place.
+    pub(crate) sent_on: Option<SentOn>,
     /// What asking it showed, and how long that took.
     pub(crate) outcome: Outcome,
     pub(crate) took: Duration,
-    /// Who has the port on this machine, where the address is one of its own.
+    /// Who has the port on this machine, where what is asked ends up at one of its addresses.
     pub(crate) here: Option<Here>,
     /// Which way packets take.
     pub(crate) way: Option<Way>,
@@ -104,6 +107,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Where what was asked ended up: as it was named, or where rules of this machine sent it.
+    pub(crate) fn end(&self) -> Endpoint {
+        self.sent_on.as_ref().map_or(self.endpoint, |sent| sent.to)
+    }
+
     /// Whether it is open, and nothing in front of it only says so.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.verdict, Verdict::Open | Verdict::Proved { .. })
@@ -256,15 +264,21 @@ fn conclude(
         true => local::sockets(standpoint)?.into_value(&mut gaps),
         false => SocketTable::default(),
     };
-    let mut results: Vec<Checked> =
-        looked.into_iter().flat_map(|looked| judged(looked, &table)).collect();
+    let is_own = standpoint.is_own() && looked.iter().any(|looked| looked.has_own);
+    let mut witness = is_own.then(Witness::live);
+    if let Some(blind) = witness.as_mut().filter(|witness| witness.rules.is_none()) {
+        gaps.append(&mut blind.gaps);
+    }
+    let asking = witness.as_ref().map(|witness| witness.scene(None).prepare());
+    let judge = |looked| judged(looked, &table, asking.as_ref());
+    let mut results: Vec<Checked> = looked.into_iter().flat_map(judge).collect();
     if standpoint.is_own() {
-        suspect(&mut results);
+        suspect(&mut results, asking.as_ref());
     }
     Ok(Observed { value: Report { results, table }, gaps })
 }
 
-fn judged(looked: Looked, table: &SocketTable) -> Vec<Checked> {
+fn judged(looked: Looked, table: &SocketTable, asking: Option<&Asking<'_>>) -> Vec<Checked> {
     let Looked { target, resolution, endpoints, .. } = looked;
     if endpoints.is_empty() {
         let failure = resolution.as_ref().and_then(Resolution::failure);
@@ -274,25 +288,38 @@ fn judged(looked: Looked, table: &SocketTable) -> Vec<Checked> {
     let states: Vec<(IpAddr, PortState)> =
         endpoints.iter().map(|t| (t.endpoint.address, t.outcome.state)).collect();
     let judge_one = |tested: endpoint::Tested| {
-        let address = tested.endpoint.address;
-        let here =
-            tested.is_own.then(|| local::has_port(table, address, target.transport, target.port));
-        let found = Ok(found(tested, target.transport, here, &states));
+        let asking = asking.filter(|_| tested.is_own);
+        let sent_on = asking.and_then(|asking| sent_on(asking, &tested, target.transport));
+        let end = sent_on.as_ref().map_or(tested.endpoint, |sent| sent.to);
+        let is_here = sent_on.as_ref().map_or(tested.is_own, |sent| sent.is_here);
+        let here = is_here.then(|| local::has_port(table, end.address, target.transport, end.port));
+        let found = Ok(found(tested, target.transport, (sent_on, here), &states));
         Checked { target: target.clone(), resolution: resolution.clone(), found }
     };
     endpoints.into_iter().map(judge_one).collect()
 }
 
+/// Where rules of this machine send the question.
+fn sent_on(asking: &Asking<'_>, tested: &endpoint::Tested, transport: Transport) -> Option<SentOn> {
+    let route = tested.way.as_ref().and_then(|way| way.route.as_ref().ok());
+    let from = route.and_then(|route| route.source).unwrap_or(tested.endpoint.address);
+    asking.sent_on(from, tested.endpoint, transport, geteuid().as_raw())
+}
+
 fn found(
     tested: endpoint::Tested,
     transport: Transport,
-    here: Option<Here>,
+    (sent_on, here): (Option<SentOn>, Option<Here>),
     siblings: &[(IpAddr, PortState)],
 ) -> Found {
+    let end = sent_on.as_ref().map_or(tested.endpoint, |sent| sent.to);
+    // What answers from there is translated back.
+    let is_translated_back = tested.outcome.from == Some(tested.endpoint.address);
+    let from = if is_translated_back { Some(end.address) } else { tested.outcome.from };
     let case = Case {
-        endpoint: tested.endpoint,
+        endpoint: end,
         transport,
-        outcome: tested.outcome,
+        outcome: Outcome { from, ..tested.outcome },
         here: here.clone(),
         way: tested.way.as_ref(),
         canaries: &tested.canaries,
@@ -307,6 +334,7 @@ fn found(
     let (verdict, next) = judge(&case);
     Found {
         endpoint: tested.endpoint,
+        sent_on,
         outcome: tested.outcome,
         took: tested.took,
         here,
@@ -324,7 +352,7 @@ fn found(
 }
 
 /// Where nothing answers, asks whether it is a rule of this machine that keeps the question from its way.
-fn suspect(results: &mut [Checked]) {
+fn suspect(results: &mut [Checked], asking: Option<&Asking<'_>>) {
     let suspected: Vec<(Transport, &mut Found)> = results
         .iter_mut()
         .filter_map(|c| Some((c.target.transport, c.found.as_mut().ok()?)))
@@ -333,8 +361,9 @@ fn suspect(results: &mut [Checked]) {
     if suspected.is_empty() {
         return;
     }
-    let witness = Witness::live();
-    let asking = witness.scene(None).prepare();
+    let witness = if asking.is_some() { Witness::default() } else { Witness::live() };
+    let fresh = asking.is_none().then(|| witness.scene(None).prepare());
+    let Some(asking) = asking.or(fresh.as_ref()) else { return };
     for (transport, found) in suspected {
         let to = found.endpoint.address;
         let route = found.way.as_ref().and_then(|way| way.route.as_ref().ok());

@@ -1,12 +1,17 @@
 //! A packet written down: words of the command line, or of a line of a batch.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 use portolan_core::firewall::simulate::Way;
-use portolan_core::firewall::{Chain, Field, IcmpMessage, Packet, TcpFlags, World, bits};
+use portolan_core::firewall::{
+    Chain, Field, IcmpMessage, Packet, TcpFlags, World, bits, protocol_of,
+};
+use portolan_core::net::Transport;
 
+use super::source;
 use crate::fault::Fault;
+use crate::ops;
 
 impl Taken {
     /// Whether rules of these chains ask for the length, the time to live, the class.
@@ -65,8 +70,11 @@ impl Written {
     /// A word that is none.
     pub(crate) fn read(&self, world: &World) -> Result<(Packet, Way)> {
         let protocol = protocol(&self.transport)?;
-        let (source, sport) = end(&self.source, self.source_port)?;
-        let (destination, dport) = end(&self.destination, self.destination_port)?;
+        let (source, sport) = end(&self.source, self.source_port, protocol)?;
+        let (destination, dport) = end(&self.destination, self.destination_port, protocol)?;
+        for name in [&self.interface_in, &self.interface_out].into_iter().flatten() {
+            source::there_is(name, world)?;
+        }
         check_families(protocol, source, destination)?;
         let dport = match (has_ports(protocol), dport) {
             (true, None) => return Err(no_port(&self.destination)),
@@ -166,21 +174,48 @@ const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
-/// An address with or without its port: `10.0.0.1`, `10.0.0.1:80`, `fd00::1`, `[fd00::1]:80`.
-fn end(text: &str, port: Option<u16>) -> Result<(IpAddr, Option<u16>)> {
+/// An address with or without its port: `10.0.0.1`, `10.0.0.1:80`, `10.0.0.1:ssh`, `fd00::1`, `[fd00::1]:80`.
+fn end(text: &str, port: Option<u16>, protocol: u8) -> Result<(IpAddr, Option<u16>)> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok((address, port));
     }
-    match text.parse::<SocketAddr>() {
-        Ok(end) if port.is_none_or(|port| port == end.port()) => Ok((end.ip(), Some(end.port()))),
-        Ok(_) => Err(Fault::new(format!("`{text}` has two ports"), "")),
-        Err(_) => {
-            let hint =
-                "write 10.0.0.1, 10.0.0.1:80, fd00::1 or [fd00::1]:80; names are not resolved";
-            Err(Fault::new(format!("`{text}` is no address"), hint))
-        }
+    let Some((address, word)) = parts(text) else {
+        let hint = "write 10.0.0.1, 10.0.0.1:80, fd00::1 or [fd00::1]:80; names are not resolved";
+        return Err(Fault::new(format!("`{text}` is no address"), hint));
+    };
+    let said = port_of(word, protocol)?;
+    match port.is_none_or(|port| port == said) {
+        true => Ok((address, Some(said))),
+        false => Err(Fault::new(format!("`{text}` has two ports"), "")),
     }
+}
+
+/// The address of an end, and what stands where its port does.
+fn parts(text: &str) -> Option<(IpAddr, &str)> {
+    if let Some((address, word)) = text.strip_prefix('[').and_then(|text| text.split_once("]:")) {
+        return Some((address.parse::<Ipv6Addr>().ok()?.into(), word));
+    }
+    let (address, word) = text.split_once(':')?;
+    Some((address.parse::<Ipv4Addr>().ok()?.into(), word))
+}
+
+/// A port by its number or by the name of what is registered for it.
+fn port_of(word: &str, protocol: u8) -> Result<u16> {
+    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) {
+        let no_port = || Fault::new(format!("there is no port {word}"), "ports end with 65535");
+        return word.parse().map_err(|_| no_port());
+    }
+    let registry = ops::registry::load().value;
+    let transport = Transport::ALL.into_iter().find(|t| protocol_of(*t) == protocol);
+    let all = registry.by_name(word);
+    let all = || all.iter().filter(|assignment| assignment.port.is_some());
+    let alike = all().find(|a| transport.is_some_and(|t| a.transports.contains(t)));
+    let port = alike.or_else(|| all().next()).and_then(|assignment| assignment.port);
+    port.map(|port| port.0).ok_or_else(|| {
+        let hint = "write its number; names are those of portolan lookup";
+        Fault::new(format!("`{word}` is no port"), hint)
+    })
 }
 
 fn check_families(protocol: u8, source: IpAddr, destination: IpAddr) -> Result<()> {
@@ -313,6 +348,22 @@ mod tests {
         assert!(read(&written("tcp", "10.0.0.1", "[fd00::2]:53")).is_err());
         assert!(read(&written("icmp", "fd00::1", "fd00::2")).is_err());
         assert!(read(&written("tcp", "host", "10.0.0.2:80")).is_err());
+    }
+
+    #[test]
+    fn a_port_may_be_named_and_one_that_is_none_is_called_so() {
+        let port = |transport: &str, end: &str| {
+            let from = if end.starts_with('[') { "fd00::1" } else { "10.0.0.1" };
+            read(&written(transport, from, end))
+                .map(|p| p.destination_port)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(port("tcp", "10.0.0.2:ssh").unwrap(), 22);
+        assert_eq!(port("udp", "[fd00::2]:domain").unwrap(), 53);
+        assert_eq!(port("tcp", "10.0.0.2:99999").unwrap_err(), "there is no port 99999");
+        assert_eq!(port("tcp", "10.0.0.2:shh").unwrap_err(), "`shh` is no port");
+        assert_eq!(port("tcp", "10.0.0.2:").unwrap_err(), "`` is no port");
+        assert_eq!(port("tcp", "10.0.0.256:22").unwrap_err(), "`10.0.0.256:22` is no address");
     }
 
     #[test]

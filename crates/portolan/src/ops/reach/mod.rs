@@ -143,14 +143,11 @@ pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
     let mut gaps = Vec::new();
     let saved = request.saved.take();
     let is_live = saved.is_none();
-    let machine = if is_live { machine::read().into_value(&mut gaps) } else { Machine::default() };
-    let table = match is_live {
-        true => {
-            let sockets = Sockets::listeners(Details::Full);
-            Some(ops::sockets::observe(&sockets)?.into_value(&mut gaps))
-        }
-        false => None,
+    let machine = match is_live {
+        true => machine::read().aside().into_value(&mut gaps),
+        false => Machine::default(),
     };
+    let table = is_live.then(|| listeners(&mut gaps)).transpose()?;
     let intent = ops::inventory::intent(&request.asked, &machine, &mut gaps)?;
     let mut witness = saved.map_or_else(Witness::live, Witness::of);
     if let Some(table) = &table {
@@ -184,6 +181,13 @@ pub(crate) fn ask(mut request: Request, registry: &Registry) -> Result<Report> {
     let Witness { rules, world, .. } = witness;
     let (is_asked, from) = (request.ports.is_some(), request.from);
     Ok(Report { rows, is_asked, from, table, rules, world, names, inside, gaps })
+}
+
+/// The listeners of this machine. Who holds one is told, and not asked: it is no part of the answer.
+fn listeners(gaps: &mut Vec<Gap>) -> Result<SocketTable> {
+    let seen = ops::sockets::observe(&Sockets::listeners(Details::Full))?;
+    let seen = if seen.value.may_lack_sockets { seen } else { seen.aside() };
+    Ok(seen.into_value(gaps))
 }
 
 fn rows(

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::Result;
 use portolan_core::firewall::{Addresses, Interface, World};
 use portolan_core::inventory::{BUILT_IN_NETWORKS, Inventory, Source as Declared};
-use portolan_core::net::{Prefix, Scope, nearest};
+use portolan_core::net::{Prefix, PrefixError, Scope, nearest};
 use portolan_core::reach::Source;
 use portolan_core::socket::Machine;
 
 use crate::fault::Fault;
+use crate::ops::firewall::source;
 use crate::ops::inventory::Intent;
 use crate::ops::kill::came_in;
 
@@ -58,7 +59,8 @@ impl Directory<'_> {
             return Ok(extent(&Declared::Group(group.to_owned())));
         }
         let interface = word.strip_prefix("iface:").unwrap_or(word);
-        if interface != word || self.world.interfaces.iter().any(|i| &*i.name == interface) {
+        if interface != word || self.world.interface(interface).is_some() {
+            source::there_is(interface, self.world)?;
             return Ok(Source::interface(interface));
         }
         match word {
@@ -74,12 +76,7 @@ impl Directory<'_> {
 
     /// Somebody on one link; which interfaces there are is known of a machine that is seen.
     fn on_link(&self, address: Ipv6Addr, zone: &str) -> Result<Source> {
-        let interfaces = &self.world.interfaces;
-        if !interfaces.is_empty() && self.world.interface(zone).is_none() {
-            let names: Vec<&str> = interfaces.iter().map(|i| &*i.name).take(SHOWN).collect();
-            let hint = format!("there are {}", names.join(", "));
-            return Err(Fault::new(format!("there is no interface `{zone}`"), hint));
-        }
+        source::there_is(zone, self.world)?;
         if !address.is_unicast_link_local() {
             let hint = "leave the interface out, or name an address of a link: fe80::7%eth0";
             return Err(Fault::new(format!("{address} is no address of a link"), hint));
@@ -88,6 +85,9 @@ impl Directory<'_> {
     }
 
     fn unknown(&self, inventory: &Inventory, word: &str) -> anyhow::Error {
+        if let Some(error) = no_network(word) {
+            return Fault::new(error.to_string(), HINT);
+        }
         let networks = inventory.networks.iter().map(|n| n.name.as_str());
         let hosts = inventory.hosts.iter().map(|h| h.name.as_str());
         let all = networks.chain(hosts).chain(BUILT_IN_NETWORKS).chain(["internet", "caller"]);
@@ -139,6 +139,14 @@ impl Directory<'_> {
     }
 }
 
+/// Why a word that is meant as an address or a network is none.
+fn no_network(word: &str) -> Option<PrefixError> {
+    let has_length = word.split_once('/').is_some_and(|(address, _)| address.contains(['.', ':']));
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '/');
+    let is_meant = has_length || word.contains('.') && word.chars().all(is_number);
+    word.parse::<Prefix>().err().filter(|_| is_meant)
+}
+
 /// Whoever came in by SSH to ask.
 fn caller() -> Option<Prefix> {
     let peer: IpAddr = came_in()?;
@@ -147,7 +155,5 @@ fn caller() -> Option<Prefix> {
 
 const HINT: &str = "an address, a network, a name of the inventory, iface:eth0, any, internet, \
                     private, loopback or caller";
-/// More interfaces are not listed in a hint.
-const SHOWN: usize = 8;
 /// More names of an inventory are not asked about one by one.
 const MOST: usize = 64;

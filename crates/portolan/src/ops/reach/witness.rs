@@ -30,8 +30,9 @@ impl Witness {
         let families = [false, true];
         let untold = families.map(|is_v6| read.is_untold(is_v6));
         let missing: Vec<Gap> = families.into_iter().filter_map(|v6| read.untold(v6)).collect();
+        let taken = read.routes_taken();
         let source::Rules { ruleset, world, mut gaps, .. } = read;
-        gaps.extend(missing);
+        gaps.extend(missing.into_iter().chain(taken));
         let rules = Some(Rules::new(ruleset, world.clone()).untold(untold));
         Self { rules, world, gaps, ..Self::default() }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use portolan_core::diagnose::{HopAnswer, Path, Verdict};
 use portolan_core::net::Gap;
+use portolan_core::reach::SentOn;
 use portolan_core::scan::Icmp;
 use portolan_core::socket::SocketTable;
 use serde::Serialize;
@@ -40,7 +41,16 @@ struct ResultJson<'a> {
     path: Option<Vec<HopJson>>,
     /// The rule of this machine that keeps the question, or its answer, from its way.
     own_rule: Option<PlaceJson>,
+    /// Where rules of this machine send what it asks of itself.
+    sent_on: Option<SentOnJson>,
     next: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SentOnJson {
+    address: IpAddr,
+    port: u16,
+    rule: Option<PlaceJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +94,7 @@ fn result<'a>(checked: &'a Checked, table: &SocketTable) -> ResultJson<'a> {
         steps,
         path: None,
         own_rule: None,
+        sent_on: None,
         next: Vec::new(),
     };
     match &checked.found {
@@ -104,9 +115,17 @@ fn result<'a>(checked: &'a Checked, table: &SocketTable) -> ResultJson<'a> {
             verdict: words::loose(&words::verdict(checked, found, table)),
             path: found.path.as_ref().map(hops),
             own_rule: found.own_rule.as_ref().map(|refusal| PlaceJson::from(&refusal.rule)),
+            sent_on: found.sent_on.as_ref().map(SentOnJson::from),
             next: words::next(checked, found),
             ..nothing
         },
+    }
+}
+
+impl From<&SentOn> for SentOnJson {
+    fn from(sent: &SentOn) -> Self {
+        let rule = sent.rule.as_ref().map(PlaceJson::from);
+        Self { address: sent.to.address, port: sent.to.port.0, rule }
     }
 }
 

@@ -6,6 +6,7 @@ use portolan_core::diagnose::{
     CanaryAnswer, Here, Hold, HopAnswer, Lookup, LookupOutcome, LookupSource, PairOutcome, Path,
     Way,
 };
+use portolan_core::reach::SentOn;
 use portolan_core::scan::{Question, Reason, Reply};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::route::{NoRoute, RouteKind};
@@ -57,8 +58,9 @@ pub(super) fn steps(checked: &Checked, table: &SocketTable) -> Vec<Step> {
         }
     }
     let Ok(found) = &checked.found else { return steps };
+    steps.extend(found.sent_on.as_ref().map(sent_on));
     steps.extend(found.here.as_ref().map(|here| this_machine(here, found, table)));
-    if found.here.is_none() {
+    if found.here.is_none() && found.sent_on.is_none() {
         steps.extend(found.way.as_ref().map(|way| route(way, found)));
         steps.extend(found.way.as_ref().and_then(|way| neighbour(way, found)));
     }
@@ -106,6 +108,11 @@ fn lookup(lookup: &Lookup) -> Step {
     let kind = if kind.is_empty() { String::new() } else { format!(" {kind}") };
     let detail = format!("{}{kind}: {said}, says {source}", lookup.asked);
     Step { took: Some(lookup.took), ..step("name", outcome, detail) }
+}
+
+fn sent_on(sent: &SentOn) -> Step {
+    let by = sent.rule.as_ref().map(|rule| format!(" by {rule}")).unwrap_or_default();
+    step("nat", "sent-on", format!("to {}{by}", sent.to))
 }
 
 fn this_machine(here: &Here, found: &Found, table: &SocketTable) -> Step {

@@ -177,14 +177,18 @@ pub(crate) fn name_next(checked: &Checked, failure: NameFailure) -> Vec<String> 
 pub(crate) fn verdict(checked: &Checked, found: &Found, table: &SocketTable) -> String {
     let sentence = sentence(checked, found, table);
     // A process keeps its name; what cannot be seen begins a sentence like any word.
-    match sentence.strip_prefix(UNSEEN) {
+    let sentence = match sentence.strip_prefix(UNSEEN) {
         Some(rest) => format!("Something{rest}"),
+        None => sentence,
+    };
+    match &found.sent_on {
+        Some(sent) => format!("This machine sends it on to {}. {sentence}", sent.to),
         None => sentence,
     }
 }
 
 fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
-    let Endpoint { address, port } = found.endpoint;
+    let Endpoint { address, port } = found.end();
     let transport = checked.target.transport;
     let refusal = found.own_rule.as_ref().filter(|_| found.here.is_none());
     if refusal.is_some_and(|refusal| refusal.is_answer) {
@@ -275,6 +279,9 @@ fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
             "The packets do not arrive: their time to live runs out at {by}. Routers hand them round \
              in a circle, or a rule shortens it."
         ),
+        Verdict::Dropped { .. } if found.sent_on.is_some() => {
+            format!("No answer: nobody takes it at {address}, or a rule drops it on the way.")
+        }
         Verdict::Dropped { between, answers, is_silent_from_start, is_on_link } => {
             dropped(found, *between, *answers, *is_silent_from_start, *is_on_link)
         }
@@ -312,8 +319,11 @@ fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
 }
 
 fn opened(found: &Found, transport: Transport, table: &SocketTable) -> String {
-    let who =
-        if found.here.is_some() { format!(" by {}", holder(found, table)) } else { String::new() };
+    let who = match (&found.here, &found.sent_on) {
+        (Some(_), _) => format!(" by {}", holder(found, table)),
+        (None, Some(sent)) => format!(" at {}", sent.to),
+        (None, None) => String::new(),
+    };
     match transport {
         Transport::Udp => format!("Open: it answered{who}."),
         _ => format!("Open: the connection was accepted{who}."),
@@ -322,7 +332,7 @@ fn opened(found: &Found, transport: Transport, table: &SocketTable) -> String {
 
 fn bound_elsewhere(found: &Found, bound: Bound, table: &SocketTable) -> String {
     let who = holder(found, table);
-    let asked = found.endpoint.address;
+    let asked = found.end().address;
     match bound {
         Bound::Loopback => {
             format!("{who} is bound to loopback only: it answers this machine, and not at {asked}.")
@@ -478,19 +488,19 @@ fn one_next(checked: &Checked, found: &Found, next: Next) -> String {
         Next::WhoThere(transport, port) => {
             format!(
                 "on {}: portolan who {}, and start what should listen",
-                found.endpoint.address,
+                found.end().address,
                 port_words(port, transport)
             )
         }
         Next::Behind(transport, port) => format!(
             "on {}: portolan who {} names what accepts; look at its backend and access list",
-            found.endpoint.address,
+            found.end().address,
             port_words(port, transport)
         ),
         Next::BindTo(address) => format!("let it listen on {address} or on every address"),
         Next::Use(address) => format!(
             "use {}, or let it listen on both families",
-            Endpoint::new(address, found.endpoint.port)
+            Endpoint::new(address, found.end().port)
         ),
         Next::RulesOf { address, is_router: true } => {
             format!(

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use portolan_core::firewall::Addresses;
 use portolan_core::net::Prefix;
-use portolan_core::reach::{Answer, Group, PortReach, Reached, SOME_INTERFACE, Whence};
+use portolan_core::reach::{Answer, By, Group, PortReach, Reached, SOME_INTERFACE, Whence};
 
 /// The senders of some groups of a source, as one phrase; with the interface they come by where others
 /// with the same addresses meet with something else.
@@ -47,7 +47,7 @@ fn senders(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) 
     let inner = groups.iter().all(|group| group.has_way());
     // Those of whom no way leads here are not told among those who get in; refused they are all the same.
     let is_no = groups.iter().all(|group| group.answer == Answer::No);
-    let is_all = own == all && (is_no || is_whole(&all, asked));
+    let is_all = own == all && (is_no || is_whole(&all, asked, reached));
     if is_all || !inner {
         return with_families(name, reached, groups);
     }
@@ -69,12 +69,28 @@ fn senders(reached: &Reached, groups: &[&Group], names: &[(String, Addresses)]) 
 }
 
 /// Whether those of whom a way leads here are all that were asked about; a family of which there are none
-/// but those on a link is not missed beside the other.
-fn is_whole(all: &Addresses, asked: &Addresses) -> bool {
+/// but those on a link is not missed beside the other, unless it is only a route that is missing.
+fn is_whole(all: &Addresses, asked: &Addresses, reached: &Reached) -> bool {
     let [v4, v6] = [false, true].map(|is_v6| (all.family(is_v6), asked.family(is_v6)));
-    let is_full = |(all, asked): &(Addresses, Addresses)| all == asked;
-    let is_beside = |(all, _): &(Addresses, Addresses)| all.without(&of_link()).is_empty();
-    is_full(&v4) && (is_full(&v6) || is_beside(&v6)) || is_full(&v6) && is_beside(&v4)
+    let is_full = |(all, asked): &(Addresses, Addresses)| lacks_nobody(all, asked);
+    let is_beside = |(all, _): &(Addresses, Addresses), is_v6| {
+        all.without(&of_link()).is_empty() && !is_cut_off(reached, is_v6)
+    };
+    is_full(&v4) && (is_full(&v6) || is_beside(&v6, true)) || is_full(&v6) && is_beside(&v4, false)
+}
+
+/// Whether all who were asked about are there; where nobody is on a link, those are not missed.
+fn lacks_nobody(all: &Addresses, asked: &Addresses) -> bool {
+    let link = of_link();
+    all == asked || !all.meets(&link) && *all == asked.without(&link)
+}
+
+/// Whether this machine has addresses of a family, and no route leads back to anybody of it beyond a link.
+pub(super) fn is_cut_off(reached: &Reached, is_v6: bool) -> bool {
+    let of_family = || reached.groups.iter().filter(|group| group.is_v6 == is_v6);
+    let is_far = |group: &&Group| !group.senders.without(&of_link()).is_empty();
+    of_family().filter(is_far).any(|group| group.by == By::NoRoute)
+        && !of_family().filter(is_far).any(Group::has_way)
 }
 
 /// The addresses of links.
@@ -97,7 +113,7 @@ struct Part<'a> {
 fn part(name: &str, senders: Part<'_>, names: &[(String, Addresses)]) -> String {
     let Part { own, all, asked, is_v6 } = senders;
     let family = family(is_v6, own);
-    let is_full = all == asked || all.without(&of_link()).is_empty();
+    let is_full = lacks_nobody(all, asked) || all.without(&of_link()).is_empty();
     if own == all && is_full {
         return format!("{name} ({family})");
     }
@@ -166,7 +182,8 @@ fn listed(prefixes: &[Prefix]) -> String {
 fn with_families(name: &str, reached: &Reached, groups: &[&Group]) -> String {
     let has = |groups: &[&Group], is_v6| groups.iter().any(|group| group.is_v6 == is_v6);
     let all: Vec<&Group> = reached.groups.iter().filter(|group| group.has_way()).collect();
-    let is_both = has(&all, false) && has(&all, true);
+    let is_asked = |is_v6| has(&all, is_v6) || is_cut_off(reached, is_v6);
+    let is_both = !all.is_empty() && is_asked(false) && is_asked(true);
     let of = |is_v6| family(is_v6, &union(groups.iter().copied()).family(is_v6));
     match (is_both, has(groups, false), has(groups, true)) {
         (true, true, false) => format!("{name} ({})", of(false)),
@@ -285,7 +302,7 @@ const SHOWN: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::reach::{By, Source};
+    use portolan_core::reach::Source;
 
     use super::*;
 
@@ -334,6 +351,13 @@ mod tests {
         assert_eq!(told(&all, Answer::No), "8.8.8.8");
         lets.senders = addresses.family(false);
         let link = group(Answer::Yes, By::Unfiltered, &["fe80::/10"]);
-        assert_eq!(told(&reached(vec![lets, link]), Answer::Yes), "any");
+        assert_eq!(told(&reached(vec![lets.clone(), link.clone()]), Answer::Yes), "any");
+        // It has an address of IPv6, and no route leads back to anybody.
+        let cut_off = group(Answer::No, By::NoRoute, &["2000::/3", "fc00::/7"]);
+        let all = reached(vec![lets.clone(), cut_off.clone()]);
+        assert_eq!(told(&all, Answer::Yes), "any (IPv4)");
+        assert_eq!(told(&all, Answer::No), "any (IPv6)");
+        let all = reached(vec![lets, link, cut_off]);
+        assert_eq!(told(&all, Answer::Yes), "any (IPv4), any (IPv6 of the link)");
     }
 }

@@ -7,7 +7,7 @@ use portolan_core::firewall::Addresses;
 use portolan_core::net::Transport;
 use portolan_core::reach::{Answer, By, Group, PortReach, Reached, Whence};
 
-use super::label::{BUT, label, summary};
+use super::label::{BUT, is_cut_off, label, summary};
 use super::{fix, words};
 use crate::ops::behind::Behind;
 use crate::ops::reach::{Report, Row};
@@ -54,6 +54,10 @@ fn all(screen: &mut Screen, report: &Report) -> Result<()> {
         if let Some(around) = row.reach.around().and_then(|group| group.around.as_ref()) {
             let note = format!("{}: {}", words::who_goes_around(around.kind), around.rule);
             table.push_text(4, Cell::new(Role::Bad, note));
+        }
+        let depends = decisive.and_then(words::depends_on);
+        if let Some(note) = depends {
+            table.push_text(4, Cell::new(Role::Warning, note));
         }
         let silent = decisive.and_then(|group| silent(report, group, row.reach.transport));
         if let Some(note) = silent {
@@ -221,9 +225,11 @@ pub(crate) fn straight(reach: &PortReach) -> Vec<String> {
     told
 }
 
-/// Senders without a way are told of only where a source has no others.
+/// Senders without a way are told of only where a source has no others, or they are all of a family whose
+/// addresses this machine has.
 fn is_told(reached: &Reached, group: &Group) -> bool {
-    group.has_way() || !reached.groups.iter().any(Group::has_way)
+    let is_of_family = group.by == By::NoRoute && is_cut_off(reached, group.is_v6);
+    group.has_way() || is_of_family || !reached.groups.iter().any(Group::has_way)
 }
 
 fn is_same(a: &Group, b: &Group) -> bool {

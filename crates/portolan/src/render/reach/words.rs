@@ -44,9 +44,7 @@ pub(super) fn more(group: &Group) -> Vec<String> {
     if let Some(around) = &group.around {
         lines.push(format!("the input path refuses this port and is never asked: {}", around.rule));
     }
-    if !group.depends_on.is_empty() {
-        lines.push(format!("depends on: {}", group.depends_on.join("; ")));
-    }
+    lines.extend(depends_on(group));
     if group.other_rules > 0 {
         let many = thousands(group.other_rules as u64);
         lines.push(format!("{many} more rules decide the same for some of them"));
@@ -55,6 +53,12 @@ pub(super) fn more(group: &Group) -> Vec<String> {
         lines.push("an example: not every sender was asked about".to_owned());
     }
     lines
+}
+
+/// What the answer for a group hangs on.
+pub(super) fn depends_on(group: &Group) -> Option<String> {
+    let all = &group.depends_on;
+    (!all.is_empty()).then(|| format!("depends on: {}", all.join("; ")))
 }
 
 /// How neighbours get to what stands behind a port.

@@ -73,7 +73,7 @@ fn table(chart: &Chart<'_>) -> Table {
         Column::wrapping("REACHABLE FROM", 10),
         Column::flexible("DECLARED", 8),
     ]);
-    for area in [Area::Any, Area::Named, Area::Near, Area::Here] {
+    for area in [Area::Any, Area::Named, Area::Near, Area::Later, Area::Here] {
         let rows: Vec<&Row<'_>> =
             chart.ports.iter().filter(|r| Area::of(r) == area && !r.is_passing()).collect();
         if rows.is_empty() {
@@ -98,16 +98,32 @@ pub(super) enum Area {
     /// Some networks with public addresses, not all.
     Named,
     Near,
+    /// Others, were there a way to this machine.
+    Later,
     Here,
 }
 
 impl Area {
     pub(super) fn of(row: &Row<'_>) -> Self {
         match row.reach() {
+            Reach::Anyone | Reach::Named | Reach::Site | Reach::Link if row.is_cut_off() => {
+                Self::Later
+            }
             Reach::Anyone => Self::Any,
             Reach::Named => Self::Named,
             Reach::Site | Reach::Link => Self::Near,
             Reach::Machine => Self::Here,
+        }
+    }
+
+    /// How many ports of it there are, in words.
+    const fn counted(self) -> &'static str {
+        match self {
+            Self::Any => "from any network",
+            Self::Named => "from some networks only",
+            Self::Near => "from near networks",
+            Self::Later => "from other machines once a way leads here",
+            Self::Here => "from this machine only",
         }
     }
 }
@@ -119,6 +135,7 @@ const fn heading(area: Area, are_rules_seen: bool) -> &'static str {
         Area::Near if are_rules_seen => "From near networks (private, VPN or link)",
         Area::Any => "From any network, unless a firewall stops it",
         Area::Near => "From near networks (private, VPN or link), unless a firewall stops it",
+        Area::Later => "From other machines, once a way leads here",
         Area::Here => "From this machine only",
     }
 }
@@ -320,16 +337,13 @@ fn summary(chart: &Chart<'_>) -> String {
     let shown = || chart.ports.iter().filter(|r| !r.is_passing());
     let count = |area| shown().filter(|r| Area::of(r) == area).count();
     let mut text = plural(shown().count(), "open port");
-    let parts: Vec<String> = [
-        (count(Area::Any), "from any network"),
-        (count(Area::Named), "from some networks only"),
-        (count(Area::Near), "from near networks"),
-        (count(Area::Here), "from this machine only"),
-    ]
-    .into_iter()
-    .filter(|(n, _)| *n > 0)
-    .map(|(n, words)| format!("{n} {words}"))
-    .collect();
+    let all = [Area::Any, Area::Named, Area::Near, Area::Later, Area::Here];
+    let parts: Vec<String> = all
+        .into_iter()
+        .map(|area| (count(area), area.counted()))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, words)| format!("{n} {words}"))
+        .collect();
     if !parts.is_empty() {
         text = format!("{text}: {}", parts.join(", "));
     }

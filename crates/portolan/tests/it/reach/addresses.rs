@@ -139,3 +139,45 @@ fn settings_of_one_interface_decide_for_what_comes_in_by_it() {
     let ran = Program::line(packet).inside(&lab.rtr).run();
     assert!(ran.stdout.contains("rules of policy routing lead (1 beside"), "{}", ran.stdout);
 }
+
+#[test]
+fn this_machine_is_asked_with_its_own_addresses_and_not_from_loopback_alone() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:9090')\nlistener('0.0.0.0:9091')");
+    lab.rtr.rules(
+        "table inet t { chain in { type filter hook input priority 0
+         tcp dport 9090 ip saddr != 10.78.0.0/24 drop
+         tcp dport 9091 drop
+ }\n}",
+    );
+    let far = "10.78.0.254".parse().expect("an address");
+    for (port, comes) in [(9090, true), (9091, false)] {
+        assert_eq!(connects(&lab.rtr, far, port), comes, "{port}");
+        let answer = told(&lab.rtr, port, "loopback").0;
+        assert_eq!(answer == "yes", comes, "{port}: {answer}");
+    }
+    let chart = Program::line("status --json").inside(&lab.rtr).run().json();
+    let ports = chart["ports"].as_array().expect("ports");
+    let row = ports.iter().find(|row| row["port"] == 9090).expect("it is open");
+    let here = row["reach"].as_array().expect("answers").iter();
+    let here: Vec<_> = here.filter(|reached| reached["source"] == "loopback").collect();
+    assert_eq!(here[0]["answer"], "yes", "{row:#}");
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_an_error_where_it_is_known_which_are() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let run = |words: &str| Program::line(words).inside(&lab.rtr).run();
+    for words in [
+        "reach 22 --from iface:eht9",
+        "firewall simulate tcp 10.77.0.1 10.77.0.254:22 --in eht9",
+        "firewall simulate tcp 10.77.0.1 10.78.0.2:22 --hook forward --out eht9",
+        "firewall search --to-port 22 --from iface:eht9",
+    ] {
+        let said = run(words).expect_code(2).stderr;
+        assert!(said.contains("there is no interface `eht9`"), "{words}: {said}");
+        assert!(said.contains("there are lo, near, far"), "{words}: {said}");
+    }
+}

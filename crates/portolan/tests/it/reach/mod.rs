@@ -56,7 +56,8 @@ fn told(host: &Netns, port: u16, from: &str) -> (String, String) {
 fn agrees(host: &Netns, from: (&Netns, &str), to: IpAddr, ports: &[(u16, bool)]) {
     for (port, expected) in ports {
         let (answer, by) = told(host, *port, from.1);
-        let comes = connects(from.0, to, *port);
+        // A machine that is busy may lose one.
+        let comes = connects(from.0, to, *port) || *expected && connects(from.0, to, *port);
         assert_eq!(comes, *expected, "{port} from {}: what packets do", from.1);
         assert_eq!(answer == "yes", comes, "{port} from {}: said {answer}, {by}", from.1);
     }

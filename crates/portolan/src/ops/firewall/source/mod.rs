@@ -39,6 +39,8 @@ pub(crate) struct Rules {
     /// Whether files say nothing of a family, as they are what iptables-save printed for the other one: of
     /// IPv4, of IPv6.
     pub(crate) untold: [bool; 2],
+    /// Whether of a family that the machine has addresses of no routes were told.
+    pub(crate) without_routes: [bool; 2],
 }
 
 impl Rules {
@@ -80,6 +82,22 @@ impl Rules {
         self.untold(is_v6).map(|gap| Gap::new(gap.what, Why::Unsupported, gap.hint))
     }
 
+    /// What is taken for granted of ways that nobody told: others come by any interface.
+    pub(crate) fn routes_taken(&self) -> Option<Gap> {
+        let families = match self.without_routes {
+            [false, false] => return None,
+            [true, false] => "IPv4",
+            [false, true] => "IPv6",
+            [true, true] => "IPv4 and IPv6",
+        };
+        let what = format!("the routes of {families}: others are taken to come by any interface");
+        Some(Gap::aside(
+            what,
+            Why::NotLooked,
+            "name what `ip -j route` and `ip -j -6 route` print, too",
+        ))
+    }
+
     /// That as a gap.
     pub(crate) fn untold(&self, is_v6: bool) -> Option<Gap> {
         let (family, tool) =
@@ -99,9 +117,9 @@ pub(crate) fn load(sources: &Sources) -> Result<Rules> {
     if sources.rules.is_empty() {
         return live();
     }
-    let world = world::of(sources)?;
+    let (world, without_routes) = world::of(sources)?;
     let (ruleset, untold) = files::read(&sources.rules)?;
-    Ok(Rules { ruleset, world, gaps: Vec::new(), is_live: false, untold })
+    Ok(Rules { ruleset, world, gaps: Vec::new(), is_live: false, untold, without_routes })
 }
 
 /// Whether a word names a file that is there, or the standard input.
@@ -136,7 +154,8 @@ fn live() -> Result<Rules> {
         Err((fault, hint)) => return Err(fault).hinted("cannot read the rules", hint),
     };
     let world = firewall::world().into_value(&mut gaps);
-    Ok(Rules { ruleset, world, gaps, is_live: true, untold: [false; 2] })
+    let none = [false; 2];
+    Ok(Rules { ruleset, world, gaps, is_live: true, untold: none, without_routes: none })
 }
 
 /// The live rules as they are now, where something else is asked and they are `what` is known of it by.
@@ -181,6 +200,24 @@ fn hint(fault: &ReadFault) -> &'static str {
         },
     }
 }
+
+/// Refuses the name of an interface that is not there, where it is known which are.
+///
+/// # Errors
+/// With those there are.
+pub(crate) fn there_is(interface: &str, world: &World) -> Result<()> {
+    if !world.are_interfaces_known() || world.interface(interface).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = world.interfaces.iter().map(|i| &*i.name).collect();
+    let (shown, more) = names.split_at(names.len().min(MOST_NAMES));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    let hint = format!("there are {}{more}", shown.join(", "));
+    Err(Fault::new(format!("there is no interface `{interface}`"), hint))
+}
+
+/// More interfaces are counted in a hint.
+const MOST_NAMES: usize = 12;
 
 /// An error at a place of a file, told with the line and a caret.
 fn refused(path: &str, text: &str, error: ReadError) -> anyhow::Error {

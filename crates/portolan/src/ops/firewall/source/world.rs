@@ -11,9 +11,10 @@ use super::Sources;
 use super::refused;
 use crate::fault::{Fault, Hinted as _};
 
-/// Its addresses and routes. It is taken to pass packets on: whether it does stands in no file of
-/// rules. Where no routes were said, everything else is behind an interface without a name.
-pub(super) fn of(sources: &Sources) -> Result<World> {
+/// Its addresses and routes, and whether those of IPv4, of IPv6 were left out. It is taken to pass packets on:
+/// whether it does stands in no file of rules. Where no routes of a family were told, the networks of its
+/// addresses are at their interfaces, and everything else is behind an interface without a name.
+pub(super) fn of(sources: &Sources) -> Result<(World, [bool; 2])> {
     let mut world = World { forwards_v4: true, forwards_v6: true, ..World::default() };
     for path in &sources.world {
         let hint = "save it with: ip -j addr > FILE, ip -j route > FILE";
@@ -21,25 +22,51 @@ pub(super) fn of(sources: &Sources) -> Result<World> {
         let taken = world.take_ip_json(&bytes);
         taken.map_err(|e| refused(path, &String::from_utf8_lossy(&bytes), e.hinting(hint)))?;
     }
-    let has_routes = !world.routes.is_empty();
+    let listed = world.addresses.len();
     for text in &sources.local {
-        let local = local(text)?;
-        if !local.interface.is_empty()
-            && !world.interfaces.iter().any(|i| i.name == local.interface)
-        {
-            world
-                .interfaces
-                .push(Interface { name: local.interface.clone(), ..Interface::default() });
+        take_local(&mut world, text)?;
+    }
+    if world.addresses.is_empty() && !world.routes.is_empty() {
+        let what = "routes alone do not tell which addresses are the machine's own";
+        return Err(Fault::new(
+            what,
+            "name what `ip -j addr` printed there, too, or --local ADDRESS",
+        ));
+    }
+    let left_out = [false, true].map(|is_v6| lacks_routes(&world, is_v6));
+    let has_no_routes = world.routes.is_empty();
+    for (number, own) in world.addresses.iter().enumerate() {
+        // One that was said with its network lies in it, whatever routes there are beside.
+        let is_at_hand = number >= listed || left_out[usize::from(own.address.is_ipv6())];
+        if is_at_hand && &*own.interface != "lo" {
+            world.routes.push(route(own.network, &own.interface));
         }
-        world.routes.push(route(local.network, &local.interface));
-        world.addresses.push(local);
     }
-    if !has_routes && !world.addresses.is_empty() {
-        let everywhere: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-        let all = everywhere.into_iter().filter_map(|address| Prefix::new(address, 0).ok());
-        world.routes.extend(all.map(|prefix| route(prefix, "")));
+    let everywhere: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    for (address, is_left_out) in everywhere.into_iter().zip(left_out) {
+        let is_open = is_left_out || has_no_routes && !world.addresses.is_empty();
+        let all = Prefix::new(address, 0).ok().filter(|_| is_open);
+        world.routes.extend(all.map(|all| route(all, "")));
     }
-    Ok(world)
+    Ok((world, left_out))
+}
+
+/// Whether it has addresses of a family, and no route of it was told.
+fn lacks_routes(world: &World, is_v6: bool) -> bool {
+    let mut routes = world.routes.iter();
+    world.addresses.iter().any(|own| own.address.is_ipv6() == is_v6)
+        && !routes.any(|route| route.destination.address().is_ipv6() == is_v6)
+}
+
+/// Adds an address of the machine as it was said.
+fn take_local(world: &mut World, text: &str) -> Result<()> {
+    let local = local(text)?;
+    if !local.interface.is_empty() && world.interface(&local.interface).is_none() {
+        let name = local.interface.clone();
+        world.interfaces.push(Interface { name, ..Interface::default() });
+    }
+    world.addresses.push(local);
+    Ok(())
 }
 
 fn route(destination: Prefix, interface: &str) -> Route {

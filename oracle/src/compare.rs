@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use portolan_core::firewall::simulate::{
     Answers, NoWay, Outcome as Said, Prepared, Presumed, Question, Station, Step, Walk, Way,
 };
-use portolan_core::firewall::{Hook, NatKind, Packet, RejectWith, RuleId, TcpFlags};
+use portolan_core::firewall::{
+    Expression, Hook, NatKind, Packet, RejectWith, RuleId, Statement, Target, TcpFlags,
+};
 
 use crate::rig::{self, Headers, Outcome, Reply};
 
@@ -88,14 +90,24 @@ fn others(asked: &[Answered], known: usize) -> Vec<Vec<Answered>> {
 /// Whether the kernel did what the simulator says: the same end, at the same place, as the same packet,
 /// as one of the walks that are possible.
 #[must_use]
-pub fn agrees(packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
+pub fn agrees(prepared: &Prepared<'_>, packet: &Packet, saying: &Saying, seen: &Outcome) -> bool {
+    if is_lost(prepared, saying) {
+        return true;
+    }
     let Some(walks) = &saying.walks else {
         let on = saying.walk.depends_on.iter();
         let mut ends =
             on.flat_map(|d| d.if_yes.iter().chain(&d.if_no)).chain([&saying.walk.outcome]);
         return is_beyond(saying) || ends.any(|end| is_kind(packet, *end, seen));
     };
-    is_beyond(saying) || walks.iter().any(|walk| is_end(packet, walk, walk.outcome, seen))
+    is_beyond(saying) || walks.iter().any(|walk| is_end(prepared, packet, walk, seen))
+}
+
+/// Whether a rule has written into the packet what is not followed: then all that is said is that its end is
+/// open.
+#[must_use]
+pub fn is_lost(prepared: &Prepared<'_>, saying: &Saying) -> bool {
+    !saying.walk.is_certain() && prepared.loses_packets()
 }
 
 /// Whether the packet may go where the rig cannot follow it.
@@ -144,23 +156,24 @@ pub fn is_kind(packet: &Packet, said: Said, seen: &Outcome) -> bool {
     }
 }
 
-fn is_end(packet: &Packet, walk: &Walk, said: Said, seen: &Outcome) -> bool {
+fn is_end(prepared: &Prepared<'_>, packet: &Packet, walk: &Walk, seen: &Outcome) -> bool {
     // Its sender is told that its time to live is over.
     let told = Reply::Icmp { kind: if packet.is_v6() { 3 } else { 11 }, code: 0 };
     if *seen == Outcome::Refused(told) && walk.packet.ttl < 2 {
         return walk.steps.iter().any(|step| is_nowhere(step, &[NoWay::NotPassedOn]));
     }
-    if !is_kind(packet, said, seen) {
+    if !is_kind(packet, walk.outcome, seen) {
         return false;
     }
     match seen {
         Outcome::Local(headers) => {
-            walk.hook == Some(Hook::Input) && headers.is_none_or(|headers| is_same(walk, &headers))
+            walk.hook == Some(Hook::Input)
+                && headers.is_none_or(|headers| is_same(prepared, walk, &headers))
         }
         Outcome::Left(link, headers) => {
             walk.hook != Some(Hook::Input)
                 && out(walk).is_none_or(|out| out == *link)
-                && is_same(walk, headers)
+                && is_same(prepared, walk, headers)
         }
         _ => true,
     }
@@ -174,19 +187,68 @@ fn out(walk: &Walk) -> Option<&str> {
     })
 }
 
-/// Whether the ends are those; ports only where there are ports, and that of a translated source only
-/// where the kernel had no reason to choose another.
-fn is_same(walk: &Walk, headers: &Headers) -> bool {
+/// Whether the ends are those, and what else its header says; ports only where there are ports, and that of
+/// a translated source only where the kernel had no reason to choose another.
+fn is_same(prepared: &Prepared<'_>, walk: &Walk, headers: &Headers) -> bool {
     let packet = &walk.packet;
     let has_ports = matches!(packet.protocol, 6 | 17) && !packet.is_later_fragment;
-    let is_source = |step: &Step| {
-        matches!(step, Step::Translated { kind: NatKind::Snat | NatKind::Masquerade, .. })
+    let chosen = chosen(prepared, walk);
+    let is_open = |target: Target| {
+        let is_it = |step: &Step| matches!(step, Step::Assigned { target: written, value: None, .. } if *written == target);
+        walk.steps.iter().any(is_it)
     };
-    let is_free = walk.steps.iter().any(is_source);
-    packet.source == headers.source
-        && packet.destination == headers.destination
-        && (!has_ports || is_free || packet.source_port == headers.source_port)
-        && (!has_ports || packet.destination_port == headers.destination_port)
+    let is_class = |mask: u8| packet.traffic_class & mask == headers.traffic_class & mask;
+    (chosen.source || packet.source == headers.source)
+        && (chosen.destination || packet.destination == headers.destination)
+        && (!has_ports || chosen.source_port || packet.source_port == headers.source_port)
+        && (!has_ports
+            || chosen.destination_port
+            || packet.destination_port == headers.destination_port)
+        && (is_open(Target::Ttl) || packet.ttl == headers.ttl)
+        && (is_open(Target::Dscp) || is_class(0xfc))
+        && (is_open(Target::Ecn) || is_class(3))
+}
+
+/// Which ends the kernel chose out of several.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chosen {
+    source: bool,
+    source_port: bool,
+    destination: bool,
+    destination_port: bool,
+}
+
+fn chosen(prepared: &Prepared<'_>, walk: &Walk) -> Chosen {
+    let mut chosen = Chosen::default();
+    for step in &walk.steps {
+        let Step::Translated { by, kind, .. } = step else { continue };
+        let rule = by.and_then(|id| prepared.ruleset().rule(id));
+        let mut statements = rule.into_iter().flat_map(|rule| &rule.statements);
+        let nat = statements.find_map(|statement| match statement {
+            Statement::Nat(nat) => Some(nat),
+            _ => None,
+        });
+        let is_vague = nat.is_some_and(|nat| {
+            nat.address.iter().chain(&nat.port).any(is_one_of) || !nat.flags.is_empty()
+        });
+        if matches!(kind, NatKind::Snat | NatKind::Masquerade) {
+            chosen.source |= is_vague;
+            chosen.source_port = true;
+        } else {
+            chosen.destination |= is_vague;
+            chosen.destination_port |= is_vague;
+        }
+    }
+    chosen
+}
+
+/// Whether the kernel chooses: out of a range, or by chance.
+fn is_one_of(expression: &Expression) -> bool {
+    match expression {
+        Expression::OneOf(_) | Expression::Unknown(_) => true,
+        Expression::Lookup { key, .. } => is_one_of(key),
+        _ => false,
+    }
 }
 
 /// Whether the kernel answers such a packet at all: no RST to a RST, no ICMP error about an ICMP error,

@@ -4,6 +4,7 @@ use std::io;
 
 use portolan_core::firewall::analyse::{DEFAULT_BUDGET, Detail, Space, fates};
 use portolan_core::firewall::bdd::{Region, Undecided};
+use portolan_core::firewall::ipset::Ipsets;
 use portolan_core::firewall::iptables::Save;
 use portolan_core::firewall::simulate::{Outcome, Prepared, Way};
 use portolan_core::firewall::{Family, Packet, ReadError, Ruleset, World};
@@ -12,18 +13,27 @@ use crate::compare::{self, Saying};
 use crate::draw;
 use crate::rig::{self, Outcome as Seen, Probe};
 
-/// What was listed and saved as one ruleset.
+/// What was listed and saved as one ruleset; `hooks` is what `nft list hooks` would print.
 ///
 /// # Errors
 /// When a reader refuses what a tool printed.
-pub fn read(listing: &str, saved: &[(bool, String)]) -> io::Result<Ruleset> {
+pub fn read(
+    listing: &str,
+    hooks: Option<&str>,
+    saved: &[(bool, String)],
+    ipsets: &str,
+) -> io::Result<Ruleset> {
     let refused = |error: ReadError| io::Error::other(format!("{error:?}"));
+    let ipsets = Ipsets::read(ipsets).map_err(refused)?;
     let mut saves = Vec::new();
     for (is_v6, text) in saved {
         let family = if *is_v6 { Family::Ip6 } else { Family::Ip };
-        saves.push(Save::read(text, Some(family), None).map_err(refused)?);
+        saves.push(Save::read(text, Some(family), Some(&ipsets)).map_err(refused)?);
     }
-    let listed = Ruleset::from_nft_json(listing.as_bytes()).map_err(refused)?;
+    let mut listed = Ruleset::from_nft_json(listing.as_bytes()).map_err(refused)?;
+    if let Some(hooks) = hooks {
+        listed.order_by_hooks(hooks);
+    }
     listed.with_saves(saves).map_err(refused)
 }
 
@@ -37,6 +47,8 @@ pub struct Judge<'r> {
     maps: [Option<Map>; 4],
     /// How many packets it was asked about.
     pub asked: u64,
+    /// Of how many it left open how they end.
+    pub open: u64,
     /// How often it gave up for want of nodes.
     pub undecided: u64,
 }
@@ -53,12 +65,21 @@ impl<'r> Judge<'r> {
     /// One that has not looked yet.
     #[must_use]
     pub fn new(prepared: &'r Prepared<'r>, ruleset: &'r Ruleset, world: &'r World) -> Self {
-        Self { prepared, ruleset, world, maps: [None, None, None, None], asked: 0, undecided: 0 }
+        Self {
+            prepared,
+            ruleset,
+            world,
+            maps: [None, None, None, None],
+            asked: 0,
+            open: 0,
+            undecided: 0,
+        }
     }
 
     /// Whether the kernel did what the analysis says of a packet: the ways that are possible for it.
     pub fn agrees(&mut self, packet: &Packet, saying: &Saying, seen: &Seen) -> bool {
-        if compare::is_beyond(saying) || compare::is_refused(saying) {
+        let is_lost = compare::is_lost(self.prepared, saying);
+        if is_lost || compare::is_beyond(saying) || compare::is_refused(saying) {
             return true;
         }
         let Some(ends) = self.ends(packet) else { return true };
@@ -67,7 +88,10 @@ impl<'r> Judge<'r> {
         match &ends[..] {
             [(outcome, true)] => fits(outcome),
             // Open questions: one of the possible ends, and as presumed where all is presumed.
-            ends => ends.iter().any(|(outcome, _)| fits(outcome)),
+            ends => {
+                self.open += 1;
+                ends.iter().any(|(outcome, _)| fits(outcome))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use portolan_oracle::draw::{Dialect, Subject, Wanted};
 use portolan_oracle::run::{self, Options};
 
 fn main() -> io::Result<ExitCode> {
@@ -16,12 +17,29 @@ fn main() -> io::Result<ExitCode> {
         rulesets: 200,
         probes: 1000,
         witnessed: 25,
+        wanted: Wanted::default(),
         jobs: 4,
         most: 10,
     };
     let words: Vec<String> = env::args().skip(1).collect();
     for pair in words.chunks(2) {
         let [name, value] = pair else { return Err(io::Error::other(USAGE)) };
+        match &**name {
+            "--subject" => {
+                let subject = Subject::named(value).ok_or_else(|| io::Error::other(USAGE))?;
+                options.wanted.subject = Some(subject);
+                continue;
+            }
+            "--dialect" => {
+                options.wanted.dialect = Some(match &**value {
+                    "nft" => Dialect::Nft,
+                    "iptables" => Dialect::Iptables,
+                    _ => return Err(io::Error::other(USAGE)),
+                });
+                continue;
+            }
+            _ => {}
+        }
         let value: u64 = value.parse().map_err(io::Error::other)?;
         match &**name {
             "--seed" => options.seed = value,
@@ -45,4 +63,5 @@ fn main() -> io::Result<ExitCode> {
 }
 
 const USAGE: &str = "usage: portolan-oracle [--rulesets N] [--probes N] [--seed N] [--first N] [--witnessed PERCENT] [--jobs N] \
-     [--most N]";
+     [--most N] [--dialect nft|iptables] [--subject everything|tracking|elements|order|marks|\
+     translation|headers|compat]";

@@ -13,7 +13,7 @@ use portolan_core::firewall::simulate::{Prepared, Walk};
 
 use crate::chance::Chance;
 use crate::compare;
-use crate::draw::{self, Line, Sketch};
+use crate::draw::{self, Line, Sketch, Wanted};
 use crate::judge::Judge;
 use crate::rig::{Outcome, Probe, Rig};
 use crate::stage::Stage;
@@ -27,6 +27,8 @@ pub struct Options {
     pub first: u64,
     /// How many rulesets.
     pub rulesets: u64,
+    /// What they are about.
+    pub wanted: Wanted,
     /// How many packets are sent through each.
     pub probes: u32,
     /// In so many of a hundred rulesets a packet is also sent for each rule that decides, as the exact
@@ -51,8 +53,13 @@ pub struct Report {
     pub refused: usize,
     /// Packets sent.
     pub probes: u64,
-    /// Packets of which the simulator left something open.
+    /// Packets of which the simulator left open what becomes of them: whatever it says is possible was
+    /// allowed.
     pub open: u64,
+    /// The same of the exact analysis.
+    pub analysed_open: u64,
+    /// Packets that went where the stage cannot follow them.
+    pub beyond: u64,
     /// Packets the exact analysis was asked about.
     pub analysed: u64,
     /// Packets that the exact analysis found for rules that decide.
@@ -77,6 +84,8 @@ impl Report {
         self.refused += other.refused;
         self.probes += other.probes;
         self.open += other.open;
+        self.analysed_open += other.analysed_open;
+        self.beyond += other.beyond;
         self.analysed += other.analysed;
         self.witnesses += other.witnesses;
         self.undecided += other.undecided;
@@ -92,9 +101,9 @@ impl Report {
         let rate = self.probes as f64 / self.elapsed.as_secs_f64().max(1e-9);
         format!(
             "seed {seed}, from {first}: {} rulesets ({} skipped, {} with something not understood), {} lines \
-             ({} refused)\n{} probes ({} of them witnesses of the analysis; {} left open by the simulator, {} \
-             compared with the analysis, undecided in {} rulesets; {} late), {:.1} s, {rate:.0} \
-             probes/s\n{} disagreements",
+             ({} refused)\n{} probes ({} of them witnesses of the analysis; {} beyond the stage, {} late): {} decided by the \
+             simulator, {} left open; {} compared with the analysis, {} of them left open, undecided in {} \
+             rulesets; {:.1} s, {rate:.0} probes/s\n{} disagreements",
             self.rulesets,
             self.skipped,
             self.opaque,
@@ -102,10 +111,13 @@ impl Report {
             self.refused,
             self.probes,
             self.witnesses,
+            self.beyond,
+            self.late,
+            self.probes - self.open - self.beyond,
             self.open,
             self.analysed,
+            self.analysed_open,
             self.undecided,
-            self.late,
             self.elapsed.as_secs_f64(),
             self.disagreements.len(),
         )
@@ -170,16 +182,13 @@ impl Runner {
 
     fn trial(&mut self, options: &Options, index: u64) -> io::Result<()> {
         let mut chance = Chance::nth(options.seed, index);
-        let mut sketch = draw::sketch(&mut chance);
-        if std::env::var_os("NO_IPTABLES").is_some() {
-            sketch.ip.clear();
-            sketch.ip6.clear();
-        }
+        let mut sketch = draw::sketch(&mut chance, options.wanted);
         if let Err(error) = self.stage.load(&mut sketch) {
             self.report.skipped += 1;
             self.stage.complaints.push((format!("ruleset {index}"), error.to_string()));
             return Ok(());
         }
+        self.rig.expect_zones(sketch.zones());
         self.rig.forget()?;
         // nft 1.0.6 prints no JSON at all where the freed memory it takes for a table's flag is no text.
         let ruleset = match self.read(&sketch) {
@@ -213,7 +222,9 @@ impl Runner {
                 saved.push((is_v6, self.rig.saved(is_v6)?));
             }
         }
-        crate::judge::read(&listing, &saved)
+        let ipsets = if saved.is_empty() { String::new() } else { self.rig.ipsets()? };
+        let hooks = sketch.is_own_order.then(|| draw::hooks(&sketch.nft));
+        crate::judge::read(&listing, hooks.as_deref(), &saved, &ipsets)
     }
 
     /// Sends probes until one does not agree.
@@ -250,6 +261,7 @@ impl Runner {
             }
         }
         self.report.analysed += judge.asked;
+        self.report.analysed_open += judge.open;
         self.report.undecided += judge.undecided;
         Ok(None)
     }
@@ -264,10 +276,12 @@ impl Runner {
         let seen = self.rig.send(&probe)?;
         let saying = compare::simulate(prepared, &probe.packet);
         self.report.probes += 1;
-        self.report.open += u64::from(!saying.walk.is_certain());
+        let is_beyond = compare::is_beyond(&saying);
+        self.report.beyond += u64::from(is_beyond);
+        self.report.open += u64::from(!is_beyond && !saying.walk.is_certain());
         let packet = &probe.packet;
         let mut is_right = |seen: &Outcome| {
-            compare::agrees(packet, &saying, seen) && judge.agrees(packet, &saying, seen)
+            compare::agrees(prepared, packet, &saying, seen) && judge.agrees(packet, &saying, seen)
         };
         if is_right(&seen) {
             return Ok(None);
@@ -294,7 +308,7 @@ impl Runner {
         let saying = compare::simulate(&prepared, &probe.packet);
         let seen = self.rig.send(probe)?;
         let mut judge = Judge::new(&prepared, &ruleset, &world);
-        Ok(!compare::agrees(&probe.packet, &saying, &seen)
+        Ok(!compare::agrees(&prepared, &probe.packet, &saying, &seen)
             || !judge.agrees(&probe.packet, &saying, &seen))
     }
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+use portolan_oracle::draw::Wanted;
 use portolan_oracle::run::{self, Options};
 
 #[test]
@@ -15,6 +16,7 @@ fn kernel_simulator_and_analysis_agree_about_random_rules() {
             seed: 2026,
             first: 0,
             rulesets: 30,
+            wanted: Wanted::default(),
             probes: 100,
             witnessed: 30,
             jobs: 2,

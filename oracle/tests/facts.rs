@@ -5,7 +5,7 @@
 
 mod support;
 
-use portolan_core::firewall::simulate::{Open, Outcome as End, Way, simulate};
+use portolan_core::firewall::simulate::{Open, Outcome as End, Step, Walk, Way, simulate};
 use portolan_core::firewall::{Hook, IcmpMessage, Packet, Ruleset, TcpFlags};
 use portolan_oracle::rig::{self, Outcome, Probe, Rig};
 use support::on_stage;
@@ -55,10 +55,7 @@ impl Bench {
         let mut packet = packet;
         // A connection of its own: an entry keeps its mapping.
         packet.source_port = 20_000 + self.sent;
-        packet.length = rig::shortest(packet.is_v6(), packet.protocol, false);
-        if packet.is_later_fragment {
-            packet.length = 100;
-        }
+        packet = shaped(packet);
         let kernel = match self.rig.send(&Probe { packet: packet.clone(), flow: None }).unwrap() {
             Outcome::Local(_) => In,
             Outcome::Left(..) => Out,
@@ -71,11 +68,22 @@ impl Bench {
     }
 
     #[track_caller]
-    fn simulated(&self, packet: &Packet) -> Fate {
+    fn walk(&self, packet: &Packet) -> Walk {
         let listing = self.rig.listing().unwrap();
         let rules = Ruleset::from_nft_json(listing.as_bytes()).unwrap();
         let way = if packet.interface_in.is_empty() { Way::Output } else { Way::ByRoute };
-        let walk = simulate(&rules, &self.rig.world(), packet, way, &Open);
+        simulate(&rules, &self.rig.world(), packet, way, &Open)
+    }
+
+    /// Whether conntrack waits for the other fragments.
+    #[track_caller]
+    fn is_put_together(&self, packet: &Packet) -> bool {
+        self.walk(packet).steps.contains(&Step::Defragmented)
+    }
+
+    #[track_caller]
+    fn simulated(&self, packet: &Packet) -> Fate {
+        let walk = self.walk(packet);
         match (walk.outcome, walk.hook) {
             (End::Accept, Some(Hook::Input)) => In,
             (End::Accept, _) => Out,
@@ -89,6 +97,15 @@ impl Bench {
         let what = format!("{packet:?}");
         assert_eq!(self.fate(packet), fate, "{what}");
     }
+}
+
+/// As long as it has to be.
+fn shaped(mut packet: Packet) -> Packet {
+    packet.length = rig::shortest(packet.is_v6(), packet.protocol, false);
+    if packet.is_later_fragment {
+        packet.length = 100;
+    }
+    packet
 }
 
 fn packet(protocol: u8, port: u16) -> Packet {
@@ -419,6 +436,61 @@ fn notrack_counts_before_conntrack_and_for_invalid_packets_behind_it() {
         bench.expect(syn(82), Lost);
         bench.expect(Packet { tcp_flags: TcpFlags::FIN, ..syn(83) }, In);
     });
+}
+
+#[test]
+fn connections_counted_in_a_set_are_tracked_whoever_asks_the_chain() {
+    on_bench("connections_counted_in_a_set_are_tracked_whoever_asks_the_chain", |bench| {
+        let fragment = || Packet {
+            destination: "172.17.0.5".parse().unwrap(),
+            is_later_fragment: true,
+            ..packet(6, 9)
+        };
+        bench.load("table ip u { set s { type ipv4_addr; size 99; flags dynamic; }\n }");
+        bench.expect(fragment(), Out);
+        bench.load("add chain ip u nobody; add rule ip u nobody add @s { ip saddr ct count 9 }");
+        // Put together with the others, which do not come.
+        let kernel = bench.rig.send(&Probe { packet: shaped(fragment()), flow: None }).unwrap();
+        assert_eq!(kernel, Outcome::Dropped);
+        assert!(bench.is_put_together(&fragment()));
+    });
+}
+
+#[test]
+fn a_port_that_a_rule_wrote_is_gone_where_its_address_is_translated() {
+    on_bench("a_port_that_a_rule_wrote_is_gone_where_its_address_is_translated", |bench| {
+        bench.load(
+            "table inet t {
+               chain pre { type nat hook prerouting priority -100; udp dport 80 udp dport set 8080 redirect; }
+               chain in { type filter hook input priority 0; policy drop; udp dport 80 accept; }
+             }",
+        );
+        // Redirected to an address that it has already, it keeps what was written.
+        bench.expect(udp(80), Lost);
+        let to = "192.168.7.1".parse().unwrap();
+        bench.expect(Packet { destination: to, ..udp(80) }, In);
+    });
+}
+
+#[test]
+fn a_packet_told_its_zone_behind_conntrack_is_asked_about_and_not_translated() {
+    on_bench(
+        "a_packet_told_its_zone_behind_conntrack_is_asked_about_and_not_translated",
+        |bench| {
+            bench.load(
+                "table inet t {
+               chain zone { type filter hook prerouting priority -150; ct zone set 1; }
+               chain one { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }
+               chain two { type nat hook prerouting priority -90; tcp dport { 81, 8080 } drop; }
+               chain in { type filter hook input priority 0; policy drop; tcp dport 80 accept; }
+             }",
+            );
+            let odd = |port| Packet { tcp_flags: TcpFlags::FIN, ..syn(port) };
+            bench.expect(odd(80), In);
+            bench.expect(odd(81), Lost);
+            bench.expect(syn(80), Lost);
+        },
+    );
 }
 
 #[test]

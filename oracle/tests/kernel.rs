@@ -6,7 +6,7 @@ mod support;
 
 use portolan_core::firewall::{Packet, TcpFlags};
 use portolan_oracle::chance::Chance;
-use portolan_oracle::draw;
+use portolan_oracle::draw::{self, Wanted};
 use portolan_oracle::rig::{self, Flow, Outcome, Probe, Reply};
 use portolan_oracle::stage::Stage;
 use support::on_stage;
@@ -74,7 +74,7 @@ fn nearly_all_drawn_rules_are_taken_by_their_tools() {
     on_stage("nearly_all_drawn_rules_are_taken_by_their_tools", |_rig| {
         let mut stage = Stage::default();
         for index in 0..40 {
-            let mut sketch = draw::sketch(&mut Chance::nth(1, index));
+            let mut sketch = draw::sketch(&mut Chance::nth(1, index), Wanted::default());
             stage.load(&mut sketch).unwrap();
         }
         assert!(stage.refused * 25 < stage.taken, "{:#?}", stage.complaints);

@@ -31,6 +31,10 @@ impl<'a, 'b> Matches<'a, 'b> {
 
     /// One more condition.
     pub(super) fn one(&mut self) {
+        let subject = self.draft.subject.for_once(self.draft.chance);
+        if subject.condition(self) {
+            return;
+        }
         match self.draft.chance.below(100) {
             0..16 => self.ports(),
             16..30 => self.address(),
@@ -50,7 +54,7 @@ impl<'a, 'b> Matches<'a, 'b> {
         }
     }
 
-    fn push(&mut self, text: impl Into<String>, edges: Vec<Edge>) {
+    pub(super) fn push(&mut self, text: impl Into<String>, edges: Vec<Edge>) {
         let text = text.into();
         let field = |text: &str| text.split(' ').take(2).collect::<Vec<_>>().join(" ");
         // The same field twice mostly makes a rule that no packet meets.
@@ -64,7 +68,7 @@ impl<'a, 'b> Matches<'a, 'b> {
     }
 
     /// The version of IP of this rule, chosen if it was open.
-    fn version(&mut self) -> u8 {
+    pub(super) fn version(&mut self) -> u8 {
         if self.version.is_none() {
             self.version = Some(if self.draft.chance.percent(60) { 4 } else { 6 });
             self.edges.push(vec![Edge::Version(self.version.unwrap_or(4))]);
@@ -77,7 +81,7 @@ impl<'a, 'b> Matches<'a, 'b> {
     }
 
     /// `tcp` or `udp`, chosen if it was open; `None` where the rule speaks of ICMP.
-    fn with_ports(&mut self) -> Option<&'static str> {
+    pub(super) fn with_ports(&mut self) -> Option<&'static str> {
         if self.transport.is_none() {
             let which = *self.draft.chance.pick(&["tcp", "tcp", "udp"]);
             self.transport = Some(which);

@@ -3,10 +3,17 @@
 //! Each line of a ruleset keeps, for every condition in it, values on both sides of its edges. A probe
 //! is put together from those of one line or two, so that most probes come close to some rule.
 
+mod elements;
 mod iptables;
+mod marks;
 mod matches;
+mod order;
 mod probes;
+mod rewrites;
 mod statements;
+mod subject;
+mod tracking;
+mod translations;
 mod values;
 
 use portolan_core::firewall::TcpFlags;
@@ -14,7 +21,10 @@ use std::net::IpAddr;
 
 use crate::chance::Chance;
 
+pub(crate) use iptables::SETS;
+pub use order::hooks;
 pub use probes::{is_sendable, probe};
+pub use subject::Subject;
 pub(crate) use values::usual_ends;
 
 /// A ruleset as lines that tools take, each of which may be left out.
@@ -26,9 +36,18 @@ pub struct Sketch {
     pub ip: Vec<Line>,
     /// For `ip6tables-restore`.
     pub ip6: Vec<Line>,
+    /// Whether chains are made in another order than nft lists them in.
+    pub is_own_order: bool,
 }
 
 impl Sketch {
+    /// How many zones of conntrack its rules may speak of.
+    #[must_use]
+    pub fn zones(&self) -> u16 {
+        let mut lines = self.nft.iter().chain(&self.ip).chain(&self.ip6);
+        if lines.any(|line| line.text.contains("zone")) { 4 } else { 1 }
+    }
+
     /// Whether a table of it is switched off.
     #[must_use]
     pub fn has_dormant_table(&self) -> bool {
@@ -84,6 +103,8 @@ pub enum Edge {
     Version(u8),
     /// With this mark on its connection.
     CtMark(u32),
+    /// With this mark, if the firewall sends it.
+    Mark(u32),
 }
 
 /// How a probe stands to a connection.
@@ -113,6 +134,7 @@ struct Role {
 #[derive(Debug)]
 struct Draft<'a> {
     chance: &'a mut Chance,
+    subject: Subject,
     family: &'static str,
     name: String,
     /// Sets and maps, before all rules.
@@ -122,29 +144,55 @@ struct Draft<'a> {
     chains: Vec<(String, Role)>,
 }
 
+/// Whose language a ruleset is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// nft's.
+    Nft,
+    /// That of iptables.
+    Iptables,
+}
+
+/// What is to be drawn; what is not said is left to chance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What a ruleset is about.
+    pub subject: Option<Subject>,
+    /// In which language it is written.
+    pub dialect: Option<Dialect>,
+}
+
 /// The ruleset of a chance: everything comes from it.
 #[must_use]
-pub fn sketch(chance: &mut Chance) -> Sketch {
+pub fn sketch(chance: &mut Chance, wanted: Wanted) -> Sketch {
     let mut sketch = Sketch::default();
-    let kinds = chance.below(10);
-    if kinds < 8 {
-        for number in 0..1 + chance.below(3) {
-            sketch.nft.extend(table(chance, number));
-        }
+    let subject = wanted.subject.unwrap_or_else(|| Subject::drawn(chance));
+    let kinds = match subject {
+        Subject::Order => 0,
+        Subject::Compat => 5 + chance.below(5),
+        _ => chance.below(10),
+    };
+    let has = |dialect, by_chance| wanted.dialect.map_or(by_chance, |wanted| wanted == dialect);
+    if has(Dialect::Nft, kinds < 8) {
+        sketch.nft = match subject {
+            Subject::Order => order::tables(chance),
+            _ => (0..1 + chance.below(3)).flat_map(|n| table(chance, subject, n)).collect(),
+        };
+        sketch.is_own_order = subject == Subject::Order;
     }
-    if kinds >= 6 {
-        sketch.ip = iptables::file(chance, false);
+    if has(Dialect::Iptables, kinds >= 6) {
+        sketch.ip = iptables::file(chance, subject, false);
         if chance.percent(50) {
-            sketch.ip6 = iptables::file(chance, true);
+            sketch.ip6 = iptables::file(chance, subject, true);
         }
     }
     sketch
 }
 
-fn table(chance: &mut Chance, number: usize) -> Vec<Line> {
+fn table(chance: &mut Chance, subject: Subject, number: usize) -> Vec<Line> {
     let family = *chance.pick(&["ip", "ip6", "inet", "inet", "inet"]);
     let name = format!("t{number}");
-    let mut draft = Draft { chance, family, name, sets: vec![], rules: vec![], chains: vec![] };
+    let mut draft = Draft::new(chance, subject, family, name);
     let dormant = if draft.chance.percent(3) { " { flags dormant; }" } else { "" };
     let mut lines = vec![line(format!("add table {family} {}{dormant}", draft.name))];
     let bases: Vec<Role> = (0..1 + draft.chance.below(4)).map(|_| draft.role()).collect();
@@ -172,15 +220,23 @@ fn table(chance: &mut Chance, number: usize) -> Vec<Line> {
     lines
 }
 
+impl<'a> Draft<'a> {
+    fn new(chance: &'a mut Chance, subject: Subject, family: &'static str, name: String) -> Self {
+        Self { chance, subject, family, name, sets: vec![], rules: vec![], chains: vec![] }
+    }
+}
+
 impl Draft<'_> {
     fn role(&mut self) -> Role {
-        let hook = *self.chance.pick(HOOKS);
+        let hook = *self.chance.pick(self.subject.hooks());
+        let most = if self.subject == Subject::Translation { 7 } else { 3 };
         let kind = match (self.chance.below(10), hook) {
-            (0..3, "prerouting" | "postrouting" | "output") | (0..1, "input") => "nat",
+            (at, "input") if at < most / 3 => "nat",
+            (at, "prerouting" | "postrouting" | "output") if at < most => "nat",
             (9, "output") => "route",
             _ => "filter",
         };
-        let priorities = if kind == "nat" { NAT_PRIORITIES } else { PRIORITIES };
+        let priorities = if kind == "nat" { NAT_PRIORITIES } else { self.subject.priorities(hook) };
         Role { hook, kind, priority: *self.chance.pick(priorities) }
     }
 

@@ -96,6 +96,7 @@ fn apply(packet: &mut Packet, edge: Edge) {
         Edge::Length(length) => packet.length = length,
         Edge::LinkIn(link) if !packet.interface_in.is_empty() => packet.interface_in = link.into(),
         Edge::LinkOut(link) => packet.interface_out = Some(link.into()),
+        Edge::Mark(mark) if packet.interface_in.is_empty() => packet.mark = mark,
         Edge::Fragment => packet.is_later_fragment = true,
         _ => {}
     }

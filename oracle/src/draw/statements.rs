@@ -1,6 +1,5 @@
-//! What rules do: marks, verdicts, maps of verdicts, translations.
+//! What rules do: marks, verdicts, maps of verdicts.
 
-use super::values::{FAR4, FAR6, OWN4, PORTS};
 use super::{Draft, Line, Role};
 
 impl Draft<'_> {
@@ -21,6 +20,10 @@ impl Draft<'_> {
         }
         if self.chance.percent(18) {
             words.push(self.assignment(transport));
+        }
+        if role.kind != "nat" || self.chance.percent(30) {
+            let subject = self.subject.for_once(self.chance);
+            words.extend(subject.statement(self, role, version, transport));
         }
         if self.chance.percent(3) {
             words.push(format!("log prefix \"x{first}\" group 3"));
@@ -223,66 +226,5 @@ impl Draft<'_> {
             return format!("{key} vmap @{name}");
         }
         format!("{key} vmap {{ {} }}", elements.join(", "))
-    }
-
-    fn translation(
-        &mut self,
-        role: Role,
-        version: Option<u8>,
-        transport: Option<&'static str>,
-    ) -> Vec<String> {
-        let has_ports = matches!(transport, Some("tcp" | "udp"));
-        let port = *self.chance.pick(&PORTS[1..]);
-        let to_port =
-            if has_ports && self.chance.percent(70) { format!(":{port}") } else { String::new() };
-        let text = match (role.hook, version) {
-            ("prerouting" | "output", Some(4)) if has_ports && self.chance.percent(25) => {
-                let family = if self.family == "inet" { "ip " } else { "" };
-                let transport = transport.unwrap_or("tcp");
-                if self.chance.percent(50) {
-                    format!(
-                        "dnat {family}to {transport} dport map {{ 80 : 172.17.0.5, 443 : 10.9.0.17, 8080-8443 : 10.0.0.1 }}"
-                    )
-                } else {
-                    format!(
-                        "dnat {family}addr . port to {transport} dport map {{ 80 : 172.17.0.5 . 8080, 22 : 172.17.0.6 . 22 }}"
-                    )
-                }
-            }
-            ("prerouting" | "output", Some(version)) => {
-                if self.chance.percent(40) {
-                    let to =
-                        if to_port.is_empty() { String::new() } else { format!(" to {to_port}") };
-                    format!("redirect{to}")
-                } else {
-                    let own = self.chance.percent(20);
-                    let (family, to) = match (version, own) {
-                        (4, true) => ("ip", (*self.chance.pick(OWN4)).to_owned()),
-                        (4, false) => ("ip", (*self.chance.pick(FAR4)).to_owned()),
-                        _ => ("ip6", (*self.chance.pick(FAR6)).to_owned()),
-                    };
-                    let family =
-                        if self.family == "inet" { format!("{family} ") } else { String::new() };
-                    let to =
-                        if version == 6 && !to_port.is_empty() { format!("[{to}]") } else { to };
-                    format!("dnat {family}to {to}{to_port}")
-                }
-            }
-            ("postrouting" | "input", Some(version)) => {
-                if self.chance.percent(40) && role.hook == "postrouting" {
-                    "masquerade".to_owned()
-                } else {
-                    let (family, to) =
-                        if version == 4 { ("ip", "10.9.0.77") } else { ("ip6", "2001:db8:9::77") };
-                    let family =
-                        if self.family == "inet" { format!("{family} ") } else { String::new() };
-                    format!("snat {family}to {to}")
-                }
-            }
-            ("prerouting" | "output", None) => "redirect".to_owned(),
-            ("postrouting", None) => "masquerade".to_owned(),
-            _ => "accept".to_owned(),
-        };
-        vec![text]
     }
 }

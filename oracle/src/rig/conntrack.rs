@@ -63,10 +63,10 @@ impl Conntrack {
         ask(&self.socket, DELETE, 0, self.sequence, &[0, 0, 0, 0])
     }
 
-    /// Makes a connection. One that is there already stays.
-    pub(super) fn add(&mut self, flow: &Flow) -> io::Result<()> {
+    /// Makes a connection in a zone. One that is there already stays.
+    pub(super) fn add(&mut self, flow: &Flow, zone: u16) -> io::Result<()> {
         self.sequence += 1;
-        let answer = ask(&self.socket, NEW, CREATE, self.sequence, &body(flow));
+        let answer = ask(&self.socket, NEW, CREATE, self.sequence, &body(flow, zone));
         match answer {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
@@ -74,7 +74,7 @@ impl Conntrack {
     }
 }
 
-fn body(flow: &Flow) -> Vec<u8> {
+fn body(flow: &Flow, zone: u16) -> Vec<u8> {
     let family = if flow.original.source.is_ipv6() { 10 } else { 2 };
     let mut body = vec![family, 0, 0, 0];
     push_attribute(&mut body, TUPLE_ORIGINAL, &tuple(&flow.original));
@@ -85,6 +85,9 @@ fn body(flow: &Flow) -> Vec<u8> {
         push_attribute(&mut body, PROTOCOL_INFO, &tcp());
     }
     push_attribute(&mut body, TIMEOUT, &600u32.to_be_bytes());
+    if zone != 0 {
+        push_attribute(&mut body, ZONE, &zone.to_be_bytes());
+    }
     if flow.mark != 0 {
         push_attribute(&mut body, MARK, &flow.mark.to_be_bytes());
     }
@@ -130,6 +133,7 @@ const STATUS: u16 = 3;
 const PROTOCOL_INFO: u16 = 4 | NESTED;
 const TIMEOUT: u16 = 7;
 const MARK: u16 = 8;
+const ZONE: u16 = 18;
 const SEEN_REPLY: u32 = 2;
 const ASSURED: u32 = 4;
 const CONFIRMED: u32 = 8;

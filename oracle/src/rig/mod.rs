@@ -31,6 +31,7 @@ pub use reply::Reply;
 pub use tables::remove;
 pub use wire::{Headers, shortest};
 
+use crate::draw::SETS;
 use conntrack::Conntrack;
 use namespace::Namespaces;
 use reply::Replies;
@@ -80,6 +81,8 @@ pub struct Rig {
     replies: Replies,
     namespaces: Namespaces,
     count: u32,
+    zones: u16,
+    has_ipset: bool,
 }
 
 impl Rig {
@@ -98,7 +101,10 @@ impl Rig {
         nft(WITNESS)?;
         let firewall = Firewall::open()?;
         let (conntrack, replies) = (Conntrack::open()?, Replies::open()?);
-        Ok(Self { firewall, neighbours, conntrack, replies, namespaces, count: 0 })
+        // Without ipset the rules that ask its sets are refused, and left out.
+        let has_ipset = feed("ipset", &["restore"], SETS).is_ok();
+        let (count, zones) = (0, 1);
+        Ok(Self { firewall, neighbours, conntrack, replies, namespaces, count, zones, has_ipset })
     }
 
     /// What surrounds the rules here.
@@ -111,6 +117,11 @@ impl Rig {
     #[must_use]
     pub fn name(&self) -> &str {
         self.namespaces.firewall()
+    }
+
+    /// Connections that probes belong to are made in so many zones from now on.
+    pub fn expect_zones(&mut self, zones: u16) {
+        self.zones = zones;
     }
 
     /// Forgets every connection.
@@ -128,13 +139,16 @@ impl Rig {
     pub fn send(&mut self, probe: &Probe) -> io::Result<Outcome> {
         self.count = self.count.wrapping_add(1);
         if let Some(flow) = &probe.flow {
-            self.conntrack.add(flow)?;
+            // In whichever zone it is looked for, it is there.
+            for zone in 0..self.zones {
+                self.conntrack.add(flow, zone)?;
+            }
         }
         let bytes = wire::bytes(probe, self.count);
         let to = probe.packet.destination;
         match self.neighbours.iter().find(|n| *n.link == *probe.packet.interface_in) {
             Some(neighbour) => neighbour.send(&bytes, to)?,
-            None => self.firewall.send(&bytes, to)?,
+            None => self.firewall.send(&bytes, to, probe.packet.mark)?,
         }
         self.outcome(probe)
     }
@@ -178,6 +192,14 @@ impl Rig {
     pub fn listing(&self) -> io::Result<String> {
         let text = output("nft", &["-j", "list", "ruleset"])?;
         Ok(without_witness(&text))
+    }
+
+    /// What `ipset save` says.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn ipsets(&self) -> io::Result<String> {
+        if self.has_ipset { output("ipset", &["save"]) } else { Ok(String::new()) }
     }
 
     /// What `iptables-save` or `ip6tables-save` says.

@@ -103,8 +103,16 @@ impl Firewall {
         Ok(Self { senders: Senders::open()?, v4, v6 })
     }
 
-    pub(super) fn send(&self, bytes: &[u8], to: IpAddr) -> io::Result<()> {
-        self.senders.send(bytes, to)
+    /// Sends with a mark (SO_MARK).
+    pub(super) fn send(&self, bytes: &[u8], to: IpAddr, mark: u32) -> io::Result<()> {
+        let socket = if to.is_ipv6() { &self.senders.v6 } else { &self.senders.v4 };
+        if mark == 0 {
+            return self.senders.send(bytes, to);
+        }
+        socket.set_mark(mark)?;
+        let sent = self.senders.send(bytes, to);
+        socket.set_mark(0)?;
+        sent
     }
 
     /// Whether the packet arrived here, with what could be seen of it: IPv6 shows no header.

@@ -26,6 +26,10 @@ pub struct Headers {
     pub source_port: u16,
     /// The second 16 bits.
     pub destination_port: u16,
+    /// Time to live, hop limit.
+    pub ttl: u8,
+    /// The byte of DSCP and ECN.
+    pub traffic_class: u8,
 }
 
 /// The number that stands in the IP header of the probe with a number. In later fragments of IPv6 rules
@@ -72,7 +76,12 @@ pub(super) fn headers(bytes: &[u8]) -> Option<(Headers, u32)> {
     };
     let source_port = word(transport).unwrap_or_default();
     let destination_port = word(transport + 2).unwrap_or_default();
-    Some((Headers { source, destination, source_port, destination_port }, id))
+    let (ttl, traffic_class) = match is_v6 {
+        true => (*bytes.get(7)?, (word(0)? >> 4 & 0xff) as u8),
+        false => (*bytes.get(8)?, *bytes.get(1)?),
+    };
+    let seen = Headers { source, destination, source_port, destination_port, ttl, traffic_class };
+    Some((seen, id))
 }
 
 /// A probe from its IP header on.

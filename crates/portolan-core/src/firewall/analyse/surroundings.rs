@@ -268,6 +268,12 @@ impl Space {
         self.differs(&before, &after)
     }
 
+    /// Whether a number hangs on more than the packet: what is chosen, or what nobody knows.
+    pub(super) fn is_loose(&self, bits: &[Region]) -> bool {
+        let loose = self.layout.becomes.protocol.first;
+        bits.iter().any(|bit| self.bdd.support(*bit).range(loose..).next().is_some())
+    }
+
     /// Where two numbers differ; taken to be everywhere where one is a number by chance or of an
     /// earlier translation, for then the answer is always "nearly everywhere", and costs too much.
     pub(super) fn differs(
@@ -275,10 +281,7 @@ impl Space {
         before: &[Region],
         after: &[Region],
     ) -> Result<Region, Undecided> {
-        let loose = self.layout.becomes.protocol.first;
-        let is_loose =
-            |space: &Self, bit: &Region| space.bdd.support(*bit).range(loose..).next().is_some();
-        if after.iter().any(|bit| is_loose(self, bit)) {
+        if self.is_loose(after) {
             return Ok(Region::ALL);
         }
         let mut differing = Vec::with_capacity(before.len());

@@ -9,7 +9,8 @@ use super::stream::{Stream, Streams};
 use super::surroundings::first_address;
 use crate::firewall::bdd::{Bits, Region, Undecided};
 use crate::firewall::nat_order::orders;
-use crate::firewall::{ChainId, Expression, Hook, Nat, NatKind, Span, bits};
+use crate::firewall::simulate::chosen_another;
+use crate::firewall::{ChainId, Expression, Hook, Nat, NatKind, RuleId, Span, bits};
 
 use super::layout::State;
 
@@ -85,8 +86,12 @@ impl Run<'_> {
     /// The packets that chains of type nat are asked about: those that begin a connection, and
     /// related ones that are no ICMP error.
     fn begins(&mut self, effect: &Effect) -> Result<Region, Undecided> {
-        if effect.connection != Presaid::Nothing || !self.is_tracked || !self.tracks {
+        if !self.is_tracked || !self.tracks || effect.connection == Presaid::Untracked {
             return Ok(Region::NONE);
+        }
+        // What a rule said of a connection that conntrack did not make passes for a new one.
+        if effect.connection == Presaid::Template {
+            return Ok(Region::ALL);
         }
         let space = &mut *self.space;
         let new = space.bdd.equal(space.layout.state, State::New.number())?;
@@ -165,6 +170,9 @@ impl Run<'_> {
         if nat.kind == NatKind::Tproxy {
             return self.tproxy(stream, step);
         }
+        if stream.effect.connection == Presaid::Template {
+            return self.translate_nothing(nat, stream, step);
+        }
         let is_source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
         let mut known = Region::ALL;
         let (mut address, mut port) = (None, None);
@@ -207,6 +215,10 @@ impl Run<'_> {
         if is_source && port.is_none() && nat.flags.iter().any(|flag| flag.contains("random")) {
             port = Some(self.space.any_number(16, "random source port", "a port by chance")?);
         }
+        // A port that a rule wrote is none that the connection knows, and the packet becomes what that says.
+        if port.is_none() && address.is_some() && effect.has_port_written {
+            port = Some(self.any_number(16, step.id, "a port")?);
+        }
         let addressed = address.as_ref().map_or(Region::ALL, |number| number.known);
         let lost = self.space.bdd.minus(packets, addressed)?;
         self.ends.dropped.push(lost);
@@ -215,13 +227,40 @@ impl Run<'_> {
             Some(port) => Some(self.where_ports_are(port, packets, is_source, &effect)?),
             None => None,
         };
-        self.write_ends(&mut effect, is_source, address.as_ref(), port.as_ref())?;
+        let spans = [span_of(nat.address.as_ref()), span_of(nat.port.as_ref())];
+        let ends = [(address.as_ref(), spans[0]), (port.as_ref(), spans[1])];
+        self.write_ends(&mut effect, is_source, ends, step.id)?;
         if !is_source && address.is_some() && nat.kind == NatKind::Dnat {
             effect.destination = Translated::Elsewhere;
         }
         effect.is_translated = true;
         self.decide(step.id, Did::Translated, packets);
         step.flow.accepted.add(&mut self.space.bdd, &effect, packets)
+    }
+
+    /// A statement that translates, for a packet of no connection that could be: it accepts, and the next chain
+    /// is asked.
+    fn translate_nothing(
+        &mut self,
+        nat: &Nat,
+        stream: Stream,
+        step: &mut Step<'_>,
+    ) -> Result<(), Undecided> {
+        let mut packets = stream.packets;
+        for expression in nat.address.iter().chain(&nat.port) {
+            let at = self.place(step.id, &stream.effect);
+            if let Evaluated::Numbers(parts) =
+                self.space.chosen_end(expression, at, &mut self.memo)?
+            {
+                for part in parts {
+                    packets = self.space.bdd.and(packets, part.known)?;
+                }
+            }
+        }
+        let missed = self.space.bdd.minus(stream.packets, packets)?;
+        step.next.add(&mut self.space.bdd, &stream.effect, missed)?;
+        self.decide(step.id, Did::Translated, packets);
+        step.flow.accepted.add(&mut self.space.bdd, &stream.effect, packets)
     }
 
     /// A new port, and the old one for protocols that have none (no tool lets a rule say so).
@@ -254,23 +293,38 @@ impl Run<'_> {
         &mut self,
         effect: &mut Effect,
         is_source: bool,
-        address: Option<&Number>,
-        port: Option<&Number>,
+        [address, port]: [(Option<&Number>, Option<(u128, u128)>); 2],
+        rule: RuleId,
     ) -> Result<(), Undecided> {
         let layout = self.space.layout;
         let (address_field, port_field, status) = match is_source {
             true => (layout.source, layout.source_port, bits::STATUS_SNAT),
             false => (layout.destination, layout.destination_port, bits::STATUS_DNAT),
         };
-        let mut changed = Vec::new();
-        for (field, number) in [(address_field, address), (port_field, port)] {
+        let (mut changed, mut may_stay, mut is_chosen) = (Vec::new(), Region::ALL, false);
+        for (field, (number, span)) in [(address_field, address), (port_field, port)] {
             let Some(number) = number else { continue };
             let before = self.space.bits_now(field, effect)?;
             write(effect, field, number);
             let after = self.space.bits_now(field, effect)?;
-            changed.push(self.space.differs(&before, &after)?);
+            if !self.space.is_loose(&after) {
+                let differs = self.space.differs(&before, &after)?;
+                may_stay = self.space.bdd.minus(may_stay, differs)?;
+                changed.push(differs);
+                continue;
+            }
+            is_chosen = true;
+            if let Some(span) = span {
+                let among = in_ranges(&mut self.space.bdd, &before, &[span])?;
+                may_stay = self.space.bdd.and(may_stay, among)?;
+            }
         }
-        let changed = self.space.bdd.union(changed)?;
+        let mut changed = self.space.bdd.union(changed)?;
+        if is_chosen {
+            let another = self.chooses_another(rule)?;
+            let others = self.space.bdd.or(another, !may_stay)?;
+            changed = self.space.bdd.or(changed, others)?;
+        }
         let variable = status_variable(layout.status, status);
         let before = match effect.get(variable) {
             Some(value) => value,
@@ -279,6 +333,14 @@ impl Run<'_> {
         let now = self.space.bdd.or(before, changed)?;
         effect.set(variable, now);
         Ok(())
+    }
+
+    /// Whether the kernel chooses another end than the packet had.
+    fn chooses_another(&mut self, rule: RuleId) -> Result<Region, Undecided> {
+        let text = chosen_another(self.ruleset.rule(rule).map_or("", |rule| &*rule.text));
+        let key = format!("{text} {rule:?}");
+        let question = Question { text, rule: Some(rule), presumed: None, is_choice: false };
+        self.space.question(key, question)
     }
 
     /// This machine's address for a redirect: of the interface it came in by, loopback for its own.
@@ -359,7 +421,7 @@ impl Run<'_> {
     pub(super) fn translated_anyhow(
         &mut self,
         effect: &mut Effect,
-        rule: crate::firewall::RuleId,
+        rule: RuleId,
     ) -> Result<(), Undecided> {
         if !self.is_in_nat {
             return Ok(());
@@ -471,4 +533,12 @@ impl Space {
 /// The variable of a single bit of `ct status`.
 fn status_variable(field: Bits, bit: u128) -> u32 {
     field.end() - 1 - bit.trailing_zeros()
+}
+
+/// The numbers that the kernel chooses from.
+const fn span_of(end: Option<&Expression>) -> Option<(u128, u128)> {
+    match end {
+        Some(Expression::OneOf(Span::Numbers { low, high })) => Some((*low, *high)),
+        _ => None,
+    }
 }

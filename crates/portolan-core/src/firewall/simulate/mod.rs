@@ -38,6 +38,7 @@ pub use answers::{About, Answers, Open, Presumed, Question};
 pub use prepared::Prepared;
 pub(in crate::firewall) use prepared::{Event, asks_of, by_name, circular, turned};
 pub(in crate::firewall) use rule_run::rewritten;
+pub(in crate::firewall) use translate::chosen_another;
 pub use walk::{
     Because, Decision, Dependency, Did, Instead, NoWay, Note, Outcome, Station, Step, Walk, Way,
 };

@@ -126,7 +126,8 @@ impl<'r> Prepared<'r> {
     }
 
     /// The ruleset.
-    pub(in crate::firewall) fn ruleset(&self) -> &'r Ruleset {
+    #[must_use]
+    pub const fn ruleset(&self) -> &'r Ruleset {
         self.ruleset
     }
 
@@ -141,7 +142,8 @@ impl<'r> Prepared<'r> {
     }
 
     /// Whether rules write into packets what is not followed ([`Effect::Rewrites`]).
-    pub(in crate::firewall) fn loses_packets(&self) -> bool {
+    #[must_use]
+    pub fn loses_packets(&self) -> bool {
         let rules = self.ruleset.chains().flat_map(|(_, chain)| &chain.rules);
         let mut statements = rules.flat_map(|rule| &rule.statements);
         let is_lost = |statement: &Statement| {
@@ -387,10 +389,12 @@ fn tracking_since(ruleset: &Ruleset, is_v6: bool) -> Option<u32> {
     // The rules of a dormant table are on no hook and still switch it on (measured).
     let here = ruleset.tables.iter().filter(|table| table.family.passes(is_v6));
     let users = here.filter(|table| uses_conntrack(table, is_v6));
+    // Rules of a table without chains on any hook do so too (measured).
     let last = |table: &Table| {
-        table.chains.iter().filter_map(|c| c.base.as_ref()).map(|base| base.sequence).max()
+        let bases = table.chains.iter().filter_map(|c| c.base.as_ref());
+        bases.map(|base| base.sequence).max().unwrap_or(0)
     };
-    users.filter_map(last).min()
+    users.map(last).min()
 }
 
 fn uses_conntrack(table: &Table, is_v6: bool) -> bool {
@@ -401,8 +405,9 @@ fn uses_conntrack(table: &Table, is_v6: bool) -> bool {
         rule.statements.iter().any(|statement| match statement {
             Statement::Nat(nat) => translates(nat, rule, is_v6),
             Statement::Match(found) => is_of_conntrack(&found.left),
-            Statement::VerdictMap { key, .. } | Statement::Update { key, .. } => {
-                is_of_conntrack(key)
+            Statement::VerdictMap { key, .. } => is_of_conntrack(key),
+            Statement::Update { key, conditions, .. } => {
+                is_of_conntrack(key) || conditions.iter().any(|c| is_text_of_conntrack(&c.text))
             }
             Statement::Assign { target, value } => {
                 *target == crate::firewall::Target::CtMark || is_of_conntrack(value)

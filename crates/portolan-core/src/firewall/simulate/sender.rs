@@ -47,7 +47,9 @@ impl Walker<'_> {
     /// `ip_forward`, `ip6_forward`: before the hook.
     fn not_passed_on(&self) -> Option<NoWay> {
         let is_for_one = u128::from(self.packet.packet_type) == bits::PACKET_HOST;
-        if !is_for_one || self.packet.ttl < 2 {
+        // Of hops that nobody knows it is asked later.
+        let has_hops = self.hops_written == Some(false) || self.packet.ttl >= 2;
+        if !is_for_one || !has_hops {
             return Some(NoWay::NotPassedOn);
         }
         match self.packet.source {

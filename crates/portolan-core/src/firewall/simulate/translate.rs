@@ -28,16 +28,23 @@ impl<'r> Walker<'r> {
     /// The station of translation at a hook: chains of type nat for a connection's first packet, the
     /// connection's own mapping for later ones. Gives how it ended, if it did.
     pub(super) fn translation(&mut self, chains: &[ChainId]) -> Option<(Outcome, RuleId)> {
-        let Connection::Tracked(tracked) = &self.connection else { return None };
-        if let Some(becomes) = tracked.becomes {
-            self.keep_mapping(becomes);
-            return None;
-        }
-        let is_error = self.packet.protocol == 1 || self.packet.protocol == 58;
-        let is_first = match tracked.state {
-            bits::NEW => true,
-            bits::RELATED => !is_error,
-            _ => false,
+        // What a rule said of a connection that conntrack did not make passes for a new one, which nothing
+        // translates: all chains are asked (nf_nat_setup_info leaves confirmed ones alone; measured).
+        let is_template = self.connection == Connection::Template;
+        let is_first = match &self.connection {
+            Connection::Tracked(tracked) => {
+                if let Some(becomes) = tracked.becomes {
+                    self.keep_mapping(becomes);
+                    return None;
+                }
+                let is_error = self.packet.protocol == 1 || self.packet.protocol == 58;
+                match tracked.state {
+                    bits::NEW => true,
+                    bits::RELATED => !is_error,
+                    _ => false,
+                }
+            }
+            _ => is_template,
         };
         // Without conntrack nothing begins, and nobody asks the chains (nf_nat_inet_fn; measured).
         if !is_first || !self.has_nat() || !self.is_tracking() {
@@ -52,7 +59,7 @@ impl<'r> Walker<'r> {
             if self.is_dead_end.is_some() {
                 return Some((Outcome::Drop, end.by));
             }
-            if end.is_translated {
+            if end.is_translated && !is_template {
                 break;
             }
         }
@@ -128,7 +135,7 @@ impl<'r> Walker<'r> {
         if nat.flags.iter().any(|flag| flag.contains("random")) && is_source {
             target.port = target.port.or(Some((1, 65_535)));
         }
-        self.write(target, is_source, nat.kind, at.rule);
+        self.write(target, is_source, nat.kind, at);
         Flow::Translated
     }
 
@@ -221,7 +228,7 @@ impl<'r> Walker<'r> {
     }
 
     /// Writes the new end into packet and connection.
-    fn write(&mut self, target: Target, is_source: bool, kind: NatKind, rule: RuleId) {
+    fn write(&mut self, target: Target, is_source: bool, kind: NatKind, at: Place) {
         let before = self.packet.tuple();
         let is_v6 = self.packet.is_v6();
         if let Some((low, high)) = target.address {
@@ -249,11 +256,18 @@ impl<'r> Walker<'r> {
         }
         self.translated_sides[usize::from(!is_source)] |=
             target.address.is_some() || target.port.is_some();
+        if port.is_none() && self.has_port_written {
+            self.restore_port(target.address, is_source);
+        }
         let after = self.packet.tuple();
+        self.note(Step::Translated { by: Some(at.rule), kind, before, after });
         let is_vague = [target.address, port].into_iter().flatten().any(|(a, b)| a != b);
-        self.note(Step::Translated { by: Some(rule), kind, before, after });
+        let is_changed = match is_vague {
+            true => self.changes_ends(&before, (target.address, port), is_source, at),
+            false => before != after,
+        };
         let Connection::Tracked(tracked) = &mut self.connection else { return };
-        if before != after || is_vague {
+        if is_changed {
             tracked.status |= if is_source { bits::STATUS_SNAT } else { bits::STATUS_DNAT };
         }
         let reply = after.inverse();
@@ -263,6 +277,38 @@ impl<'r> Walker<'r> {
         } else {
             (tracked.reply.source, tracked.reply.source_port) = (reply.source, reply.source_port);
         }
+    }
+
+    /// A port that a rule wrote into the packet is none that the connection knows: where its address is
+    /// translated, the packet becomes what the connection says (nf_nat_manip_pkt; measured).
+    fn restore_port(&mut self, address: Option<(u128, u128)>, is_source: bool) {
+        let Connection::Tracked(tracked) = &self.connection else { return };
+        let (old, port) = end_of(&inverse(&tracked.reply), is_source);
+        let is_same = address.is_none_or(|range| range == (number_of(old), number_of(old)));
+        if is_same || !has_ports(self.packet.protocol) {
+            return;
+        }
+        match is_source {
+            true => self.packet.source_port = port,
+            false => self.packet.destination_port = port,
+        }
+    }
+
+    /// Whether what the kernel chooses is another end than before, which may itself be one of its choices: then
+    /// the connection is not one that was translated (nf_nat_setup_info; measured).
+    fn changes_ends(
+        &mut self,
+        before: &Tuple,
+        (address, port): (Option<(u128, u128)>, Option<(u128, u128)>),
+        is_source: bool,
+        at: Place,
+    ) -> bool {
+        let (old, old_port) = end_of(before, is_source);
+        let may_stay = |range: Option<(u128, u128)>, old: u128| {
+            range.is_none_or(|(low, high)| (low..=high).contains(&old))
+        };
+        let may_stay = may_stay(address, number_of(old)) && may_stay(port, old_port.into());
+        !may_stay || self.ask(&chosen_another(&self.text_of(at)), Some(at), About::Setting, None)
     }
 
     /// What is not understood in a chain of type nat may have translated to anything. Gives whether this
@@ -280,4 +326,9 @@ impl<'r> Walker<'r> {
         }
         true
     }
+}
+
+/// The question whether the kernel chooses another end than the packet had.
+pub(in crate::firewall) fn chosen_another(rule: &str) -> String {
+    format!("{rule}: of all its ends another one is chosen than the packet had")
 }

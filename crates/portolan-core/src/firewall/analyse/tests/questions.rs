@@ -521,3 +521,38 @@ fn twenty_thousand_chains_that_ask_each_other_in_a_row_are_looked_through() {
     let found = searched(&read(&(text + "COMMIT\n")), 22, Way::Input);
     assert_eq!(found.answer, Answer::Always);
 }
+
+#[test]
+fn of_several_ends_the_one_the_packet_had_may_be_chosen_and_its_status_is_open() {
+    let ruleset = |to: &str| {
+        read(&format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+             -A FORWARD -m conntrack --ctstate DNAT -j ACCEPT\nCOMMIT\n\
+             *nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+             :POSTROUTING ACCEPT [0:0]\n\
+             -A PREROUTING -p tcp -j DNAT --to-destination {to}\nCOMMIT\n"
+        ))
+    };
+    let ends = |to: &str, destination: &str| {
+        let (ruleset, world) = (ruleset(to), World::default());
+        let prepared = Prepared::new(&ruleset, &world);
+        let mut space = Space::new(false, &[&ruleset], &world, BUDGET);
+        let address: std::net::IpAddr = destination.parse().unwrap();
+        let packet = Packet::new(6, "192.0.2.9".parse().unwrap(), address).ports(4000, 80);
+        let packet = Packet { interface_in: "eth0".into(), ..packet };
+        let told = fates(&mut space, &prepared, Way::Forward, Region::ALL, Detail::Fates).unwrap();
+        let bits = space.encoded(&packet);
+        let mut holds = |region: Region| {
+            let (certainly, possibly) = space.certainly_and_possibly(region).unwrap();
+            [certainly, possibly].map(|region| {
+                let bit = |variable: u32| bits.get(variable as usize).copied().unwrap_or(false);
+                space.bdd.contains(region, bit)
+            })
+        };
+        (holds(told.accepted), holds(told.dropped))
+    };
+    let (open, certain) = (([false, true], [false, true]), ([true, true], [false, false]));
+    assert_eq!(ends("172.17.0.5-172.17.0.6", "172.17.0.6"), open);
+    assert_eq!(ends("172.17.0.5-172.17.0.6", "172.17.0.7"), certain);
+    assert_eq!(ends("172.17.0.5", "172.17.0.5"), ([false, false], [true, true]));
+}

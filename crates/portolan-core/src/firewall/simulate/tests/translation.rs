@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use super::words::*;
 use crate::firewall::simulate::Outcome::{Accept, Drop};
-use crate::firewall::simulate::{Because, NoWay, Open, Station, Step, Walk, Way, simulate};
+use crate::firewall::simulate::{
+    Because, NoWay, Open, Prepared, Station, Step, Walk, Way, simulate,
+};
 use crate::firewall::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -404,4 +406,88 @@ fn a_translation_of_ipv6_switches_conntrack_on_for_ipv6_alone() {
     assert_eq!(outcome(&rules, &syn(80)), Accept);
     let v6 = Packet::new(6, ip("2001:db8::1"), ip("2001:db8::2")).ports(4000, 80);
     assert_eq!(outcome(&rules, &Packet { protocol: 17, ..v6 }), Accept);
+}
+
+#[test]
+fn of_several_ends_the_one_the_packet_had_may_be_chosen_and_is_no_translation() {
+    let (low, high) = (number("172.17.0.5"), number("172.17.0.6"));
+    let address = Some(Expression::OneOf(Span::Numbers { low, high }));
+    let one_of = Nat { kind: NatKind::Dnat, address, port: None, flags: vec![] };
+    let status = matches(field(Field::CtStatus), Test::AnyBit(bits::STATUS_DNAT));
+    let rules = inet(vec![
+        nat("n", Hook::Prerouting, -100, vec![rule(vec![Statement::Nat(one_of)])]),
+        dropping(base("f", Hook::Forward, 0, vec![rule(vec![status, ACCEPT])])),
+    ]);
+    let to = |destination: &str| Packet { destination: ip(destination), ..syn(80) };
+    let walked = by_route(&rules, &host(), &to("172.17.0.6"));
+    assert!(!walked.is_certain(), "{walked:?}");
+    let walked = by_route(&rules, &host(), &to("172.17.0.7"));
+    assert_eq!((walked.outcome, walked.is_certain()), (Accept, true));
+}
+
+#[test]
+fn a_port_that_a_rule_wrote_is_gone_where_its_address_is_translated() {
+    let write = Statement::Assign { target: Target::DestinationPort, value: constant(22).unwrap() };
+    let written = |more: Statement| {
+        let rule = rule([tcp_to(80), vec![write.clone(), more]].concat());
+        dropping(nat("n", Hook::Prerouting, -100, vec![rule]))
+    };
+    let open = dropping(base("f", Hook::Forward, 0, vec![with(tcp_to(80), ACCEPT)]));
+    let elsewhere = statement(NatKind::Dnat, Some("172.17.0.2"), None);
+    let rules = inet(vec![written(elsewhere), open.clone()]);
+    assert_eq!(by_route(&rules, &host(), &syn(80)).outcome, Accept);
+    let same = statement(NatKind::Dnat, Some("172.17.0.9"), None);
+    let rules = inet(vec![written(same), open]);
+    let packet = Packet { destination: ip("172.17.0.9"), ..syn(80) };
+    assert_eq!(by_route(&rules, &host(), &packet).outcome, Drop);
+}
+
+#[test]
+fn hops_that_nobody_knows_may_be_enough() {
+    let hops = |value| Statement::Assign { target: Target::Ttl, value };
+    let more = hops(Expression::Unknown("-j TTL --ttl-inc 1".into()));
+    let writing = vec![rule(vec![hops(constant(1).unwrap()), more])];
+    let rules = inet(vec![base("m", Hook::Prerouting, -150, writing)]);
+    let packet = Packet { destination: ip("172.17.0.2"), ..syn(80) };
+    let (world, way) = (host(), Way::ByRoute);
+    let walked = Prepared::new(&rules, &world).minding_senders().walk(&packet, way, &Open);
+    assert!(!walked.is_certain(), "{walked:?}");
+}
+
+#[test]
+fn connections_counted_with_elements_of_a_set_switch_conntrack_on() {
+    let count = Condition {
+        text: "ct count 9".into(),
+        is_negated: false,
+        is_own: true,
+        presumed: Some(true),
+    };
+    let (operation, key) = (SetOperation::Add, field(Field::Source4));
+    let set = "s".into();
+    let update = Statement::Update { operation, set, key, conditions: vec![count] };
+    let fragment = Packet { is_later_fragment: true, ..syn(80) };
+    let put_together = |statements| {
+        let rules = inet(vec![plain("nobody", vec![rule(statements)])]);
+        let walked = simulate(&rules, &World::default(), &fragment, Way::Forward, &Open);
+        walked.steps.contains(&Step::Defragmented)
+    };
+    assert!(put_together(vec![update]));
+    assert!(!put_together(vec![ACCEPT]));
+}
+
+#[test]
+fn chains_that_translate_are_asked_about_a_packet_told_its_zone_behind_conntrack_and_translate_nothing()
+ {
+    let told = vec![rule(vec![Statement::Template { is_over_untracked: true }])];
+    let rules = |refusing: Statement| {
+        inet(vec![
+            base("zone", Hook::Prerouting, -150, told.clone()),
+            nat("first", Hook::Prerouting, -100, vec![with(tcp_to(80), redirect(8080))]),
+            nat("second", Hook::Prerouting, -90, vec![with(tcp_to(80), refusing)]),
+            dropping(input(vec![with(tcp_to(80), ACCEPT)])),
+        ])
+    };
+    let odd = Packet { tcp_flags: TcpFlags::FIN, ..syn(80) };
+    assert_eq!(outcome(&rules(ACCEPT), &odd), Accept);
+    assert_eq!(outcome(&rules(DROP), &odd), Drop);
 }

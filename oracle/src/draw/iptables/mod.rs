@@ -1,32 +1,44 @@
 //! The same in the language of iptables-restore, for iptables with nf_tables beneath.
 
+mod compat;
+mod sets;
+
 use portolan_core::firewall::TcpFlags;
 
 use super::matches::COMPANIES;
+use super::subject::Subject;
 use super::values::{self, FAR4, FAR6, NETWORKS4, NETWORKS6, PORTS};
 use super::{Edge, Line};
 use crate::chance::Chance;
 
+pub(crate) use sets::SETS;
+
 /// A file of one to three tables.
-pub(super) fn file(chance: &mut Chance, is_v6: bool) -> Vec<Line> {
+pub(super) fn file(chance: &mut Chance, subject: Subject, is_v6: bool) -> Vec<Line> {
+    let by = |of: Subject, more: usize, usual: usize| if subject == of { more } else { usual };
+    let mangled = by(Subject::Marks, 95, 30).max(by(Subject::Headers, 95, 30));
+    let all: [(_, _, &[_]); 4] = [
+        ("filter", 100, &["INPUT", "FORWARD", "OUTPUT"]),
+        (
+            "nat",
+            by(Subject::Translation, 95, 40),
+            &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
+        ),
+        ("mangle", mangled, &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]),
+        ("raw", by(Subject::Tracking, 95, 20), &["PREROUTING", "OUTPUT"]),
+    ];
     let mut lines = Vec::new();
-    table(chance, is_v6, &mut lines, "filter", &["INPUT", "FORWARD", "OUTPUT"]);
-    if chance.percent(40) {
-        table(chance, is_v6, &mut lines, "nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]);
-    }
-    if chance.percent(30) {
-        let chains = &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-        table(chance, is_v6, &mut lines, "mangle", chains);
-    }
-    if chance.percent(20) {
-        table(chance, is_v6, &mut lines, "raw", &["PREROUTING", "OUTPUT"]);
+    for (name, percent, chains) in all {
+        if chance.percent(percent) {
+            table(chance, (subject, is_v6), &mut lines, name, chains);
+        }
     }
     lines
 }
 
 fn table(
     chance: &mut Chance,
-    is_v6: bool,
+    (subject, is_v6): (Subject, bool),
     lines: &mut Vec<Line>,
     name: &'static str,
     chains: &[&'static str],
@@ -42,23 +54,14 @@ fn table(
     }
     for _ in 0..1 + chance.below(10) {
         let chain = *chance.pick(chains);
-        let mut rule =
-            Rule { chance, is_v6, name, chain, transport: None, words: vec![], edges: vec![] };
+        let mut rule = Rule::new(chance, subject, is_v6, name, chain);
         rule.draw(0, own);
         lines.push(rule.line(chain));
     }
     for at in 0..own {
         for _ in 0..1 + chance.below(4) {
             // Who may ask it is not known here, so only what may stand everywhere does.
-            let mut rule = Rule {
-                chance,
-                is_v6,
-                name,
-                chain: "",
-                transport: None,
-                words: vec![],
-                edges: vec![],
-            };
+            let mut rule = Rule::new(chance, subject, is_v6, name, "");
             rule.draw(at + 1, own);
             lines.push(rule.line(&format!("U{at}")));
         }
@@ -72,12 +75,26 @@ fn frame(text: String) -> Line {
 
 struct Rule<'a> {
     chance: &'a mut Chance,
+    subject: Subject,
     is_v6: bool,
     name: &'static str,
     chain: &'static str,
     transport: Option<&'static str>,
     words: Vec<String>,
     edges: Vec<Vec<Edge>>,
+}
+
+impl<'a> Rule<'a> {
+    fn new(
+        chance: &'a mut Chance,
+        subject: Subject,
+        is_v6: bool,
+        name: &'static str,
+        chain: &'static str,
+    ) -> Self {
+        let (words, edges) = (vec![], vec![]);
+        Self { chance, subject, is_v6, name, chain, transport: None, words, edges }
+    }
 }
 
 impl Rule<'_> {
@@ -195,6 +212,9 @@ impl Rule<'_> {
     }
 
     fn one(&mut self) {
+        if self.subject.for_once(self.chance) == Subject::Compat {
+            return self.extension();
+        }
         match self.chance.below(12) {
             0..4 => self.address(),
             4 | 5 => self.links(),
@@ -323,22 +343,16 @@ impl Rule<'_> {
         if self.name == "nat" && self.chance.percent(60) && !self.chain.is_empty() {
             return self.translation(has_ports);
         }
-        let mangled = self.name == "mangle" && self.chance.percent(50);
-        if mangled {
-            return (*self.chance.pick(&[
-                "-j MARK --set-mark 0x1",
-                "-j MARK --set-xmark 0x10/0xff",
-                "-j MARK --or-mark 0x10",
-                "-j MARK --and-mark 0xf",
-                "-j MARK --xor-mark 0x11",
-                "-j CONNMARK --set-mark 0x7",
-                "-j CONNMARK --restore-mark",
-                "-j CONNMARK --save-mark",
-            ]))
-            .to_owned();
-        }
-        if self.name == "raw" && self.chance.percent(30) {
-            return "-j CT --notrack".to_owned();
+        let of_subject = self.subject.for_once(self.chance);
+        match (self.name, of_subject) {
+            ("mangle", Subject::Headers) => return self.rewriting(),
+            ("mangle", Subject::Marks) => return self.marking(),
+            ("mangle", _) if self.chance.percent(50) => {
+                return if self.chance.percent(20) { self.rewriting() } else { self.marking() };
+            }
+            ("raw", Subject::Tracking) => return self.tracking(),
+            ("raw", _) if self.chance.percent(40) => return self.tracking(),
+            _ => {}
         }
         // The nat table takes no DROP.
         let kind =
@@ -383,6 +397,9 @@ impl Rule<'_> {
         let port = *self.chance.pick(&PORTS[1..]);
         let to = *self.chance.pick(if self.is_v6 { FAR6 } else { FAR4 });
         let with_port = has_ports && self.chance.percent(60);
+        if self.subject.for_once(self.chance) == Subject::Translation {
+            return self.elaborate(has_ports);
+        }
         match self.chain {
             "PREROUTING" | "OUTPUT" if self.chance.percent(40) && has_ports => {
                 format!("-j REDIRECT --to-ports {port}")

@@ -7,7 +7,7 @@ use portolan_core::firewall::simulate::{
     Answers, NoWay, Outcome as Said, Prepared, Presumed, Question, Station, Step, Walk, Way,
 };
 use portolan_core::firewall::{
-    Expression, Hook, NatKind, Packet, RejectWith, RuleId, Statement, Target, TcpFlags,
+    Expression, Hook, NatKind, Packet, RejectWith, RuleId, Statement, Target, TcpFlags, bits,
 };
 
 use crate::rig::{self, Headers, Outcome, Reply};
@@ -122,7 +122,18 @@ fn goes_beyond(walk: &Walk) -> bool {
     let is_waiting = walk.steps.contains(&Step::Defragmented);
     // It comes in again, which is another walk.
     let comes_back = out(walk) == Some("lo");
-    is_waiting || comes_back
+    is_waiting || comes_back || has_left_its_connection(walk)
+}
+
+/// Whether a rule wrote a port into a packet of a connection before conntrack looked for that: it finds none,
+/// or another.
+fn has_left_its_connection(walk: &Walk) -> bool {
+    let known = |step: &Step| matches!(step, Step::Tracked(bits::ESTABLISHED | bits::RELATED));
+    let before = walk.steps.iter().position(known).map(|at| &walk.steps[..at]);
+    before.into_iter().flatten().any(|step| {
+        let ports = [Target::SourcePort, Target::DestinationPort];
+        matches!(step, Step::Assigned { target, .. } if ports.contains(target))
+    })
 }
 
 /// Whether routing may refuse the packet whatever the rules say, which the analysis is not asked about.

@@ -81,13 +81,13 @@ impl Draft<'_> {
         let version = version?;
         let ported = transport.filter(|t| matches!(*t, "tcp" | "udp"));
         match role.hook {
-            "prerouting" | "output" => self.to_destination(role, version, ported),
-            "postrouting" | "input" => self.to_source(role, version, ported),
+            "prerouting" | "output" => self.new_destination(role, version, ported),
+            "postrouting" | "input" => self.new_source(role, version, ported),
             _ => None,
         }
     }
 
-    fn to_destination(
+    fn new_destination(
         &mut self,
         role: Role,
         version: u8,
@@ -159,7 +159,7 @@ impl Draft<'_> {
         })
     }
 
-    fn to_source(
+    fn new_source(
         &mut self,
         role: Role,
         version: u8,
@@ -194,7 +194,7 @@ impl Draft<'_> {
     }
 
     fn flag(&mut self) -> &'static str {
-        *self.chance.pick(&["", "", " random", " persistent", " random,persistent"])
+        self.chance.word(&["", "", " random", " persistent", " random,persistent"])
     }
 
     fn map(&mut self, kind: &str, data: &str) -> String {

@@ -171,7 +171,7 @@ impl Run<'_> {
             return self.tproxy(stream, step);
         }
         if stream.effect.connection == Presaid::Template {
-            return self.translate_nothing(nat, stream, step);
+            return self.translate_nothing(nat, &stream, step);
         }
         let is_source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
         let mut known = Region::ALL;
@@ -243,7 +243,7 @@ impl Run<'_> {
     fn translate_nothing(
         &mut self,
         nat: &Nat,
-        stream: Stream,
+        stream: &Stream,
         step: &mut Step<'_>,
     ) -> Result<(), Undecided> {
         let mut packets = stream.packets;
@@ -293,7 +293,7 @@ impl Run<'_> {
         &mut self,
         effect: &mut Effect,
         is_source: bool,
-        [address, port]: [(Option<&Number>, Option<(u128, u128)>); 2],
+        [address, port]: [End<'_>; 2],
         rule: RuleId,
     ) -> Result<(), Undecided> {
         let layout = self.space.layout;
@@ -534,6 +534,9 @@ impl Space {
 fn status_variable(field: Bits, bit: u128) -> u32 {
     field.end() - 1 - bit.trailing_zeros()
 }
+
+/// A new end, and the numbers that the kernel chooses it from, where these are known.
+type End<'a> = (Option<&'a Number>, Option<(u128, u128)>);
 
 /// The numbers that the kernel chooses from.
 const fn span_of(end: Option<&Expression>) -> Option<(u128, u128)> {

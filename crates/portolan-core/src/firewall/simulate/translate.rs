@@ -263,7 +263,7 @@ impl<'r> Walker<'r> {
         self.note(Step::Translated { by: Some(at.rule), kind, before, after });
         let is_vague = [target.address, port].into_iter().flatten().any(|(a, b)| a != b);
         let is_changed = match is_vague {
-            true => self.changes_ends(&before, (target.address, port), is_source, at),
+            true => self.changes_ends(&before, Target { port, ..target }, is_source, at),
             false => before != after,
         };
         let Connection::Tracked(tracked) = &mut self.connection else { return };
@@ -283,7 +283,7 @@ impl<'r> Walker<'r> {
     /// translated, the packet becomes what the connection says (nf_nat_manip_pkt; measured).
     fn restore_port(&mut self, address: Option<(u128, u128)>, is_source: bool) {
         let Connection::Tracked(tracked) = &self.connection else { return };
-        let (old, port) = end_of(&inverse(&tracked.reply), is_source);
+        let (old, port) = end_of(&tracked.reply.inverse(), is_source);
         let is_same = address.is_none_or(|range| range == (number_of(old), number_of(old)));
         if is_same || !has_ports(self.packet.protocol) {
             return;
@@ -299,7 +299,7 @@ impl<'r> Walker<'r> {
     fn changes_ends(
         &mut self,
         before: &Tuple,
-        (address, port): (Option<(u128, u128)>, Option<(u128, u128)>),
+        Target { address, port }: Target,
         is_source: bool,
         at: Place,
     ) -> bool {

@@ -70,6 +70,13 @@ fn clash(case: &Case<'_>, a: usize, b: usize) -> bool {
     if !both.iter().all(|d| wants_its_numbers(*d)) {
         return false;
     }
+    // Each lets others in to what one program listens on.
+    if let [Declared::Service(one), Declared::Service(two)] = both
+        && !one.process.is_empty()
+        && one.process == two.process
+    {
+        return false;
+    }
     // The entries are the first claims, in the same order.
     match (case.entries.get(a), case.entries.get(b)) {
         (Some(one), Some(two)) => one.allowed.overlaps(&two.allowed),

@@ -379,6 +379,10 @@ fn two_services_that_want_one_number_conflict() {
     assert!(finding.evidence[0].contains("app at portolan.toml:4"), "{:?}", finding.evidence);
     world(&two("")).silent(Rule::P109);
     world(&two("from = [\"any\"]\nstatus = \"retired\"")).silent(Rule::P109);
+    let program = "from = [\"any\"]\nprocess = \"caddy\"";
+    let of_one = two(program).replace(&service("from = [\"any\"]"), &service(program));
+    world(&of_one).silent(Rule::P109);
+    world(&of_one.replacen("caddy", "other", 1)).one(Rule::P109);
     world(&two("status = \"planned\"\nbind = \"any\"")).one(Rule::P109);
 }
 

@@ -37,6 +37,11 @@ fn of_this_line(error: Error, from: &str) -> Error {
     let is_told = |problem: &&Problem| problem.message.contains(&format!("`{from}`"));
     let refused = error.downcast_ref::<Refused>().filter(|_| error.to_string() == NOT_VALID);
     match refused.and_then(|refused| refused.problems.iter().find(is_told)) {
+        Some(problem) if from == "internet" => {
+            let hint = "for everybody: --from any; or declare it: portolan inventory set \
+                        networks.internet any";
+            Fault::new(format!("--from: {}", problem.message), hint)
+        }
         Some(problem) => Fault::new(format!("--from: {}", problem.message), problem.hint.clone()),
         None => error,
     }
@@ -125,6 +130,9 @@ fn wanted(text: &str) -> Result<Wanted> {
 
 /// Adds one item of the list.
 fn add(wanted: &mut Wanted, item: &str) -> Result<()> {
+    if let Some(fault) = without_ports(item) {
+        return Err(fault);
+    }
     let usual = TransportSet::from_iter([Transport::Tcp]);
     let selection = port_set::parse(item, usual, &Registry::embedded())
         .map_err(|error| Fault::new(error.to_string(), error.hint()))?;
@@ -141,6 +149,25 @@ fn add(wanted: &mut Wanted, item: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// What to do about a protocol that has no ports.
+fn without_ports(item: &str) -> Option<Error> {
+    let hint = match item {
+        "icmp" | "icmpv6" | "ping" => {
+            "what a host needs of it is let in by itself: portolan firewall compile shows the base rows"
+                .to_owned()
+        }
+        _ if PROTOCOLS.contains(&item) || item.starts_with("ip:") => format!(
+            "write a service with ports = [\"{item}\"] into the inventory: it takes protocols, too"
+        ),
+        _ => return None,
+    };
+    Some(Fault::new(format!("`{item}` is a protocol without ports"), hint))
+}
+
+/// Protocols that `ports` of the inventory takes by name.
+const PROTOCOLS: [&str; 10] =
+    ["ah", "esp", "gre", "igmp", "ipip", "ipv6", "l2tp", "ospf", "pim", "vrrp"];
 
 /// A transport behind an item counts for that item alone; whoever comes from ufw means the whole list.
 /// Where that is not the same it has to be said.
@@ -202,6 +229,16 @@ mod tests {
         let error = wanted("6000:6007/tcp").unwrap_err();
         let fault = error.downcast_ref::<Fault>().unwrap();
         assert_eq!(fault.hint, "a range is written with a hyphen: 6000-6007/tcp");
+    }
+
+    #[test]
+    fn a_protocol_without_ports_is_told_as_one() {
+        for (text, hint) in [("icmp", "let in by itself"), ("esp", "ports = [\"esp\"]")] {
+            let error = wanted(text).unwrap_err();
+            assert!(error.to_string().contains("is a protocol without ports"), "{error}");
+            let fault = error.downcast_ref::<Fault>().unwrap();
+            assert!(fault.hint.contains(hint), "{}", fault.hint);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) mod namespace;
 pub(crate) mod number;
 pub(crate) mod owner;
 pub(crate) mod pick;
+mod pointers;
 pub(crate) mod reach;
 pub(crate) mod registry;
 pub(crate) mod reservations;

@@ -526,6 +526,20 @@ fn a_network_that_is_an_interface_is_nobody_who_comes_by_another() {
 }
 
 #[test]
+fn whom_one_of_two_services_at_a_port_names_is_a_stranger_to_neither() {
+    require_root!();
+    let open = between("");
+    let _app = open.listen("0.0.0.0:4567");
+    let beside =
+        "\n[services.app-2]\non = [\"web\"]\nports = [\"4567/tcp\"]\nfrom = [\"outside\"]\n";
+    for (beside, expected) in [("", vec!["P115"]), (beside, vec![])] {
+        let folder = folder(&format!("{BY_INTERFACE}{beside}"));
+        let document = audit(&open, folder.path(), "--json").json();
+        assert_eq!(told(&document, "4567/tcp"), expected, "{document:#}");
+    }
+}
+
+#[test]
 fn what_must_not_be_reached_by_one_interface_may_be_by_another() {
     require_root!();
     let never = "\n[[never]]\nports = [\"4567/tcp\"]\nfrom = [\"outside\"]\n";

@@ -196,6 +196,21 @@ fn what_other_tables_refuse_of_the_policy_is_told() {
     assert!(!ran.stdout.contains("shop-http`"), "{}", ran.stdout);
 }
 
+#[test]
+fn where_nothing_is_loaded_yet_only_what_is_declared_counts_as_refused() {
+    require_root!();
+    let netns = Netns::new();
+    netns.rules(
+        "table ip theirs { chain in { type filter hook input priority 0
+            tcp dport 22 ip saddr != 10.0.0.0/8 drop\ntcp dport 443 drop
+        }\n}",
+    );
+    let document = live(&netns, "web", "--json").expect_code(1).json();
+    let rows = document["refused_by_others"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["service"].as_str()).collect();
+    assert_eq!(names, ["shop-https"], "{rows:#?}");
+}
+
 const NEEDY: &str = r#"portolan = 1
 [networks]
 office = "203.0.113.0/24"

@@ -2,7 +2,7 @@
 
 use crate::inventory::{Declared, ForwardVia, Inventory, Location, Never, Source, SourceExtent};
 
-use super::super::case::{Case, Entry, Words};
+use super::super::case::{Case, Words};
 use super::super::wire::is_forbidden;
 use super::super::{Reach, Rule, Severity, Subject};
 use super::kept_out::missing;
@@ -39,18 +39,30 @@ fn is_boundless(extent: &SourceExtent) -> bool {
 /// P115: somebody gets in whom `from` does not name. What is bound wider than a service without `from`
 /// needs is P104; those who get behind it are told of here.
 fn stray(case: &mut Case<'_>, opening: &Opening, entry: usize) {
-    let Entry { service, sources, .. } = &case.entries[entry];
-    if sources.iter().any(is_boundless) {
+    let service = case.entries[entry].service;
+    let shared = sharing(case, opening, entry);
+    let sources: Vec<SourceExtent> =
+        shared.iter().flat_map(|entry| case.entries[*entry].sources.clone()).collect();
+    if shared.iter().any(|other| *other < entry) || sources.iter().any(is_boundless) {
         return;
     }
-    let service = *service;
-    let by_port = match case.entries[entry].is_remote() {
-        true => &opening.admitted[..],
-        false => &[],
-    };
-    let meant = Meant::of(&case.entries[entry].sources);
+    let by_port = if sources.is_empty() { &[] } else { &opening.admitted[..] };
+    let meant = Meant::of(&sources);
     let of = About { who: &service.name, service: Some(&service.name), meant, at: &service.at };
     find_stray(case, opening, by_port, &of);
+}
+
+/// The live entries that have the port at the same addresses, this one among them: whom one of them names
+/// may come.
+fn sharing(case: &Case<'_>, opening: &Opening, entry: usize) -> Vec<usize> {
+    let mut shared = case.entries_at(opening.port, opening.transport);
+    let allowed = &case.entries[entry].allowed;
+    shared.retain(|&i| {
+        let other = &case.entries[i];
+        let is_in_force = other.is_live() && !other.service.docs.has_ended(case.scene.now);
+        i == entry || (is_in_force && other.allowed.overlaps(allowed))
+    });
+    shared
 }
 
 /// The same of a port that `[management]` alone names.

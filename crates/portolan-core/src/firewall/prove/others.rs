@@ -8,7 +8,7 @@ use super::super::policy::{
     BaseNeed, BasePass, Pass, PassTraffic, PassWay, Policy, Stance, protocol_of,
 };
 use super::super::simulate::{Prepared, Step, Walk, Way};
-use super::super::{Addresses, Family, RulePlace, Ruleset, TABLE, World};
+use super::super::{Addresses, Family, RulePlace, Ruleset, TABLE, World, compile, intent};
 use super::ProofWay;
 use super::plausible::plausible;
 
@@ -28,7 +28,8 @@ pub struct Obstacle {
     pub translated_by: Option<RulePlace>,
 }
 
-/// What of the policy other tables of `ruleset` refuse, one packet a name, way and family.
+/// What of the policy other tables of `ruleset` refuse, one packet a name, way and family. Where no table of
+/// ours is loaded, it is what the policy's would let through.
 ///
 /// # Errors
 /// When the node budget is used up.
@@ -39,6 +40,10 @@ pub fn obstacles(
 ) -> Result<Vec<Obstacle>, AnalyseError> {
     let mut alone = ruleset.clone();
     alone.tables.retain(|table| table.family == Family::Inet && *table.name == *TABLE);
+    if alone.tables.is_empty() {
+        let compiled = Ruleset::from_own_text(&compile(policy).to_string());
+        alone = compiled.unwrap_or_else(|_| intent(policy, &[]));
+    }
     let mut found: Vec<Obstacle> = Vec::new();
     for (way, wanted) in wanted(policy) {
         for is_v6 in [false, true] {

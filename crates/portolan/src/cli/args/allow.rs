@@ -9,10 +9,12 @@ use super::duration::duration;
 
 pub(crate) const ALLOW_HELP: &str = "\
 Writes it into the inventory: into `from` of the services that have these ports
-on this host and nothing else, and as new services, one for each item of a list.
-Comments and all else stay as they are. It says who gets in before and after,
-what a [[block]] or another tool's rule still refuses; what a [[never]] forbids
-(any: from everybody, who has a name too) is not written. Nor is who is let in
+on this host and nothing else, and as new services, one for each item of a list,
+beside services that have more, too; out of one that is only observed the port
+is taken. Comments and all else stay as they are. It says who gets in before and
+after, by the inventory, and whether that is the firewall that is loaded; what a
+[[block]] or another tool's rule still refuses; what a [[never]] forbids (any:
+from everybody, who has a name too) is not written. Nor is who is let in
 already, by a wider entry too (any, a network they are in): that entry is told,
 with its file and line.
 
@@ -36,7 +38,8 @@ pub(crate) const DENY_HELP: &str = "\
 Takes the source out of `from` of the services that have these ports on this
 host and nothing else; without --from everybody: for this machine only.
 Whoever is let in by a wider word (any) is not taken out of it: deny that word.
-Of a source that nobody lets in nothing is written.
+Of a source that nobody lets in nothing is written, nor of a service that is
+only observed: the inventory lets nobody in by it.
 
 With --until nothing is taken out: a [[block]] of these is written, which
 ends by itself. It cuts open connections too, but nobody of [management].
@@ -44,8 +47,9 @@ ends by itself. It cuts open connections too, but nobody of [management].
 Examples: portolan deny 80/tcp
           portolan deny 443/tcp --from 198.51.100.7 --until 2h
 
-It says who gets in before and after. With --apply the rules are put
-on trial at once, and the inventory is as it was unless they are confirmed.
+It says who gets in before and after, by the inventory, and whether that is the
+firewall that is loaded. With --apply the rules are put on trial at once, and
+the inventory is as it was unless they are confirmed.
 
 Exit code 0 when the inventory lets them in no more, 1 when something else in it
 still does; with --apply as `firewall apply`.";

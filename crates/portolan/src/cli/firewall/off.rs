@@ -17,7 +17,12 @@ pub(crate) fn run(arguments: &Off, global: &Global) -> Result<Exit> {
     let (pause, purge) = (arguments.pause, arguments.purge);
     if !global.json {
         let comes_back = pause.is_none() || change::comes_back();
-        render::firewall::off::plan(&mut screen, change::is_loaded(), (pause, comes_back), purge)?;
+        render::firewall::off::plan(
+            &mut screen,
+            (change::is_loaded(), change::boots()),
+            (pause, comes_back),
+            purge,
+        )?;
     }
     if arguments.dry_run {
         if global.json {

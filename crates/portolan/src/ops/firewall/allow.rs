@@ -1,8 +1,9 @@
 //! Letting somebody in to a port, or no longer: an edit of the inventory, which stays the truth.
 //!
 //! A service that has nothing but ports asked for, on exactly this host, is changed in its `from`; for
-//! those that none has, one is written. A service that is more than that is not touched: what was asked
-//! for is less.
+//! those that none has, one is written. A service that is more than that keeps its `from`, for what was
+//! asked for is less: one for these ports is written beside it, and where it was only observed they are
+//! taken out of it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use anyhow::Result;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use portolan_core::inventory::edit;
 use portolan_core::inventory::{Declared, Host, Inventory, Service, Status};
-use portolan_core::net::{PortRange, Transport};
 use portolan_core::registry::Registry;
 use portolan_core::socket::Machine;
 use portolan_host::{clock, machine};
@@ -37,7 +37,7 @@ pub(crate) struct Edited {
 }
 
 /// What becomes of a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Done {
     /// The file.
     pub(crate) path: PathBuf,
@@ -47,6 +47,8 @@ pub(crate) struct Done {
     pub(crate) change: Change,
     /// When it ends.
     pub(crate) until: Option<Timestamp>,
+    /// When it ended as it was before, where it was for a while already.
+    pub(crate) was_until: Option<Timestamp>,
     /// What said so already.
     pub(crate) already: Vec<Entry>,
 }
@@ -66,6 +68,10 @@ pub(crate) enum Change {
     Refused,
     /// It lets nobody of these in anyway.
     NotLetIn,
+    /// It is only observed, and lets nobody in.
+    OnlyObserved,
+    /// It was only observed; these ports are another service's now.
+    TakenOut,
     /// Nothing lets anybody in there.
     NotDeclared,
 }
@@ -73,7 +79,7 @@ pub(crate) enum Change {
 impl Change {
     /// Whether nothing had to be done.
     const fn is_none(self) -> bool {
-        matches!(self, Self::Unchanged | Self::NotLetIn)
+        matches!(self, Self::Unchanged | Self::NotLetIn | Self::OnlyObserved)
     }
 }
 
@@ -86,16 +92,19 @@ pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     let reading = Reading { inventory: &inventory, machine: &machine };
     let mut draft = Draft::open(asked)?;
     let source = wish.source.as_deref().unwrap_or("any");
-    let services = the_services(&inventory, &host, wish)?;
+    let Found { own, wider } = the_services(&inventory, &host, wish)?;
     let mut done = Vec::new();
     let here = match wish.until {
         None => {
-            for service in &services {
+            for service in &own {
                 done.push(let_in(&mut draft, &reading, service, source)?);
             }
-            services
+            let lets_in = let_in_by_wider(&mut draft, &reading, &wider, source)?;
+            done.extend(lets_in.iter().map(|(done, _)| done.clone()));
+            own.into_iter().chain(lets_in.into_iter().map(|(_, service)| service)).collect()
         }
         Some(until) => {
+            let services = [own, wider.clone()].concat();
             let known = for_a_while_too(&reading, &host, &services, wish)?;
             for service in &known {
                 done.push(prolong(&mut draft, service, until)?);
@@ -105,9 +114,79 @@ pub(crate) fn allow(asked: &Asked, wish: &Wish) -> Result<Edited> {
     };
     let taken: Wanted = here.into_iter().flat_map(|s| Declared::Service(s).pairs()).collect();
     for item in wish.ports.without(&taken).items() {
-        done.push(write(&mut draft, &host, *item, wish.until, source)?);
+        let beside = wider.iter().find(|service| has(service, *item)).copied();
+        // What is for a while is more access to another's port.
+        let beside = beside.filter(|_| wish.until.is_none());
+        let new = New { host: &host, item: *item, until: wish.until, source, beside };
+        done.push(write(&mut draft, &new)?);
+        if let Some(observed) = beside {
+            done.extend(take_out(&mut draft, &inventory, observed, *item)?);
+        }
     }
     Ok(Edited { host: host.name, draft, done, still: Vec::new() })
+}
+
+/// Whether a service has some of these ports.
+fn has(service: &Service, item: Item) -> bool {
+    let item: Wanted = item.transports.iter().map(|transport| (item.range, transport)).collect();
+    Declared::Service(service).pairs().into_iter().any(|pair| item.touches(pair))
+}
+
+/// Those of the services with more than was asked for that let all of the source in already.
+fn let_in_by_wider<'i>(
+    draft: &mut Draft,
+    reading: &Reading<'_>,
+    wider: &[&'i Service],
+    source: &str,
+) -> Result<Vec<(Done, &'i Service)>> {
+    let mut found = Vec::new();
+    for &service in wider.iter().filter(|service| service.status == Status::Active) {
+        if let LetIn::All(already) = reading.let_in(service, source) {
+            found
+                .push((Done { already, ..untouched(draft, service, Change::Unchanged)? }, service));
+        }
+    }
+    Ok(found)
+}
+
+/// Takes ports out of what was only observed here, so that they are one service's alone.
+fn take_out(
+    draft: &mut Draft,
+    inventory: &Inventory,
+    service: &Service,
+    item: Item,
+) -> Result<Option<Done>> {
+    if service.status != Status::Observed || inventory.hosts_on(&service.on).len() > 1 {
+        return Ok(None);
+    }
+    let item: Wanted = item.transports.iter().map(|transport| (item.range, transport)).collect();
+    let ports = key(service, "ports");
+    let mut is_out = true;
+    let set = draft.change(&ports, |before| {
+        let text = taken_out(before, &ports, service, &item);
+        is_out = text.is_some();
+        Ok(text.unwrap_or_else(|| before.to_owned()))
+    })?;
+    let is_out = is_out && set.changed;
+    Ok(is_out.then(|| changed(set.path, service.name.clone(), Change::TakenOut)))
+}
+
+/// The text without some ports of a service; `None` where they are not written as a list of ours would be.
+fn taken_out(text: &str, key: &str, service: &Service, ports: &Wanted) -> Option<String> {
+    let mut text = text.to_owned();
+    for spec in service.ports.iter().map(|port| &port.value) {
+        if !spec.pairs().any(|pair| ports.touches(pair)) {
+            continue;
+        }
+        let own: Wanted = spec.pairs().collect();
+        // What is left of it goes in first: the list is never empty then.
+        for left in own.without(ports).items() {
+            text = edit::add_to_list(&text, key, &left.to_string()).ok()?;
+        }
+        let without = edit::remove_from_list(&text, key, &spec.to_string()).ok()?;
+        text = Some(without).filter(|without| *without != text)?;
+    }
+    Some(text)
 }
 
 /// Adds the source to a service, unless an entry of it has all of the source already.
@@ -193,20 +272,26 @@ fn places(entries: &[Entry]) -> String {
 fn prolong(draft: &mut Draft, service: &Service, until: Timestamp) -> Result<Done> {
     let key = key(service, "approved.until");
     let set = draft.change(&key, |text| edit::set(text, &key, &until.to_string()))?;
-    Ok(Done { until: Some(until), ..edited(service, set) })
+    let approved = service.docs.approved.as_ref().and_then(|approved| approved.until.as_ref());
+    let was_until = approved.map(|end| end.value.moment());
+    Ok(Done { until: Some(until), was_until, ..edited(service, set) })
 }
 
-fn write(
-    draft: &mut Draft,
-    host: &Host,
+/// A service that is to be written.
+struct New<'n> {
+    host: &'n Host,
     item: Item,
     until: Option<Timestamp>,
-    source: &str,
-) -> Result<Done> {
-    let name = free_name(&draft.inventory()?, item);
-    let block = block(&name, host, item, until, source);
+    source: &'n str,
+    /// The one that has the ports beside others: it is the same program's.
+    beside: Option<&'n Service>,
+}
+
+fn write(draft: &mut Draft, new: &New<'_>) -> Result<Done> {
+    let name = free_name(&draft.inventory()?, new.item);
+    let block = block(&name, new);
     let path = draft.add(|text| edit::append_text(text, &block))?;
-    Ok(Done { until, ..changed(path, name, Change::Written) })
+    Ok(Done { until: new.until, ..changed(path, name, Change::Written) })
 }
 
 /// No longer lets somebody in; with an end, refuses them until then.
@@ -239,8 +324,18 @@ fn deny_in(
     wish: &Wish,
     still: &mut Vec<String>,
 ) -> Result<Vec<Done>> {
-    let mut services = the_services(reading.inventory, host, wish)?;
+    let Found { own: mut services, wider } = the_services(reading.inventory, host, wish)?;
+    let (observed, wider): (Vec<_>, Vec<_>) =
+        wider.into_iter().partition(|service| service.status == Status::Observed);
+    if let Some(service) = wider.first() {
+        return Err(more_than_asked(reading.inventory, service, wish, host));
+    }
+    let each = observed.iter().map(|service| untouched(draft, service, Change::OnlyObserved));
+    let observed: Vec<Done> = each.collect::<Result<_>>()?;
     services.extend(for_a_while(reading.inventory, host, wish));
+    if services.is_empty() && !observed.is_empty() {
+        return Ok(observed);
+    }
     if services.is_empty() {
         let path = draft.root.clone();
         return Ok(vec![changed(path, String::new(), Change::NotDeclared)]);
@@ -251,7 +346,7 @@ fn deny_in(
     {
         return not_named(draft, reading, &services, source);
     }
-    let mut done = Vec::new();
+    let mut done = observed;
     for service in &services {
         let set = without(draft, service, wish.source.as_deref())?;
         done.push(edited(service, set));
@@ -288,6 +383,11 @@ fn not_named(
     let message = format!("service {} does not name {source} in `from`", services[i].name);
     let entries: Vec<Entry> = found.into_iter().flat_map(LetIn::entries).collect();
     let hint = match entries.is_empty() {
+        _ if is_everybody(reading, source) => {
+            let ports: Vec<String> =
+                services.iter().flat_map(|s| &s.ports).map(|p| p.value.to_string()).collect();
+            format!("for everybody: portolan deny {}", ports.join(","))
+        }
         true => {
             let from = services.iter().flat_map(|service| &service.from);
             let from: Vec<String> = from.map(|source| source.value.to_string()).collect();
@@ -296,6 +396,12 @@ fn not_named(
         false => format!("what lets it in is {}: deny that", places(&entries)),
     };
     Err(Fault::new(message, hint))
+}
+
+/// Whether a source is every address there is.
+fn is_everybody(reading: &Reading<'_>, source: &str) -> bool {
+    let source = reading.inventory.source_named(source);
+    source.is_some_and(|s| reading.inventory.extent_of(&s, reading.machine).addresses().is_all())
 }
 
 /// What of a service lets all of a source in when its own entry is gone. Of any word that was denied
@@ -367,7 +473,7 @@ fn edited(service: &Service, set: Set) -> Done {
 }
 
 fn changed(path: PathBuf, service: String, change: Change) -> Done {
-    Done { path, service, change, until: None, already: Vec::new() }
+    Done { path, service, change, until: None, was_until: None, already: Vec::new() }
 }
 
 /// The inventory, this host in it, and the machine that reads it.
@@ -392,22 +498,23 @@ fn here(asked: &Asked) -> Result<Here> {
 const DRAFT_ONE: &str = "draft one of what listens now, look through it, then allow: sudo portolan \
                          inventory init --inventory /etc/portolan/portolan.toml";
 
-/// The services that have these ports here; refused where one is more than that.
-fn the_services<'i>(
-    inventory: &'i Inventory,
-    host: &Host,
-    wish: &Wish,
-) -> Result<Vec<&'i Service>> {
+/// The services that have some of these ports here, but for those of a while.
+struct Found<'i> {
+    /// Those with nothing but these ports, here.
+    own: Vec<&'i Service>,
+    /// Those with others besides, or on other hosts too.
+    wider: Vec<&'i Service>,
+}
+
+/// The services that have these ports here; refused where one is nobody's or of two.
+fn the_services<'i>(inventory: &'i Inventory, host: &Host, wish: &Wish) -> Result<Found<'i>> {
     let declared = declared_at(inventory, host, wish);
     let services = declared.iter().filter_map(|declared| match declared {
         Declared::Service(service) if !service.docs.is_for_a_while() => Some(*service),
         _ => None,
     });
     let services: Vec<&Service> = services.collect();
-    fn pairs(service: &Service) -> Vec<(PortRange, Transport)> {
-        Declared::Service(service).pairs()
-    }
-    let taken: Wanted = services.iter().flat_map(|service| pairs(service)).collect();
+    let taken: Wanted = services.iter().flat_map(|s| Declared::Service(s).pairs()).collect();
     let is_other = |d: &&Declared<'_>| {
         let is_other = !matches!(d, Declared::Pool(_) | Declared::Service(_));
         is_other && !d.pairs().iter().all(|pair| taken.covers(*pair))
@@ -418,22 +525,40 @@ fn the_services<'i>(
         let message = format!("{own} is not a service's but {}", other.name());
         return Err(Fault::new(message, "change it with `portolan inventory set`"));
     }
-    for (i, one) in services.iter().enumerate() {
-        let own: Wanted = pairs(one).into_iter().collect();
-        let is_shared = |other: &&&Service| pairs(other).iter().any(|pair| own.touches(*pair));
-        if let Some(other) = services[i + 1..].iter().find(is_shared) {
-            let message = format!("{} and {} both have {own}", one.name, other.name);
+    let (wider, own): (Vec<_>, Vec<_>) =
+        services.into_iter().partition(|service| is_more(inventory, service, wish));
+    for (i, one) in own.iter().enumerate() {
+        let ports: Wanted = Declared::Service(one).pairs().into_iter().collect();
+        let is_shared =
+            |other: &&&Service| Declared::Service(other).pairs().iter().any(|p| ports.touches(*p));
+        if let Some(other) = own[i + 1..].iter().find(is_shared) {
+            let message = format!("{} and {} both have {ports}", one.name, other.name);
             return Err(Fault::new(message, "say which with `portolan inventory set`"));
         }
     }
-    if let Some(service) = services.iter().find(|service| is_more(inventory, service, wish)) {
-        let message =
-            format!("service {} has more than {} on {}", service.name, wish.ports, host.name);
-        let hint =
-            format!("portolan inventory set {} '[…]' changes all of it", key(service, "from"));
-        return Err(Fault::new(message, hint));
-    }
-    Ok(services)
+    Ok(Found { own, wider })
+}
+
+/// That a service cannot be denied some of its ports alone, with what can be done.
+fn more_than_asked(
+    inventory: &Inventory,
+    service: &Service,
+    wish: &Wish,
+    host: &Host,
+) -> anyhow::Error {
+    let message = format!("service {} has more than {} on {}", service.name, wish.ports, host.name);
+    let asked: Vec<String> = wish.ports.items().iter().map(ToString::to_string).collect();
+    let from = wish.source.as_ref().map(|s| format!(" --from {s}")).unwrap_or_default();
+    let alone =
+        format!("these alone, for a while: portolan deny {}{from} --until 2h", asked.join(","));
+    let hint = match inventory.hosts_on(&service.on).len() {
+        1 => {
+            let all: Vec<String> = service.ports.iter().map(|p| p.value.to_string()).collect();
+            format!("all of it: portolan deny {}{from}; {alone}", all.join(","))
+        }
+        _ => format!("change `from` of it for all its hosts: portolan inventory edit; {alone}"),
+    };
+    Fault::new(message, hint)
 }
 
 /// Whether a service is more than these ports on one host.
@@ -467,17 +592,33 @@ fn free_name(inventory: &Inventory, item: Item) -> String {
     free.next().unwrap_or_default()
 }
 
-fn block(name: &str, host: &Host, item: Item, until: Option<Timestamp>, source: &str) -> String {
+fn block(name: &str, new: &New<'_>) -> String {
     let mut lines = vec![
         format!("[services.{name}]"),
-        format!("on    = [{:?}]", host.name),
-        format!("ports = [\"{item}\"]"),
-        format!("from  = [{source:?}]"),
+        format!("on    = [{:?}]", new.host.name),
+        format!("ports = [\"{}\"]", new.item),
+        format!("from  = [{:?}]", new.source),
     ];
-    if let Some(until) = until {
+    if let Some(until) = new.until {
         lines.push(format!("approved = {{ until = {until} }}"));
     }
+    lines.extend(new.beside.into_iter().flat_map(program));
     lines.join("\n") + "\n"
+}
+
+/// What says whose a service's ports are, where it can be written as it is.
+fn program(service: &Service) -> Vec<String> {
+    let is_plain =
+        |text: &String| text.chars().all(|c| !c.is_control() && !matches!(c, '"' | '\\'));
+    let process =
+        (!service.process.is_empty() && service.process.iter().all(is_plain)).then(|| {
+            let all: Vec<String> = service.process.iter().map(|one| format!("\"{one}\"")).collect();
+            format!("process = [{}]", all.join(", "))
+        });
+    let others = [("unit", &service.unit), ("container", &service.container)];
+    let others = others.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+    let others = others.filter(|(_, value)| is_plain(value));
+    process.into_iter().chain(others.map(|(key, value)| format!("{key} = \"{value}\""))).collect()
 }
 
 /// The moment `lasts` from now, in whole seconds.

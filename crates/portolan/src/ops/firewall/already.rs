@@ -7,11 +7,11 @@ use std::net::IpAddr;
 
 use portolan_core::firewall::analyse::{self, AnalyseError, Block, Search, Space};
 use portolan_core::firewall::simulate::{Prepared, Way};
-use portolan_core::firewall::{Addresses, RulePlace, Ruleset, Tuple, protocol_of};
+use portolan_core::firewall::{Addresses, RuleId, RulePlace, Ruleset, Tuple, protocol_of};
 use portolan_core::net::{Endpoint, Prefix, Transport};
 
 use super::judge::Judge;
-use super::samples::{AFAR, AFAR_V6, SOME_PORT};
+use super::samples::{SOME_PORT, strangers};
 
 /// What the loaded rules do with a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,18 +84,25 @@ impl Today<'_> {
         Ok(found.is_whole.then(|| all.collect()))
     }
 
-    /// The rule that refuses a stranger who calls it.
+    /// The rule that refuses most strangers who call it.
     fn refuser(&self, (bound, transport): (Endpoint, Transport)) -> Option<RulePlace> {
         let is_v6 = bound.address.is_ipv6() && self.judge.own(true).next().is_some();
         let own = match bound.address.is_unspecified() {
             true => self.judge.own(is_v6).next()?,
             false => bound.address,
         };
-        let source = if own.is_ipv6() { AFAR_V6.into() } else { AFAR.into() };
         let (protocol, destination_port) = (protocol_of(transport), bound.port.0);
-        let call =
-            Tuple { source, destination: own, protocol, source_port: SOME_PORT, destination_port };
-        let rule = self.judge.refuser(&self.prepared, &call)?;
+        let mut by: Vec<(RuleId, usize)> = Vec::new();
+        for source in strangers(own.is_ipv6()) {
+            let (destination, source_port) = (own, SOME_PORT);
+            let call = Tuple { source, destination, protocol, source_port, destination_port };
+            let Some(rule) = self.judge.refuser(&self.prepared, &call) else { continue };
+            match by.iter_mut().find(|(known, _)| *known == rule) {
+                Some((_, count)) => *count += 1,
+                None => by.push((rule, 1)),
+            }
+        }
+        let (rule, _) = by.into_iter().rev().max_by_key(|(_, count)| *count)?;
         self.live.place(rule)
     }
 }

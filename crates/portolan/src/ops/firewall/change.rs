@@ -324,6 +324,12 @@ pub(crate) fn is_loaded() -> Option<bool> {
     host::stamp().ok().map(|stamp| stamp.is_some())
 }
 
+/// Whether something loads a table of ours at boot; `None` where that cannot be seen.
+pub(crate) fn boots() -> Option<bool> {
+    let standing = host::standing(&Place::here()).ok()?;
+    Some(standing.boot == BootState::Enabled)
+}
+
 /// Whether rules come back after a pause that begins now: what a trial has not confirmed does not.
 pub(crate) fn comes_back() -> bool {
     let standing = host::standing(&Place::here()).ok();
@@ -344,7 +350,7 @@ pub(crate) fn off(pause: Option<Duration>, purge: bool) -> Result<Option<Trial>>
 }
 
 /// Which policy a table says it is.
-fn identity(table: &str) -> LoadedPolicy {
+pub(super) fn identity(table: &str) -> LoadedPolicy {
     let told = table.split_once(STAMP).map(|(_, rest)| rest);
     let told = told.and_then(|rest| rest.split('"').next());
     told.map_or(LoadedPolicy::Unknown, |hash| LoadedPolicy::Known(hash.to_owned()))

@@ -184,6 +184,11 @@ impl<'s> Judge<'s> {
         self.addresses.iter().map(|own| own.address).filter(move |own| fits(own))
     }
 
+    /// The rules of other tools; `None` where they cannot be read.
+    pub(super) const fn others(&self) -> Option<&Ruleset> {
+        self.scene.others.as_ref()
+    }
+
     /// All rules as they are loaded now; `None` where they cannot be read.
     pub(super) fn live(&self) -> Option<Ruleset> {
         let mut live = self.scene.others.clone()?;

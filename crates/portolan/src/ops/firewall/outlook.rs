@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use jiff::Timestamp;
 use portolan_core::firewall::{
-    Addresses, Pass, PassTraffic, Policy, RateLimit, RulePlace, Stance, Tuple, protocol_of,
+    Addresses, Pass, PassTraffic, Policy, RateLimit, Stance, Tuple, protocol_of,
 };
 use portolan_core::net::{Gap, Port, PortRange, Transport};
 use portolan_core::socket::Machine;
@@ -14,11 +14,12 @@ use portolan_core::socket::Machine;
 use crate::ops::inventory::{self, Asked, Loaded};
 
 use super::allow::Edited;
+use super::force::{Force, force};
 use super::judge::{Judge, Scene, Verdict, surroundings};
-use super::outsiders::borders;
 use super::policy::{Asking, Intended};
 use super::precheck::{Violation, violations};
 use super::samples::SOME_PORT;
+use super::still::{self, Elsewhere};
 use super::wish::{Wanted, Wish};
 
 /// What becomes of the ports.
@@ -42,6 +43,8 @@ pub(crate) struct Outlook {
     pub(crate) gaps: Vec<Gap>,
     /// The policy that follows.
     pub(crate) intended: Intended,
+    /// What of it is loaded; `None` where that is not to be seen.
+    pub(crate) force: Option<Force>,
 }
 
 /// Somebody who gets in.
@@ -58,19 +61,6 @@ pub(crate) struct Guest {
     /// Only until then.
     pub(crate) until: Option<Timestamp>,
     /// Of the ports asked about these.
-    pub(crate) ports: Wanted,
-}
-
-/// Callers that a rule of another tool refuses.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Elsewhere {
-    /// Who, in words.
-    pub(crate) callers: String,
-    /// One of them.
-    pub(crate) example: IpAddr,
-    /// The rule, where it is known.
-    pub(crate) place: Option<RulePlace>,
-    /// At which of the ports asked about; of a range it is the first and the last that are asked.
     pub(crate) ports: Wanted,
 }
 
@@ -129,8 +119,10 @@ pub(crate) fn outlook(
         refusing: port.new_blocks(&before, &intended.policy),
         refused: Vec::new(),
         gaps: intended.gaps.clone(),
+        force: None,
         intended,
     };
+    found.force = force(&before, &found.intended, &mut found.gaps);
     if is_allowed {
         let asked_for = port.asked_for(&found.intended, wish, asking.machine());
         found.shut = port.shut(&found.intended.policy, &asked_for);
@@ -140,11 +132,32 @@ pub(crate) fn outlook(
 }
 
 /// Ports that are called.
-struct Called<'w> {
-    ports: &'w Wanted,
+pub(super) struct Called<'w> {
+    pub(super) ports: &'w Wanted,
 }
 
 impl Called<'_> {
+    /// What becomes of a call at the best of this machine's addresses, for the first and the last port of
+    /// each range.
+    pub(super) fn verdicts(
+        &self,
+        judge: &Judge<'_>,
+        source: IpAddr,
+    ) -> Vec<((PortRange, Transport), Verdict)> {
+        let mut best: Vec<((PortRange, Transport), Verdict)> = Vec::new();
+        for own in judge.callable_by(source) {
+            for (i, (port, tuple)) in self.tuples(source, own).into_iter().enumerate() {
+                let verdict = judge.call(&tuple);
+                match best.get_mut(i) {
+                    Some((_, known)) if verdict < *known => *known = verdict,
+                    Some(_) => {}
+                    None => best.push((port, verdict)),
+                }
+            }
+        }
+        best
+    }
+
     /// Callers of the first and the last port of each range.
     fn tuples(&self, source: IpAddr, destination: IpAddr) -> Vec<((PortRange, Transport), Tuple)> {
         let ends = self.ports.pairs().flat_map(|(range, transport)| {
@@ -265,51 +278,12 @@ impl Called<'_> {
 fn refused_by_others(
     found: &mut Outlook,
     asking: &Asking,
-    port: &Called,
+    port: &Called<'_>,
     asked_for: &Addresses,
 ) -> Vec<Elsewhere> {
     let surroundings = surroundings(&mut found.gaps);
     let scene = Scene::of(&found.intended.policy, surroundings);
-    let judge = Judge::new(&scene, asking.machine());
-    // At how many of the addresses that can be called it is refused, and by whom first.
-    let verdicts = |source: IpAddr| {
-        let mut best: Vec<((PortRange, Transport), Verdict)> = Vec::new();
-        for own in judge.callable_by(source) {
-            for (i, (port, tuple)) in port.tuples(source, own).into_iter().enumerate() {
-                let verdict = judge.call(&tuple);
-                match best.get_mut(i) {
-                    Some((_, known)) if verdict < *known => *known = verdict,
-                    Some(_) => {}
-                    None => best.push((port, verdict)),
-                }
-            }
-        }
-        best
-    };
-    let mut refused: Vec<Elsewhere> = Vec::new();
-    for group in groups(asked_for).iter().take(MOST_ASKED) {
-        let ends: Vec<_> = borders(group).into_iter().map(|s| (s, verdicts(s))).collect();
-        let is_refused = |verdict: &Verdict| matches!(verdict, Verdict::Refused(_));
-        for (example, verdicts) in &ends {
-            for (i, (port, verdict)) in verdicts.iter().enumerate() {
-                let Verdict::Refused(place) = verdict else { continue };
-                let is_whole = ends
-                    .iter()
-                    .all(|(_, all)| all.get(i).is_some_and(|(_, verdict)| is_refused(verdict)));
-                let callers = if is_whole { words(group) } else { example.to_string() };
-                let ports = Wanted::from_iter([*port]);
-                let is_it = |e: &&mut Elsewhere| e.callers == callers && e.place == *place;
-                match refused.iter_mut().find(is_it) {
-                    Some(known) => known.ports = known.ports.with(&ports),
-                    None => {
-                        let (place, example) = (place.clone(), *example);
-                        refused.push(Elsewhere { callers, example, place, ports });
-                    }
-                }
-            }
-        }
-    }
-    refused
+    still::refused(&Judge::new(&scene, asking.machine()), port, asked_for)
 }
 
 /// The ports that two ranges share.
@@ -317,24 +291,3 @@ fn common(one: PortRange, other: PortRange) -> Option<PortRange> {
     let (first, last) = (one.first().max(other.first()), one.last().min(other.last()));
     PortRange::new(first, last).ok()
 }
-
-/// Each interval by itself.
-fn groups(addresses: &Addresses) -> Vec<Addresses> {
-    let of = |is_v6: bool| {
-        let each = addresses.intervals(is_v6).iter();
-        each.map(move |interval| Addresses::of_intervals(is_v6, vec![*interval]))
-    };
-    of(false).chain(of(true)).collect()
-}
-
-/// An interval as a person would say it: the family where it is all of it.
-fn words(group: &Addresses) -> String {
-    match (group.has_all(false), group.has_all(true)) {
-        (true, _) => "IPv4".to_owned(),
-        (_, true) => "IPv6".to_owned(),
-        _ => group.to_string(),
-    }
-}
-
-/// Groups of callers of whom it is asked what other tools do with them.
-const MOST_ASKED: usize = 4;

@@ -32,6 +32,8 @@ pub(crate) struct Intended {
     pub(crate) cut_off: Vec<CutOff>,
     /// What could not be found out, and so is not in the policy.
     pub(crate) gaps: Vec<Gap>,
+    /// Whether this machine is that host, by its own name and addresses.
+    pub(crate) is_here: bool,
 }
 
 /// Reads the inventory, finds out which host this is, and asks what the policy needs to know.
@@ -95,7 +97,7 @@ impl Asking {
             true => loaded.inventory.cut_off(host, &self.resolutions),
             false => Vec::new(),
         };
-        Ok(Intended { policy, at: self.at, cut_off, gaps, loaded })
+        Ok(Intended { policy, at: self.at, cut_off, gaps, is_here, loaded })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `allow` and `deny` write, and who gets in before and after, for reading and as JSON.
 
+use std::cmp::Ordering;
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -10,8 +11,10 @@ use super::status::duration;
 use crate::cli::args::Color;
 use crate::ops::firewall::allow::{Change, Done, Edited};
 use crate::ops::firewall::entries::Entry;
-use crate::ops::firewall::outlook::{Elsewhere, Guest, Outlook, Shut};
+use crate::ops::firewall::force::Force;
+use crate::ops::firewall::outlook::{Guest, Outlook, Shut};
 use crate::ops::firewall::precheck::Violation;
+use crate::ops::firewall::still::Elsewhere;
 use crate::ops::firewall::wish::{Wanted, Wish};
 use crate::ops::inventory::edit::Changed;
 use crate::render::gap;
@@ -47,8 +50,8 @@ pub(crate) enum Fate {
 pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Color) -> Result<()> {
     edit(screen, shown, fate)?;
     let (ports, outlook) = (&shown.wish.ports, shown.outlook);
-    let lets = if ports.pairs().count() > 1 { "let in" } else { "lets in" };
-    screen.hanging("", &format!("{ports} on {} {lets}", sanitize(&shown.edited.host)))?;
+    let host = sanitize(&shown.edited.host);
+    screen.hanging("", &format!("{ports} on {host}: whom the inventory lets in"))?;
     screen.hanging("  before: ", &guests(&outlook.before, outlook.is_open, ports))?;
     screen.hanging("  after:  ", &guests(&outlook.after, outlook.is_open, ports))?;
     for still in &shown.edited.still {
@@ -63,11 +66,15 @@ pub(crate) fn text(screen: &mut Screen, shown: &Shown<'_>, fate: Fate, color: Co
             .hanging("  but not: ", &format!("{whom}{at}, refused by [[block]] {block}{until}"))?;
     }
     shut(screen, outlook, ports)?;
+    in_force(screen, outlook, fate)?;
     violations(screen, &outlook.violations)?;
     screen.flush()?;
     gap::print(&outlook.gaps, color);
     match fate {
         Fate::Written => next(screen, &shown.edited)?,
+        Fate::Unchanged if outlook.force.as_ref().is_some_and(Force::is_behind) => {
+            next(screen, &shown.edited)?;
+        }
         Fate::Unchanged | Fate::Planned => {}
         Fate::Refused => {
             gap::warning("nothing was written", color);
@@ -98,6 +105,13 @@ fn edit(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result<()> {
                 already(screen, done, source)?;
                 continue;
             }
+            Change::OnlyObserved => {
+                format!("service {service} is only observed: the inventory lets nobody in by it")
+            }
+            Change::TakenOut => {
+                let keeps = if fate == Fate::Written { "keeps" } else { "would keep" };
+                format!("service {service}, only observed so far, {keeps} its other ports")
+            }
             Change::NotLetIn => {
                 format!("service {service} lets nobody of {} in anyway", sanitize(source))
             }
@@ -110,7 +124,13 @@ fn edit(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result<()> {
         lines(screen, file)?;
     }
     if let Some(until) = edited.done.iter().find_map(|done| done.until) {
-        writeln!(screen, "  until {until}, when the kernel ends it by itself")?;
+        let was = edited.done.iter().find_map(|done| done.was_until);
+        let was = match was.map(|was| (was, was.cmp(&until))) {
+            Some((was, Ordering::Greater)) => format!(", earlier than so far ({was})"),
+            Some((was, Ordering::Less)) => format!(", later than so far ({was})"),
+            _ => String::new(),
+        };
+        writeln!(screen, "  until {until}{was}, when the kernel ends it by itself")?;
     }
     Ok(())
 }
@@ -269,6 +289,28 @@ fn shortened(addresses: &str) -> String {
     }
 }
 
+/// What of it the firewall does, which is not the file.
+fn in_force(screen: &mut Screen, outlook: &Outlook, fate: Fate) -> Result<()> {
+    let Some(force) = outlook.force.as_ref().filter(|_| fate != Fate::Refused) else {
+        return Ok(());
+    };
+    let words = match force {
+        Force::Now => "this: the firewall that is loaded is what the inventory says".to_owned(),
+        Force::Changed(how) => {
+            format!(
+                "not quite this: the firewall was changed since it was loaded: {}",
+                sanitize(how)
+            )
+        }
+        Force::Before => "what was before: the firewall that is loaded".to_owned(),
+        Force::Other => "another firewall than the inventory says, loaded earlier".to_owned(),
+        Force::Nothing => {
+            "nothing of it: no firewall of portolan is loaded on this machine".to_owned()
+        }
+    };
+    screen.hanging("  in force: ", &words)
+}
+
 /// Says what makes it so.
 fn next(screen: &mut Screen, edited: &Edited) -> Result<()> {
     let path = sanitize(&edited.draft.root.display().to_string()).to_string();
@@ -299,6 +341,13 @@ pub(crate) fn json(screen: &mut Screen, shown: &Shown<'_>, fate: Fate) -> Result
         },
         until: shown.edited.done.iter().find_map(|done| done.until).map(|day| day.to_string()),
         still: &shown.edited.still,
+        in_force: outlook.force.as_ref().map(|force| match force {
+            Force::Now => "now",
+            Force::Changed(_) => "changed",
+            Force::Before => "before",
+            Force::Other => "other",
+            Force::Nothing => "nothing",
+        }),
         is_open: outlook.is_open,
         before: outlook.before.iter().map(GuestJson::from).collect(),
         after: outlook.after.iter().map(GuestJson::from).collect(),
@@ -342,6 +391,9 @@ struct Body<'a> {
     until: Option<String>,
     /// What lets the denied in all the same.
     still: &'a [String],
+    /// What of it is loaded: `now` all of it, `changed` that with somebody's changes, `before` what was
+    /// before the edit, `other`, `nothing`; `null` where that is not to be seen, or of another host.
+    in_force: Option<&'static str>,
     /// Whether this host lets in whatever nothing refuses.
     is_open: bool,
     /// Who gets in to the port as the inventory was.
@@ -387,6 +439,8 @@ impl<'a> From<&'a Done> for ChangeJson<'a> {
             Change::Changed => "changed",
             Change::Approved => "approved",
             Change::Unchanged | Change::NotLetIn => "unchanged",
+            Change::OnlyObserved => "observed",
+            Change::TakenOut => "taken-out",
             Change::Refused => "refused",
             Change::NotDeclared => "not-declared",
         };

@@ -14,10 +14,11 @@ use crate::render::screen::Screen;
 /// What a person is asked.
 pub(crate) const QUESTION: &str = "take the rules away?";
 
-/// Prints what is going to be; with a pause, whether anything comes back after it.
+/// Prints what is going to be, of what is loaded now and at boot; with a pause, whether anything comes back
+/// after it.
 pub(crate) fn plan(
     screen: &mut Screen,
-    is_loaded: Option<bool>,
+    (is_loaded, boots): (Option<bool>, Option<bool>),
     (pause, comes_back): (Option<Duration>, bool),
     purge: bool,
 ) -> Result<()> {
@@ -30,6 +31,9 @@ pub(crate) fn plan(
                 true => writeln!(screen, "table inet portolan {gone}, and is back after {pause}")?,
                 false => writeln!(screen, "table inet portolan {gone}; {NOTHING_BACK}")?,
             }
+        }
+        None if is_loaded == Some(false) && boots == Some(false) => {
+            writeln!(screen, "no table is loaded, and none at boot: nothing is taken away{log}")?;
         }
         None if is_loaded == Some(false) => {
             writeln!(screen, "no table is loaded; what loads one at boot will be removed{log}")?;

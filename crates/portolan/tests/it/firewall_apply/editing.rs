@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Program, eventually, require_root};
 
-use super::stage::{SSH, Stage};
+use super::stage::{OPEN, SSH, Stage};
 
 const SITE: &str = r#"portolan = 1
 [hosts.box]   # this one
@@ -80,7 +80,7 @@ fn each_item_of_a_list_is_written_as_a_service_of_its_own() {
         text.contains("[services.domain]") && text.contains("\"203.0.113.0/24\", \"198.51.100.7\"")
     );
     for line in [
-        "443/tcp, 6000-6007/tcp, 53/tcp+udp, 25/tcp on box let in",
+        "443/tcp, 6000-6007/tcp, 53/tcp+udp, 25/tcp on box: whom the inventory lets in",
         "service x11 is written",
         "  +   \"203.0.113.0/24\", \"198.51.100.7\"\n  + [services.https]",
         "  before: 192.0.2.0/24, 203.0.113.0/24 by mail at 25/tcp\n",
@@ -90,7 +90,7 @@ fn each_item_of_a_list_is_written_as_a_service_of_its_own() {
     }
     let (_, said) = edited("allow 443/tcp,6000:6007/tcp --from any", 2);
     assert!(said.contains("with a hyphen: 6000-6007/tcp"), "{said}");
-    let (text, _) = edited("allow 80/tcp,8080 --from 198.51.100.7", 2);
+    let (text, _) = edited("allow 80/tcp,443 --from nobody", 2);
     assert_eq!(text, SITE, "all of it or nothing");
 }
 
@@ -169,11 +169,15 @@ fn what_was_only_observed_is_approved_for_the_one_source() {
 
 #[test]
 fn more_than_was_asked_for_is_never_changed() {
-    for line in ["allow 8080/tcp --from 192.0.2.1", "deny 8081/tcp --from any"] {
-        let (text, said) = edited(line, 2);
-        assert!(said.contains("service both has more than"), "{said}");
-        assert_eq!(text, SITE);
-    }
+    let (text, said) = edited("deny 8081/tcp", 2);
+    assert!(said.contains("service both has more than"), "{said}");
+    assert!(said.contains("all of it: portolan deny 8080/tcp,8081/tcp"), "{said}");
+    assert_eq!(text, SITE);
+    let (text, _) = edited("allow 8080/tcp --from 192.0.2.1", 0);
+    let added = text.strip_prefix(SITE).expect("it stands beside the other");
+    assert!(added.contains("ports = [\"8080/tcp\"]") && added.contains("\"192.0.2.1\""), "{added}");
+    let (text, said) = edited("allow 8080/tcp --from 203.0.113.7", 0);
+    assert!(text == SITE && said.contains("service both lets 203.0.113.7 in already"), "{said}");
     let (text, said) = edited("deny 80/tcp --from 192.0.2.7", 2);
     assert!(said.contains("does not name 192.0.2.7"), "{said}");
     assert_eq!(text, SITE);
@@ -210,7 +214,7 @@ fn who_gets_in_before_and_after_is_told() {
     for line in [
         "service https would be written",
         "  + from  = [\"198.51.100.7\"]",
-        "443/tcp on box lets in",
+        "443/tcp on box: whom the inventory lets in",
         "  before: nobody",
         "  after:  198.51.100.7 by https",
     ] {
@@ -234,8 +238,7 @@ fn what_changes_nothing_is_not_called_written() {
     for line in ["deny 3000/tcp", "allow 80/tcp --from any"] {
         let (_, _, said) = told(SITE, line, 0);
         assert_eq!(said["outcome"], "unchanged", "{said}");
-        let (text, said) = edited(line, 0);
-        assert!(text == SITE && !said.contains("Next:"), "{said}");
+        assert_eq!(edited(line, 0).0, SITE);
     }
 }
 
@@ -252,7 +255,7 @@ fn who_is_let_in_by_a_wider_entry_is_not_written_beside_it() {
         let already = &said["changes"][0]["already"];
         assert_eq!((&already[0]["source"], &already[0]["line"]), (&json!(source), &json!(at)));
         let (text, said) = edited(line, 0);
-        assert!(text == SITE && !said.contains("Next:"), "{said}");
+        assert_eq!(text, SITE);
         assert!(said.contains(&format!("site.toml:{at}: service ")), "{said}");
         assert!(said.contains("in already"), "{said}");
     }
@@ -338,6 +341,41 @@ fn what_another_tool_still_refuses_is_told() {
     // Of everybody it is the family that is told, not one address of it.
     let said = stage.program(&line.replace("192.0.2.1", "any"), SSH).run().expect_code(0).stdout;
     assert!(said.contains("still shut: IPv4 is refused by ip strict in rule 1"), "{said}");
+}
+
+#[test]
+fn whom_another_tool_refuses_is_named_as_a_whole_or_as_some_of_it() {
+    require_root!();
+    let stage = Stage::new();
+    stage.here.ip("address add 2001:db8::2/64 dev v0 nodad");
+    stage.here.ip("route add default via 192.0.2.1");
+    stage.nft(
+        "table ip bad { set s { type ipv4_addr; flags interval; elements = { 203.0.113.0/24 }; }; \
+         chain in { type filter hook input priority -5; ip saddr @s drop; }; }; \
+         table inet strict { chain in { type filter hook input priority 0; \
+         tcp dport 5000 drop; tcp dport 9090 ip saddr != 192.0.2.0/24 drop; \
+         meta nfproto ipv6 tcp dport 80 drop; }; }",
+    );
+    let path = stage.inventory(SITE);
+    let shut = |line: &str| {
+        let line =
+            format!("allow {line} --host box --json --dry-run --inventory {}", path.display());
+        let said = stage.program(&line, SSH).run().expect_code(0).json();
+        let refused = said["refused_by"].as_array().unwrap().clone();
+        let who = |one: &Value| one["callers"].as_str().unwrap().to_owned();
+        refused.iter().map(who).collect::<Vec<_>>()
+    };
+    // The network of this machine itself: its own address is no caller.
+    assert_eq!(shut("5000 --from 192.0.2.0/24"), ["192.0.2.0/24"]);
+    assert_eq!(shut("9090 --from 192.0.2.0/24"), [""; 0]);
+    assert_eq!(shut("443 --from 203.0.0.0/16"), ["203.0.113.0/24"]);
+    assert_eq!(shut("443 --from 203.0.113.0/24"), ["203.0.113.0/24"]);
+    let some = shut("9090 --from any");
+    assert!(some.len() == 2 && some.iter().all(|o| o.starts_with("some of IPv4 (")), "{some:?}");
+    // Nobody calls from a multicast address.
+    assert_eq!(shut("80 --from any"), ["203.0.113.0/24", "IPv6"]);
+    stage.nft("flush table ip bad");
+    assert_eq!(shut("9090 --from any"), ["IPv4 but for 192.0.2.0/24"]);
 }
 
 #[test]
@@ -526,4 +564,81 @@ fn the_reason_of_a_block_is_told_as_a_reason() {
         let said = Program::line(&line).run().expect_code(1).stdout;
         assert!(said.contains(&format!("still shut: {words} 198.51.100.7")), "{said}");
     }
+}
+
+/// What `inventory init` writes of one program with several ports.
+const OBSERVED: &str = "portolan = 1\n[hosts.box]\naddress = [\"192.0.2.2\"]\n[services.python3]\n\
+                        on = [\"box\"]\nports = [\"22/tcp\", \"53/tcp+udp\", \"5000-5002/tcp\"]\n\
+                        from = [\"any\"]\nstatus = \"observed\"\nprocess = \"python3\"\n";
+
+#[test]
+fn one_port_of_what_was_observed_with_others_is_let_in_and_no_longer_two_services() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("site.toml");
+    for (ports, left) in [
+        ("22", "[\"53/tcp+udp\", \"5000-5002/tcp\"]"),
+        ("u:53", "[\"22/tcp\", \"5000-5002/tcp\", \"53/tcp\"]"),
+        ("5001", "[\"22/tcp\", \"53/tcp+udp\", \"5000/tcp\", \"5002/tcp\"]"),
+    ] {
+        fs::write(&path, OBSERVED).unwrap();
+        let line = format!("allow {ports} --from 198.51.100.7 --host box --inventory");
+        let ran = Program::line(&format!("{line} {}", path.display())).run().expect_code(0);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&format!("ports = {left}")), "{ports}: {text}");
+        let (_, new) = text.split_once("status = \"observed\"").unwrap();
+        assert!(new.contains("from  = [\"198.51.100.7\"]"), "{new}");
+        assert!(new.contains("process = [\"python3\"]"), "{new}");
+        assert!(
+            ran.stdout.contains("only observed so far, keeps its other ports"),
+            "{}",
+            ran.stdout
+        );
+        assert!(ran.stdout.contains("  after:  198.51.100.7 by "), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn what_was_only_observed_needs_no_denial() {
+    for ports in ["22", "5000-5002,22"] {
+        let (before, after, said) = told(OBSERVED, &format!("deny {ports}"), 0);
+        assert_eq!((before, after), (json!([]), json!([])), "{said}");
+        assert_eq!((&said["outcome"], &said["change"]), (&json!("unchanged"), &json!("observed")));
+    }
+}
+
+#[test]
+fn whether_the_inventory_is_in_force_is_told_also_where_nothing_was_to_be_written() {
+    require_root!();
+    let stage = Stage::new();
+    let path = stage.inventory(OPEN);
+    let run = |line: &str| {
+        let line = format!("{line} --host box --inventory {}", path.display());
+        let said = stage.program(&line, SSH).run().expect_code(0).stdout;
+        let document = stage.program(&format!("{line} --json"), SSH).run().expect_code(0).json();
+        (said, document["in_force"].clone())
+    };
+    let (said, force) = run("deny 3306 --dry-run");
+    assert!(said.contains("in force: nothing of it: no firewall of portolan is loaded"), "{said}");
+    assert_eq!(force, "nothing");
+    let (said, _) = run("deny 3306");
+    assert!(said.contains("Next: sudo portolan firewall apply --inventory "), "{said}");
+    stage.keep(OPEN);
+    let (said, force) = run("deny 3306");
+    assert!(said.contains("in force: this") && !said.contains("Next:"), "{said}");
+    assert_eq!(force, "now");
+    let (said, force) = run("deny 80 --dry-run");
+    assert!(said.contains("in force: what was before"), "{said}");
+    assert_eq!(force, "before");
+    stage.inventory(&OPEN.replace("80/tcp", "81/tcp"));
+    let (said, force) = run("deny 3306");
+    assert!(said.contains("in force: another firewall than") && said.contains("Next:"), "{said}");
+    assert_eq!(force, "other");
+}
+
+#[test]
+fn a_denial_of_everybody_by_name_and_an_unknown_internet_say_what_to_write() {
+    let (text, said) = edited("deny 25/tcp --from any", 2);
+    assert!(text == SITE && said.contains("for everybody: portolan deny 25/tcp"), "{said}");
+    let (text, said) = edited("allow 443 --from internet", 2);
+    assert!(text == SITE && said.contains("--from any"), "{said}");
 }

@@ -107,7 +107,10 @@ fn more_for_a_while_stands_beside_what_is_there_and_can_be_made_longer() {
     let text = fs::read_to_string(&path).unwrap();
     let added = text.strip_prefix(OPEN).unwrap();
     assert!(added.contains("[services.ssh-2]") && added.contains("approved = { until = 20"));
-    run("allow 22/tcp --from 198.51.100.7 --until 2999-01-01", 0);
+    let said = run("allow 22/tcp --from 198.51.100.7 --until 2999-01-01", 0).stdout;
+    assert!(said.contains(", later than so far (20"), "{said}");
+    let said = run("allow 22/tcp --from 198.51.100.7 --until 2h --dry-run", 0).stdout;
+    assert!(said.contains(", earlier than so far (2999-01-02T00:00:00Z)"), "{said}");
     let longer = fs::read_to_string(&path).unwrap();
     assert!(longer.contains("until = 2999-01-02T00:00:00Z"), "{longer}");
     assert_eq!(longer.matches("[services.").count(), 3);

@@ -221,6 +221,12 @@ fn ports_that_another_table_refuses_already_are_not_what_the_change_cuts() {
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     let wanted = "these today either: 0.0.0.0:8082/tcp";
     assert!(said.contains(wanted) && said.contains("refused by ip strict in rule 2"), "{said}");
+    // A list of some bad ones is not what refuses everybody else.
+    stage.nft(
+        "table ip bad { chain in { type filter hook input priority -5; ip saddr 203.0.113.0/24 drop; }; }",
+    );
+    let plan = stage.apply(OPEN, "--dry-run --json").run().expect_code(0).json();
+    assert_eq!(plan["cut"][2]["refused_by"]["table"], "strict", "{plan}");
     // Ours alone refuse it: applied again, it is told as such.
     stage.nft("flush ruleset");
     stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);

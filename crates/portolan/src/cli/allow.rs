@@ -25,6 +25,7 @@ pub(crate) fn allow(arguments: &Allow, global: &Global) -> Result<Exit> {
     let ports = wanted(&arguments.ports.join(","))?;
     let until = arguments.until.map(moment).transpose()?;
     let wish = Wish { ports, source: Some(arguments.from.clone()), until };
+    is_writable(wish.source.as_deref())?;
     let edited = allow::allow(&global.asked(), &wish);
     let edited = edited.map_err(|error| of_this_line(error, &arguments.from))?;
     let outlook = outlook(&global.asked(), &edited, &wish, true)?;
@@ -37,13 +38,47 @@ fn of_this_line(error: Error, from: &str) -> Error {
     let is_told = |problem: &&Problem| problem.message.contains(&format!("`{from}`"));
     let refused = error.downcast_ref::<Refused>().filter(|_| error.to_string() == NOT_VALID);
     match refused.and_then(|refused| refused.problems.iter().find(is_told)) {
-        Some(problem) if from == "internet" => {
-            let hint = "for everybody: --from any; or declare it: portolan inventory set \
-                        networks.internet any";
+        Some(problem) => {
+            let hint = source_hint(from).unwrap_or_else(|| problem.hint.clone());
             Fault::new(format!("--from: {}", problem.message), hint)
         }
-        Some(problem) => Fault::new(format!("--from: {}", problem.message), problem.hint.clone()),
         None => error,
+    }
+}
+
+/// What to write instead of some things that are no source.
+fn source_hint(from: &str) -> Option<String> {
+    let is_name = |text: &str| text.parse::<std::net::IpAddr>().is_err();
+    let hint = match from {
+        "internet" => {
+            "for everybody: --from any; or declare it: portolan inventory set networks.internet any"
+        }
+        _ if from.contains(',') => "one source at a time: say it again for each",
+        _ if from.starts_with("iface:") => {
+            "declare a network: [networks.NAME] with interface = \"…\", then --from NAME"
+        }
+        _ if from.split_once('-').is_some_and(|(a, b)| !is_name(a) && !is_name(b)) => {
+            "write a range as networks, such as 10.0.0.0/29, or as a [networks.NAME]"
+        }
+        _ if from.starts_with("dns:")
+            || (from.contains('.') && is_name(from) && !from.contains('/')) =>
+        {
+            "declare a host: [hosts.NAME] with address = [\"dns:…\"], then --from NAME"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// A source that no file can have: it would be no text there.
+fn is_writable(from: Option<&str>) -> Result<()> {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
+    match from {
+        Some(from) if !from.chars().all(is_plain) => {
+            let message = format!("--from: there is no network and no host `{from}`");
+            Err(Fault::new(message, "a network or host of the inventory, @group, an address, any"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -52,7 +87,12 @@ pub(crate) fn deny(arguments: &Deny, global: &Global) -> Result<Exit> {
     let ports = wanted(&arguments.ports.join(","))?;
     let until = arguments.until.map(moment).transpose()?;
     let wish = Wish { ports, source: arguments.from.clone(), until };
-    let edited = allow::deny(&global.asked(), &wish)?;
+    is_writable(wish.source.as_deref())?;
+    let edited = allow::deny(&global.asked(), &wish);
+    let edited = match &arguments.from {
+        Some(from) => edited.map_err(|error| of_this_line(error, from))?,
+        None => edited?,
+    };
     let outlook = outlook(&global.asked(), &edited, &wish, false)?;
     go_on(&Shown { wish, edited, outlook: &outlook }, &outlook, &arguments.change, global)
 }

@@ -202,7 +202,7 @@ fn where_nothing_is_loaded_yet_only_what_is_declared_counts_as_refused() {
     let netns = Netns::new();
     netns.rules(
         "table ip theirs { chain in { type filter hook input priority 0
-            tcp dport 22 ip saddr != 10.0.0.0/8 drop\ntcp dport 443 drop
+            tcp dport 22 ip saddr != { 10.0.0.0/8, 203.0.113.130 } drop\ntcp dport 443 drop
         }\n}",
     );
     let document = live(&netns, "web", "--json").expect_code(1).json();

@@ -140,7 +140,12 @@ fn of_family(
 ) -> Result<Vec<Obstacle>, AnalyseError> {
     let mut space = Space::new(is_v6, &[alone, ruleset], world, DEFAULT_BUDGET);
     let (alone, all) = (Prepared::new(alone, world), Prepared::new(ruleset, world));
-    let start = plausible(&mut space, policy, world, way)?;
+    let mut start = plausible(&mut space, policy, world, way)?;
+    if way == Way::Input {
+        // By loopback this machine calls itself, whoever is declared.
+        let by_lo = space.comes_by("lo")?;
+        start = space.bdd.minus(start, by_lo)?;
+    }
     let ours = fates(&mut space, &alone, way, start, Detail::Fates)?.accepted;
     let together = fates(&mut space, &all, way, start, Detail::Fates)?.accepted;
     let mut lost = space.bdd.minus(ours, together)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use portolan_core::inventory::edit;
-use portolan_core::inventory::{Declared, Host, Inventory, Service, Status};
+use portolan_core::inventory::{Declared, End, Host, Inventory, Service, Status};
 use portolan_core::registry::Registry;
 use portolan_core::socket::Machine;
 use portolan_host::{clock, machine};
@@ -140,7 +140,7 @@ fn let_in_by_wider<'i>(
     source: &str,
 ) -> Result<Vec<(Done, &'i Service)>> {
     let mut found = Vec::new();
-    for &service in wider.iter().filter(|service| service.status == Status::Active) {
+    for &service in wider.iter().filter(|service| is_in_force(service)) {
         if let LetIn::All(already) = reading.let_in(service, source) {
             found
                 .push((Done { already, ..untouched(draft, service, Change::Unchanged)? }, service));
@@ -202,6 +202,15 @@ fn let_in(
         let hint = format!("portolan inventory set services.{}.status active", service.name);
         return Err(Fault::new(message, hint));
     }
+    if let Some(end) = ended(service) {
+        let message =
+            format!("service {} was approved until {end}: nobody is let in by it", service.name);
+        let until = key(service, "approved.until");
+        let hint = format!(
+            "a later end: portolan inventory set {until} 2999-12-31 (or the day you mean), and allow again; for a while: --until 2h"
+        );
+        return Err(Fault::new(message, hint));
+    }
     let from = key(service, "from");
     if service.status == Status::Observed {
         return approve(draft, service, &from, source);
@@ -211,6 +220,17 @@ fn let_in(
     }
     let set = draft.change(&from, |text| edit::add_to_list(text, &from, source))?;
     Ok(edited(service, set))
+}
+
+/// When the approval of a service ended, where it has.
+fn ended(service: &Service) -> Option<End> {
+    let approved = service.docs.approved.as_ref().filter(|_| service.docs.has_ended(clock::now()));
+    approved.and_then(|approved| approved.until.as_ref()).map(|until| until.value)
+}
+
+/// Whether a service lets anybody in by what its `from` says.
+fn is_in_force(service: &Service) -> bool {
+    service.status == Status::Active && ended(service).is_none()
 }
 
 /// A service that is not to be changed.
@@ -241,7 +261,7 @@ fn for_a_while_too<'i>(
     wish: &Wish,
 ) -> Result<Vec<&'i Service>> {
     let source = wish.source.as_deref().unwrap_or("any");
-    for service in services.iter().filter(|service| service.status == Status::Active) {
+    for service in services.iter().filter(|service| is_in_force(service)) {
         if let LetIn::All(entries) = reading.let_in(service, source) {
             return Err(without_an_end(service, source, &entries));
         }
@@ -546,17 +566,23 @@ fn more_than_asked(
     wish: &Wish,
     host: &Host,
 ) -> anyhow::Error {
-    let message = format!("service {} has more than {} on {}", service.name, wish.ports, host.name);
+    let is_on_others = inventory.hosts_on(&service.on).len() > 1;
+    let message = match is_on_others {
+        true => {
+            format!("service {} is on other hosts too, not on {} alone", service.name, host.name)
+        }
+        false => format!("service {} has more than {} on {}", service.name, wish.ports, host.name),
+    };
     let asked: Vec<String> = wish.ports.items().iter().map(ToString::to_string).collect();
     let from = wish.source.as_ref().map(|s| format!(" --from {s}")).unwrap_or_default();
     let alone =
         format!("these alone, for a while: portolan deny {}{from} --until 2h", asked.join(","));
-    let hint = match inventory.hosts_on(&service.on).len() {
-        1 => {
+    let hint = match is_on_others {
+        false => {
             let all: Vec<String> = service.ports.iter().map(|p| p.value.to_string()).collect();
             format!("all of it: portolan deny {}{from}; {alone}", all.join(","))
         }
-        _ => format!("change `from` of it for all its hosts: portolan inventory edit; {alone}"),
+        true => format!("on all of them: change `from` of [services.{}]; {alone}", service.name),
     };
     Fault::new(message, hint)
 }

@@ -324,6 +324,11 @@ pub(crate) fn is_loaded() -> Option<bool> {
     host::stamp().ok().map(|stamp| stamp.is_some())
 }
 
+/// Whether the rules are on trial or away for a while; `None` where that cannot be seen.
+pub(crate) fn is_on_trial() -> Option<bool> {
+    host::trial(&Place::here()).ok().map(|trial| trial.is_some())
+}
+
 /// Whether something loads a table of ours at boot; `None` where that cannot be seen.
 pub(crate) fn boots() -> Option<bool> {
     let standing = host::standing(&Place::here()).ok()?;

@@ -34,6 +34,8 @@ pub(crate) struct Intended {
     pub(crate) gaps: Vec<Gap>,
     /// Whether this machine is that host, by its own name and addresses.
     pub(crate) is_here: bool,
+    /// Which host of the inventory this machine is instead, by name or addresses.
+    pub(crate) another: Option<String>,
 }
 
 /// Reads the inventory, finds out which host this is, and asks what the policy needs to know.
@@ -85,8 +87,8 @@ impl Asking {
             let hint = error.hint();
             Fault::new(error.to_string(), hint)
         })?;
-        let is_here =
-            loaded.inventory.identify(machine, None).is_ok_and(|own| own.name == host.name);
+        let own = loaded.inventory.identify(machine, None).ok().map(|own| own.name.clone());
+        let is_here = own.as_ref() == Some(&host.name);
         let policy = loaded.inventory.policy(host, &self.resolutions);
         if !is_here && !policy.resolved.is_empty() {
             let what = format!("names and DNS servers were looked up here, not on {}", policy.host);
@@ -97,7 +99,8 @@ impl Asking {
             true => loaded.inventory.cut_off(host, &self.resolutions),
             false => Vec::new(),
         };
-        Ok(Intended { policy, at: self.at, cut_off, gaps, is_here, loaded })
+        let another = own.filter(|_| !is_here);
+        Ok(Intended { policy, at: self.at, cut_off, gaps, is_here, another, loaded })
     }
 }
 

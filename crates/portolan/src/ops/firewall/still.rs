@@ -36,8 +36,9 @@ pub(super) fn refused(
     asked_for: &Addresses,
 ) -> Vec<Elsewhere> {
     let own = [false, true].into_iter().flat_map(|is_v6| judge.own(is_v6)).map(Prefix::from);
-    let outside = asked_for.without(&Addresses::of(own)).without(&nobody());
-    let let_in = let_in(judge, port, &outside);
+    let senders = asked_for.without(&nobody());
+    let let_in = let_in(judge, port, &senders);
+    let outside = senders.without(&Addresses::of(own));
     let mut found: Vec<Elsewhere> = Vec::new();
     for group in groups(asked_for).iter().take(MOST_ASKED) {
         let callers = Callers { group, outside: outside.and(group) };
@@ -103,38 +104,37 @@ impl Callers<'_> {
             }
         }
         let refused = by_place.iter().map(|(_, sources)| sources.len()).sum::<usize>();
-        let whole = match refused == verdicts.len() {
-            true => Some(words(self.group)),
-            false => self.named(verdicts, let_in, ends).filter(|_| by_place.len() == 1),
-        };
-        let tell = |(place, sources): (&Option<RulePlace>, Vec<IpAddr>)| {
+        let is_whole = refused == verdicts.len();
+        let known = let_in.iter().find(|known| known.is_of(self.group, ends));
+        let known = known.filter(|known| known.is_as(verdicts));
+        let tell = |(place, sources): &(&Option<RulePlace>, Vec<IpAddr>)| {
             let example = *sources.first()?;
+            let others = by_place.iter().filter(|(other, _)| other != place);
+            let others: Vec<IpAddr> = others.flat_map(|(_, sources)| sources.clone()).collect();
+            let named = match is_whole {
+                true => Some(words(self.group)),
+                false => known.and_then(|known| self.named(known, sources, &others)),
+            };
             let some = || format!("some of {} (such as {example})", words(self.group));
-            let callers = whole.clone().unwrap_or_else(some);
-            let ports = Wanted::from_iter([ends]);
-            Some(Elsewhere { callers, example, place: place.clone(), ports })
+            let (callers, place) = (named.unwrap_or_else(some), (*place).clone());
+            Some(Elsewhere { callers, example, place, ports: Wanted::from_iter([ends]) })
         };
-        by_place.into_iter().filter_map(tell).collect()
+        by_place.iter().filter_map(tell).collect()
     }
 
-    /// The refused among them by name: where the rules alone tell who that is, and it is not much to say.
-    fn named(
-        &self,
-        verdicts: &[(IpAddr, &Verdict)],
-        let_in: &[LetIn],
-        ends: (PortRange, Transport),
-    ) -> Option<String> {
-        let known = let_in.iter().find(|known| known.is_of(self.group, ends))?;
-        let is_so = |(source, verdict): &(IpAddr, &Verdict)| {
-            matches!(verdict, Verdict::Refused(_)) != known.callers.contains(*source)
-        };
-        if !verdicts.iter().all(is_so) {
+    /// Those by name whom the rule refuses that refuses `sources` and none of `others`, where that is not
+    /// much to say.
+    fn named(&self, known: &LetIn, sources: &[IpAddr], others: &[IpAddr]) -> Option<String> {
+        let senders = self.group.without(&nobody());
+        let refused = groups(&senders.without(&known.callers));
+        let has = |part: &Addresses, some: &[IpAddr]| some.iter().any(|s| part.contains(*s));
+        let own: Vec<&Addresses> = refused.iter().filter(|part| has(part, sources)).collect();
+        if own.iter().any(|part| has(part, others)) {
             return None;
         }
-        let (refused, others) =
-            (self.outside.without(&known.callers), self.outside.and(&known.callers));
-        let [refused, others] = [refused, others].map(|some| few(&some));
-        refused.or_else(|| Some(format!("{} but for {}", words(self.group), others?)))
+        let own = own.into_iter().fold(Addresses::NONE, |all, part| all.with(part));
+        let but = few(&senders.and(&known.callers)).filter(|_| others.is_empty());
+        few(&own).or_else(|| Some(format!("{} but for {}", words(self.group), but?)))
     }
 }
 
@@ -152,16 +152,24 @@ struct LetIn {
 }
 
 impl LetIn {
+    /// Whether that is what was found of each.
+    fn is_as(&self, verdicts: &[(IpAddr, &Verdict)]) -> bool {
+        let is_so = |(source, verdict): &(IpAddr, &Verdict)| {
+            matches!(verdict, Verdict::Refused(_)) != self.callers.contains(*source)
+        };
+        verdicts.iter().all(is_so)
+    }
+
     fn is_of(&self, group: &Addresses, ends: (PortRange, Transport)) -> bool {
         self.ends == ends && !group.family(self.is_v6).is_empty()
     }
 }
 
 /// The same of each range and family; nothing where the rules are too large to tell.
-fn let_in(judge: &Judge<'_>, port: &Called<'_>, outside: &Addresses) -> Vec<LetIn> {
+fn let_in(judge: &Judge<'_>, port: &Called<'_>, senders: &Addresses) -> Vec<LetIn> {
     let mut found = Vec::new();
     for is_v6 in [false, true] {
-        let Some(blocks) = blocks(judge, port, &outside.family(is_v6), is_v6).ok().flatten() else {
+        let Some(blocks) = blocks(judge, port, &senders.family(is_v6), is_v6).ok().flatten() else {
             continue;
         };
         for ends in port.ports.pairs() {

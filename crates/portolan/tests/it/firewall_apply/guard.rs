@@ -318,3 +318,33 @@ impl Stage {
         eventually("they are gone", || self.watchdogs().iter().all(|pid| !pids.contains(pid)));
     }
 }
+
+#[test]
+fn a_policy_of_another_host_is_told_to_be_one() {
+    require_root!();
+    let stage = Stage::new();
+    let two = format!("{OPEN}[hosts.web]\naddress = [\"198.51.100.9\"]\n");
+    let path = stage.inventory(&two);
+    for (host, is_told) in [("web", true), ("box", false)] {
+        let line = format!("apply --yes --dry-run --host {host} --inventory {}", path.display());
+        let said = stage.firewall(&line, SSH).run().stdout;
+        assert_eq!(said.contains("this one is box, not web"), is_told, "{said}");
+    }
+}
+
+#[test]
+fn nothing_is_put_off_where_nothing_is_loaded() {
+    require_root!();
+    let stage = Stage::new();
+    for flags in ["", "--dry-run"] {
+        let ran = stage.firewall(&format!("off --yes --for 5s {flags}"), SSH).run().expect_code(2);
+        assert!(
+            ran.stderr.contains("there is no table inet portolan to put off"),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    }
+    let ran = stage.firewall("off --dry-run", SSH).run().expect_code(0);
+    assert!(ran.stdout.contains("no table is loaded, and none at boot"), "{}", ran.stdout);
+}

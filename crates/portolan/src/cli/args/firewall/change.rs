@@ -17,9 +17,9 @@ Refused is what would shut out the sources of [management] or, without any, the
 SSH session this comes from (also by taking away their answers or their IPv6
 neighbours), and what lets in whom [[never]] names: with any or no `from`
 nobody may get in, who has a name in the inventory neither. Told is what this
-machine needs to live and would be refused (base = false). During somebody's trial it
-takes over from that, and what was before it comes back. Connections that are
-open stay open, whatever the rules say: --drop-flows ends those that
+machine needs to live and would be refused (base = false). During somebody's
+trial it takes over from that, and what was before it comes back. Connections
+that are open stay open, whatever the rules say: --drop-flows ends those that
 the rules would refuse now.
 
 As root the inventory must be named (--inventory) or be the one in /etc, and

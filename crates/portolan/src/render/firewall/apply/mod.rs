@@ -54,6 +54,11 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     let host = sanitize(&plan.intended.policy.host);
     let path = plan.intended.loaded.path.display().to_string();
     writeln!(screen, "policy {hash} for host {host}, from {}", sanitize(&path))?;
+    if let Some(another) = &plan.intended.another {
+        let label = screen.style.paint(Role::Warning, "another machine:").to_string();
+        let text = format!("by name or addresses this one is {another}, not {host}");
+        screen.hanging(&format!("  {label} "), &text)?;
+    }
     match &plan.loaded {
         None => writeln!(screen, "  table inet portolan is made; no other table is touched")?,
         Some(LoadedPolicy::Known(loaded)) if *loaded == hash => match &plan.difference {

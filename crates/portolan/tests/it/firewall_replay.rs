@@ -64,6 +64,29 @@ fn flows_that_are_refused_are_counted_by_port_with_an_example() {
 }
 
 #[test]
+fn messages_that_begin_no_connection_fare_as_they_are_simulated() {
+    let open =
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p ICMP -m ICMP --ICMP-type 4 -j DROP\nCOMMIT\n";
+    let four = [3, 0, 4, 8].map(|kind| format!("icmp,192.0.2.8,{kind},10.0.0.1,0,eth0\n"));
+    let six = [135, 143, 1, 128].map(|kind| format!("icmpv6,fe80::7,{kind},fe80::1,0,eth0\n"));
+    let case = Case::new(&(four.concat() + &six.concat()));
+    let write = |name: &str, text: String| fs::write(case.folder.path().join(name), text).unwrap();
+    write("four", open.replace("ICMP", "icmp"));
+    write(
+        "six",
+        open.replace("-p ICMP -m ICMP --ICMP-type 4", "-p ipv6-icmp -m icmp6 --icmpv6-type 4"),
+    );
+    let told = case.run("replay --flows flows --rules v4:four v6:six --json").expect_code(1).json();
+    assert_eq!((&told["accepted"], &told["refused"]), (&7.into(), &1.into()), "{told}");
+    assert_eq!(told["refused_by_port"][0]["example"]["sport"], 4);
+    // What no connection is known of is invalid; a rule for connections that exist lets none of it in.
+    write("shut", SAVE.to_owned());
+    let told =
+        case.run("replay --flows flows --rules v4:shut v6:shut --json").expect_code(1).json();
+    assert_eq!((&told["accepted"], &told["refused"]), (&0.into(), &8.into()), "{told}");
+}
+
+#[test]
 fn the_next_step_asks_the_same_rules_and_can_be_pasted() {
     let case = Case::new("udp,198.51.100.4,40000,10.0.0.1,53,eth0\n");
     fs::write(case.folder.path().join("my rules"), SAVE).unwrap();

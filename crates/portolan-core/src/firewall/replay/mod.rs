@@ -1,14 +1,17 @@
 //! Observed flows run against rules: how many pass, how many do not, and which.
 //!
 //! What the rules do with every flow there can be is analysed once, and flattened ([`Flat`]); a flow then
-//! costs some ten lookups. Flows are the records of [`super::flow::binary`], read where they lie.
+//! costs some ten lookups. Flows are the records of [`super::flow::binary`], read where they lie. What begins no
+//! connection (errors, answers and neighbours of ICMP) is simulated packet by packet.
 
 mod flat;
 
 use super::analyse::{DEFAULT_BUDGET, Detail, Space, fates};
 use super::bdd::Undecided;
-use super::simulate::{Prepared, Way};
-use super::{Packet, Ruleset, World};
+use super::flow::Flow;
+use super::simulate::{Open, Outcome, Prepared, Way};
+use super::tighten::packet;
+use super::{Packet, Ruleset, World, bits};
 
 pub use flat::{Fate, Flat, Role, TooLarge};
 
@@ -17,6 +20,7 @@ pub use flat::{Fate, Flat, Role, TooLarge};
 pub struct Replayer<'r> {
     ruleset: &'r Ruleset,
     world: &'r World,
+    prepared: Prepared<'r>,
     way: Way,
     interfaces: &'r [Box<str>],
     /// For IPv4 and IPv6, for each interface.
@@ -43,7 +47,8 @@ impl<'r> Replayer<'r> {
         way: Way,
         interfaces: &'r [Box<str>],
     ) -> Self {
-        Self { ruleset, world, way, interfaces, flat: [Vec::new(), Vec::new()] }
+        let prepared = Prepared::new(ruleset, world);
+        Self { ruleset, world, prepared, way, interfaces, flat: [Vec::new(), Vec::new()] }
     }
 
     /// Analyses the rules for one family. Without it every flow of that family depends.
@@ -51,16 +56,37 @@ impl<'r> Replayer<'r> {
     /// # Errors
     /// When the rules are too irregular.
     pub fn prepare(&mut self, is_v6: bool) -> Result<(), ReplayError> {
-        let prepared = Prepared::new(self.ruleset, self.world);
         let mut space = Space::new(is_v6, &[self.ruleset], self.world, DEFAULT_BUDGET);
         let start = space.fresh()?;
-        let accepted = fates(&mut space, &prepared, self.way, start, Detail::Fates)?.accepted;
+        let accepted = fates(&mut space, &self.prepared, self.way, start, Detail::Fates)?.accepted;
         let accepted = space.in_any_frame(accepted)?;
         // A number beyond the names is of an interface nobody knows, as the empty name is.
         let names = self.interfaces.iter().map(|name| &**name).chain([""]);
         let flat = names.map(|name| space.flat(accepted, name, &usual(is_v6)));
         self.flat[usize::from(is_v6)] = flat.collect::<Result<_, _>>()?;
         Ok(())
+    }
+
+    /// The fate of a message of ICMP that begins no connection, in the state that conntrack gives it where none
+    /// is known; `None` for all other flows, whose fate their record says ([`Replayer::fate`]).
+    #[must_use]
+    pub fn fate_alone(&self, flow: &Flow) -> Option<Fate> {
+        let packet = packet(flow, self.world);
+        if packet.fresh_state() == bits::NEW {
+            return None;
+        }
+        let walk = self.prepared.walk(&packet, self.way, &Open);
+        Some(match (walk.is_certain(), walk.outcome) {
+            (false, _) => Fate::Depends,
+            (true, Outcome::Accept) => Fate::Accepted,
+            (true, _) => Fate::Refused,
+        })
+    }
+
+    /// Whether a record is of ICMP, and so may begin no connection.
+    #[must_use]
+    pub const fn is_of_messages(record: &[u8]) -> bool {
+        matches!(record, [.., 1 | 58, _, _, _])
     }
 
     /// The fate of a record of a family, with ports and all.

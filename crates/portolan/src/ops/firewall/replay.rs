@@ -90,7 +90,12 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
             }
             None => {
                 replayer.prepare(is_v6)?;
-                total.add(counted(&flows, is_v6, |record| replayer.fate(is_v6, record))?);
+                let alone = |record: &[u8]| replayer.fate_alone(&flows.header.flow(record)?);
+                let fate = |record: &[u8]| {
+                    let alone = Replayer::is_of_messages(record).then(|| alone(record)).flatten();
+                    alone.unwrap_or_else(|| replayer.fate(is_v6, record))
+                };
+                total.add(counted(&flows, is_v6, fate)?);
             }
         }
     }

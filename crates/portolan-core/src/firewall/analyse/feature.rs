@@ -89,40 +89,13 @@ impl Space {
     /// What a cell says beside what every block says.
     pub(super) fn features(&self, cell: &Cell) -> Vec<Feature> {
         let mut found: Vec<Feature> = Vec::new();
-        let mut flags = (0_u8, 0_u8);
-        let mut status = (0_u128, 0_u128);
-        let narrow = |values: &[(u128, u128)]| -> Vec<(u16, u16)> {
-            values.iter().map(|(from, to)| (*from as u16, *to as u16)).collect()
-        };
+        let (mut flags, mut status) = ((0_u8, 0_u8), (0_u128, 0_u128));
         let is_icmp =
             matches!(cell.get(&Axis::Protocol).map(Vec::as_slice), Some([(1, 1)] | [(58, 58)]));
         for (axis, values) in cell.iter().filter(|(axis, _)| !axis.is_head()) {
             let is_one = matches!(values.as_slice(), [(1, 1)]);
-            if values.is_empty() {
-                found.push(Feature::Also(axis.quantity()));
-                continue;
-            }
             match axis {
-                Axis::InterfaceOut => {
-                    let numbers = values.iter().flat_map(|(from, to)| *from..=*to);
-                    let count = self.interfaces.count() as u128;
-                    let numbers = numbers.filter(|n| *n != 0 && *n < count);
-                    let names = numbers.map(|number| self.interfaces.shown(number));
-                    let interfaces = names.collect();
-                    let all_but = self.other_interfaces(values);
-                    found.push(Feature::LeavesBy { interfaces, all_but });
-                }
-                Axis::State => {
-                    let is_in = |state: &&State| {
-                        values.iter().any(|(from, to)| (*from..=*to).contains(&state.number()))
-                    };
-                    let states = State::ALL.iter().filter(is_in).map(|state| state.bit());
-                    found.push(Feature::State(states.collect()));
-                }
-                Axis::Direction => found.push(Feature::Direction(match is_one {
-                    true => Direction::Reply,
-                    false => Direction::Original,
-                })),
+                _ if values.is_empty() => found.push(Feature::Also(axis.quantity())),
                 Axis::Status(place) => {
                     let bit = 1 << (self.layout.status.width - 1 - place);
                     status = (status.0 | bit, if is_one { status.1 | bit } else { status.1 });
@@ -131,17 +104,7 @@ impl Space {
                     let bit = 0x80 >> place;
                     flags = (flags.0 | bit, if is_one { flags.1 | bit } else { flags.1 });
                 }
-                Axis::SourcePort if is_icmp => found.push(Feature::Messages(narrow(values))),
-                Axis::SourcePort => found.push(Feature::SourcePorts(narrow(values))),
-                Axis::LaterFragment => found.push(Feature::LaterFragment(is_one)),
-                Axis::HasSocket => found.push(Feature::HasSocket(is_one)),
-                Axis::Answer(variable) => {
-                    if let Some(question) = self.asked(*variable).filter(|q| !q.is_choice) {
-                        let text = question.text.clone();
-                        found.push(Feature::Answer { text, holds: is_one });
-                    }
-                }
-                number => found.push(Feature::Number(number.quantity(), values.clone())),
+                axis => found.extend(self.feature(*axis, values, is_icmp)),
             }
         }
         if flags.0 != 0 {
@@ -153,6 +116,39 @@ impl Space {
         // The state first: it is what people look for.
         found.sort_by_key(|feature| !matches!(feature, Feature::State(_)));
         found
+    }
+
+    /// What values of one field say; `None` for what decides nothing by itself.
+    fn feature(&self, axis: Axis, values: &[(u128, u128)], is_icmp: bool) -> Option<Feature> {
+        let is_one = matches!(values, [(1, 1)]);
+        let narrow = || values.iter().map(|(from, to)| (*from as u16, *to as u16)).collect();
+        Some(match axis {
+            Axis::InterfaceOut => {
+                let numbers = values.iter().flat_map(|(from, to)| *from..=*to);
+                let count = self.interfaces.count() as u128;
+                let numbers = numbers.filter(|n| *n != 0 && *n < count);
+                let interfaces = numbers.map(|number| self.interfaces.shown(number)).collect();
+                Feature::LeavesBy { interfaces, all_but: self.other_interfaces(values) }
+            }
+            Axis::State => {
+                let is_in = |state: &&State| {
+                    values.iter().any(|(from, to)| (*from..=*to).contains(&state.number()))
+                };
+                let states = State::ALL.iter().filter(is_in).map(|state| state.bit());
+                Feature::State(states.collect())
+            }
+            Axis::Direction if is_one => Feature::Direction(Direction::Reply),
+            Axis::Direction => Feature::Direction(Direction::Original),
+            Axis::SourcePort if is_icmp => Feature::Messages(narrow()),
+            Axis::SourcePort => Feature::SourcePorts(narrow()),
+            Axis::LaterFragment => Feature::LaterFragment(is_one),
+            Axis::HasSocket => Feature::HasSocket(is_one),
+            Axis::Answer(variable) => {
+                let question = self.asked(variable).filter(|question| !question.is_choice)?;
+                Feature::Answer { text: question.text.clone(), holds: is_one }
+            }
+            number => Feature::Number(number.quantity(), values.to_vec()),
+        })
     }
 }
 

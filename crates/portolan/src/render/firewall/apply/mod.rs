@@ -59,20 +59,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
         let text = format!("by name or addresses this one is {another}, not {host}");
         screen.hanging(&format!("  {label} "), &text)?;
     }
-    match &plan.loaded {
-        None => writeln!(screen, "  table inet portolan is made; no other table is touched")?,
-        Some(LoadedPolicy::Known(loaded)) if *loaded == hash => match &plan.difference {
-            None => writeln!(screen, "  is loaded already: the same rules are loaded again")?,
-            Some(difference) => {
-                let text = "takes the place of itself as it was changed since it was loaded: ";
-                screen.hanging("  ", &format!("{text}{}", sanitize(difference)))?;
-            }
-        },
-        Some(loaded) => {
-            let which = words(loaded);
-            writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
-        }
-    }
+    replaces(screen, plan, &hash)?;
     fill_levels::text(screen, &plan.sets)?;
     if let Some(trial) = &plan.trial {
         screen.hanging("  ", &over(trial))?;
@@ -109,6 +96,25 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     cut::flows(screen, &plan.precheck.refused)?;
     ended::text(screen, &plan.intended.loaded.inventory, plan.made)?;
     Ok(screen.flush()?)
+}
+
+/// What the table takes the place of.
+fn replaces(screen: &mut Screen, plan: &Plan, hash: &str) -> Result<()> {
+    match &plan.loaded {
+        None => writeln!(screen, "  table inet portolan is made; no other table is touched")?,
+        Some(LoadedPolicy::Known(loaded)) if *loaded == hash => match &plan.difference {
+            None => writeln!(screen, "  is loaded already: the same rules are loaded again")?,
+            Some(difference) => {
+                let text = "takes the place of itself as it was changed since it was loaded: ";
+                screen.hanging("  ", &format!("{text}{}", sanitize(difference)))?;
+            }
+        },
+        Some(loaded) => {
+            let which = words(loaded);
+            writeln!(screen, "  takes the place of {which} in table inet portolan, no other")?;
+        }
+    }
+    Ok(())
 }
 
 /// What becomes of a trial that is going on.

@@ -4,7 +4,7 @@
 //! through, and which rules tell the senders apart. Of each class of senders one packet goes through the
 //! simulator, too: if that says otherwise, one of the two is wrong, and that is said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::firewall::analyse::{
@@ -194,18 +194,17 @@ impl<'a> Regions<'a> {
         is_coarse: bool,
     ) -> Option<Classes> {
         let whole = [cell.usual, cell.usual_maybe, cell.refused, cell.any];
+        let is_told =
+            |number: usize| !is_coarse || self.decisions.get(number).is_none_or(is_translation);
+        let decided = cell.decided.iter().filter(|(number, _)| is_told(*number));
+        let shadows: Vec<Shadow> = whole.into_iter().chain(decided.map(|(_, s)| *s)).collect();
         let mut classes = Classes::one();
-        for (place, address) in to.iter().enumerate() {
-            for (number, shadow) in whole.iter().enumerate() {
-                let senders = self.space.senders(*shadow, interface, *address)?;
-                classes.cut(&senders, &(place, number));
-            }
-            for (number, shadow) in &cell.decided {
-                if is_coarse && self.decisions.get(*number).is_some_and(|d| !is_translation(d)) {
-                    continue;
-                }
-                let senders = self.space.senders(*shadow, interface, *address)?;
-                classes.cut(&senders, &(place, whole.len() + number));
+        let mut seen = HashSet::from([Region::NONE]);
+        for (address, shadow) in to.iter().flat_map(|a| shadows.iter().map(move |s| (*a, *s))) {
+            let sight = self.space.sight(shadow, interface, address);
+            // Who is told from all others is so by what is left as well.
+            if !seen.contains(&!sight) && seen.insert(sight) {
+                classes.cut(&self.space.sources(sight)?, &sight);
             }
         }
         Some(classes.sorted())

@@ -134,8 +134,20 @@ impl Space {
     /// many ranges to tell.
     #[must_use]
     pub fn senders(&self, shadow: Shadow, interface: &str, to: IpAddr) -> Option<Addresses> {
-        let at = self.down(shadow.0, interface, to);
-        self.addresses_of(at, self.layout.source)
+        self.sources(self.sight(shadow, interface, to))
+    }
+
+    /// What a shadow is of packets that come by this interface to this address: it hangs on their source
+    /// alone, and two that are the same have the same senders.
+    #[must_use]
+    pub fn sight(&self, shadow: Shadow, interface: &str, to: IpAddr) -> Region {
+        self.down(shadow.0, interface, to)
+    }
+
+    /// The senders that are seen so. `None` where that takes too many ranges to tell.
+    #[must_use]
+    pub fn sources(&self, sight: Region) -> Option<Addresses> {
+        self.addresses_of(sight, self.layout.source)
     }
 
     /// Whether this sender is among them.

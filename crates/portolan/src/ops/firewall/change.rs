@@ -88,12 +88,13 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
     let mut gaps: Vec<Gap> = Vec::new();
     let machine = machine::read().into_value(&mut gaps);
     let caller = host::caller();
-    // Both are nft's work: a second each with a long block list.
-    let (aside, found) = thread::scope(|scope| {
+    // All of it is nft's work: a second each with a long block list.
+    let (aside, found, now) = thread::scope(|scope| {
         let aside = scope.spawn(|| proven(&intended.policy, &script));
         let found = surroundings(&mut gaps);
+        let now = loaded_now(&script, &place);
         let aside = aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (aside, found)
+        (aside, found, now)
     });
     let scene = Scene::of(&intended.policy, found);
     let judge = Judge::new(&scene, &machine);
@@ -110,13 +111,7 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
         host::check(&script.to_string(), live.as_deref()).map_err(|error| fault(error.into()))?;
     }
     precheck.gaps.splice(0..0, gaps.into_iter().chain(intended.gaps.iter().cloned()));
-    let loaded = host::stamp().map_err(|error| fault(error.into()))?;
-    let loaded = loaded.as_deref().map(identity);
-    let is_it = loaded == Some(LoadedPolicy::Known(script.hash()));
-    let standing = if is_it { host::standing(&place).ok() } else { None };
-    let table = standing.as_ref().and_then(|standing| standing.table.as_deref());
-    let sets = table.map(fill_levels).unwrap_or_default();
-    let difference = standing.and_then(|standing| standing.difference);
+    let Now { loaded, difference, sets } = now?;
     let left_edits = host::left_edits(&place);
     let made = clock::now();
     Ok(Plan {
@@ -133,6 +128,27 @@ pub(crate) fn plan_of(asked: &Asked, intended: Intended, edits: Vec<Edit>) -> Re
         edits,
         made,
     })
+}
+
+/// What is loaded now.
+struct Now {
+    loaded: Option<LoadedPolicy>,
+    /// Where it is the policy that is asked for: how it differs from what was confirmed.
+    difference: Option<String>,
+    /// Where it is the policy that is asked for: how full its sets are.
+    sets: Vec<FillLevel>,
+}
+
+/// Looks what is loaded.
+fn loaded_now(script: &Script, place: &Place) -> Result<Now> {
+    let loaded = host::stamp().map_err(|error| fault(error.into()))?;
+    let loaded = loaded.as_deref().map(identity);
+    let is_it = loaded == Some(LoadedPolicy::Known(script.hash()));
+    let standing = if is_it { host::standing(place).ok() } else { None };
+    let table = standing.as_ref().and_then(|standing| standing.table.as_deref());
+    let sets = table.map(fill_levels).unwrap_or_default();
+    let difference = standing.and_then(|standing| standing.difference);
+    Ok(Now { loaded, difference, sets })
 }
 
 /// Holds the table, as nft reads it, against what the policy means. Where nft cannot be asked it is held

@@ -10,6 +10,11 @@ use super::node::{Bdd, Region, TERMINAL};
 const FEW: usize = 8;
 /// So many steps may be done for each node of the budget.
 const STEPS_FOR_A_NODE: u64 = 32;
+/// So many pairs can be asked one by one too: those of regions that never part, each looking at another bit,
+/// are met on both sides of every variable otherwise.
+const MOST_PAIRS: usize = 1 << 16;
+/// So many steps are tried for each region before that (in tests fewer, so that small regions try it too).
+const STEPS_FOR_A_REGION: u64 = if cfg!(test) { 4 } else { 4096 };
 
 impl Bdd {
     /// The pairs, by their places in the two lists, that have a packet in common; ascending.
@@ -21,8 +26,12 @@ impl Bdd {
         ones: &[Region],
         others: &[Region],
     ) -> Result<Vec<(u32, u32)>, Undecided> {
+        let can_be_asked = ones.len().saturating_mul(others.len()) <= MOST_PAIRS;
         let mut meetings = Meetings {
-            steps: STEPS_FOR_A_NODE * self.budget() as u64,
+            steps: match can_be_asked {
+                true => STEPS_FOR_A_REGION * (ones.len() + others.len()) as u64,
+                false => STEPS_FOR_A_NODE * self.budget() as u64,
+            },
             bdd: self,
             ones: Vec::new(),
             others: Vec::new(),
@@ -35,10 +44,23 @@ impl Bdd {
             let all = (0..).zip(regions.iter().copied()).filter(|(_, r)| !r.is_none());
             places.extend(all.map(|(of, region)| Place { of, region, top: bdd.top(region) }));
         }
-        meetings.below(0, 0)?;
+        match meetings.below(0, 0) {
+            Err(_) if can_be_asked => return Ok(self.pairs(ones, others)),
+            done => done?,
+        }
         let mut found: Vec<(u32, u32)> = meetings.found.into_iter().collect();
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The same, asked pair by pair.
+    fn pairs(&mut self, ones: &[Region], others: &[Region]) -> Vec<(u32, u32)> {
+        let mut found = Vec::new();
+        for (one, a) in (0..).zip(ones) {
+            let met = (0..).zip(others).filter(|(_, b)| self.meets(*a, **b));
+            found.extend(met.map(|(other, _)| (one, other)));
+        }
+        found
     }
 }
 

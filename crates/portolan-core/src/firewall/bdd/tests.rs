@@ -106,6 +106,16 @@ fn mixed(packet: usize, other: usize, variables: &[u32]) -> usize {
     packet & !mask | other & mask
 }
 
+#[test]
+fn regions_that_never_part_are_held_against_each_other_in_no_time() {
+    let mut bdd = Bdd::new(1 << 16);
+    let bits: Vec<Region> = (0..64).map(|v| bdd.variable(v).unwrap()).collect();
+    let others: Vec<Region> = bits.iter().map(|bit| !*bit).collect();
+    let found = bdd.meetings(&bits, &others).unwrap();
+    assert_eq!(found.len(), 64 * 63);
+    assert!(found.is_sorted() && found.iter().all(|(one, other)| one != other));
+}
+
 proptest! {
     #[test]
     fn a_region_holds_exactly_the_packets_its_formula_holds_for(formula in formula()) {

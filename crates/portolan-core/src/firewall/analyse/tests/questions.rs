@@ -231,6 +231,15 @@ fn a_rule_no_packet_can_match_is_found() {
 }
 
 #[test]
+fn rules_that_each_look_at_another_bit_of_the_mark_are_decided() {
+    let bit = |n: u32| format!("-m mark --mark {0:#x}/{0:#x} -j ACCEPT", 1_u32 << n);
+    let mut rules: Vec<String> = (0..32).map(bit).collect();
+    rules.push("-m mark --mark 0x5/0x5 -j ACCEPT".to_owned());
+    let rules: Vec<&str> = rules.iter().map(|rule| &**rule).collect();
+    assert_eq!(linted(&read(&filter("DROP", &rules))), [(Code::Redundant, 32, vec![0])]);
+}
+
+#[test]
 fn a_rule_that_later_ones_replace_is_redundant() {
     let ruleset = read(&filter(
         "DROP",

@@ -77,6 +77,23 @@ impl Streams {
         more.0.into_iter().try_for_each(|stream| self.add(bdd, &stream.effect, stream.packets))
     }
 
+    /// Adds many at once, which costs less than one after the other.
+    pub(super) fn gather(&mut self, bdd: &mut Bdd, more: Vec<Stream>) -> Result<(), Undecided> {
+        let mut groups: Vec<(Effect, Vec<Region>)> =
+            self.0.drain(..).map(|stream| (stream.effect, vec![stream.packets])).collect();
+        for Stream { effect, packets } in more {
+            match groups.iter_mut().find(|(known, _)| *known == effect) {
+                Some((_, regions)) => regions.push(packets),
+                None => groups.push((effect, vec![packets])),
+            }
+        }
+        for (effect, regions) in groups {
+            let packets = bdd.united(&regions)?;
+            self.0.extend(Self::one(effect, packets).0);
+        }
+        Ok(())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

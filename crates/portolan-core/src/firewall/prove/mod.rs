@@ -171,11 +171,11 @@ fn filters(
     let [found, wanted, never] = sides;
     let mut space = Space::new(is_v6, &[&found, &wanted, &never], &world, DEFAULT_BUDGET);
     let (found, wanted) = (Prepared::new(&found, &world), Prepared::new(&wanted, &world));
-    let mut start = space.possible()?;
-    if let Some(sources) = sources {
-        let sources = space.from(&sources)?;
-        start = space.bdd.and(start, sources)?;
-    }
+    let start = space.possible()?;
+    let sources = match sources {
+        Some(sources) => space.from(&sources)?,
+        None => Region::ALL,
+    };
     let is = fates(&mut space, &found, way, start, Detail::Fates)?.accepted;
     let ought = fates(&mut space, &wanted, way, start, Detail::Fates)?.accepted;
     let sides = [&found, &wanted];
@@ -183,7 +183,7 @@ fn filters(
         |told: ProofWay, witness: &Witness| told == name && witness.packet.is_v6() == is_v6;
     if !proof.differences.iter().any(|known| is_told(known.way, &known.witness)) {
         let ways = (way, name);
-        let different = difference(&mut space, sides, ways, [is, ought], Outcome::Accept)?;
+        let different = difference(&mut space, sides, ways, [is, ought], sources, Outcome::Accept)?;
         proof.differences.extend(different.map(|different| match part {
             Part::Straight => different,
             _ => Difference { decided_by: decider(table, part, &different), ..different },
@@ -198,6 +198,7 @@ fn filters(
     let never = Prepared::new(&never, &world);
     let ruled_out = fates(&mut space, &never, way, start, Detail::Fates)?.dropped;
     let let_in = space.bdd.and(is, ruled_out)?;
+    let let_in = space.bdd.and(let_in, sources)?;
     let witness = space.witness(let_in)?;
     proof.violations.extend(witness.map(|witness| Violation {
         name: violated(policy, &witness.packet),
@@ -215,16 +216,19 @@ fn named(way: Way) -> ProofWay {
     }
 }
 
-/// A packet that has an outcome on the one side and not on the other; the side that has it is asked
-/// again, packet by packet.
+/// A packet of those from `sources` that has an outcome on the one side and not on the other; the side that
+/// has it is asked again, packet by packet.
 fn difference(
     space: &mut Space,
     [found, wanted]: [&Prepared<'_>; 2],
     (way, name): (Way, ProofWay),
     [is, ought]: [Region; 2],
+    sources: Region,
     outcome: Outcome,
 ) -> Result<Option<Difference>, AnalyseError> {
+    // What is the same for all sources, as it should be, is never cut to them.
     let (extra, missing) = (space.bdd.minus(is, ought)?, space.bdd.minus(ought, is)?);
+    let (extra, missing) = (space.bdd.and(extra, sources)?, space.bdd.and(missing, sources)?);
     let is_intended = extra.is_none();
     let different = if is_intended { missing } else { extra };
     let Some((witness, is_certain)) = space.surest_witness(different)? else {
@@ -283,7 +287,8 @@ fn translations(
             };
             let (a, b) = (dropped(&is)?, dropped(&ought)?);
             let ways = (Way::Prerouting, name);
-            let different = difference(&mut space, [&is, &ought], ways, [a, b], Outcome::Drop)?;
+            let different =
+                difference(&mut space, [&is, &ought], ways, [a, b], Region::ALL, Outcome::Drop)?;
             if different.is_some() {
                 proof.differences.extend(different);
                 break;

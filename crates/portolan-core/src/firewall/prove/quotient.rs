@@ -13,6 +13,10 @@ use crate::net::Prefix;
 /// Shorter lists are left as they are: the plain proof is fast enough.
 const LONG: usize = 2_000;
 
+/// Lists that do not become so many times shorter are left too: single addresses in the place of networks
+/// are more to look at, not less.
+const SHORTER: usize = 4;
+
 /// A list of sources: a set by its table and name, or one written into a rule by its members.
 type Lists = BTreeMap<Key, Elements>;
 
@@ -30,12 +34,13 @@ pub(super) fn shorten(tables: &mut [&mut Table], is_v6: bool) -> Option<Vec<Pref
     for (t, table) in tables.iter().enumerate() {
         gather(table, t, field, &mut lists)?;
     }
-    if lists.values().map(|list| list.len()).sum::<usize>() < LONG {
+    let length = lists.values().map(|list| list.len()).sum::<usize>();
+    if length < LONG {
         return None;
     }
     let last = if is_v6 { u128::MAX } else { u128::from(u32::MAX) };
     let all: Vec<&Elements> = lists.values().collect();
-    let kept = representatives(&all, last)?;
+    let kept = representatives(&all, last).filter(|kept| kept.0.len() <= length / SHORTER)?;
     let short: BTreeMap<Key, Elements> = lists
         .keys()
         .enumerate()

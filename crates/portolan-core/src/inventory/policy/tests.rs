@@ -317,6 +317,79 @@ fn names_that_nft_cannot_tell_apart_do_not_share_a_limit_or_a_door() {
     assert!(is_proved(&policy));
 }
 
+/// Forty services, each for many of the same sixty networks.
+fn many_services() -> String {
+    let networks = (0..60).map(|n| format!("n{n} = \"10.200.{}.0/24\"\n", n * 2));
+    let services = (0..40).map(|s| {
+        let from: Vec<String> = (0..60)
+            .filter(|n| (((s + 1) * 2_654_435_761_u64) >> (n % 23 + 3)) & 1 == 1 || n % 40 == s)
+            .map(|n| format!("\"n{n}\""))
+            .collect();
+        format!(
+            "[services.s{s}]\non = \"web\"\nports = \"{}/tcp\"\nfrom = [{}]\n",
+            1000 + s * 3,
+            from.join(", ")
+        )
+    });
+    let site =
+        SITE.replace("[networks]\n", &format!("[networks]\n{}", networks.collect::<String>()));
+    format!("{site}{}", services.collect::<String>())
+}
+
+#[test]
+fn of_many_services_with_long_lists_every_change_of_an_element_or_a_verdict_is_found() {
+    let inventory = file::parse("portolan.toml", many_services().as_bytes()).unwrap();
+    let policy = inventory.policy(inventory.host("web").unwrap(), &resolutions());
+    let text = compile(&policy).to_string();
+    assert!(is_proved(&policy));
+    let lines: Vec<&str> = text.lines().collect();
+    let changed = |at: usize, from: &str, to: &str| {
+        let mut lines = lines.clone();
+        let line = lines[at].replacen(from, to, 1);
+        assert_ne!(line, lines[at], "{from}");
+        lines[at] = &line;
+        let read = Ruleset::from_own_text(&lines.join("\n")).unwrap();
+        let proof = prove(&policy, &read).unwrap();
+        assert!(!proof.holds(), "not found: {} is {line}", lines[at]);
+        let packet = proof.differences.first().map(|found| found.witness.packet.clone());
+        packet.unwrap_or_else(|| panic!("no packet shows it: {line}"))
+    };
+    let with = |part: &str| -> Vec<usize> {
+        (0..lines.len()).filter(|at| lines[*at].contains(part)).collect()
+    };
+    let elements = with("10.200.");
+    assert!(elements.len() > 40, "{text}");
+    let of_lists = elements.iter().copied().filter(|at| lines[*at].contains("/24,"));
+    for at in of_lists.step_by(40) {
+        // One network is half of it, is another, or is not there.
+        let element = lines[at].split_whitespace().find(|word| word.ends_with("/24,")).unwrap();
+        let network = element.trim_end_matches("/24,");
+        let here: IpAddr = network.parse().unwrap();
+        let is_of = |address: IpAddr, first: IpAddr| {
+            address.to_string().rsplit_once('.').unwrap().0
+                == first.to_string().rsplit_once('.').unwrap().0
+        };
+        let packet = changed(at, element, &format!("{network}/25,"));
+        assert!(is_of(packet.source, here), "{} for {here}", packet.source);
+        let packet = changed(at, element, "");
+        assert!(is_of(packet.source, here), "{} for {here}", packet.source);
+        let more = format!("{element} 10.200.255.7,");
+        let packet = changed(at, element, &more);
+        assert_eq!(packet.source.to_string(), "10.200.255.7");
+    }
+    for at in with("saddr").into_iter().filter(|at| lines[*at].contains("accept")).step_by(17) {
+        changed(at, "accept", "drop");
+        changed(at, "saddr", "daddr");
+    }
+    // A port leads to the chain of another service, to none, or is not there.
+    let [map, called] = with("1009 : jump svc-s3,")[..] else { panic!("{text}") };
+    for at in [map, called] {
+        changed(at, "1009 : jump svc-s3,", "1009 : jump svc-s1,");
+        changed(at, "1009 : jump svc-s3, ", "");
+        changed(at, "1009 : jump svc-s3,", "1010 : jump svc-s3,");
+    }
+}
+
 #[test]
 fn sources_that_a_limit_has_no_room_for_share_one() {
     let policy = policy(&service("limit = \"3/30s\""), "web");

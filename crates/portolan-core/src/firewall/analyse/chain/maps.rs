@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Did, Run, Step};
+use super::{Did, Flow, Run, Step};
 use crate::firewall::analyse::effect::{Effect, Presaid};
 use crate::firewall::analyse::evaluate::{Evaluated, elements_of};
 use crate::firewall::analyse::number::Number;
 use crate::firewall::analyse::space::Question;
-use crate::firewall::analyse::stream::Stream;
-use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::analyse::stream::{Stream, Streams};
+use crate::firewall::bdd::{Bits, Region, Taker, Undecided};
 use crate::firewall::simulate::rewritten;
 use crate::firewall::{Element, ElementValue, Expression, RuleId, SetRef, Target, Verdict};
 
@@ -40,18 +40,34 @@ impl Run<'_> {
         }
         let known = parts.iter().map(|part| part.known).collect::<Vec<_>>();
         let known = self.space.bdd.intersection(known)?;
-        let mut left = stream.packets;
-        for (verdict, elements) in by_verdict {
-            let inside = self.space.in_elements(&parts, &elements)?;
-            let inside = self.space.bdd.and(inside, known)?;
-            let hit = self.space.bdd.and(left, inside)?;
-            left = self.space.bdd.minus(left, hit)?;
-            if !hit.is_none() {
-                let stream = Stream { effect: stream.effect.clone(), packets: hit };
-                self.verdict(&verdict, stream, step)?;
-            }
+        let mut takers = Vec::with_capacity(by_verdict.len());
+        for (label, (_, elements)) in (0..).zip(&by_verdict) {
+            let inside = self.space.in_elements(&parts, elements)?;
+            let region = self.space.bdd.and(inside, known)?;
+            takers.push(Taker { region, label, passes_on: false });
         }
-        step.next.add(&mut self.space.bdd, &stream.effect, left)
+        let (mut next, mut returned, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
+        for (label, packets) in self.deal(takers, stream.packets)? {
+            let stream = Stream { effect: stream.effect.clone(), packets };
+            let Some((verdict, _)) = by_verdict.get(label as usize) else {
+                next.push(stream);
+                continue;
+            };
+            let (mut on, mut flow) = (Streams::default(), Flow::default());
+            let active = std::mem::take(&mut step.active);
+            let (id, statement, depth) = (step.id, step.statement, step.depth);
+            let mut one = Step { id, statement, depth, active, next: &mut on, flow: &mut flow };
+            self.verdict(verdict, stream, &mut one)?;
+            step.active = one.active;
+            next.extend(on.0);
+            returned.extend(flow.returned.0);
+            accepted.extend(flow.accepted.0);
+        }
+        // All at once: one after the other, what there is already would grow for each of thousands.
+        let bdd = &mut self.space.bdd;
+        step.next.gather(bdd, next)?;
+        step.flow.returned.gather(bdd, returned)?;
+        step.flow.accepted.gather(bdd, accepted)
     }
 
     pub(super) fn assign(

@@ -48,6 +48,8 @@ type Rules = (ChainId, Range<usize>);
 
 /// So many rules in a row are many (in tests fewer, so that their small rulesets try that too).
 const MANY: usize = if cfg!(test) { 3 } else { 256 };
+/// What values packets have is not worth finding out for fewer rules.
+const FEW: usize = if cfg!(test) { 2 } else { 16 };
 /// The label of packets that no rule ends, above those of all rules.
 const LEFT: u32 = Taker::NOBODY - 1;
 
@@ -63,7 +65,8 @@ impl Run<'_> {
         let mut left = Streams::default();
         for stream in now.0 {
             let mut row = Vec::with_capacity(rules.1.len());
-            let mut guards = Guards { values: self.values(stream.packets)?, ..Guards::default() };
+            let values = self.values(rules, depth, stream.packets)?;
+            let mut guards = Guards { values, ..Guards::default() };
             self.row(rules.clone(), (&stream.effect, depth), &mut guards, &mut row)?;
             let packets = match self.decisions {
                 None => self.ended(row, &stream, flow)?,
@@ -203,7 +206,11 @@ impl Run<'_> {
     }
 
     /// Deals `packets` to a row; what is left comes last, under [`LEFT`].
-    fn deal(&mut self, row: Vec<Taker>, packets: Region) -> Result<Vec<(u32, Region)>, Undecided> {
+    pub(super) fn deal(
+        &mut self,
+        row: Vec<Taker>,
+        packets: Region,
+    ) -> Result<Vec<(u32, Region)>, Undecided> {
         // Many rules are dealt the packets of wider bounds, so that they need not pass what no rule asks.
         let within = match row.len() >= MANY {
             true => self.space.bounds(packets)?,
@@ -267,8 +274,20 @@ impl Run<'_> {
     }
 
     /// The values that packets have, where so many rules are asked that it pays to know.
-    fn values(&mut self, packets: Region) -> Result<Values, Undecided> {
-        match self.space.rows.is_none() && self.traits().rules >= MANY {
+    fn values(
+        &mut self,
+        (chain, rules): &Rules,
+        depth: usize,
+        packets: Region,
+    ) -> Result<Values, Undecided> {
+        let asks_more = |index| {
+            let id = RuleId { chain: *chain, rule: Some(index) };
+            self.flat(id, depth).is_some_and(|(_, asked)| asked.is_some())
+        };
+        let is_worth_it = self.space.rows.is_none()
+            && self.traits().rules >= MANY
+            && (rules.len() >= FEW || rules.clone().any(asks_more));
+        match is_worth_it {
             true => Values::of(self.space, packets),
             false => Ok(Values::default()),
         }

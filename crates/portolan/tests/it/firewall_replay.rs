@@ -157,6 +157,14 @@ fn as_log_line(flow: &str) -> String {
 }
 
 #[test]
+fn observed_flows_are_not_replaced_by_their_compact_form() {
+    let case = Case::new(FLOWS);
+    let ran = case.run("replay --flows flows --write ./flows").expect_code(2);
+    assert!(ran.stderr.contains("flows holds the observed flows themselves"), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(case.folder.path().join("flows")).unwrap(), FLOWS);
+}
+
+#[test]
 fn a_flow_that_hangs_on_a_limit_depends() {
     let case = Case::new("udp,192.0.2.8,123,10.0.0.1,123,eth0\n");
     let told = case.run("replay --flows flows --rules rules --json").expect_code(3).json();

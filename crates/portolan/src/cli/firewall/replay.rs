@@ -12,7 +12,7 @@ use crate::{ops, render};
 pub(crate) fn run(arguments: &Replay, global: &Global) -> Result<Exit> {
     if let Some(path) = &arguments.write {
         let flows = ops::firewall::flows::load(&arguments.flows, None)?;
-        flows.write(path)?;
+        flows.write(&arguments.flows, path)?;
         return Ok(Exit::Yes);
     }
     let report = ops::firewall::replay::replay(

@@ -1,6 +1,6 @@
 //! Observed flows, wherever they come from.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
@@ -243,11 +243,16 @@ impl Flows {
         self.header.v4 + self.header.v6
     }
 
-    /// Writes them in the compact form.
+    /// Writes them in the compact form; never over the file they come `from`.
     ///
     /// # Errors
     /// When they cannot be read or written.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, from: &Path, path: &Path) -> Result<()> {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        if real(from).is_some_and(|from| real(path) == Some(from)) {
+            let what = format!("{} holds the observed flows themselves", path.display());
+            return Err(Fault::new(what, "name another file with --write"));
+        }
         let mut writer = Writer::default();
         for is_v6 in [false, true] {
             let collect =

@@ -15,12 +15,21 @@ pub struct Problem {
     pub hint: String,
     /// Other places it has to do with, each with what stands there.
     pub related: Vec<(Location, String)>,
+    /// Whether the text at its place may be shown, and nothing around it, in a file whose lines may not: the
+    /// message repeats it already.
+    pub is_repeated: bool,
 }
 
 impl Problem {
     /// A problem at one place.
     pub fn new(at: Location, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { at, message: message.into(), hint: hint.into(), related: Vec::new() }
+        Self {
+            at,
+            message: message.into(),
+            hint: hint.into(),
+            related: Vec::new(),
+            is_repeated: false,
+        }
     }
 
     /// The same problem with another place it has to do with.

@@ -147,3 +147,15 @@ fn what_differs_by_the_interface_alone_stands_once_with_its_interfaces() {
     assert_eq!(found, wanted, "{}", ran.stdout);
     assert!(ran.stdout.contains("inet f i rule 2 +1"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_network_but_for_one_address_is_told_so_and_not_by_all_that_is_left_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved");
+    let rules = "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 10.0.0.5 -j DROP\n\
+                 -A INPUT -s 10.0.0.0/24 -p tcp --dport 22 -j ACCEPT\nCOMMIT\n";
+    std::fs::write(&file, rules).unwrap();
+    let line = format!("firewall show --allowed --rules v4:{}", file.display());
+    let ran = Program::line(&line).run();
+    assert!(ran.stdout.contains("22/tcp   10.0.0.0/24 but 10.0.0.5  "), "{}", ran.stdout);
+}

@@ -132,6 +132,9 @@ fn includes_are_relative_to_the_file_they_stand_in() {
     let run = |line: &str| Program::line(line).folder(folder.path()).run();
     let stderr = run("inventory validate --inventory etc/portolan.toml").expect_code(2).stderr;
     assert!(stderr.contains("etc/parts/deep/bad.txt:2:1: "), "{stderr}");
+    // What looks like an address is shown and marked, and nothing else of its line.
+    assert!(stderr.contains("2 | 198.51.100.7/24\n  | ^^^^^^^^^^^^^^^"), "{stderr}");
+    assert!(!stderr.contains("slip"), "{stderr}");
     assert!(stderr.contains("etc/parts/deep/b.toml:2:16: the list is named here"), "{stderr}");
     fs::write(folder.path().join("etc/parts/deep/bad.txt"), "192.0.2.0/24\n").unwrap();
     let fine = run("inventory validate --inventory etc/portolan.toml").expect_code(0);

@@ -96,6 +96,20 @@ fn no_line_is_wider_than_eighty_columns() {
 }
 
 #[test]
+fn what_is_declared_by_the_management_table_alone_is_told_whole() {
+    require_root!();
+    let netns = Netns::new();
+    let folder = inventory("[management]\nfrom = [\"10.0.0.0/8\"]\nports = [\"22/tcp\"]\n");
+    let _server = netns.python(
+        "open('/proc/self/comm','w').write('a-name-of-15-by'); listener('0.0.0.0:22'); listener('0.0.0.0:8080')",
+    );
+    let line = Program::line("status --host here").inside(&netns).folder(folder.path());
+    let text = line.run().expect_code(0).stdout;
+    assert!(text.contains("[management]\n"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
 fn a_dual_stack_listener_is_one_row() {
     require_root!();
     let netns = Netns::new();

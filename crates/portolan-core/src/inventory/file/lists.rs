@@ -42,8 +42,9 @@ impl Lists {
                 Ok(prefix) => prefixes.push(prefix),
                 Err(wrong) => {
                     let at = Location { file, span: offset..offset + entry.len() };
-                    let Wrong { message, hint } = told(entry, wrong);
-                    let problem = Problem::new(at, message, hint);
+                    let is_repeated = may_be_repeated(entry);
+                    let Wrong { message, hint } = if is_repeated { wrong } else { no_address() };
+                    let problem = Problem { is_repeated, ..Problem::new(at, message, hint) };
                     problems.push(problem.related(&named_at, "the list is named here"));
                 }
             }
@@ -57,13 +58,15 @@ impl Lists {
     }
 }
 
-/// What is wrong with an entry. It is repeated only where it looks like an address.
-fn told(entry: &str, wrong: Wrong) -> Wrong {
+/// Whether an entry looks like an address: only then it is repeated.
+fn may_be_repeated(entry: &str) -> bool {
     let is_of_addresses = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');
     let is_one = entry.contains(['.', ':']) && entry.len() <= LONGEST_ADDRESS;
-    if is_one && entry.chars().all(is_of_addresses) {
-        return wrong;
-    }
+    is_one && entry.chars().all(is_of_addresses)
+}
+
+/// What is wrong with an entry that is none.
+fn no_address() -> Wrong {
     Wrong::new(
         "this line of the list is not an address or a network",
         "such as 10.0.0.0/8, and # before a comment",

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::block::{address_words, networks, places};
 use super::feature::{features_json, message_words, other_words, state_words};
+use super::in_short::BUT;
 use super::search::{families_json, untold};
 use super::walk_words::{has_ports, protocol_word};
 use crate::ops::firewall::search::{Known, Report};
@@ -213,6 +214,9 @@ fn from(line: &Line<'_>) -> String {
     let words = |of: Option<&Allowed>| of.map(|allowed| address_words(&allowed.block.sources));
     match [words(line.of[0]), words(line.of[1])] {
         [Some(four), Some(six)] if four == six => four,
+        [Some(four), Some(six)] if four.contains(BUT) || six.contains(BUT) => {
+            format!("{four}; {six}")
+        }
         [Some(four), Some(six)] => format!("{four}, {six}"),
         [Some(any), None] if any == "any" => "any (IPv4)".to_owned(),
         [None, Some(any)] if any == "any" => "any (IPv6)".to_owned(),

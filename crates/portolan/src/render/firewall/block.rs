@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use portolan_core::firewall::analyse::{Block, SourceSet, Witness};
-use portolan_core::firewall::{RuleId, Ruleset};
+use portolan_core::firewall::{Addresses, RuleId, Ruleset};
 use portolan_core::net::{Gap, Prefix, Why};
 use serde_json::{Value, json};
 
 use super::feature::{features_json, interface_words, message_words, other_words, state_words};
+use super::in_short::{BUT, in_short};
 use super::place::PlaceJson;
 use super::simulate_json::packet_json;
 use super::walk_words::{has_ports, protocol_word};
@@ -132,10 +133,21 @@ fn protocol_words(block: &Block) -> String {
 pub(super) fn address_words(set: &SourceSet) -> String {
     match (set.is_any, set.all_but.as_slice()) {
         (true, _) => "any".to_owned(),
-        (false, []) => cut(&networks(set)),
+        (false, []) => few_words(set),
         (false, but) => {
             format!("any but {}", cut(&but.iter().map(ToString::to_string).collect::<Vec<_>>()))
         }
+    }
+}
+
+/// Networks, the larger ones with what is missing in them where that is shorter: `10.0.0.0/24 but 10.0.0.5`.
+fn few_words(set: &SourceSet) -> String {
+    let is_v6 = set.networks.first().is_some_and(|network| network.address().is_ipv6());
+    let (inside, missing) = in_short(&Addresses::of(set.networks.iter().copied()), is_v6);
+    let words = |all: &[Prefix]| cut(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
+    match missing.is_empty() {
+        true => cut(&networks(set)),
+        false => format!("{}{BUT}{}", words(&inside), words(&missing)),
     }
 }
 

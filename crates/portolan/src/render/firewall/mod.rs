@@ -10,6 +10,7 @@ pub(crate) mod cut_off;
 pub(crate) mod diff;
 mod feature;
 mod fill_levels;
+pub(crate) mod in_short;
 mod left;
 pub(crate) mod lint;
 mod members;

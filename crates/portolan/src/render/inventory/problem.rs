@@ -50,20 +50,34 @@ const SHOWN: usize = 100;
 /// One problem with its line and a caret.
 fn text(refused: &Refused, problem: &Problem, style: Style) -> String {
     let renderer = if style.is_colored() { Renderer::styled() } else { Renderer::plain() };
-    let mut report = vec![with_line(Level::ERROR, refused, &problem.at, &problem.message)];
+    let own = Shown { at: &problem.at, what: &problem.message, is_repeated: problem.is_repeated };
     let others = problem.related.iter();
-    report.extend(others.map(|(at, what)| with_line(Level::NOTE, refused, at, what)));
+    let others = others.map(|(at, what)| Shown { at, what, is_repeated: false });
+    let mut report = vec![with_line(Level::ERROR, refused, &own)];
+    report.extend(others.map(|other| with_line(Level::NOTE, refused, &other)));
     renderer.render(&report)
 }
 
-/// `file:line:column: what`, and below it the line.
+/// A place, what is to be said of it, and whether what stands there may be shown in any file.
+struct Shown<'a> {
+    at: &'a Location,
+    what: &'a str,
+    is_repeated: bool,
+}
+
+/// `file:line:column: what`, and below it the line; of a file whose lines may not be shown only what may be.
 ///
 /// The place stands in the title because the renderer would count it in the excerpt.
-fn with_line<'a>(level: Level<'a>, refused: &Refused, at: &Location, what: &str) -> Group<'a> {
+fn with_line<'a>(level: Level<'a>, refused: &Refused, shown: &Shown<'_>) -> Group<'a> {
+    let Shown { at, what, is_repeated } = shown;
     let Place { file, line, column } = refused.line_of(at);
     let title = format!("{}:{line}:{column}: {}", sanitize(file), sanitize(what));
-    let source = refused.files.get(at.file).filter(|source| source.is_quotable());
-    let excerpt = source.map(|source| Excerpt::around(source, line, at));
+    let source = refused.files.get(at.file);
+    let excerpt = source.and_then(|source| match (source.is_quotable(), is_repeated) {
+        (true, _) => Some(Excerpt::around(source, line, at)),
+        (false, true) => Some(Excerpt::of(source, at)),
+        (false, false) => None,
+    });
     let snippet = excerpt.map(|excerpt| {
         let mark = AnnotationKind::Primary.span(excerpt.mark);
         Snippet::source(excerpt.text).line_start(line).annotation(mark)
@@ -79,6 +93,13 @@ struct Excerpt {
 }
 
 impl Excerpt {
+    /// What stands at the place, and nothing around it.
+    fn of(source: &SourceFile, at: &Location) -> Self {
+        let text = source.text.get(at.span.clone()).unwrap_or_default();
+        let text = sanitize(text).to_string();
+        Self { mark: 0..text.len(), text }
+    }
+
     fn around(source: &SourceFile, number: usize, at: &Location) -> Self {
         let line = source.line(number);
         let line_start = source.line_start(number);

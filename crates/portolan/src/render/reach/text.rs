@@ -7,10 +7,11 @@ use portolan_core::firewall::Addresses;
 use portolan_core::net::Transport;
 use portolan_core::reach::{Answer, By, Group, PortReach, Reached, Whence};
 
-use super::label::{BUT, is_cut_off, label, summary};
+use super::label::{is_cut_off, label, summary};
 use super::{fix, words};
 use crate::ops::behind::Behind;
 use crate::ops::reach::{Report, Row};
+use crate::render::firewall::in_short::BUT;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;

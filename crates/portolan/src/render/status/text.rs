@@ -66,12 +66,13 @@ fn table(chart: &Chart<'_>) -> Table {
     let mut table = Table::new([
         Column::right("PORT"),
         Column::flexible("SERVICE", 8),
-        Column::flexible("PROCESS", 18).keeping_end(),
+        Column::flexible("PROCESS", 14).keeping_end(),
         Column::flexible("USER", 4),
         Column::flexible("UNIT/CONTAINER", 10),
         Column::flexible("BOUND TO", 9).keeping_end(),
         Column::wrapping("REACHABLE FROM", 10),
-        Column::flexible("DECLARED", 8),
+        // `[management]` whole.
+        Column::flexible("DECLARED", 12),
     ]);
     for area in [Area::Any, Area::Named, Area::Near, Area::Later, Area::Here] {
         let rows: Vec<&Row<'_>> =

@@ -12,8 +12,8 @@ use super::travel::{SENDER_PORT, Travel};
 impl Travel<'_> {
     /// A program of this machine: out by loopback and in again, or to where its rules send it. It sends to
     /// loopback first; where that is refused, to the other addresses of this machine, from each to itself, as
-    /// the kernel chooses it.
-    pub(super) fn of_own_programs(&self, is_v6: bool) -> Option<Group> {
+    /// the kernel chooses it. Those who are named by an address come by those first.
+    pub(super) fn of_own_programs(&self, is_v6: bool, is_by_address: bool) -> Option<Group> {
         let world = self.asking.scene.world;
         let bound = self.bound(self.port);
         let to_own = |a: &IpAddr| a.is_ipv6() == is_v6 && !a.is_unspecified();
@@ -36,12 +36,14 @@ impl Travel<'_> {
             self.own_fate(&self.own_packet(to), group, listens(to))
         };
         let found = fate(to);
-        if found.answer == Answer::Yes {
+        if found.answer == Answer::Yes && !is_by_address {
             return Some(found);
         }
         let own = self.asking.kinds.addresses(world).map(|own| own.address);
-        let others = own.filter(|own| to_own(own) && *own != to);
-        std::iter::once(found).chain(others.map(fate)).min_by_key(|group| group.answer)
+        let others = own.filter(|own| to_own(own) && *own != to).map(fate);
+        let mut all: Vec<Group> = others.collect();
+        all.insert(if is_by_address { all.len() } else { 0 }, found);
+        all.into_iter().min_by_key(|group| group.answer)
     }
 
     fn own_packet(&self, to: IpAddr) -> Packet {

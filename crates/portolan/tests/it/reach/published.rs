@@ -162,3 +162,19 @@ fn a_host_that_does_not_forward_reaches_no_container() {
     agrees(&lab.rtr, (&lab.src, "10.77.0.1"), RTR, &[(8080, false)]);
     assert_eq!(told(&lab.rtr, 8080, "10.77.0.1").1, "not-forwarding");
 }
+
+#[test]
+fn who_is_named_by_an_address_of_this_machine_takes_the_way_of_that_address() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _proxy = lab.rtr.python("listener('0.0.0.0:8080')");
+    iptables(&lab.rtr, UFW_AND_DOCKER);
+    let group = |from: &str| {
+        let told = asked(&lab.rtr, &format!("8080/tcp --from {from}"));
+        told["ports"][0]["reach"][0]["groups"][0].clone()
+    };
+    let by_address = group("10.77.0.254");
+    assert_eq!(by_address["translated"]["to"], "10.78.0.2:80", "{by_address:#}");
+    let by_loopback = group("loopback");
+    assert!(by_loopback["translated"].is_null(), "{by_loopback:#}");
+}

@@ -30,6 +30,9 @@ pub(crate) use scan::{Scan, ScanEngine};
 use crate::ops;
 use crate::ops::inventory::Asked;
 
+/// The command that a watchdog is started as, which nobody is to call.
+pub(crate) const WATCH: &str = portolan_host::firewall::SUBCOMMAND;
+
 /// The chart of this machine's ports: what is open, who opened it, who could reach it, and whether
 /// anyone meant it.
 #[derive(Debug, Parser)]
@@ -245,7 +248,7 @@ none but not everything could be seen. With --format nagios: 0 ok, 1 warning,
     #[command(after_help = allow::DENY_HELP)]
     Deny(Deny),
     /// What `firewall apply` starts to bring back what was before
-    #[command(name = portolan_host::firewall::SUBCOMMAND, hide = true)]
+    #[command(name = WATCH, hide = true)]
     FirewallWatch(firewall::Watch),
     /// Print the completion script of a shell
     #[command(after_help = "Example: portolan completions bash > /etc/bash_completion.d/portolan")]

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use clap::error::{ContextKind, ContextValue};
-use portolan_host::firewall::SUBCOMMAND;
 
 use super::pointers::pointer;
-use crate::cli::args::Color;
+use crate::cli::args::{Color, WATCH};
 use crate::exit::Exit;
 use crate::render::sanitize::sanitize;
 use crate::render::style::{Role, Style};
@@ -51,10 +50,10 @@ fn pointed(text: &str, word: &str) -> String {
 /// A tip without the subcommand that is not to be called.
 fn public(tip: &str) -> String {
     let names: Vec<&str> = tip.split('\'').skip(1).step_by(2).collect();
-    if !names.contains(&SUBCOMMAND) {
+    if !names.contains(&WATCH) {
         return tip.to_owned();
     }
-    let others = names.into_iter().filter(|name| *name != SUBCOMMAND && *name != "firewall");
+    let others = names.into_iter().filter(|name| *name != WATCH && *name != "firewall");
     let names: Vec<String> =
         ["firewall"].into_iter().chain(others).map(|name| format!("'{name}'")).collect();
     match &names[..] {

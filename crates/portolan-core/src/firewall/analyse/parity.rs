@@ -3,11 +3,11 @@
 use super::path::{Detail, fates};
 use super::space::Space;
 use super::told::SourceSet;
-use crate::firewall::bdd::{Bits, Region, Undecided};
+use crate::firewall::bdd::{Bits, Part, Region, Undecided};
 use crate::firewall::simulate::{Prepared, Way};
 use crate::net::Prefix;
 
-/// Ports that one family treats otherwise than the other.
+/// Ports that one family treats otherwise than the other, by all interfaces or by some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disparity {
     /// The packets' way.
@@ -16,6 +16,11 @@ pub struct Disparity {
     pub protocol: u8,
     /// The ports, both ends included.
     pub ports: (u16, u16),
+    /// By which interfaces, where not all are alike: names, wildcards, `others`. Of packets that this machine
+    /// sends those they leave by, of others those they come by.
+    pub interfaces: Vec<Box<str>>,
+    /// One of them.
+    pub(super) interface: Option<u128>,
     /// What IPv4 lets through.
     pub v4: Openness,
     /// What IPv6 lets through.
@@ -114,86 +119,149 @@ pub fn unlike(
     for protocol in [6, 17] {
         let four = open_ports(v4, prepared, protocol, way)?;
         let six = open_ports(v6, prepared, protocol, way)?;
-        compare((way, protocol), &four, &six, &mut found);
+        compare(v4, (way, protocol), &four, &six, &mut found);
     }
     Ok(found)
 }
 
-/// Ranges of ports, ascending and without gaps, each with whom it is open to.
+/// Ranges of ports, ascending, each with whom it is open to.
 type Open = Vec<((u16, u16), Openness)>;
+
+/// Interfaces, by number, and what is open by them.
+type ByInterface = Vec<(u128, Open)>;
 
 fn open_ports(
     space: &mut Space,
     prepared: &Prepared<'_>,
     protocol: u8,
     way: Way,
-) -> Result<Open, Undecided> {
+) -> Result<ByInterface, Undecided> {
     let layout = space.layout;
-    let (fresh, peer) = match way {
-        Way::Output => (space.going_outside()?, layout.destination),
-        _ => (space.from_outside()?, layout.source),
+    let (fresh, interface, peer) = match way {
+        Way::Output => (space.going_outside()?, layout.interface_out, layout.destination),
+        _ => (space.from_outside()?, layout.interface_in, layout.source),
     };
     let fresh = space.of_way(fresh, way)?;
     let of = space.protocol(protocol)?;
     let start = space.bdd.and(fresh, of)?;
     let fates = fates(space, prepared, way, start, Detail::Fates)?;
-    let region = space.projected(fates.accepted, &[layout.destination_port, peer])?;
+    let ports = layout.destination_port;
+    let accepted = space.projected(fates.accepted, &[interface, ports, peer])?;
     // What was asked about, seen the same way: the peers that are "everybody".
-    let all = space.projected(start, &[peer])?;
+    let all = space.projected(start, &[interface, peer])?;
+    let accepted = numbered(&parts(space, accepted, interface)?);
+    let mut found = Vec::new();
+    for (number, all) in numbered(&parts(space, all, interface)?) {
+        let rest = accepted.iter().find(|(with, _)| *with == number);
+        let rest = rest.map_or(Region::NONE, |(_, rest)| *rest);
+        let open = match found.iter().find(|(of, _, _)| *of == (rest, all)) {
+            Some((_, _, open)) => Open::clone(open),
+            None => open_to(space, rest, all, peer)?,
+        };
+        found.push(((rest, all), number, open));
+    }
+    Ok(found.into_iter().map(|(_, number, open)| (number, open)).collect())
+}
+
+/// Each number by itself, with what is beside it.
+fn numbered(parts: &[Part]) -> Vec<(u128, Region)> {
+    let each = |part: &Part| -> Vec<(u128, Region)> {
+        let numbers = part.values.iter().flat_map(|(first, last)| *first..=*last);
+        numbers.map(|number| (number, part.rest)).collect()
+    };
+    parts.iter().flat_map(each).collect()
+}
+
+fn parts(space: &Space, region: Region, field: Bits) -> Result<Vec<Part>, Undecided> {
+    space.bdd.split(region, field, MOST_RANGES).ok_or(Undecided { budget: MOST_RANGES })
+}
+
+/// So many ranges of a field are told.
+const MOST_RANGES: usize = 1 << 20;
+
+fn open_to(space: &mut Space, region: Region, all: Region, peer: Bits) -> Result<Open, Undecided> {
     let mut open = Vec::new();
-    let parts = space.bdd.split(region, layout.destination_port, 65_536).unwrap_or_default();
-    for part in parts {
-        let openness = openness(space, part.rest, all, peer);
-        for (from, to) in part.values {
-            open.push(((from as u16, to as u16), openness.clone()));
-        }
+    let ports = space.layout.destination_port;
+    for part in parts(space, region, ports)? {
+        let openness = openness(space, part.rest, all, peer)?;
+        let ranges = part.values.iter().map(|(from, to)| (*from as u16, *to as u16));
+        open.extend(ranges.map(|ports| (ports, openness.clone())));
     }
     open.sort_by_key(|(ports, _)| *ports);
     Ok(open)
 }
 
-fn openness(space: &mut Space, sources: Region, all: Region, peer: Bits) -> Openness {
-    if space.bdd.covers(sources, all) {
-        return Openness::Any;
+fn openness(
+    space: &mut Space,
+    peers: Region,
+    all: Region,
+    field: Bits,
+) -> Result<Openness, Undecided> {
+    if space.bdd.covers(peers, all) {
+        return Ok(Openness::Any);
     }
-    let parts = space.bdd.split(sources, peer, 100_000).unwrap_or_default();
-    match parts.first() {
-        Some(part) => Openness::To(space.address_set(&part.values)),
-        None => Openness::Closed,
+    let parts = parts(space, peers, field)?;
+    Ok(parts.first().map_or(Openness::Closed, |part| Openness::To(space.address_set(&part.values))))
+}
+
+fn compare(
+    space: &Space,
+    (way, protocol): (Way, u8),
+    four: &ByInterface,
+    six: &ByInterface,
+    found: &mut Vec<Disparity>,
+) {
+    let numbers: Vec<u128> = four.iter().map(|(number, _)| *number).collect();
+    for (first, last) in alike_ports(four, six) {
+        let mut unlike: Vec<((Openness, Openness), Vec<u128>)> = Vec::new();
+        for number in &numbers {
+            let pair = (at(four, *number, first), at(six, *number, first));
+            match unlike.iter_mut().find(|(known, _)| *known == pair) {
+                Some((_, by)) => by.push(*number),
+                None => unlike.push((pair, vec![*number])),
+            }
+        }
+        for ((v4, v6), by) in unlike {
+            if v4 == v6 && !matches!(v4, Openness::To(_)) {
+                continue;
+            }
+            let told = if by == numbers { &[][..] } else { &by };
+            let interfaces: Vec<_> = told.iter().map(|n| space.interfaces.shown(*n)).collect();
+            let interface = told.first().copied();
+            let ports = (first, last);
+            add(Disparity { way, protocol, ports, interfaces, interface, v4, v6 }, found);
+        }
     }
 }
 
-fn compare((way, protocol): (Way, u8), four: &Open, six: &Open, found: &mut Vec<Disparity>) {
-    let mut edges: Vec<u32> = vec![0];
-    for ((from, to), _) in four.iter().chain(six) {
-        edges.extend([u32::from(*from), u32::from(*to) + 1]);
+/// Adds one, or makes the one it goes on from longer.
+fn add(new: Disparity, found: &mut Vec<Disparity>) {
+    let goes_on = |last: &&mut Disparity| {
+        (last.way, last.protocol) == (new.way, new.protocol)
+            && last.ports.1.checked_add(1) == Some(new.ports.0)
+            && last.interfaces == new.interfaces
+            && (&last.v4, &last.v6) == (&new.v4, &new.v6)
+    };
+    match found.iter_mut().rev().find(goes_on) {
+        Some(last) => last.ports.1 = new.ports.1,
+        None => found.push(new),
     }
-    edges.push(65_536);
+}
+
+/// All ports, in ranges that neither family tells apart by any interface.
+fn alike_ports(four: &ByInterface, six: &ByInterface) -> Vec<(u16, u16)> {
+    let all = four.iter().chain(six).flat_map(|(_, open)| open);
+    let edges = all.flat_map(|((from, to), _)| [u32::from(*from), u32::from(*to) + 1]);
+    let mut edges: Vec<u32> = edges.chain([0, 65_536]).collect();
     edges.sort_unstable();
     edges.dedup();
-    for pair in edges.windows(2) {
-        let ports = (pair[0] as u16, (pair[1] - 1) as u16);
-        let (v4, v6) = (at(four, ports.0), at(six, ports.0));
-        let is_alike = matches!((&v4, &v6), (Openness::Closed, Openness::Closed))
-            || matches!((&v4, &v6), (Openness::Any, Openness::Any));
-        if is_alike {
-            continue;
-        }
-        match found.last_mut() {
-            Some(last)
-                if last.protocol == protocol
-                    && u32::from(last.ports.1) + 1 == pair[0]
-                    && last.v4 == v4
-                    && last.v6 == v6 =>
-            {
-                last.ports.1 = ports.1;
-            }
-            _ => found.push(Disparity { way, protocol, ports, v4, v6 }),
-        }
-    }
+    edges.windows(2).map(|pair| (pair[0] as u16, (pair[1] - 1) as u16)).collect()
 }
 
-fn at(open: &Open, port: u16) -> Openness {
-    let found = open.iter().find(|((from, to), _)| *from <= port && port <= *to);
+fn at(open: &ByInterface, number: u128, port: u16) -> Openness {
+    let open = open.iter().find(|(with, _)| *with == number).map_or(&[][..], |(_, open)| open);
+    let before = open.partition_point(|((from, _), _)| *from <= port);
+    let found = before.checked_sub(1).and_then(|place| open.get(place));
+    let found = found.filter(|((_, to), _)| port <= *to);
     found.map_or(Openness::Closed, |(_, openness)| openness.clone())
 }

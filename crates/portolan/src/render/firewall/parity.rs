@@ -11,6 +11,7 @@ use super::block::{address_words, networks};
 use super::walk_words::{protocol_word, way_word};
 use crate::ops::firewall::compare::{Parity, Report};
 use crate::render::json::Document;
+use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
 use crate::render::style::Role;
 
@@ -31,7 +32,7 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Option<Parity>>) -> Resu
         screen.hanging("", told)?;
     }
     if !restricted.is_empty() {
-        let told = "restricted in both; whether these are the same hosts, no rule says:";
+        let told = "open to some: whether these are the same hosts, no rule says:";
         writeln!(screen, "\n{}", screen.style.paint(Role::Dim, told))?;
         lines(screen, restricted)?;
     }
@@ -46,16 +47,31 @@ pub(crate) fn text(screen: &mut Screen, report: &Report<Option<Parity>>) -> Resu
 fn lines(screen: &mut Screen, disparities: &[Disparity]) -> Result<()> {
     for disparity in disparities {
         let head = format!(
-            "{:7} {}/{}: ",
+            "{:7} {}/{}{}: ",
             way_word(disparity.way),
             ports(disparity),
-            protocol_word(disparity.protocol)
+            protocol_word(disparity.protocol),
+            interfaces(disparity)
         );
         let four = words(&disparity.v4, disparity.way);
         let six = words(&disparity.v6, disparity.way);
         screen.hanging("", &format!("{head}IPv4 {four}; IPv6 {six}"))?;
     }
     Ok(())
+}
+
+/// ` by eth0 and wg*`; nothing where it is by all.
+fn interfaces(disparity: &Disparity) -> String {
+    let word = |name: &str| match name {
+        "others" => "any other".to_owned(),
+        name => sanitize(name).into_owned(),
+    };
+    let words: Vec<String> = disparity.interfaces.iter().map(|name| word(name)).collect();
+    match words.as_slice() {
+        [] => String::new(),
+        [one] => format!(" by {one}"),
+        [most @ .., last] => format!(" by {} and {last}", most.join(", ")),
+    }
 }
 
 fn ports(disparity: &Disparity) -> String {
@@ -97,6 +113,7 @@ fn disparity_json(disparity: &Disparity) -> Value {
         "hook": way_word(disparity.way),
         "transport": protocol_word(disparity.protocol),
         "ports": ports(disparity),
+        "interfaces": disparity.interfaces,
         "v4": openness_json(&disparity.v4),
         "v6": openness_json(&disparity.v6),
     })

@@ -29,15 +29,21 @@ pub(super) fn disparities(
         let of = space.protocol(disparity.protocol)?;
         let fresh = space.from_outside()?;
         let to = space.to_ports(&[disparity.ports])?;
-        let region = space.bdd.intersection([of, fresh, to])?;
+        let by = match disparity.interface {
+            Some(number) => space.bdd.equal(space.layout.interface_in, number)?,
+            None => Region::ALL,
+        };
+        let region = space.bdd.intersection([of, fresh, to, by])?;
         let region = space.of_way(region, Way::Input)?;
         let hits = accepted_by.get(wider).map_or(&[][..], Vec::as_slice);
         let Some(rule) = accepting(space, hits, region) else { continue };
         let (wide, narrow) = if is_v6_wider { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
-        let message = format!(
-            "{} is open wider with {wide} than with {narrow}",
-            ports_words(disparity.protocol, disparity.ports)
-        );
+        let ports = ports_words(disparity.protocol, disparity.ports);
+        let word =
+            |name: &str| if name == "others" { "any other interface" } else { name }.to_owned();
+        let words: Vec<String> = disparity.interfaces.iter().map(|name| word(name)).collect();
+        let by = if words.is_empty() { String::new() } else { format!(" by {}", words.join(", ")) };
+        let message = format!("{ports} is open wider with {wide} than with {narrow}{by}");
         match findings.iter_mut().find(|finding| finding.rule == rule) {
             Some(known) => {
                 known.message =

@@ -505,6 +505,47 @@ fn a_port_restricted_in_one_family_and_open_in_the_other_is_a_disparity() {
     assert!(findings.iter().any(|finding| finding.code == Code::Disparity));
 }
 
+/// What parity says of a table's input rules behind `policy drop`: ports, interfaces, and who is let in.
+fn unlike_by(rules: &[&str]) -> Vec<(u16, Vec<String>, [Openness; 2])> {
+    let with = |family, own: &str| {
+        let of_family = |rule: &&&str| !rule.starts_with(own);
+        let rules: Vec<&str> = rules.iter().filter(of_family).map(|rule| &rule[1..]).collect();
+        Save::read(&filter("DROP", &rules), Some(family), None).unwrap().into_ruleset().unwrap()
+    };
+    let mut ruleset = with(Family::Ip, "6");
+    ruleset.tables.extend(with(Family::Ip6, "4").tables);
+    let world = World::default();
+    let prepared = Prepared::new(&ruleset, &world);
+    let mut v4 = Space::new(false, &[&ruleset], &world, BUDGET);
+    let mut v6 = Space::new(true, &[&ruleset], &world, BUDGET);
+    let found = unlike(&mut v4, &mut v6, &prepared, Way::Input).unwrap();
+    let told = |one: Disparity| {
+        let by = one.interfaces.iter().map(ToString::to_string).collect();
+        (one.ports.0, by, [one.v4, one.v6])
+    };
+    found.into_iter().map(told).collect()
+}
+
+#[test]
+fn by_which_interface_a_port_is_open_is_told_apart() {
+    let (closed, any) = (Openness::Closed, Openness::Any);
+    let of = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // Restricted to an interface in one family, open by all in the other.
+    let one =
+        unlike_by(&["4-i lan -p tcp --dport 2223 -j ACCEPT", "6-p tcp --dport 2223 -j ACCEPT"]);
+    assert_eq!(one, [(2223, of(&["others"]), [closed.clone(), any.clone()])]);
+    // By one interface in one family, by another in the other.
+    let other =
+        unlike_by(&["4-i lan -p tcp --dport 22 -j ACCEPT", "6-i wan+ -p tcp --dport 22 -j ACCEPT"]);
+    let swapped = [any.clone(), closed.clone()];
+    let expected =
+        [(22, of(&["lan"]), swapped.clone()), (22, of(&["wan*"]), [closed.clone(), any.clone()])];
+    assert_eq!(other, expected);
+    // Unlike whatever the interface; and alike, by the same one.
+    let all = unlike_by(&["4-p tcp --dport 80 -j ACCEPT", "*-i lan -p tcp --dport 22 -j ACCEPT"]);
+    assert_eq!(all, [(80, of(&[]), swapped)]);
+}
+
 #[test]
 fn a_budget_that_is_used_up_is_an_answer_of_its_own() {
     let ruleset = read(&filter("DROP", &["-s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT"]));

@@ -46,8 +46,8 @@ port by port, TCP and UDP. A port restricted to some networks in one family and
 open to everybody in the other is the usual accident. Where both are restricted
 no rule says whether the addresses are of the same hosts: these are told apart
 for you to compare, and are a finding only where one family lets in networks of
-your own alone and the other addresses of the internet. By which interface
-packets come is not compared: open on one of them counts as open.
+your own alone and the other addresses of the internet. Interfaces are compared
+one by one; what they all do alike is told without them.
 
 Examples: portolan firewall parity
           portolan firewall parity --hook input --rules ruleset.json --json

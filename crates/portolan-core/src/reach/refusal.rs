@@ -4,29 +4,30 @@ use std::net::IpAddr;
 
 use crate::firewall::simulate::{Outcome, Presumed, Way};
 use crate::firewall::{Addresses, Packet, Routing, RulePlace, protocol_of};
-use crate::net::{Endpoint, Port, Prefix, Transport};
+use crate::net::{Endpoint, Prefix, Transport};
 
 use super::own::coming_in;
 use super::question::Asking;
 use super::travel::{SENDER_PORT, first_answer, translated};
 
 impl Asking<'_> {
-    /// The rule that keeps a packet of this machine from its way: out, where it is for this machine in
+    /// The rule that keeps a packet of a user's program of this machine from its way: out, where it is for this machine in
     /// again, else its answer in. `None` where none does for certain, or the rules were not seen.
     #[must_use]
     pub fn refusal(
         &self,
         from: IpAddr,
-        to: IpAddr,
-        port: Port,
+        Endpoint { address: to, port }: Endpoint,
         transport: Transport,
+        user: u32,
     ) -> Option<OwnRefusal> {
         let (with, without) = (self.with.as_ref()?, self.without.as_ref()?);
         let (rules, world) = (self.scene.rules?, self.scene.world);
         let is_own = world.is_local(to);
         let out = if is_own { Some("lo".into()) } else { Some(self.way_out(from, to)?) };
         let packet = Packet::new(protocol_of(transport), from, to).ports(SENDER_PORT, port.0);
-        let leaving = Packet { interface_out: out, ..packet.clone() };
+        let socket = Some((user, user));
+        let leaving = Packet { interface_out: out, socket, ..packet.clone() };
         let mut is_answer = false;
         let mut walk = with.walk(&leaving, Way::Output, &Presumed);
         let end = walk.packet.destination;

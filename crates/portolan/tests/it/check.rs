@@ -96,9 +96,45 @@ fn what_is_dropped_before_the_first_router_is_told_by_comparing_it_with_what_get
     require_root!();
     let lab = Lab::new();
     lab.src.filter_output("tcp dport 95 drop");
-    let result = &both(&lab.src, &format!("{DST}:95"), 1)[0];
+    // Who may not read the rules sees silence.
+    let asked = Program::line(&format!("check --json --timeout 900ms {DST}:95")).inside(&lab.src);
+    let result = &results(&asked.by_user(65534).run().expect_code(1))[0];
     expect(result, "filtered", "no-response", None, "on its way out of this machine or at hop 1");
     assert!(result["next"][0].as_str().unwrap().contains("output rules"), "{result:#}");
+}
+
+#[test]
+fn what_our_own_output_rules_stop_could_not_be_asked_however_they_stop_it() {
+    require_root!();
+    let (lab, pair) = (Lab::new(), Pair::new());
+    let _far = lab.dst.listen_on([7000]);
+    let _near = pair.dst.listen_on([7000]);
+    let rules = "tcp dport 7000 reject with tcp reset
+         tcp dport 7001 drop
+         tcp dport 7002 reject
+         udp dport 7003 drop
+         udp dport 7004 reject
+         tcp dport 7005 reject with icmpx admin-prohibited";
+    for (netns, to) in [(&lab.src, "10.78.0.2"), (&lab.src, "[fd78::2]"), (&pair.src, "10.76.0.2")]
+    {
+        if to != "[fd78::2]" {
+            netns.filter_output(rules);
+        }
+        for port in ["7000", "7001", "7002", "7003/udp", "7004/udp", "7005"] {
+            let line = format!("check --json --timeout 600ms {to}:{port}");
+            let ran = Program::line(&line).inside(netns).run().expect_code(3);
+            let result = &results(&ran)[0];
+            assert_eq!(result["state"], "unknown", "{result:#}");
+            assert_eq!(result["verdict_kind"], "not-permitted", "{result:#}");
+            assert_eq!(result["own_rule"]["chain"], "output_chain", "{result:#}");
+            assert!(result["from"].is_null(), "{result:#}");
+            let verdict = result["verdict"].as_str().unwrap();
+            assert!(verdict.ends_with("Nothing is known of the port."), "{verdict}");
+            let next = result["next"].as_array().unwrap();
+            assert_eq!(next.len(), 1, "{result:#}");
+            assert!(next[0].as_str().unwrap().contains("own output rules this one"), "{result:#}");
+        }
+    }
 }
 
 #[test]

@@ -351,7 +351,8 @@ fn found(
     }
 }
 
-/// Where nothing answers, asks whether it is a rule of this machine that keeps the question from its way.
+/// Where it is not open, asks whether it is a rule of this machine that keeps the question from its way: it
+/// may drop it, and it may refuse it in the name of the host.
 fn suspect(results: &mut [Checked], asking: Option<&Asking<'_>>) {
     let suspected: Vec<(Transport, &mut Found)> = results
         .iter_mut()
@@ -368,23 +369,46 @@ fn suspect(results: &mut [Checked], asking: Option<&Asking<'_>>) {
         let to = found.endpoint.address;
         let route = found.way.as_ref().and_then(|way| way.route.as_ref().ok());
         let from = route.and_then(|route| route.source).unwrap_or(to);
-        found.own_rule = asking.refusal(from, to, found.endpoint.port, transport);
-        if let Some(refusal) = &found.own_rule {
-            let is_input = found.here.is_some() || refusal.is_answer;
-            let own = if is_input { Next::InputRules } else { Next::OutputRules };
-            // Whether others refuse it too shows only once this rule lets it pass.
-            let blames = |next: &Next| {
-                matches!(next, Next::InputRules | Next::OutputRules | Next::RulesOf { .. })
-            };
-            found.next.retain(|next| !blames(next));
-            found.next.insert(0, own);
+        let user = geteuid().as_raw();
+        let refusal = asking.refusal(from, found.endpoint, transport, user);
+        // An answer that was heard has not been stopped.
+        let is_telling = |refusal: &OwnRefusal| {
+            !refusal.is_answer || is_silence(found.outcome.reason) || found.blames_own_rules()
+        };
+        if let Some(refusal) = refusal.filter(is_telling) {
+            found.stopped_by(refusal);
         }
     }
 }
 
+impl Found {
+    /// Whether what it showed points to rules of this machine.
+    fn blames_own_rules(&self) -> bool {
+        self.next.iter().any(|next| matches!(next, Next::InputRules | Next::OutputRules))
+    }
+
+    /// It is a rule of this machine. Where that keeps the question from leaving, whatever was heard is of this
+    /// machine too, and nothing is known of the port.
+    fn stopped_by(&mut self, refusal: OwnRefusal) {
+        if self.here.is_none() && !refusal.is_answer {
+            self.verdict = Verdict::NotPermitted;
+            self.outcome = Outcome { state: PortState::Unknown, from: None, ..self.outcome };
+            self.next = vec![Next::OutputRules];
+        } else {
+            // Whether others refuse it too shows only once this rule lets it pass.
+            let blames = |next: &Next| {
+                matches!(next, Next::InputRules | Next::OutputRules | Next::RulesOf { .. })
+            };
+            self.next.retain(|next| !blames(next));
+            self.next.insert(0, Next::InputRules);
+        }
+        self.own_rule = Some(refusal);
+    }
+}
+
 fn is_suspicious(found: &Found) -> bool {
-    let points_here = |next: &Next| matches!(next, Next::InputRules | Next::OutputRules);
-    is_silence(found.outcome.reason) || found.next.iter().any(points_here)
+    let is_elsewhere = found.here.is_none() && !found.is_open();
+    is_elsewhere || is_silence(found.outcome.reason) || found.blames_own_rules()
 }
 
 /// Filters beyond this machine show by their effect only.

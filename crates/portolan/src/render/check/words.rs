@@ -3,16 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portolan_core::diagnose::{
-    Bound, Comparison, Here, Hop, NameFailure, Next, Outcome, Verdict, Way,
-};
+use portolan_core::diagnose::{Bound, Comparison, Here, Hop, NameFailure, Next, Outcome, Verdict};
 use portolan_core::net::{Endpoint, Port, Transport};
 use portolan_core::scan::{Icmp, LocalError, PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::route::NoRoute;
 
 use crate::ops::check::target::{Place, Target};
-use crate::ops::check::{Checked, Found, port_words};
+use crate::ops::check::{Checked, Found, is_silence, port_words};
 use crate::render::owner::process_names;
 use crate::render::shell::operand;
 use crate::render::socket::on_device;
@@ -27,11 +25,11 @@ pub(crate) fn state_because(state: PortState, reason: Reason) -> String {
     let common = match (state, reason) {
         (PortState::Open, _) => return "open".to_owned(),
         (PortState::Closed, _) => "refused",
+        // What was heard, or not, is of this machine itself.
+        (PortState::Unknown, _) => "it could not be asked",
         (_, Reason::NoNeighbour) => "no such host on the link",
         (PortState::Filtered, Reason::Icmp(_)) => "rejected",
         (PortState::Filtered | PortState::OpenFiltered, _) => "no answer",
-        (PortState::Unknown, Reason::LocalError(_)) => "it could not be asked",
-        (PortState::Unknown, _) => "not found out",
     };
     format!("{} ({common})", state.as_str())
 }
@@ -194,12 +192,6 @@ fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
     if refusal.is_some_and(|refusal| refusal.is_answer) {
         return "No answer gets in: one of this machine's own rules drops it.".to_owned();
     }
-    let is_kept_here = refusal.is_some();
-    if is_kept_here && found.way.as_ref().is_some_and(Way::is_on_link) {
-        // Nobody is in between who could have dropped it, and the other end never saw it.
-        return "No answer: dropped on its way out of this machine, by one of its own rules."
-            .to_owned();
-    }
     match &found.verdict {
         Verdict::Open => opened(found, transport, table),
         Verdict::Proved { translated: None } => {
@@ -307,6 +299,16 @@ fn sentence(checked: &Checked, found: &Found, table: &SocketTable) -> String {
              particular can be asked."
         ),
         Verdict::NoRoute(no_route) => self::no_route(*no_route, address),
+        Verdict::NotPermitted if is_silence(found.outcome.reason) => {
+            "No answer: dropped on its way out of this machine, by one of its own rules. Nothing is \
+             known of the port."
+                .to_owned()
+        }
+        Verdict::NotPermitted if found.outcome.reason == Reason::Reset => {
+            "This machine itself refuses it: one of its output rules resets it in the name of the \
+             host. Nothing is known of the port."
+                .to_owned()
+        }
         Verdict::NotPermitted => {
             "This machine itself does not let the probe out: one of its output rules refuses it. \
              Nothing is known of the port."

@@ -38,6 +38,7 @@ use portolan_core::wire::ipv6::Ipv6;
 use portolan_core::wire::lease::Named;
 use portolan_core::wire::neighbour::Neighbour;
 use portolan_core::wire::netlink::{self, Payload};
+use portolan_core::wire::nf_tables;
 use portolan_core::wire::nftrace::TraceEvent;
 use portolan_core::wire::pair::Message;
 use portolan_core::wire::resolver::{self, ResolvConf};
@@ -144,6 +145,7 @@ pub fn conntrack(bytes: &[u8]) {
 pub fn nftrace(bytes: &[u8]) {
     for message in netlink::messages(bytes).flatten() {
         let Payload::Entry { body, .. } = message.payload else { continue };
+        let _ = nf_tables::table(body);
         if let Ok(Some(event)) = TraceEvent::parse(body) {
             assert_eq!(TraceEvent::parse(&event.body()), Ok(Some(event)));
         }

@@ -16,6 +16,7 @@ pub mod ipv6;
 pub mod lease;
 pub mod neighbour;
 pub mod netlink;
+pub mod nf_tables;
 pub mod nftrace;
 pub mod pair;
 pub mod resolver;

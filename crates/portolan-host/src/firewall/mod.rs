@@ -17,6 +17,7 @@ mod change;
 mod edits;
 mod keep;
 mod load;
+mod nf_tables;
 mod place;
 mod read;
 mod record;

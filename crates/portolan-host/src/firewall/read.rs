@@ -2,9 +2,10 @@
 //!
 //! nft is asked first. `iptables-save` is asked only where nft says that iptables made rules of which
 //! it knows the names alone, or where legacy tables are loaded: asking legacy iptables otherwise would
-//! create its tables. Nothing is changed, and what cannot be read is an error or a gap, never nothing.
+//! create its tables. Without nft the kernel says which tables there are. Nothing is changed, and what cannot be read is an error or a gap, never nothing.
 
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use portolan_core::firewall::ipset::Ipsets;
@@ -12,6 +13,7 @@ use portolan_core::firewall::iptables::Save;
 use portolan_core::firewall::{Family, Origin, ReadError, Ruleset};
 use portolan_core::net::{Gap, Observed, Why};
 
+use super::nf_tables::{self, Unlisted};
 use crate::tool::{Said, Tool, ToolError};
 
 /// Why the rules cannot be read.
@@ -20,9 +22,15 @@ pub enum ReadFault {
     /// The kernel shows rules to root alone.
     #[error("the kernel shows rules only to root")]
     NotPermitted,
-    /// Neither nft nor iptables is installed.
-    #[error("neither nft nor iptables is installed")]
-    NoTool,
+    /// nft is not installed, and there are tables that it alone shows.
+    #[error("nft is not installed, and there are tables that it alone shows, such as {first}")]
+    NoNft {
+        /// One of them, with its family.
+        first: String,
+    },
+    /// nft is not installed, and the kernel does not say whether there are tables that it alone shows.
+    #[error("nft is not installed, and the kernel does not say which tables there are")]
+    NoList(#[source] io::Error),
     /// A program could not be asked.
     #[error("ask {program}")]
     Tool {
@@ -57,10 +65,11 @@ pub fn live() -> Result<Observed<Ruleset>, ReadFault> {
     let mut gaps = Vec::new();
     let listed = match Tool::find("nft") {
         Some(nft) => Some(listing(&nft)?),
-        None => {
-            gaps.push(Gap::new("rules of nftables", Why::Unsupported, "install nftables"));
-            None
-        }
+        None => None,
+    };
+    let unlisted = match &listed {
+        Some(_) => Vec::new(),
+        None => nf_tables::tables()?,
     };
     let mut texts = Vec::new();
     for family in [Family::Ip, Family::Ip6] {
@@ -82,10 +91,10 @@ pub fn live() -> Result<Observed<Ruleset>, ReadFault> {
             }
         }
     }
-    if listed.is_none() && texts.is_empty() {
-        return Err(ReadFault::NoTool);
-    }
     let ruleset = with_saves(listed.unwrap_or_default(), &texts, &mut gaps)?;
+    if let Some(unseen) = unlisted.iter().find(|table| !is_told(table, &texts)) {
+        return Err(ReadFault::NoNft { first: unseen.to_string() });
+    }
     let veiled = ruleset.veiled();
     if let Some(first) = veiled.first() {
         let what =
@@ -119,6 +128,8 @@ struct Saved {
     tool: Tool,
     family: Family,
     origin: Origin,
+    /// Whether the name of the program says which iptables it is.
+    is_named_so: bool,
     text: String,
 }
 
@@ -139,6 +150,18 @@ fn with_saves(
     ruleset.with_saves(saves).map_err(|source| unreadable(&last.tool, source))
 }
 
+/// Whether iptables with nf_tables beneath printed a table. A program of no other name may be the legacy one,
+/// which prints its own.
+fn is_told(unlisted: &Unlisted, texts: &[Saved]) -> bool {
+    let head = format!("*{}", unlisted.name);
+    texts.iter().any(|saved| {
+        let is_of_nft = saved.origin == Origin::IptablesNft
+            && (saved.is_named_so || !has_legacy_tables(saved.family));
+        let is_of_family = unlisted.family == nf_tables::number(saved.family);
+        is_of_nft && is_of_family && saved.text.lines().any(|line| line == head)
+    })
+}
+
 /// The sets that rules ask; `None` where no rule does.
 fn ipsets(texts: &[Saved], gaps: &mut Vec<Gap>) -> Result<Option<Ipsets>, ReadFault> {
     if !texts.iter().any(|saved| saved.text.contains("--match-set ")) {
@@ -157,13 +180,14 @@ fn saved(family: Family, origin: Origin) -> Result<Option<Saved>, ReadFault> {
     let iptables = program(family);
     let backend = if origin == Origin::IptablesLegacy { "legacy" } else { "nft" };
     // Where there is only one backend, its program has no other name.
-    let tool = Tool::find(&format!("{iptables}-{backend}-save"))
-        .or_else(|| Tool::find(&format!("{iptables}-save")));
+    let named = Tool::find(&format!("{iptables}-{backend}-save"));
+    let is_named_so = named.is_some();
+    let tool = named.or_else(|| Tool::find(&format!("{iptables}-save")));
     let Some(tool) = tool else { return Ok(None) };
     // -c: with counters.
     let output = said(&tool, &["-c"])?;
     let text = String::from_utf8_lossy(&output).into_owned();
-    Ok(Some(Saved { tool, family, origin, text }))
+    Ok(Some(Saved { tool, family, origin, is_named_so, text }))
 }
 
 const fn program(family: Family) -> &'static str {

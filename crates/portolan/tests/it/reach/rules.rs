@@ -75,6 +75,40 @@ fn who_may_not_read_the_rules_is_never_told_that_a_port_is_reachable() {
     assert_eq!(by_nobody(25).json()["answer"], "no", "loopback is not reached whatever rules say");
 }
 
+/// The folder of nft covered by one with links to all else that is there.
+#[test]
+fn tables_that_only_nft_could_tell_leave_the_answer_unknown_and_where_there_are_none_nothing_is() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:443')");
+    let hide = "mount -t tmpfs none /mnt && mkdir /mnt/all && mount --bind /usr/sbin /mnt/all && \
+                mount -t tmpfs none /usr/sbin && ln -s /mnt/all/* /usr/sbin && rm /usr/sbin/nft && \
+                exec \"$@\"";
+    let run = |line: &str| {
+        let program = Program::line(line).inside(&lab.rtr);
+        program.through(["unshare", "-m", "sh", "-c", hide, "sh"]).run()
+    };
+    let reach = "reach 443/tcp --from 10.77.0.1 --json";
+    assert_eq!(run(reach).expect_code(0).json()["answer"], "yes", "the kernel has no tables");
+    lab.rtr.output("iptables-nft -A INPUT -p tcp --dport 443 -j DROP");
+    assert_eq!(run(reach).expect_code(1).json()["answer"], "no", "iptables tells its own");
+    lab.rtr.output("iptables-nft -F INPUT");
+    lab.rtr.rules(
+        "table inet mine { chain in { type filter hook input priority 0; tcp dport 443 drop\n }\n}",
+    );
+    let ran = run(reach).expect_code(3);
+    let report = ran.json();
+    assert_eq!(report["answer"], "unknown");
+    assert!(report["gaps"].to_string().contains("inet mine"), "{report:#}");
+    let chart = run("--json").json();
+    assert_eq!(chart["ports"][0]["reach"][0]["answer"], "unknown", "{chart:#}");
+    for line in ["firewall search --to-port 443/tcp", "firewall show"] {
+        let ran = run(line).expect_code(2);
+        assert!(ran.stdout.is_empty(), "{line}: {}", ran.stdout);
+        assert!(ran.stderr.contains("nft is not installed"), "{line}: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn a_check_that_our_own_rules_stop_names_the_rule() {
     require_root!();

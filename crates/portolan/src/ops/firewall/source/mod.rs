@@ -178,7 +178,9 @@ pub(crate) fn surroundings(gaps: &mut Vec<Gap>) -> World {
 fn unseen(what: &str, fault: &ReadFault) -> Gap {
     match fault {
         ReadFault::NotPermitted => Gap::aside(what, Why::NotPermitted, "run with sudo"),
-        ReadFault::NoTool => Gap::aside(what, Why::Unsupported, "install nftables"),
+        ReadFault::NoNft { .. } | ReadFault::NoList(_) => {
+            Gap::aside(format!("{what} ({fault})"), Why::Unsupported, "install nftables")
+        }
         ReadFault::Tool { source: ToolError::TimedOut { .. }, .. } => {
             Gap::aside(what, Why::TimedOut, "")
         }
@@ -189,7 +191,7 @@ fn unseen(what: &str, fault: &ReadFault) -> Gap {
 fn hint(fault: &ReadFault) -> &'static str {
     match fault {
         ReadFault::NotPermitted => "run with sudo, or name a file with --rules",
-        ReadFault::NoTool => "install nftables",
+        ReadFault::NoNft { .. } | ReadFault::NoList(_) => "install nftables",
         ReadFault::Tool { program, .. }
         | ReadFault::Refused { program, .. }
         | ReadFault::Unreadable { program, .. } => match program.rsplit('/').next() {

@@ -46,20 +46,21 @@ impl Asking<'_> {
         Some(OwnRefusal { rule, is_answer })
     }
 
-    /// Where rules send what a user's program of this machine sends to one of its addresses; `None` where it
-    /// stays as it is, the rules were not seen, or it hangs on what is not known.
+    /// Where rules send what a user's program of this machine sends there, by this interface as the routes
+    /// have it (`lo` to its own addresses); `None` where it stays as it is, the rules were not seen, or it
+    /// hangs on what is not known.
     #[must_use]
     pub fn sent_on(
         &self,
         from: IpAddr,
-        to: Endpoint,
+        (to, out): (Endpoint, &str),
         transport: Transport,
         user: u32,
     ) -> Option<SentOn> {
         let (with, rules) = (self.with.as_ref()?, self.scene.rules?);
         let packet = Packet::new(protocol_of(transport), from, to.address);
         let leaving = Packet {
-            interface_out: Some("lo".into()),
+            interface_out: Some(out.into()),
             socket: Some((user, user)),
             ..packet.ports(SENDER_PORT, to.port.0)
         };
@@ -92,7 +93,7 @@ pub struct OwnRefusal {
     pub is_answer: bool,
 }
 
-/// Where rules send on what this machine sends to itself.
+/// Where rules send on what this machine sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentOn {
     /// To there.

@@ -35,7 +35,7 @@ pub use change::{
 pub use edits::{Edit, LeftEdit};
 pub use load::{LoadFault, load};
 pub use place::Place;
-pub use read::{ReadFault, live};
+pub use read::{ReadFault, live, may_send_on};
 pub use record::{LogEntry, Purpose, Trial, log};
 pub use table::{TableError, check, listing, stamp};
 pub use watchdog::{SUBCOMMAND, watch};

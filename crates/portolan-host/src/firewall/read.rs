@@ -104,6 +104,18 @@ pub fn live() -> Result<Observed<Ruleset>, ReadFault> {
     Ok(Observed { value: ruleset, gaps })
 }
 
+/// Whether rules may send what this machine sends to another place: a base chain of type nat stands at its
+/// output, or legacy tables are loaded. Quickly told, without any rule being read; `false` where it cannot be.
+#[must_use]
+pub fn may_send_on() -> bool {
+    if [Family::Ip, Family::Ip6].into_iter().any(has_legacy_tables) {
+        return true;
+    }
+    let Some(nft) = Tool::find("nft") else { return false };
+    said(&nft, &["list", "chains"])
+        .is_ok_and(|text| String::from_utf8_lossy(&text).contains("type nat hook output"))
+}
+
 /// What nft lists, in the order of registration where the kernel tells it.
 fn listing(nft: &Tool) -> Result<Ruleset, ReadFault> {
     let output = said(nft, &["-j", "list", "ruleset"])?;

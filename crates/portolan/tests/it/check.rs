@@ -266,6 +266,41 @@ fn what_this_machine_sends_on_is_told_of_where_it_ends_up() {
 }
 
 #[test]
+fn what_this_machine_sends_elsewhere_than_was_named_is_told_of_where_it_ends_up() {
+    require_root!();
+    let lab = Lab::new();
+    let _named = lab.dst.listen_on([7000]);
+    lab.src.rules(
+        "table ip t { chain o { type nat hook output priority -100;
+         ip daddr 10.78.0.2 tcp dport 7000 dnat to 10.77.0.254:80
+         ip daddr 10.78.0.2 tcp dport 7001 redirect to :9999
+         }\n}",
+    );
+    let asked = |port: u16, code: i32| {
+        let line = format!("check --json {DST}:{port}");
+        let ran = Program::line(&line).inside(&lab.src).run().expect_code(code);
+        results(&ran).remove(0)
+    };
+    let result = asked(7000, 1);
+    let verdict = "This machine sends it on to 10.77.0.254:80. 10.77.0.254 is reachable and nothing \
+                   listens on 80/tcp.";
+    assert_eq!(result["verdict"], verdict, "{result:#}");
+    assert_eq!(result["sent_on"]["rule"]["chain"], "o", "{result:#}");
+    let _instead = lab.rtr.python("listener('0.0.0.0:80')");
+    let result = asked(7000, 0);
+    expect(&result, "open", "syn-ack", Some(DST), "accepted at 10.77.0.254:80.");
+    let result = asked(7001, 1);
+    assert_eq!(result["verdict_kind"], "not-listening-here", "{result:#}");
+    let _here = lab.src.python("listener('127.0.0.1:9999')");
+    let result = asked(7001, 0);
+    expect(&result, "open", "syn-ack", Some(DST), "on 127.0.0.1:9999");
+    // What is not sent on stays what it was.
+    let result = asked(22, 1);
+    assert!(result["sent_on"].is_null(), "{result:#}");
+    assert_eq!(result["verdict"], "10.78.0.2 is reachable and nothing listens on 22/tcp.");
+}
+
+#[test]
 fn another_namespace_is_asked_from_by_its_name() {
     require_root!();
     let lab = Lab::new();

@@ -192,6 +192,13 @@ impl Asked {
 }
 
 impl Tested {
+    /// Leaves away what was learned of the host that was named, where rules of this machine send what is asked
+    /// to another.
+    pub(super) fn forget_named(&mut self) {
+        (self.working, self.refused_by) = (None, None);
+        self.canaries.clear();
+    }
+
     /// What an answer leads to: a connection is held for a moment, a datagram looked at.
     fn after_answer(
         &mut self,

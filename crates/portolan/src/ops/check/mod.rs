@@ -26,7 +26,7 @@ use portolan_core::scan::{PortState, Question, Reason};
 use portolan_core::socket::SocketTable;
 use portolan_core::wire::dns::RecordKind;
 use portolan_host::probe::sounding::{Sounder, reachable};
-use portolan_host::{lookup, machine};
+use portolan_host::{firewall, lookup, machine};
 use rustix::process::geteuid;
 
 use self::place::Standpoint;
@@ -260,12 +260,14 @@ fn conclude(
     looked: Vec<Looked>,
     mut gaps: Vec<Gap>,
 ) -> Result<Observed<Report>> {
-    let table = match looked.iter().any(|looked| looked.has_own) {
+    let has_own = looked.iter().any(|looked| looked.has_own);
+    // The rules are read where they can matter: most machines have none that send on what leaves.
+    let is_followed = standpoint.is_own() && (has_own || firewall::may_send_on());
+    let table = match has_own || is_followed {
         true => local::sockets(standpoint)?.into_value(&mut gaps),
         false => SocketTable::default(),
     };
-    let is_own = standpoint.is_own() && looked.iter().any(|looked| looked.has_own);
-    let mut witness = is_own.then(Witness::live);
+    let mut witness = is_followed.then(Witness::live);
     if let Some(blind) = witness.as_mut().filter(|witness| witness.rules.is_none()) {
         gaps.append(&mut blind.gaps);
     }
@@ -287,9 +289,11 @@ fn judged(looked: Looked, table: &SocketTable, asking: Option<&Asking<'_>>) -> V
     }
     let states: Vec<(IpAddr, PortState)> =
         endpoints.iter().map(|t| (t.endpoint.address, t.outcome.state)).collect();
-    let judge_one = |tested: endpoint::Tested| {
-        let asking = asking.filter(|_| tested.is_own);
+    let judge_one = |mut tested: endpoint::Tested| {
         let sent_on = asking.and_then(|asking| sent_on(asking, &tested, target.transport));
+        if sent_on.is_some() && !tested.is_own {
+            tested.forget_named();
+        }
         let end = sent_on.as_ref().map_or(tested.endpoint, |sent| sent.to);
         let is_here = sent_on.as_ref().map_or(tested.is_own, |sent| sent.is_here);
         let here = is_here.then(|| local::has_port(table, end.address, target.transport, end.port));
@@ -303,7 +307,11 @@ fn judged(looked: Looked, table: &SocketTable, asking: Option<&Asking<'_>>) -> V
 fn sent_on(asking: &Asking<'_>, tested: &endpoint::Tested, transport: Transport) -> Option<SentOn> {
     let route = tested.way.as_ref().and_then(|way| way.route.as_ref().ok());
     let from = route.and_then(|route| route.source).unwrap_or(tested.endpoint.address);
-    asking.sent_on(from, tested.endpoint, transport, geteuid().as_raw())
+    let out = match tested.is_own {
+        true => "lo",
+        false => tested.way.as_ref()?.interface.as_deref()?,
+    };
+    asking.sent_on(from, (tested.endpoint, out), transport, geteuid().as_raw())
 }
 
 fn found(
@@ -321,7 +329,7 @@ fn found(
         transport,
         outcome: Outcome { from, ..tested.outcome },
         here: here.clone(),
-        way: tested.way.as_ref(),
+        way: tested.way.as_ref().filter(|_| sent_on.is_none() || tested.is_own),
         canaries: &tested.canaries,
         path: tested.path.as_ref(),
         working: tested.working.as_ref().map(|(_, path)| path),

@@ -41,7 +41,7 @@ struct ResultJson<'a> {
     path: Option<Vec<HopJson>>,
     /// The rule of this machine that keeps the question, or its answer, from its way.
     own_rule: Option<PlaceJson>,
-    /// Where rules of this machine send what it asks of itself.
+    /// Where rules of this machine send what it asks.
     sent_on: Option<SentOnJson>,
     next: Vec<String>,
 }

@@ -159,3 +159,16 @@ fn a_network_but_for_one_address_is_told_so_and_not_by_all_that_is_left_of_it() 
     let ran = Program::line(&line).run();
     assert!(ran.stdout.contains("22/tcp   10.0.0.0/24 but 10.0.0.5  "), "{}", ran.stdout);
 }
+
+#[test]
+fn of_which_family_all_senders_but_some_are_is_said() {
+    require_root!();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.nft");
+    let rules = "ip saddr 203.0.113.0/24 drop\ntcp dport 22 accept";
+    let input = format!("chain i {{ type filter hook input priority 0; policy drop; {rules}\n}}");
+    std::fs::write(&file, format!("table inet a {{\n{input}\n}}\n")).unwrap();
+    let ran = Program::line("firewall show --allowed --rules").arg(file).run().expect_code(0);
+    let wanted = ["22/tcp ← any (IPv4) but 203.0.113.0/24; any (IPv6)"];
+    assert_eq!(told(&ran.stdout), wanted, "{}", ran.stdout);
+}

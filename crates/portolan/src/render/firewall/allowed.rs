@@ -212,14 +212,20 @@ fn ports(block: &Block) -> Vec<String> {
 /// The sources of both families; `any` where it is anybody of both.
 fn from(line: &Line<'_>) -> String {
     let words = |of: Option<&Allowed>| of.map(|allowed| address_words(&allowed.block.sources));
-    match [words(line.of[0]), words(line.of[1])] {
-        [Some(four), Some(six)] if four == six => four,
+    let of_family = |words: String, family: &str| match words.strip_prefix("any") {
+        Some(rest) => format!("any ({family}){rest}"),
+        None => words,
+    };
+    let [four, six] = line.of.map(words);
+    if four == six {
+        return four.unwrap_or_default();
+    }
+    let four = four.map(|words| of_family(words, "IPv4"));
+    match [four, six.map(|words| of_family(words, "IPv6"))] {
         [Some(four), Some(six)] if four.contains(BUT) || six.contains(BUT) => {
             format!("{four}; {six}")
         }
         [Some(four), Some(six)] => format!("{four}, {six}"),
-        [Some(any), None] if any == "any" => "any (IPv4)".to_owned(),
-        [None, Some(any)] if any == "any" => "any (IPv6)".to_owned(),
         [one, other] => one.or(other).unwrap_or_default(),
     }
 }

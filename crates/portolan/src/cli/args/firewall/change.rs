@@ -15,12 +15,12 @@ do ^C and SIGTERM, at once. Confirmed rules are loaded at boot, too.
 
 Refused is what would shut out the sources of [management] or, without any, the
 SSH session this comes from (also by taking away their answers or their IPv6
-neighbours), and what lets in whom [[never]] names: with any or no `from`
-nobody may get in, who has a name in the inventory neither. Told is what this
-machine needs to live and would be refused (base = false). During somebody's
-trial it takes over from that, and what was before it comes back. Connections
-that are open stay open, whatever the rules say: --drop-flows ends those that
-the rules would refuse now.
+neighbours), and what lets in whom [[never]] names: where it names any, or has
+no `from`, that is everybody, also who has a name in the inventory. What this
+machine needs to live and would be refused (base = false) is told. A trial of
+somebody else is taken over, and what was before it comes back. Connections that
+are open stay open, whatever the rules say: --drop-flows ends those that the
+rules would refuse now.
 
 As root the inventory must be named (--inventory) or be the one in /etc, and
 only root may be able to write it and what it includes.

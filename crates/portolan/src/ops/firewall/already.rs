@@ -1,9 +1,6 @@
-//! Ports that nobody outside reaches today, because rules that are loaded refuse them already: what a
-//! change does not open is not what it cuts.
+//! Who reaches ports today, by the rules that are loaded: what a change does not open is not what it cuts.
 //!
-//! Exact for all callers; where the rules are too large for that, a port counts as reached.
-
-use std::net::IpAddr;
+//! Exact for all callers; where the rules are too large for that, nothing is said.
 
 use portolan_core::firewall::analyse::{self, AnalyseError, Block, Search, Space};
 use portolan_core::firewall::simulate::{Prepared, Way};
@@ -20,31 +17,6 @@ pub(crate) struct Already {
     pub(crate) by: Option<RulePlace>,
 }
 
-/// For each port whether nobody reaches it today, as far as that is known.
-pub(super) fn refused(judge: &Judge<'_>, ports: &[(Endpoint, Transport)]) -> Vec<Option<Already>> {
-    let nothing = || vec![None; ports.len()];
-    let Some(live) = judge.live().filter(|live| !ports.is_empty() && is_small(live)) else {
-        return nothing();
-    };
-    let today = Today { judge, prepared: Prepared::new(&live, judge.world()), live: &live };
-    let reached = |is_v6| today.reached(is_v6, ports).ok().flatten();
-    let (Some(four), Some(six)) = (reached(false), reached(true)) else { return nothing() };
-    let is_reached = |(bound, transport): &(Endpoint, Transport)| {
-        let takes = |block: &Block| is_of(block, bound.port.0, *transport);
-        match bound.address {
-            IpAddr::V4(_) => four.iter().any(takes),
-            // It may take IPv4 as well.
-            IpAddr::V6(own) if own.is_unspecified() => four.iter().chain(&six).any(takes),
-            IpAddr::V6(_) => six.iter().any(takes),
-        }
-    };
-    let of_port = |port| match is_reached(port) {
-        true => None,
-        false => Some(Already { by: today.refuser(*port) }),
-    };
-    ports.iter().map(of_port).collect()
-}
-
 /// Whether they are decided at once. Long lists of addresses are sets, not rules.
 fn is_small(live: &Ruleset) -> bool {
     live.rule_count() <= MOST_RULES
@@ -55,13 +27,52 @@ const MOST_RULES: usize = 5_000;
 /// Nodes of a diagram: some tens of megabytes.
 const BUDGET: usize = 2_000_000;
 
-struct Today<'t> {
+/// Who reaches ports today.
+pub(super) struct Today<'t> {
     judge: &'t Judge<'t>,
-    prepared: Prepared<'t>,
     live: &'t Ruleset,
+    prepared: Prepared<'t>,
+    four: Vec<Block>,
+    six: Vec<Block>,
 }
 
-impl Today<'_> {
+impl<'t> Today<'t> {
+    /// Asks the rules that are loaded; `None` where they are too large to be decided at once.
+    pub(super) fn of(
+        judge: &'t Judge<'t>,
+        live: &'t Ruleset,
+        ports: &[(Endpoint, Transport)],
+    ) -> Option<Self> {
+        if ports.is_empty() || !is_small(live) {
+            return None;
+        }
+        let prepared = Prepared::new(live, judge.world());
+        let mut today = Self { judge, live, prepared, four: Vec::new(), six: Vec::new() };
+        today.four = today.reached(false, ports).ok().flatten()?;
+        today.six = today.reached(true, ports).ok().flatten()?;
+        Some(today)
+    }
+
+    /// What refuses everybody who calls a port; `None` where somebody reaches it.
+    pub(super) fn refused(&self, bound: Endpoint, transport: Transport) -> Option<Already> {
+        let is_reached = self.blocks(bound, transport).next().is_some();
+        (!is_reached).then(|| Already { by: self.refuser((bound, transport)) })
+    }
+
+    /// Who reaches a port, or may.
+    pub(super) fn senders(&self, bound: Endpoint, transport: Transport) -> Addresses {
+        let networks = self.blocks(bound, transport).flat_map(|block| &block.sources.networks);
+        Addresses::of(networks.copied())
+    }
+
+    /// What comes through to a port; a socket of IPv6 that is bound to no address may take IPv4 as well.
+    fn blocks(&self, bound: Endpoint, transport: Transport) -> impl Iterator<Item = &Block> {
+        let own = bound.address;
+        let four = self.four.iter().filter(move |_| own.is_ipv4() || own.is_unspecified());
+        let six = self.six.iter().filter(move |_| own.is_ipv6());
+        four.chain(six).filter(move |block| is_of(block, bound.port.0, transport))
+    }
+
     /// What of the ports somebody outside may reach, in one family: nothing without an address of it.
     /// `None` where that is too much to be told.
     fn reached(

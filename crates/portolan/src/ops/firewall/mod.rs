@@ -4,6 +4,7 @@ pub(crate) mod allow;
 pub(crate) mod already;
 pub(crate) mod change;
 pub(crate) mod compare;
+pub(crate) mod cut;
 pub(crate) mod entries;
 pub(crate) mod flows;
 pub(crate) mod force;

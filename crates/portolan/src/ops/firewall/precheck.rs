@@ -1,28 +1,25 @@
 //! What is looked at before rules are applied: who must not be shut out, who must not be let in, and
 //! what that is open now would be cut.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use portolan_core::audit::Opening;
 use portolan_core::firewall::bdd::Undecided;
 use portolan_core::firewall::{
-    Addresses, BaseNeed, Family, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit,
-    RulePlace, Stance, TABLE, Tuple, protocol_of,
+    Addresses, Family, Never, Pass, PassTraffic, Peers, Policy, Proof, RateLimit, RulePlace,
+    Stance, TABLE, Tuple, protocol_of,
 };
 use portolan_core::inventory::Management;
-use portolan_core::net::{Endpoint, Gap, Port, PortRange, Scope, Transport, Why};
-use portolan_core::socket::{Machine, PortChoice, Process, SocketTable, SocketTransport};
+use portolan_core::net::{Endpoint, Gap, Port, PortRange, Transport, Why};
+use portolan_core::socket::{Machine, SocketTransport};
 use portolan_core::wire::conntrack::Entry;
 use portolan_host::conntrack;
 use portolan_host::firewall as host;
 use portolan_host::processes::Details;
 
-use crate::ops::inventory::Intent;
-use crate::ops::reach::chart::chart;
 use crate::ops::sockets::{self, Request};
 
-use super::already::{self, Already};
+use super::cut::{self, Cut, Narrowed};
 use super::groups::{self, CutMulticast};
 use super::judge::{Judge, Judgement, Verdict, tuple_of};
 use super::life::{self, Missing, Need};
@@ -46,6 +43,8 @@ pub(crate) struct Precheck {
     pub(crate) undecided: Option<Undecided>,
     /// Listeners that nobody outside reaches any more.
     pub(crate) cut: Vec<Cut>,
+    /// Listeners that fewer reach than today.
+    pub(crate) narrowed: Vec<Narrowed>,
     /// Multicast that would no longer arrive.
     pub(crate) multicast: CutMulticast,
     /// Rules of other tables that meet the bit of `ct mark` that the table uses.
@@ -134,21 +133,6 @@ pub(crate) struct Violation {
     pub(crate) ports: Option<PortRange>,
 }
 
-/// A listener that nobody outside reaches any more.
-#[derive(Debug)]
-pub(crate) struct Cut {
-    /// Where it is bound.
-    pub(crate) bound: Endpoint,
-    /// Its transport.
-    pub(crate) transport: Transport,
-    /// Whose it is.
-    pub(crate) owners: Vec<Process>,
-    /// Where it is sent on to, where no socket here holds it.
-    pub(crate) sent_to: Option<Endpoint>,
-    /// That nobody reaches it today either.
-    pub(crate) already: Option<Already>,
-}
-
 impl Precheck {
     /// Whether the rules must not be applied.
     pub(crate) fn is_refused(&self) -> bool {
@@ -202,15 +186,11 @@ pub(crate) fn precheck(
     if let Ok(observed) = sockets::observe(&waiting()) {
         let sockets = observed.into_value(&mut found.gaps);
         if policy.input == Stance::Drop {
-            found.cut = cut(policy, &asking.outsiders, &sockets);
-            let ports: Vec<_> = found.cut.iter().map(|cut| (cut.bound, cut.transport)).collect();
-            let known = already::refused(judge, &ports);
-            for (cut, already) in found.cut.iter_mut().zip(known) {
-                cut.already = already;
-            }
+            let lost = cut::of_listeners(policy, &asking.outsiders, judge, &sockets);
+            (found.cut, found.narrowed) = (lost.cut, lost.narrowed);
         }
         if policy.forward != Stance::Accept && judge.has_translations() {
-            let sent_on = sent_on(policy, machine, &sockets);
+            let sent_on = cut::sent_on(policy, machine, &sockets);
             found.cut.extend(sent_on);
         }
         found.multicast = groups::cut(policy, judge, machine, &sockets, &mut found.gaps);
@@ -307,7 +287,12 @@ fn limit(policy: &Policy, tuple: &Tuple) -> Option<RateLimit> {
     passes.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().next()
 }
 
-const fn calling(source: IpAddr, destination: IpAddr, port: Port, transport: Transport) -> Tuple {
+pub(super) const fn calling(
+    source: IpAddr,
+    destination: IpAddr,
+    port: Port,
+    transport: Transport,
+) -> Tuple {
     let protocol = protocol_of(transport);
     Tuple { source, destination, protocol, source_port: SOME_PORT, destination_port: port.0 }
 }
@@ -359,89 +344,6 @@ fn common_sources(never: &Never, pass: &Pass) -> Addresses {
         }
     }
     common
-}
-
-/// Listeners on more than loopback that no pass lets anybody in to.
-fn cut(policy: &Policy, outsiders: &Outsiders<'_>, table: &SocketTable) -> Vec<Cut> {
-    let mut found: Vec<Cut> = Vec::new();
-    for held in &table.sockets {
-        let socket = &held.socket;
-        let (Some(bound), Some(transport)) =
-            (socket.local.endpoint(), socket.transport.with_ports())
-        else {
-            continue;
-        };
-        let is_client =
-            transport == Transport::Udp && socket.port_choice == Some(PortChoice::Kernel);
-        let is_local = socket.scope() == Some(Scope::Loopback);
-        let is_passed = || is_passed(policy, outsiders, bound, transport);
-        if !socket.is_listener() || is_client || is_local || is_passed() {
-            continue;
-        }
-        if !found.iter().any(|cut| cut.bound == bound && cut.transport == transport) {
-            let owners = table.owners(held).cloned().collect();
-            found.push(Cut { bound, transport, owners, sent_to: None, already: None });
-        }
-    }
-    found.sort_by_key(|cut| (cut.bound.port, cut.transport, cut.bound.address));
-    found
-}
-
-/// Ports that rules send on to others, whom somebody outside reaches now and no pass lets anybody to.
-fn sent_on(policy: &Policy, machine: &Machine, table: &SocketTable) -> Vec<Cut> {
-    let reaches = chart(table, machine, &Intent::None, &mut Vec::new());
-    let mut found = Vec::new();
-    for opening in reaches.openings().into_iter().filter(Opening::is_open) {
-        let (port, transport) = (opening.port, opening.transport);
-        let Some(to) = opening.sent_to.filter(|to| !machine.has_address(to.address)) else {
-            continue;
-        };
-        let tuple = calling(to.address, to.address, port, transport);
-        let passes = policy.management.iter().chain(&policy.passes);
-        let mut passes = passes.filter(|pass| pass.way.has_translated() && !pass.peers.is_empty());
-        if !passes.any(|pass| pass.traffic.covers(&tuple)) {
-            let any: IpAddr = match to.address.is_ipv4() {
-                true => Ipv4Addr::UNSPECIFIED.into(),
-                false => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            let (bound, owners) = (Endpoint::new(any, port), Vec::new());
-            let sent_to = Some(to);
-            found.push(Cut { bound, transport, owners, sent_to, already: None });
-        }
-    }
-    found
-}
-
-/// Whether anybody outside is let in to a socket, by a pass or by a row of the base.
-fn is_passed(
-    policy: &Policy,
-    outsiders: &Outsiders<'_>,
-    bound: Endpoint,
-    transport: Transport,
-) -> bool {
-    let tuple = Tuple {
-        source: bound.address,
-        destination: bound.address,
-        protocol: protocol_of(transport),
-        source_port: 0,
-        destination_port: bound.port.0,
-    };
-    let reaches = |pass: &Pass| {
-        let is_there = bound.address.is_unspecified()
-            || pass.destinations.as_ref().is_none_or(|to| to.contains(bound.address));
-        let mut peers = pass.peers.iter();
-        pass.way.has_input()
-            && pass.traffic.covers(&tuple)
-            && is_there
-            && peers.any(|peers| outsiders.has_any(peers))
-    };
-    let in_base = policy.base.iter().any(|row| match row.traffic {
-        BaseNeed::Port { transport: t, destination, .. } => {
-            !row.is_outgoing && t == transport && destination == bound.port.0
-        }
-        _ => false,
-    });
-    in_base || policy.management.iter().chain(&policy.passes).any(reaches)
 }
 
 /// The ends of a connection for people and programs.

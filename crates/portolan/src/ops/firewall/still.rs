@@ -215,7 +215,7 @@ fn blocks(
 }
 
 /// Who sends no packets: RFC 1122 §3.2.1.3, RFC 4291 §2.5 and §2.7.
-fn nobody() -> Addresses {
+pub(super) fn nobody() -> Addresses {
     let networks = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8"];
     Addresses::of(networks.iter().filter_map(|text| text.parse().ok()))
 }

@@ -235,6 +235,37 @@ fn ports_that_another_table_refuses_already_are_not_what_the_change_cuts() {
     stage.firewall("rollback", SSH).run().expect_code(0);
 }
 
+#[test]
+fn who_reaches_a_port_no_longer_is_told_also_where_others_still_do() {
+    require_root!();
+    let stage = Stage::new();
+    let _servers = [22, 80].map(|port| stage.here.listen(&format!("0.0.0.0:{port}")));
+    let plan = || stage.apply(OPEN, "--dry-run --json").run().expect_code(0).json();
+    // Everybody reaches both; the policy lets anybody in to 80 and a network in to 22.
+    let told = plan();
+    let rows = told["narrowed"].as_array().unwrap();
+    let [row] = rows.as_slice() else { panic!("{told}") };
+    assert_eq!((&row["port"], &row["everybody"]), (&22.into(), &true.into()), "{told}");
+    assert_eq!(row["to"], serde_json::json!(["192.0.2.0/24"]), "{told}");
+    let said = stage.apply(OPEN, "--dry-run").run().expect_code(0).stdout;
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("fewer will reach: 0.0.0.0:22/tcp"), "{said}");
+    assert!(said.contains(": still 192.0.2.0/24; no longer everybody else"), "{said}");
+    // Some more than the policy names.
+    stage.nft(
+        "table ip strict { chain in { type filter hook input priority 0; \
+         tcp dport 22 ip saddr != { 192.0.2.0/24, 198.51.100.0/24 } drop; }; }",
+    );
+    let told = plan();
+    assert_eq!(told["narrowed"][0]["lost"], serde_json::json!(["198.51.100.0/24"]), "{told}");
+    assert_eq!(told["narrowed"][0]["everybody"], false, "{told}");
+    // Nobody but whom it names.
+    stage.nft("flush ruleset");
+    stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
+    assert_eq!(plan()["narrowed"], serde_json::json!([]));
+    stage.firewall("rollback", SSH).run().expect_code(0);
+}
+
 /// Where no rule asks for tracking the kernel knows no connection: those that are open stay open all the
 /// same, also where the peer speaks first, and end where that is wanted.
 #[test]

@@ -5,10 +5,13 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use portolan_core::firewall::{RulePlace, Tuple};
+use portolan_core::firewall::{Addresses, RulePlace, Tuple};
 use portolan_core::wire::conntrack::Entry;
 
-use crate::ops::firewall::precheck::{self, Cut, Violation};
+use crate::ops::firewall::cut::{Cut, Narrowed};
+use crate::ops::firewall::precheck::{self, Violation};
+use crate::render::firewall::block;
+use crate::render::firewall::in_short::{BUT, in_short};
 use crate::render::owner::process_names;
 use crate::render::sanitize::sanitize;
 use crate::render::screen::Screen;
@@ -68,6 +71,45 @@ pub(super) fn cut(screen: &mut Screen, rows: &[Cut]) -> Result<()> {
         screen.hanging("  ", &format!("{}{}", rows.join(", "), by.unwrap_or_default()))?;
     }
     Ok(())
+}
+
+/// Who reaches what from now on, and who no longer.
+pub(super) fn narrowed(screen: &mut Screen, rows: &[Narrowed]) -> Result<()> {
+    if !rows.is_empty() {
+        writeln!(screen, "fewer will reach:")?;
+    }
+    for row in rows {
+        let owners = match process_names(&row.owners) {
+            owners if owners.is_empty() => String::new(),
+            owners => format!("  {}", sanitize(&owners)),
+        };
+        let lost = match row.is_everybody {
+            true => "everybody else".to_owned(),
+            false => networks(&row.lost),
+        };
+        let to = match row.to.as_slice() {
+            [] => "who knocks first".to_owned(),
+            names => names.iter().map(|name| sanitize(name)).collect::<Vec<_>>().join(", "),
+        };
+        let port = format!("{}/{}{owners}", row.bound, row.transport);
+        screen.hanging("  ", &format!("{port}: still {to}; no longer {lost}"))?;
+    }
+    Ok(())
+}
+
+/// A few networks, by family where they are all of it but for some.
+fn networks(addresses: &Addresses) -> String {
+    let of = |is_v6| {
+        let (inside, missing) = in_short(addresses, is_v6);
+        let told = block::cut(&inside.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let but = block::cut(&missing.iter().map(ToString::to_string).collect::<Vec<_>>());
+        match (inside.is_empty(), missing.is_empty()) {
+            (true, _) => None,
+            (_, true) => Some(told),
+            (_, false) => Some(format!("{told}{BUT}{but}")),
+        }
+    };
+    [of(false), of(true)].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn listener(row: &Cut) -> String {

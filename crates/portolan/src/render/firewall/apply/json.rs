@@ -12,9 +12,10 @@ use super::life::{self, MissingJson};
 use super::multicast::{self, GroupJson, QueriesJson};
 use super::{End, words};
 use crate::ops::firewall::change::{self, Plan};
+use crate::ops::firewall::cut::{Cut, Narrowed};
 use crate::ops::firewall::judge::Verdict;
 use crate::ops::firewall::outsiders::{Nobody, NobodyWhy};
-use crate::ops::firewall::precheck::{self, Access, Cut, Violation, Who};
+use crate::ops::firewall::precheck::{self, Access, Violation, Who};
 use crate::render::firewall::cut_off::{self, CutOffJson};
 use crate::render::firewall::fill_levels::{self, FillLevelJson};
 use crate::render::firewall::left::LeftJson;
@@ -51,6 +52,7 @@ pub(crate) fn json(screen: &mut Screen, plan: &Plan, end: &End) -> Result<()> {
         cut_off: cut_off::json(&plan.intended),
         ended: ended::json(&plan.intended.loaded.inventory, plan.made),
         cut: found.cut.iter().map(CutJson::from).collect(),
+        narrowed: found.narrowed.iter().map(NarrowedJson::from).collect(),
         groups: multicast::groups(&found.multicast),
         queries: multicast::queries(&found.multicast),
         mark_readers: found.mark_readers.iter().map(PlaceJson::from).collect(),
@@ -91,6 +93,8 @@ struct Body<'a> {
     /// What of the inventory has no effect any more.
     ended: Vec<EndedJson<'a>>,
     cut: Vec<CutJson>,
+    /// Listeners that fewer reach than today.
+    narrowed: Vec<NarrowedJson<'a>>,
     groups: Vec<GroupJson>,
     queries: Vec<QueriesJson<'a>>,
     /// Rules of other tables that meet the bit of `ct mark` that the table uses.
@@ -223,6 +227,35 @@ impl From<&Cut> for CutJson {
             sent_to: row.sent_to.map(|to| to.to_string()),
             already: row.already.is_some(),
             refused_by: row.already.as_ref().and_then(|a| a.by.as_ref()).map(PlaceJson::from),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct NarrowedJson<'a> {
+    address: String,
+    port: u16,
+    transport: &'static str,
+    processes: Vec<String>,
+    /// Who reaches it then, by their names in the inventory; none: whoever knocks first.
+    to: Vec<&'a str>,
+    /// Who reaches it today and does no longer.
+    lost: Vec<String>,
+    /// Whether that is everybody else.
+    everybody: bool,
+}
+
+impl<'a> From<&'a Narrowed> for NarrowedJson<'a> {
+    fn from(row: &'a Narrowed) -> Self {
+        let lost = [false, true].into_iter().flat_map(|is_v6| row.lost.prefixes(is_v6));
+        Self {
+            address: row.bound.address.to_string(),
+            port: row.bound.port.0,
+            transport: row.transport.as_str(),
+            processes: row.owners.iter().map(|p| p.name.to_string()).collect(),
+            to: row.to.iter().map(|name| &**name).collect(),
+            lost: lost.map(|network| network.to_string()).collect(),
+            everybody: row.is_everybody,
         }
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn plan(screen: &mut Screen, plan: &Plan) -> Result<()> {
     life::text(screen, &plan.precheck.missing)?;
     cut_off::text(screen, &plan.intended)?;
     cut::cut(screen, &plan.precheck.cut)?;
+    cut::narrowed(screen, &plan.precheck.narrowed)?;
     multicast::text(screen, &plan.precheck.multicast)?;
     marks::text(screen, &plan.precheck.mark_readers)?;
     cut::untracked(screen, plan.precheck.untracked)?;

@@ -94,7 +94,7 @@ fn proof(screen: &mut Screen, report: &Report) -> Result<()> {
         };
         writeln!(
             screen,
-            "  {}  nothing passes {who} that did not before (IPv4 and IPv6)",
+            "  {}  nothing new passes {who}, over IPv4 or IPv6",
             verdict(hook.within_old)
         )?;
     }

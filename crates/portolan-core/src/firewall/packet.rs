@@ -248,6 +248,20 @@ impl Packet {
             _ => bits::NEW,
         }
     }
+
+    /// Whether this is an error or an answer of ICMP: it never begins a connection, and conntrack judges it by
+    /// the one that it is about (`nf_conntrack_icmpv4_error`, `nf_conntrack_icmpv6_error`; RFC 792, RFC 950,
+    /// RFC 4443 §2.1, RFC 4620).
+    #[must_use]
+    pub const fn is_of_a_connection(&self) -> bool {
+        match (self.protocol, self.icmp.kind) {
+            // Errors; answers to echo, timestamp, information and address mask requests.
+            (1, kind) => matches!(kind, 3 | 4 | 5 | 11 | 12 | 0 | 14 | 16 | 18),
+            // Errors; echo reply, node information reply.
+            (58, kind) => matches!(kind, 1..=127 | 129 | 140),
+            _ => false,
+        }
+    }
 }
 
 /// Whether a transport header of this protocol begins with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.

@@ -63,27 +63,50 @@ fn flows_that_are_refused_are_counted_by_port_with_an_example() {
         .expect_code(1);
 }
 
+/// A table as hosts have it: connections that exist, pings, neighbours; nothing else.
+const STATEFUL: &str = "table inet filter {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        icmp type echo-request accept
+        icmpv6 type nd-neighbor-solicit accept
+        tcp dport 22 accept
+    }
+}
+";
+
 #[test]
-fn messages_that_begin_no_connection_fare_as_they_are_simulated() {
-    let open =
-        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p ICMP -m ICMP --ICMP-type 4 -j DROP\nCOMMIT\n";
-    let four = [3, 0, 4, 8].map(|kind| format!("icmp,192.0.2.8,{kind},10.0.0.1,0,eth0\n"));
-    let six = [135, 143, 1, 128].map(|kind| format!("icmpv6,fe80::7,{kind},fe80::1,0,eth0\n"));
-    let case = Case::new(&(four.concat() + &six.concat()));
-    let write = |name: &str, text: String| fs::write(case.folder.path().join(name), text).unwrap();
-    write("four", open.replace("ICMP", "icmp"));
-    write(
-        "six",
-        open.replace("-p ICMP -m ICMP --ICMP-type 4", "-p ipv6-icmp -m icmp6 --icmpv6-type 4"),
-    );
-    let told = case.run("replay --flows flows --rules v4:four v6:six --json").expect_code(1).json();
-    assert_eq!((&told["accepted"], &told["refused"]), (&7.into(), &1.into()), "{told}");
-    assert_eq!(told["refused_by_port"][0]["example"]["sport"], 4);
-    // What no connection is known of is invalid; a rule for connections that exist lets none of it in.
-    write("shut", SAVE.to_owned());
-    let told =
-        case.run("replay --flows flows --rules v4:shut v6:shut --json").expect_code(1).json();
-    assert_eq!((&told["accepted"], &told["refused"]), (&0.into(), &8.into()), "{told}");
+fn errors_and_answers_of_icmp_belong_to_a_connection_and_are_never_refused() {
+    let message = |name: &str, kind| match name {
+        "icmp" => format!("icmp,192.0.2.8,{kind},10.0.0.1,0,eth0\n"),
+        _ => format!("icmpv6,fe80::7,{kind},fe80::1,0,eth0\n"),
+    };
+    let four = [3, 0, 5, 11, 12, 8].map(|kind| message("icmp", kind)).concat();
+    let six = [1, 2, 3, 4, 129, 135].map(|kind| message("icmpv6", kind)).concat();
+    let case = Case::new(&(four + &six + "tcp,192.0.2.8,40000,10.0.0.1,22,eth0\n"));
+    fs::write(case.folder.path().join("table.nft"), STATEFUL).unwrap();
+    let told = case.run("replay --flows flows --rules table.nft --json").expect_code(0).json();
+    assert_eq!((&told["flows"], &told["accepted"]), (&3.into(), &3.into()), "{told}");
+    assert_eq!((&told["refused"], &told["of_connections"]), (&0.into(), &10.into()), "{told}");
+    let text = case.run("replay --flows flows --rules table.nft").expect_code(0).stdout;
+    assert!(text.contains("10 more are errors or answers of ICMP"), "{text}");
+    // 1: it narrows.
+    let told = case.run("tighten --flows flows --rules table.nft --json").expect_code(1).json();
+    assert_eq!((&told["refused"], &told["unjudged"]), (&Value::Array(vec![]), &12.into()));
+}
+
+#[test]
+fn neighbours_of_icmp_fare_as_they_are_simulated() {
+    let six = [135, 143, 128, 134].map(|kind| format!("icmpv6,fe80::7,{kind},fe80::1,0,eth0\n"));
+    let case = Case::new(&six.concat());
+    let open = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 134 -j DROP\nCOMMIT\n";
+    fs::write(case.folder.path().join("open"), open).unwrap();
+    let told = case.run("replay --flows flows --rules v6:open --json").expect_code(1).json();
+    assert_eq!((&told["accepted"], &told["refused"]), (&3.into(), &1.into()), "{told}");
+    assert_eq!(told["refused_by_port"][0]["example"]["sport"], 134);
+    // What is not tracked is of no connection; a rule for those that exist lets none of it in.
+    let told = case.run("replay --flows flows --rules v6:rules --json").expect_code(1).json();
+    assert_eq!((&told["accepted"], &told["refused"]), (&0.into(), &4.into()), "{told}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! What the rules do with every flow there can be is analysed once, and flattened ([`Flat`]); a flow then
 //! costs some ten lookups. Flows are the records of [`super::flow::binary`], read where they lie. What begins no
-//! connection (errors, answers and neighbours of ICMP) is simulated packet by packet.
+//! connection and belongs to none (neighbours of ICMP) is simulated packet by packet; errors and answers, which
+//! belong to one, are not for these rules to judge: whether it is known then no flow tells.
 
 mod flat;
 
@@ -65,6 +66,13 @@ impl<'r> Replayer<'r> {
         let flat = names.map(|name| space.flat(accepted, name, &usual(is_v6)));
         self.flat[usize::from(is_v6)] = flat.collect::<Result<_, _>>()?;
         Ok(())
+    }
+
+    /// Whether this is an error or an answer of ICMP, which has no fate of its own: it shares that of its
+    /// connection ([`Packet::is_of_a_connection`]).
+    #[must_use]
+    pub fn is_of_a_connection(&self, flow: &Flow) -> bool {
+        packet(flow, self.world).is_of_a_connection()
     }
 
     /// The fate of a message of ICMP that begins no connection, in the state that conntrack gives it where none

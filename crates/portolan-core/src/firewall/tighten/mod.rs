@@ -36,7 +36,8 @@ pub struct Observed {
     /// Flows whose fate depends on what no flow tells; they count as needed.
     pub depending: u64,
     /// Flows that are let through and not judged: ICMP and other protocols without ports, loopback, what
-    /// goes on to other machines without being translated.
+    /// goes on to other machines without being translated. Also errors and answers of ICMP, let through or not:
+    /// they belong to a connection.
     pub unjudged: u64,
     /// All flows.
     pub total: u64,
@@ -165,8 +166,13 @@ pub fn observe(
     let mut passed: BTreeMap<Key, Passed> = BTreeMap::new();
     for (flow, count) in tally.flows() {
         found.total += count;
-        let walk = prepared.walk(&packet(flow, world), way, &Open);
+        let packet = packet(flow, world);
+        let walk = prepared.walk(&packet, way, &Open);
         met.extend(rules_met(&walk.steps));
+        if packet.is_of_a_connection() {
+            found.unjudged += count;
+            continue;
+        }
         if !walk.is_certain() {
             found.depending += count;
         } else if walk.outcome != Outcome::Accept {

@@ -19,7 +19,7 @@ use crate::ops::firewall::source::Sources;
 /// What became of all flows.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// How many there were.
+    /// How many there were to judge.
     pub(crate) flows: u64,
     /// Let through, whatever else holds.
     pub(crate) accepted: u64,
@@ -31,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) passed_over: u64,
     /// Connections of the kernel's table that go another way.
     pub(crate) elsewhere: u64,
+    /// Errors and answers of ICMP: they belong to a connection, and begin none.
+    pub(crate) of_connections: u64,
     /// How long the replay took, reading the records included.
     pub(crate) took: Duration,
     /// What could not be seen.
@@ -83,21 +85,22 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
         if count == 0 {
             continue;
         }
-        match rules.missing(is_v6) {
-            Some(gap) => {
-                gaps.push(gap);
-                total.add(counted(&flows, is_v6, |_| Fate::Depends)?);
-            }
-            None => {
-                replayer.prepare(is_v6)?;
-                let alone = |record: &[u8]| replayer.fate_alone(&flows.header.flow(record)?);
-                let fate = |record: &[u8]| {
-                    let alone = Replayer::is_of_messages(record).then(|| alone(record)).flatten();
-                    alone.unwrap_or_else(|| replayer.fate(is_v6, record))
-                };
-                total.add(counted(&flows, is_v6, fate)?);
-            }
+        let missing = rules.missing(is_v6);
+        match &missing {
+            Some(gap) => gaps.push(gap.clone()),
+            None => replayer.prepare(is_v6)?,
         }
+        let message = |record: &[u8]| {
+            Replayer::is_of_messages(record).then(|| flows.header.flow(record)).flatten()
+        };
+        let fate = |record: &[u8]| match message(record) {
+            Some(flow) if replayer.is_of_a_connection(&flow) => None,
+            _ if missing.is_some() => Some(Fate::Depends),
+            message => message
+                .and_then(|flow| replayer.fate_alone(&flow))
+                .or_else(|| Some(replayer.fate(is_v6, record))),
+        };
+        total.add(counted(&flows, is_v6, fate)?);
     }
     let took = watch.now().since_start();
     let groups = |found: HashMap<Port, Seen>| {
@@ -109,12 +112,13 @@ pub(crate) fn replay(path: &Path, sources: &Sources, hook: &str) -> Result<Repor
         groups
     };
     Ok(Report {
-        flows: flows.len(),
+        flows: flows.len().saturating_sub(total.of_connections),
         accepted: total.accepted,
         refused: groups(total.refused),
         depending: groups(total.depending),
         passed_over: flows.passed_over,
         elsewhere: flows.elsewhere,
+        of_connections: total.of_connections,
         took,
         gaps,
         sources: sources.clone(),
@@ -142,21 +146,24 @@ impl Seen {
 #[derive(Debug, Default)]
 struct Counts {
     accepted: u64,
+    of_connections: u64,
     refused: HashMap<Port, Seen>,
     depending: HashMap<Port, Seen>,
 }
 
 impl Counts {
-    fn take(&mut self, fate: Fate, record: &[u8]) {
+    fn take(&mut self, fate: Option<Fate>, record: &[u8]) {
         match fate {
-            Fate::Accepted => self.accepted += 1,
-            Fate::Refused => see(&mut self.refused, record),
-            Fate::Depends => see(&mut self.depending, record),
+            None => self.of_connections += 1,
+            Some(Fate::Accepted) => self.accepted += 1,
+            Some(Fate::Refused) => see(&mut self.refused, record),
+            Some(Fate::Depends) => see(&mut self.depending, record),
         }
     }
 
     fn add(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.of_connections += other.of_connections;
         for (mine, theirs) in
             [(&mut self.refused, other.refused), (&mut self.depending, other.depending)]
         {
@@ -189,7 +196,11 @@ fn see(groups: &mut HashMap<Port, Seen>, record: &[u8]) {
     }
 }
 
-fn counted(flows: &Flows, is_v6: bool, fate: impl Fn(&[u8]) -> Fate + Sync) -> Result<Counts> {
+fn counted(
+    flows: &Flows,
+    is_v6: bool,
+    fate: impl Fn(&[u8]) -> Option<Fate> + Sync,
+) -> Result<Counts> {
     let work = |counts: &mut Counts, record: &[u8]| counts.take(fate(record), record);
     let mut total = Counts::default();
     for counts in flows.each(is_v6, Counts::default, work)? {

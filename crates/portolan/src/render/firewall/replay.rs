@@ -33,6 +33,13 @@ pub(crate) fn text(screen: &mut Screen, report: &Report) -> Result<()> {
         writeln!(screen, "{} told of no flow", counted(report.passed_over, "line"))?;
     }
     elsewhere(screen, report.elsewhere)?;
+    if report.of_connections > 0 {
+        let text = format!(
+            "{} more are errors or answers of ICMP, which belong to a connection: not judged here",
+            thousands(report.of_connections)
+        );
+        screen.hanging("", &text)?;
+    }
     if let Some(first) = report.refused.first().or(report.depending.first()) {
         writeln!(
             screen,
@@ -128,6 +135,7 @@ pub(crate) fn json(screen: &mut Screen, report: &Report) -> Result<()> {
         depends_by_port: report.depending.iter().map(GroupJson::from).collect(),
         lines_passed_over: report.passed_over,
         other_ways: report.elsewhere,
+        of_connections: report.of_connections,
         took_ms: report.took.as_secs_f64() * 1000.0,
     };
     screen.json(&Document::new("firewall-replay", body, &report.gaps))?;
@@ -144,6 +152,7 @@ struct Body {
     depends_by_port: Vec<GroupJson>,
     lines_passed_over: u64,
     other_ways: u64,
+    of_connections: u64,
     took_ms: f64,
 }
 

@@ -12,9 +12,9 @@ order the columns otherwise), log lines of the kernel (SRC= DST= PROTO= DPT=
 …), what `conntrack -L` prints, or the compact form that --write makes;
 `conntrack` is the kernel's table of connections now. For ICMP sport is the
 type and dport the code. A flow counts as the first packet of a new
-connection (errors, answers and neighbours of ICMP in the state that such a
-packet has alone), and passes every hook up to input (or, with --hook forward,
-through this machine).
+connection (neighbours of ICMP in the state that such a packet has alone;
+errors and answers belong to a connection, and are not judged), and passes
+every hook up to input (or, with --hook forward, through this machine).
 
 Examples: portolan firewall replay --flows flows.csv
           portolan firewall replay --flows /var/log/kern.log --rules new.nft

@@ -417,7 +417,9 @@ fn uses_conntrack(table: &Table, is_v6: bool) -> bool {
                 is_nat || is_text_of_conntrack(text)
             }
             Statement::Template { .. } => true,
-            Statement::Verdict(_) | Statement::NoTrack | Statement::Opaque { .. } => false,
+            // `ct label set 3`, `ct event set new`: what decides nothing switches it on all the same.
+            Statement::Opaque { effect: Effect::Passes, text } => text.starts_with("ct "),
+            Statement::Verdict(_) | Statement::NoTrack => false,
         })
     })
 }

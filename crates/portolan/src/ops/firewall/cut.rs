@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portolan_core::audit::Opening;
-use portolan_core::firewall::{Addresses, BaseNeed, Pass, Peers, Policy, Tuple, protocol_of};
+use portolan_core::firewall::{
+    Addresses, BaseNeed, Block, Pass, Peers, Policy, Tuple, protocol_of,
+};
 use portolan_core::net::{Endpoint, Prefix, Scope, Transport};
 use portolan_core::socket::{Machine, PortChoice, Process, SocketTable};
 
@@ -81,7 +83,13 @@ pub(super) fn of_listeners(
             row.already = today.as_ref().and_then(|today| today.refused(row.bound, row.transport));
             lost.cut.push(row);
         } else if let Some(today) = &today {
-            lost.narrowed.extend(narrowed(row, &passes, today, judge));
+            match narrowed(&row, policy, &passes, today, judge) {
+                // Of those whom the policy lets in nobody reaches it.
+                Some(narrowed) if narrowed.to.is_empty() && !is_knocked(&passes) => {
+                    lost.cut.push(row);
+                }
+                narrowed => lost.narrowed.extend(narrowed),
+            }
         }
     }
     lost
@@ -112,28 +120,59 @@ fn listeners(table: &SocketTable) -> Vec<Cut> {
     found
 }
 
-/// A listener that somebody reaches today, and does not by these passes. Whom an interface is asked of
-/// counts as let in by any, and who has to knock first does not.
-fn narrowed(row: Cut, passes: &[&Pass], today: &Today<'_>, judge: &Judge<'_>) -> Option<Narrowed> {
+/// Whom the policy lets in to a listener and whom it takes it from, of those who reach it today. Whom an
+/// interface is asked of counts as let in by any, and who has to knock first does not; of long lists of
+/// the blocked nothing is said for each port.
+fn narrowed(
+    row: &Cut,
+    policy: &Policy,
+    passes: &[&Pass],
+    today: &Today<'_>,
+    judge: &Judge<'_>,
+) -> Option<Narrowed> {
     let open = passes.iter().filter(|pass| pass.door.is_none()).flat_map(|pass| &pass.peers);
     let open: Vec<&Peers> = open.collect();
-    let kept = open.iter().fold(Addresses::NONE, |all, peers| all.with(&peers.addresses));
+    let blocked = blocked(policy, row.bound, row.transport);
+    let let_in = open.iter().fold(Addresses::NONE, |all, peers| all.with(&peers.addresses));
+    let let_in = let_in.without(&blocked);
     let own = [false, true].into_iter().flat_map(|is_v6| judge.own(is_v6)).map(Prefix::from);
     let nobody = still::nobody().with(&Addresses::of(own));
-    let lost = today.senders(row.bound, row.transport).without(&kept).without(&nobody);
+    let senders = today.senders(row.bound, row.transport).without(&nobody);
+    let lost = senders.without(&let_in);
     if lost.is_empty() {
         return None;
     }
     let is_everybody = [false, true].into_iter().all(|is_v6| {
-        let mut afar = strangers(is_v6).into_iter().filter(|address| !kept.contains(*address));
-        lost.intervals(is_v6).is_empty() || afar.all(|address| lost.contains(address))
+        let afar = strangers(is_v6).into_iter().filter(|address| !let_in.contains(*address));
+        let afar: Vec<_> = afar.collect();
+        let is_all = !afar.is_empty() && afar.iter().all(|address| lost.contains(*address));
+        lost.intervals(is_v6).is_empty() || is_all
     });
+    let stays = |peers: &&&Peers| peers.addresses.without(&blocked).meets(&senders);
     // Several sources of one pass are labelled together.
-    let names = open.iter().flat_map(|peers| peers.label.split(", "));
+    let names = open.iter().filter(stays).flat_map(|peers| peers.label.split(", "));
     let to: BTreeSet<Box<str>> = names.map(Box::from).collect();
     let Cut { bound, transport, owners, .. } = row;
+    let (bound, transport, owners) = (*bound, *transport, owners.clone());
     Some(Narrowed { bound, transport, owners, to: to.into_iter().collect(), lost, is_everybody })
 }
+
+/// Whom blocks refuse a port.
+fn blocked(policy: &Policy, bound: Endpoint, transport: Transport) -> Addresses {
+    let call = call_of(bound, transport);
+    let is_of = |block: &&Block| {
+        block.traffic.is_empty() || block.traffic.iter().any(|traffic| traffic.covers(&call))
+    };
+    let peers = policy.blocks.iter().filter(is_of).flat_map(|block| &block.peers);
+    let is_short = |peers: &&Peers| {
+        [false, true].iter().all(|v6| peers.addresses.intervals(*v6).len() <= MOST_TOLD)
+    };
+    let short = peers.filter(|peers| peers.interface.is_none()).filter(is_short);
+    short.fold(Addresses::NONE, |all, peers| all.with(&peers.addresses))
+}
+
+/// So many networks of a block are told port by port.
+const MOST_TOLD: usize = 100;
 
 /// Ports that rules send on to others, whom somebody outside reaches now and no pass lets anybody to.
 pub(super) fn sent_on(policy: &Policy, machine: &Machine, table: &SocketTable) -> Vec<Cut> {
@@ -162,19 +201,25 @@ pub(super) fn sent_on(policy: &Policy, machine: &Machine, table: &SocketTable) -
 
 /// What lets somebody in to a socket.
 fn passes(policy: &Policy, bound: Endpoint, transport: Transport) -> Vec<&Pass> {
-    let tuple = Tuple {
-        source: bound.address,
-        destination: bound.address,
-        protocol: protocol_of(transport),
-        source_port: 0,
-        destination_port: bound.port.0,
-    };
+    let tuple = call_of(bound, transport);
     let is_one = |pass: &&Pass| {
         let is_there = bound.address.is_unspecified()
             || pass.destinations.as_ref().is_none_or(|to| to.contains(bound.address));
         pass.way.has_input() && pass.traffic.covers(&tuple) && is_there
     };
     policy.management.iter().chain(&policy.passes).filter(is_one).collect()
+}
+
+/// A call of a port by nobody in particular.
+const fn call_of(bound: Endpoint, transport: Transport) -> Tuple {
+    let (source, destination) = (bound.address, bound.address);
+    let (protocol, destination_port) = (protocol_of(transport), bound.port.0);
+    Tuple { source, destination, protocol, source_port: 0, destination_port }
+}
+
+/// Whether somebody is let in who knocks first.
+fn is_knocked(passes: &[&Pass]) -> bool {
+    passes.iter().any(|pass| pass.door.is_some())
 }
 
 /// Whether a row of the base lets somebody in to a socket.

@@ -259,8 +259,22 @@ fn who_reaches_a_port_no_longer_is_told_also_where_others_still_do() {
     let told = plan();
     assert_eq!(told["narrowed"][0]["lost"], serde_json::json!(["198.51.100.0/24"]), "{told}");
     assert_eq!(told["narrowed"][0]["everybody"], false, "{told}");
-    // Nobody but whom it names.
+    // Nobody whom it names, and then nobody at all is left.
+    stage.nft(
+        "table ip strict { chain later { type filter hook input priority 1; \
+         tcp dport 22 ip saddr 192.0.2.0/24 drop; }; }",
+    );
+    let told = plan();
+    assert_eq!((&told["cut"][0]["port"], &told["cut"][0]["already"]), (&22.into(), &false.into()));
+    assert_eq!(told["narrowed"], serde_json::json!([]), "{told}");
+    // Whom a block names.
     stage.nft("flush ruleset");
+    let blocking = format!("{OPEN}[[block]]\nfrom = [\"198.51.100.7\"]\nports = [\"80/tcp\"]\n");
+    let told = stage.apply(&blocking, "--dry-run --json").run().expect_code(0).json();
+    let row = &told["narrowed"][1];
+    assert_eq!((&row["port"], &row["everybody"]), (&80.into(), &false.into()), "{told}");
+    assert_eq!(row["lost"], serde_json::json!(["198.51.100.7"]), "{told}");
+    // Nobody but whom it names.
     stage.apply(OPEN, "--detach --timeout 10m").run().expect_code(0);
     assert_eq!(plan()["narrowed"], serde_json::json!([]));
     stage.firewall("rollback", SSH).run().expect_code(0);

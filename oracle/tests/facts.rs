@@ -438,22 +438,39 @@ fn notrack_counts_before_conntrack_and_for_invalid_packets_behind_it() {
     });
 }
 
-#[test]
-fn connections_counted_in_a_set_are_tracked_whoever_asks_the_chain() {
-    on_bench("connections_counted_in_a_set_are_tracked_whoever_asks_the_chain", |bench| {
+/// What switches conntrack on: then a later fragment is put together with the others, which do not come.
+fn expect_tracked(name: &str, set: &str, rule: &str) {
+    on_bench(name, |bench| {
         let fragment = || Packet {
             destination: "172.17.0.5".parse().unwrap(),
             is_later_fragment: true,
             ..packet(6, 9)
         };
-        bench.load("table ip u { set s { type ipv4_addr; size 99; flags dynamic; }\n }");
+        bench.load(&format!("table ip u {{ {set}\n }}"));
         bench.expect(fragment(), Out);
-        bench.load("add chain ip u nobody; add rule ip u nobody add @s { ip saddr ct count 9 }");
-        // Put together with the others, which do not come.
+        bench.load(&format!("add chain ip u nobody; add rule ip u nobody {rule}"));
         let kernel = bench.rig.send(&Probe { packet: shaped(fragment()), flow: None }).unwrap();
         assert_eq!(kernel, Outcome::Dropped);
         assert!(bench.is_put_together(&fragment()));
     });
+}
+
+#[test]
+fn connections_counted_in_a_set_are_tracked_whoever_asks_the_chain() {
+    expect_tracked(
+        "connections_counted_in_a_set_are_tracked_whoever_asks_the_chain",
+        "set s { type ipv4_addr; size 99; flags dynamic; }",
+        "add @s { ip saddr ct count 9 }",
+    );
+}
+
+#[test]
+fn connections_that_would_be_labelled_are_tracked_whoever_asks_the_chain() {
+    expect_tracked(
+        "connections_that_would_be_labelled_are_tracked_whoever_asks_the_chain",
+        "",
+        "ct label set 3",
+    );
 }
 
 #[test]

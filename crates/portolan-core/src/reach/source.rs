@@ -13,6 +13,8 @@ pub struct Source {
     pub whence: Whence,
     /// What of it is not known: names that were not resolved.
     pub unresolved: Vec<String>,
+    /// Which addresses it was named by; none: all who are `whence`.
+    pub by: Addresses,
 }
 
 /// From where packets come.
@@ -45,7 +47,8 @@ impl Source {
     /// Programs of this machine.
     #[must_use]
     pub fn loopback() -> Self {
-        Self { name: "loopback".to_owned(), whence: Whence::Here, unresolved: Vec::new() }
+        let (name, whence) = ("loopback".to_owned(), Whence::Here);
+        Self { name, whence, unresolved: Vec::new(), by: Addresses::NONE }
     }
 
     /// Whoever comes by an interface.
@@ -69,7 +72,7 @@ impl Source {
     pub fn prefix(prefix: Prefix) -> Self {
         let addresses = Addresses::of([prefix]);
         if addresses.without(&prefixes(&LOOPBACK)).is_empty() {
-            return Self { name: prefix.to_string(), ..Self::loopback() };
+            return Self { name: prefix.to_string(), by: addresses, ..Self::loopback() };
         }
         Self::outside(&prefix.to_string(), addresses.and(&senders()), None)
     }
@@ -87,12 +90,13 @@ impl Source {
             true => Whence::Here,
             false => Whence::Outside { addresses: addresses.and(&senders()), interface },
         };
-        Self { name: name.to_owned(), whence, unresolved }
+        Self { name: name.to_owned(), whence, unresolved, by: addresses }
     }
 
     fn outside(name: &str, addresses: Addresses, interface: Option<Box<str>>) -> Self {
+        let by = addresses.clone();
         let whence = Whence::Outside { addresses, interface };
-        Self { name: name.to_owned(), whence, unresolved: Vec::new() }
+        Self { name: name.to_owned(), whence, unresolved: Vec::new(), by }
     }
 }
 

@@ -14,7 +14,7 @@ use super::question::Asking;
 use super::regions::{Cell, Regions, Target};
 use super::routed;
 use super::travel::Travel;
-use super::{Answer, Group, PortReach, Reached, Source, Whence};
+use super::{Answer, Group, PortReach, Reached, Source};
 
 /// A question about ports and sources.
 pub(super) struct Survey<'a> {
@@ -160,8 +160,7 @@ impl<'a> Survey<'a> {
         let arrivals = self.arrivals(number, transport);
         for is_v6 in [false, true] {
             if is_here {
-                let is_by_address = source.whence != Whence::Here;
-                groups.extend(travel.of_own_programs(is_v6, is_by_address));
+                groups.extend(travel.of_own_programs(is_v6, &source.by));
             }
             let to = self.to[usize::from(is_v6)].clone();
             for arrival in &arrivals[usize::from(is_v6)] {

@@ -166,6 +166,43 @@ fn this_machine_is_asked_with_its_own_addresses_and_not_from_loopback_alone() {
 }
 
 #[test]
+fn who_is_named_by_an_own_address_sends_from_that_and_no_other() {
+    require_root!();
+    let (lab, _inside) = lab();
+    let _server = lab.rtr.python("listener('0.0.0.0:8080')\nlistener('0.0.0.0:8081')");
+    lab.rtr.rules(
+        "table ip t { chain in { type filter hook input priority 0
+         tcp dport 8080 ip saddr != 127.0.0.1 drop
+         tcp dport 8081 ip saddr != 10.77.0.0/24 drop
+         tcp dport 8081 ip daddr 10.77.0.254 drop
+ }\n}",
+    );
+    let comes = |from: &str, to: &str, port: u16| {
+        let script = format!(
+            "import socket\ns = socket.socket()\ns.settimeout(0.5)\ns.bind(('{from}', 0))\n\
+             s.connect(('{to}', {port}))"
+        );
+        let ran = lab.rtr.command("python3").args(["-c", &script]).output().expect("python3 runs");
+        ran.status.success()
+    };
+    for (port, from, is_let) in [
+        (8080, "127.0.0.1", true),
+        (8080, "10.77.0.254", false),
+        (8081, "127.0.0.1", false),
+        (8081, "10.77.0.254", true),
+        (8081, "10.78.0.254", false),
+    ] {
+        let any =
+            ["127.0.0.1", "10.77.0.254", "10.78.0.254"].iter().any(|to| comes(from, to, port));
+        assert_eq!(any, is_let, "{port} from {from}");
+        let told = asked(&lab.rtr, &format!("{port}/tcp --from {from}"));
+        let reached = &told["ports"][0]["reach"][0];
+        assert_eq!(reached["answer"] == "yes", is_let, "{told:#}");
+        assert_eq!(reached["groups"].as_array().map(Vec::len), Some(1), "of its family: {told:#}");
+    }
+}
+
+#[test]
 fn an_interface_that_is_not_there_is_an_error_where_it_is_known_which_are() {
     require_root!();
     let (lab, _inside) = lab();

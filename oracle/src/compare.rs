@@ -98,7 +98,8 @@ pub fn agrees(prepared: &Prepared<'_>, packet: &Packet, saying: &Saying, seen: &
         let on = saying.walk.depends_on.iter();
         let mut ends =
             on.flat_map(|d| d.if_yes.iter().chain(&d.if_no)).chain([&saying.walk.outcome]);
-        return is_beyond(saying) || ends.any(|end| is_kind(packet, *end, seen));
+        let is_over = is_out_of_hops(packet, &saying.walk, seen);
+        return is_over || is_beyond(saying) || ends.any(|end| is_kind(packet, *end, seen));
     };
     is_beyond(saying) || walks.iter().any(|walk| is_end(prepared, packet, walk, seen))
 }
@@ -167,11 +168,20 @@ pub fn is_kind(packet: &Packet, said: Said, seen: &Outcome) -> bool {
     }
 }
 
-fn is_end(prepared: &Prepared<'_>, packet: &Packet, walk: &Walk, seen: &Outcome) -> bool {
-    // Its sender is told that its time to live is over.
+/// Whether the sender is told that the time to live is over, of a packet that does not pass by the simulator
+/// either: what a rule left of it is over before whatever refuses the packet behind routing.
+#[must_use]
+pub fn is_out_of_hops(packet: &Packet, walk: &Walk, seen: &Outcome) -> bool {
     let told = Reply::Icmp { kind: if packet.is_v6() { 3 } else { 11 }, code: 0 };
-    if *seen == Outcome::Refused(told) && walk.packet.ttl < 2 {
-        return walk.steps.iter().any(|step| is_nowhere(step, &[NoWay::NotPassedOn]));
+    let may_be_over = walk.packet.ttl < 2 || is_written_unknown(walk, Target::Ttl);
+    let is_over = |step: &Step| is_nowhere(step, &[NoWay::NotPassedOn]);
+    let is_refused = walk.outcome != Said::Accept || walk.steps.iter().any(is_over);
+    *seen == Outcome::Refused(told) && may_be_over && is_refused
+}
+
+fn is_end(prepared: &Prepared<'_>, packet: &Packet, walk: &Walk, seen: &Outcome) -> bool {
+    if is_out_of_hops(packet, walk, seen) {
+        return true;
     }
     if !is_kind(packet, walk.outcome, seen) {
         return false;
@@ -204,10 +214,7 @@ fn is_same(prepared: &Prepared<'_>, walk: &Walk, headers: &Headers) -> bool {
     let packet = &walk.packet;
     let has_ports = matches!(packet.protocol, 6 | 17) && !packet.is_later_fragment;
     let chosen = chosen(prepared, walk);
-    let is_open = |target: Target| {
-        let is_it = |step: &Step| matches!(step, Step::Assigned { target: written, value: None, .. } if *written == target);
-        walk.steps.iter().any(is_it)
-    };
+    let is_open = |target: Target| is_written_unknown(walk, target);
     let is_class = |mask: u8| packet.traffic_class & mask == headers.traffic_class & mask;
     (chosen.source || packet.source == headers.source)
         && (chosen.destination || packet.destination == headers.destination)
@@ -218,6 +225,12 @@ fn is_same(prepared: &Prepared<'_>, walk: &Walk, headers: &Headers) -> bool {
         && (is_open(Target::Ttl) || packet.ttl == headers.ttl)
         && (is_open(Target::Dscp) || is_class(0xfc))
         && (is_open(Target::Ecn) || is_class(3))
+}
+
+/// Whether a rule wrote something that nobody knows there.
+fn is_written_unknown(walk: &Walk, target: Target) -> bool {
+    let is_it = |step: &Step| matches!(step, Step::Assigned { target: written, value: None, .. } if *written == target);
+    walk.steps.iter().any(is_it)
 }
 
 /// Which ends the kernel chose out of several.

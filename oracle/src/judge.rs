@@ -79,7 +79,8 @@ impl<'r> Judge<'r> {
     /// Whether the kernel did what the analysis says of a packet: the ways that are possible for it.
     pub fn agrees(&mut self, packet: &Packet, saying: &Saying, seen: &Seen) -> bool {
         let is_lost = compare::is_lost(self.prepared, saying);
-        if is_lost || compare::is_beyond(saying) || compare::is_refused(saying) {
+        let is_over = compare::is_out_of_hops(packet, &saying.walk, seen);
+        if is_lost || is_over || compare::is_beyond(saying) || compare::is_refused(saying) {
             return true;
         }
         let Some(ends) = self.ends(packet) else { return true };

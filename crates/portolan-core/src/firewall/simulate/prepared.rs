@@ -459,6 +459,8 @@ fn is_of_conntrack(expression: &Expression) -> bool {
         Expression::Bits { of, .. } => is_of_conntrack(of),
         Expression::Lookup { key, .. } => is_of_conntrack(key),
         Expression::Concat(parts) => parts.iter().any(is_of_conntrack),
-        Expression::Constant(_) | Expression::OneOf(_) | Expression::Unknown(_) => false,
+        // `CONNMARK --restore-mark --mask 0x0f`
+        Expression::Unknown(text) => text.contains("CONNMARK") || is_text_of_conntrack(text),
+        Expression::Constant(_) | Expression::OneOf(_) => false,
     }
 }

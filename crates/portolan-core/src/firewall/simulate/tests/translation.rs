@@ -455,7 +455,7 @@ fn hops_that_nobody_knows_may_be_enough() {
 }
 
 #[test]
-fn connections_counted_with_elements_of_a_set_switch_conntrack_on() {
+fn what_counts_labels_or_marks_connections_switches_conntrack_on() {
     let count = Condition {
         text: "ct count 9".into(),
         is_negated: false,
@@ -473,6 +473,11 @@ fn connections_counted_with_elements_of_a_set_switch_conntrack_on() {
     };
     assert!(put_together(vec![update]));
     assert!(!put_together(vec![ACCEPT]));
+    // So do labels, and marks kept with connections of which some bits come back.
+    let text = "ct label set 3".into();
+    assert!(put_together(vec![Statement::Opaque { effect: Effect::Passes, text }]));
+    let value = Expression::Unknown("-j CONNMARK --restore-mark --mask 0x0f".into());
+    assert!(put_together(vec![Statement::Assign { target: Target::Mark, value }]));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn killed_and_resumed(engine: Engine) {
 
     let slow = engine.program_bare(&lab.src, &format!("{words} --rate 400"));
     let mut child = slow.command().spawn().unwrap();
-    eventually("some ports are written", || whole_lines(&found).len() > 200);
+    eventually("some ports are written", || whole_lines(&found).len() > 600);
     child.kill().unwrap();
     child.wait().unwrap();
     let before = whole_lines(&found);
@@ -79,7 +79,8 @@ fn killed_and_resumed(engine: Engine) {
     let after = whole_lines(&found);
     let of_ports: Vec<Value> = after.into_iter().filter(|line| line["kind"] == "port").collect();
     let (records, twice) = distinct(of_ports);
-    assert!(twice <= 128, "{twice} ports were asked again");
+    // What was found since it last settled, at 400 a second; more on a busy machine.
+    assert!(twice * 3 < before.len(), "{twice} of {} ports were asked again", before.len());
     let records = ports(records);
     let told: Vec<_> = records.iter().map(|(key, record)| (key, &record["state"])).collect();
     let wanted: Vec<_> = whole.ports.iter().map(|(key, record)| (key, &record["state"])).collect();
